@@ -1,0 +1,125 @@
+//! The time as the protocols see it: read once a turn by the loop, the HTTP date rendered once a
+//! second.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use jiff::{Timestamp, tz::TimeZone};
+
+/// One reading of both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For deadlines: never goes back.
+    pub monotonic: Instant,
+    /// For people and for HTTP: may be set.
+    pub wall: SystemTime,
+}
+
+impl Now {
+    /// Reads the clocks (`clock_gettime`, without a system call on Linux). Only the loop does.
+    pub fn read() -> Now {
+        Now { monotonic: Instant::now(), wall: SystemTime::now() }
+    }
+}
+
+impl std::ops::Add<Duration> for Now {
+    type Output = Now;
+
+    fn add(self, by: Duration) -> Now {
+        Now { monotonic: self.monotonic + by, wall: self.wall + by }
+    }
+}
+
+/// The current turn's time.
+pub struct Clock {
+    now: Now,
+    /// The second that `date` shows, since 1970.
+    second: u64,
+    date: [u8; HTTP_DATE_LEN],
+    zone: TimeZone,
+}
+
+/// The length of an IMF-fixdate (RFC 9110 section 5.6.7).
+const HTTP_DATE_LEN: usize = 29;
+
+impl Clock {
+    /// A clock that stands at `now`, in the time zone of the system.
+    pub fn new(now: Now) -> Clock {
+        let mut clock =
+            Clock { now, second: u64::MAX, date: [b' '; HTTP_DATE_LEN], zone: TimeZone::system() };
+        clock.advance(now);
+        clock
+    }
+
+    /// Moves the clock to `now`.
+    pub fn advance(&mut self, now: Now) {
+        self.now = now;
+        let second = now.wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        if second != self.second {
+            self.second = second;
+            // Later than the year 9999 is not a date of HTTP's; the last one stays.
+            if let Ok(date) = http_date(now.wall).as_bytes().try_into() {
+                self.date = date;
+            }
+        }
+    }
+
+    /// For deadlines.
+    pub fn now(&self) -> Instant {
+        self.now.monotonic
+    }
+
+    /// For comparing with a file's time.
+    pub fn wall(&self) -> SystemTime {
+        self.now.wall
+    }
+
+    /// The value of `Date`.
+    pub fn http_date(&self) -> &[u8] {
+        &self.date
+    }
+
+    /// The local time as C's `ctime` writes it, without its newline: `Fri Nov 20 23:29:42 2026`.
+    pub fn ctime(&self) -> String {
+        match Timestamp::try_from(self.now.wall) {
+            Ok(at) => at.to_zoned(self.zone.clone()).strftime("%a %b %e %H:%M:%S %Y").to_string(),
+            Err(_) => String::new(),
+        }
+    }
+}
+
+/// `time` as an IMF-fixdate; what lies outside the years 1970 to 9999 is moved to their edges.
+pub fn http_date(time: SystemTime) -> String {
+    const LAST: Duration = Duration::from_secs(253_402_300_799);
+    let time = time.clamp(UNIX_EPOCH, UNIX_EPOCH + LAST);
+    httpdate::fmt_http_date(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: u64) -> Now {
+        Now { monotonic: Instant::now(), wall: UNIX_EPOCH + Duration::from_secs(second) }
+    }
+
+    #[test]
+    fn the_date_follows_the_second() {
+        let mut clock = Clock::new(at(784_111_777));
+        assert_eq!(clock.http_date(), b"Sun, 06 Nov 1994 08:49:37 GMT");
+        clock.advance(at(784_111_778));
+        assert_eq!(clock.http_date(), b"Sun, 06 Nov 1994 08:49:38 GMT");
+    }
+
+    #[test]
+    fn a_date_outside_the_range_is_moved_to_its_edge() {
+        assert_eq!(http_date(UNIX_EPOCH - Duration::from_secs(9)), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(http_date(UNIX_EPOCH + Duration::from_secs(1 << 40)), "Fri, 31 Dec 9999 23:59:59 GMT");
+    }
+
+    #[test]
+    fn ctime_pads_the_day_with_a_space() {
+        let mut clock = Clock::new(at(784_111_777));
+        clock.zone = TimeZone::UTC;
+        assert_eq!(clock.ctime(), "Sun Nov  6 08:49:37 1994");
+    }
+}

@@ -1,0 +1,254 @@
+//! What the server is to do: the options' values, checked.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use log::LevelFilter;
+
+use crate::limits::Limits;
+use crate::options::Options;
+
+/// A checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The folder that HTTP serves.
+    pub html: PathBuf,
+    /// Where HTTP is listened for.
+    pub http: Vec<Address>,
+    /// The limits.
+    pub limits: Limits,
+    /// Which events are logged.
+    pub log_level: LevelFilter,
+}
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// One address and port.
+    Inet(SocketAddr),
+    /// A port of every interface, IPv6 and IPv4.
+    Everywhere(u16),
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+/// A value that makes no sense, in one line that names it and says what would.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BadValue {
+    option: &'static str,
+    value: String,
+    wanted: &'static str,
+}
+
+impl fmt::Display for BadValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?} is not valid: {}", self.option, self.value, self.wanted)
+    }
+}
+
+impl std::error::Error for BadValue {}
+
+const DEFAULT_HTTP: &str = "7890";
+
+impl Config {
+    /// Checks `options`.
+    pub fn new(options: &Options) -> Result<Config, BadValue> {
+        let mut limits = Limits::default();
+        let timeouts = &mut limits.timeouts;
+        for (option, text, timeout) in [
+            ("--idle-timeout", &options.idle_timeout, &mut timeouts.idle),
+            ("--head-timeout", &options.head_timeout, &mut timeouts.head),
+            ("--body-timeout", &options.body_timeout, &mut timeouts.body),
+            ("--write-timeout", &options.write_timeout, &mut timeouts.write),
+        ] {
+            set(timeout, option, text, |text| time(text).filter(|time| !time.is_zero()), A_TIMEOUT)?;
+        }
+        set(&mut timeouts.drain, "--drain-timeout", &options.drain_timeout, time, A_TIME)?;
+        set(&mut limits.max_connections, "--max-connections", &options.max_connections, positive, A_NUMBER)?;
+        set(&mut limits.max_per_client, "--max-per-client", &options.max_per_client, number, A_COUNT)?;
+        let mut log_level = LevelFilter::Info;
+        set(&mut log_level, "--log-level", &options.log_level, |text| text.parse().ok(), A_LEVEL)?;
+        not_built_yet("--file", &options.file)?;
+        not_built_yet("--admin", &options.admin)?;
+        Ok(Config { html: PathBuf::from(&options.html), http: listeners(&options.http)?, limits, log_level })
+    }
+}
+
+const A_TIME: &str = "a time is 500ms, 10s, 2m, 1h, or a bare number of seconds";
+const A_TIMEOUT: &str = "a time above zero is 500ms, 10s, 2m, 1h, or a bare number of seconds";
+const A_NUMBER: &str = "it takes a number from 1 on";
+const A_COUNT: &str = "it takes a number, and 0 is no limit";
+const A_LEVEL: &str = "it takes off, error, warn, info, debug or trace";
+const AN_ADDRESS: &str = "an address is PORT, :PORT, IP:PORT, [IPv6]:PORT, unix:PATH or off";
+
+/// Sets `value` if the option was given.
+fn set<T>(
+    value: &mut T,
+    option: &'static str,
+    text: &Option<String>,
+    parse: impl FnOnce(&str) -> Option<T>,
+    wanted: &'static str,
+) -> Result<(), BadValue> {
+    if let Some(text) = text {
+        *value = parse(text).ok_or_else(|| BadValue { option, value: text.clone(), wanted })?;
+    }
+    Ok(())
+}
+
+fn not_built_yet(option: &'static str, texts: &[String]) -> Result<(), BadValue> {
+    match texts.iter().find(|text| *text != "off") {
+        Some(text) => {
+            Err(BadValue { option, value: text.clone(), wanted: "it is not built yet and takes only off" })
+        }
+        None => Ok(()),
+    }
+}
+
+fn listeners(texts: &[String]) -> Result<Vec<Address>, BadValue> {
+    let default = [DEFAULT_HTTP.to_owned()];
+    let texts = if texts.is_empty() { &default } else { texts };
+    let mut addresses = Vec::new();
+    for text in texts.iter().filter(|text| *text != "off") {
+        let bad = || BadValue { option: "--http", value: text.clone(), wanted: AN_ADDRESS };
+        addresses.push(address(text).ok_or_else(bad)?);
+    }
+    Ok(addresses)
+}
+
+/// `PORT`, `:PORT`, `IP:PORT`, `[IPv6]:PORT` or `unix:PATH`.
+fn address(text: &str) -> Option<Address> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return (!path.is_empty()).then(|| Address::Unix(path.into()));
+    }
+    if let Some(port) = text.strip_prefix(':') {
+        return Some(Address::Everywhere(port_number(port)?));
+    }
+    match port_number(text) {
+        Some(port) => Some(Address::Inet(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))),
+        None => text.parse().ok().map(Address::Inet),
+    }
+}
+
+/// Digits only: `parse` would take a sign, too.
+fn port_number(text: &str) -> Option<u16> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+fn number(text: &str) -> Option<usize> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+fn positive(text: &str) -> Option<usize> {
+    number(text).filter(|number| *number > 0)
+}
+
+/// The longest time that is taken; as good as for ever, and no sum of it with a clock overflows.
+const LONGEST_TIME: Duration = Duration::from_secs(366 * 24 * 3600);
+
+fn time(text: &str) -> Option<Duration> {
+    let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(end);
+    let count: u64 = digits.parse().ok()?;
+    let time = match unit {
+        "ms" => Some(Duration::from_millis(count)),
+        "" | "s" => Some(Duration::from_secs(count)),
+        "m" => count.checked_mul(60).map(Duration::from_secs),
+        "h" => count.checked_mul(3600).map(Duration::from_secs),
+        _ => None,
+    };
+    time.filter(|time| *time <= LONGEST_TIME)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsString;
+
+    fn config(line: &str) -> Result<Config, BadValue> {
+        let options = Options::parse(line.split_whitespace().map(OsString::from)).expect("options");
+        Config::new(&options)
+    }
+
+    #[test]
+    fn addresses() {
+        let inet = |text: &str| Some(Address::Inet(text.parse().expect("an address")));
+        for (text, expected) in [
+            ("80", inet("127.0.0.1:80")),
+            ("0", inet("127.0.0.1:0")),
+            (":80", Some(Address::Everywhere(80))),
+            ("10.0.0.1:80", inet("10.0.0.1:80")),
+            ("[::1]:80", inet("[::1]:80")),
+            ("unix:/run/x", Some(Address::Unix("/run/x".into()))),
+            ("", None),
+            (":", None),
+            ("unix:", None),
+            ("65536", None),
+            ("-1", None),
+            ("+80", None),
+            (":+80", None),
+            ("::1:80", None),
+            ("localhost:80", None),
+            ("10.0.0.1", None),
+            ("OFF", None),
+        ] {
+            assert_eq!(address(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn times() {
+        for (text, milliseconds) in [
+            ("500ms", Some(500)),
+            ("10s", Some(10_000)),
+            ("2m", Some(120_000)),
+            ("1h", Some(3_600_000)),
+            ("7", Some(7000)),
+            ("0", Some(0)),
+            ("", None),
+            ("s", None),
+            ("1.5s", None),
+            ("-1s", None),
+            ("1 s", None),
+            ("1d", None),
+            ("99999999999999999999", None),
+            ("9999999999999999h", None),
+        ] {
+            assert_eq!(time(text), milliseconds.map(Duration::from_millis), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_the_contract_s() {
+        let config = config("").expect("defaults");
+        assert_eq!(config.http, [address("7890").expect("an address")]);
+        assert_eq!(config.html, PathBuf::from("./html"));
+        assert_eq!((config.limits.max_connections, config.limits.max_per_client), (16_000, 0));
+        assert_eq!(config.log_level, LevelFilter::Info);
+    }
+
+    #[test]
+    fn every_bad_value_is_named() {
+        for (line, option) in [
+            ("--http localhost:80", "--http"),
+            ("--http 80 --http x", "--http"),
+            ("--max-connections 0", "--max-connections"),
+            ("--max-connections -1", "--max-connections"),
+            ("--max-per-client many", "--max-per-client"),
+            ("--idle-timeout 0", "--idle-timeout"),
+            ("--head-timeout 1d", "--head-timeout"),
+            ("--body-timeout x", "--body-timeout"),
+            ("--write-timeout 1.5s", "--write-timeout"),
+            ("--drain-timeout -1", "--drain-timeout"),
+            ("--log-level loud", "--log-level"),
+            ("--file 8888", "--file"),
+            ("--admin 7891", "--admin"),
+        ] {
+            let bad = config(line).expect_err(line);
+            assert_eq!(bad.option, option);
+            assert!(bad.to_string().contains(line.rsplit(' ').next().expect("a word")), "{bad}");
+        }
+        assert!(config("--file off --admin=off --drain-timeout 0 --http off").is_ok());
+    }
+}

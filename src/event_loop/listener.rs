@@ -1,0 +1,224 @@
+//! Listeners: who comes in, who must wait, who has to make room.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::time::Instant;
+
+use rustix::io::Errno;
+
+use super::connection::Connection;
+use super::network::{Network, Peer};
+use super::{EventLoop, SourceKind, Token};
+use crate::close_reason::CloseReason;
+use crate::limits::{ACCEPT_RETRY, TURN_ACCEPTS};
+use crate::protocol::Kind;
+use crate::transport::Transport;
+
+/// A listening socket in the loop.
+#[derive(Debug)]
+pub struct Listener<L> {
+    /// What is listened on.
+    pub socket: L,
+    /// What its connections speak.
+    pub kind: Kind,
+    /// Whether its backlog was left with connections in it. No event will say so again.
+    pub accept_pending: bool,
+}
+
+impl<L> Listener<L> {
+    /// A listener whose backlog nobody has looked into.
+    pub fn new(socket: L, kind: Kind) -> Listener<L> {
+        Listener { socket, kind, accept_pending: true }
+    }
+}
+
+/// How many of the longest idle connections are remembered from one look at all of them.
+const LONGEST_IDLE_MAX: usize = 64;
+
+impl<N: Network> EventLoop<N> {
+    /// Accepts what waits, within the budget. Returns whether more may be waiting that can be
+    /// accepted at once.
+    pub(super) fn accept(&mut self, key: usize) -> bool {
+        for _ in 0..TURN_ACCEPTS {
+            // Who makes room is known before, but goes only when somebody comes.
+            let full = self.connections >= self.services.limits.max_connections;
+            let idle = if full { self.longest_idle() } else { None };
+            if full && idle.is_none() {
+                self.accept_later(key);
+                return false;
+            }
+            let SourceKind::Listener(listener) = &mut self.sources[key].kind else { return false };
+            let kind = listener.kind;
+            match self.network.accept(&mut listener.socket) {
+                Ok((stream, peer)) => {
+                    if let Some(idle) = idle {
+                        self.close(idle, CloseReason::MadeRoom);
+                    }
+                    self.admit(stream, peer, kind);
+                }
+                Err(error) if !self.survive(key, &error) => return false,
+                Err(_) => {}
+            }
+        }
+        true
+    }
+
+    /// Deals with a failed accept. Returns whether to go on accepting.
+    fn survive(&mut self, key: usize, error: &io::Error) -> bool {
+        match accept_failure(error) {
+            AcceptFailure::Drained => {
+                if let SourceKind::Listener(listener) = &mut self.sources[key].kind {
+                    listener.accept_pending = false;
+                }
+                false
+            }
+            AcceptFailure::ConnectionGone => true,
+            AcceptFailure::OutOfDescriptors => self.accept_on_reserve(key),
+            AcceptFailure::Unknown => {
+                log::warn!("cannot accept a connection: {error}");
+                self.accept_later(key);
+                false
+            }
+        }
+    }
+
+    /// With no descriptor left: lets the longest idle connection make room, else tells the peer
+    /// that the server is busy, so that nobody waits in a backlog that nobody looks into.
+    fn accept_on_reserve(&mut self, key: usize) -> bool {
+        let SourceKind::Listener(listener) = &mut self.sources[key].kind else { return false };
+        let kind = listener.kind;
+        let accepted = self.network.accept_on_reserve(&mut listener.socket);
+        let go_on = match accepted {
+            Ok((stream, peer)) => {
+                match self.longest_idle() {
+                    Some(idle) => {
+                        self.close(idle, CloseReason::MadeRoom);
+                        self.admit(stream, peer, kind);
+                    }
+                    None => self.turn_away(stream, peer, kind),
+                }
+                true
+            }
+            Err(error) if accept_failure(&error) == AcceptFailure::Drained => self.survive(key, &error),
+            Err(_) => {
+                self.accept_later(key);
+                false
+            }
+        };
+        self.network.refill_reserve();
+        go_on
+    }
+
+    fn admit(&mut self, mut stream: N::Stream, peer: Peer, kind: Kind) {
+        if !self.peers.admit(peer) {
+            log::debug!("turned {peer} away: it has its number of connections");
+            self.services.statistics.turned_away += 1;
+            return;
+        }
+        let token = self.next_token();
+        if let Err(error) = self.network.register(&mut stream, token) {
+            log::warn!("cannot watch the connection of {peer}: {error}");
+            self.peers.leave(peer);
+            return;
+        }
+        let now = self.services.clock.now();
+        let connection = Connection::new(stream, kind.start(now), now);
+        let deadline = connection.deadline(&self.services);
+        let key = self.insert(token, SourceKind::Connection(peer, connection));
+        self.timers.arm(key, &mut self.sources[key].alarm, deadline);
+        self.connections += 1;
+        self.services.statistics.accepted += 1;
+    }
+
+    /// Tells a peer that the server is busy, as far as that goes without waiting. What it has
+    /// asked is read so that the close does not reset the connection before the reply is seen.
+    fn turn_away(&mut self, mut stream: N::Stream, peer: Peer, kind: Kind) {
+        log::debug!("turned {peer} away: no descriptor is left");
+        self.services.statistics.turned_away += 1;
+        let _ = stream.send(&[IoSlice::new(kind.busy_reply())], false);
+        let _ = stream.shutdown_write();
+        let _ = stream.recv(&mut [0; 4096]);
+    }
+
+    /// Leaves the backlog as it is until a connection ends, or some time has passed.
+    fn accept_later(&mut self, key: usize) {
+        let source = &mut self.sources[key];
+        self.timers.arm(key, &mut source.alarm, self.services.clock.now() + ACCEPT_RETRY);
+    }
+
+    /// The connection that has been idle for longest, by its key. Not a look at all of them for
+    /// each that comes: the longest idle ones are remembered, and who was idle then and has not
+    /// moved since is still among them.
+    fn longest_idle(&mut self) -> Option<usize> {
+        if self.next_remembered().is_none() {
+            self.remember_idle();
+        }
+        self.next_remembered()
+    }
+
+    fn next_remembered(&mut self) -> Option<usize> {
+        while let Some((token, since)) = self.longest_idle.front() {
+            let source =
+                self.sources.get(token.key()).filter(|source| source.token == *token && !source.queued);
+            if source.is_some_and(|source| source.idle_since() == Some(*since)) {
+                return Some(token.key());
+            }
+            self.longest_idle.pop_front();
+        }
+        None
+    }
+
+    fn remember_idle(&mut self) {
+        let mut idle: Vec<(Instant, Token)> = self
+            .sources
+            .iter()
+            .filter_map(|(_, source)| Some((source.idle_since()?, source.token)))
+            .collect();
+        let count = idle.len().min(LONGEST_IDLE_MAX);
+        if count < idle.len() {
+            idle.select_nth_unstable_by_key(count, |(since, _)| *since);
+            idle.truncate(count);
+        }
+        idle.sort_unstable_by_key(|(since, _)| *since);
+        self.longest_idle = idle.into_iter().map(|(since, token)| (token, since)).collect();
+    }
+}
+
+/// What to do after an accept failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AcceptFailure {
+    /// The backlog is empty: wait for an event.
+    Drained,
+    /// That connection is gone: go on with the next.
+    ConnectionGone,
+    /// No descriptor or memory is left: make room.
+    OutOfDescriptors,
+    /// Something else: try later.
+    Unknown,
+}
+
+/// Sorts the errors of accept(2). Linux passes on what the new connection has run into already.
+fn accept_failure(error: &io::Error) -> AcceptFailure {
+    match (error.kind(), Errno::from_io_error(error)) {
+        (ErrorKind::WouldBlock, _) => AcceptFailure::Drained,
+        (_, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
+            AcceptFailure::OutOfDescriptors
+        }
+        (
+            _,
+            Some(
+                Errno::CONNABORTED
+                | Errno::INTR
+                | Errno::PROTO
+                | Errno::PERM
+                | Errno::NETDOWN
+                | Errno::NOPROTOOPT
+                | Errno::HOSTDOWN
+                | Errno::HOSTUNREACH
+                | Errno::OPNOTSUPP
+                | Errno::NETUNREACH
+                | Errno::TIMEDOUT,
+            ),
+        ) => AcceptFailure::ConnectionGone,
+        _ => AcceptFailure::Unknown,
+    }
+}

@@ -1,0 +1,304 @@
+//! The event loop: readiness in, turns out. It knows no protocol, and no clock or poll either:
+//! [`EventLoop::turn`] takes the time and the events as values; only the [`Runner`] around it asks
+//! the system.
+
+mod connection;
+mod listener;
+mod network;
+mod peers;
+mod run;
+mod timers;
+mod token;
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+
+use crate::clock::Now;
+use crate::close_reason::CloseReason;
+use crate::limits::{LISTEN_BACKLOG, TURN_ACCEPTS};
+use crate::protocol::Kind;
+use crate::services::Services;
+
+use connection::{Connection, Progress, Scratch};
+use listener::Listener;
+pub use network::{Network, Peer, Readiness, SystemListener, SystemNetwork};
+use peers::Peers;
+pub use run::{Ended, Runner};
+use timers::{Alarm, Timers};
+pub use token::Token;
+
+/// All that one thread serves.
+pub struct EventLoop<N: Network> {
+    network: N,
+    sources: Slab<Source<N>>,
+    /// Runs up with every source.
+    generation: usize,
+    listeners: Vec<usize>,
+    /// Keys to drive in this turn or the next, each at most once.
+    ready: VecDeque<usize>,
+    /// Keys whose sources are gone. They leave the slab at the end of the turn, so that no key is
+    /// used twice within one.
+    doomed: Vec<usize>,
+    timers: Timers,
+    scratch: Scratch,
+    services: Services,
+    peers: Peers,
+    connections: usize,
+    /// The connections that were idle for longest when somebody last looked, longest first.
+    longest_idle: VecDeque<(Token, Instant)>,
+    /// When connections that are left at the end are cut off.
+    drain_until: Option<Instant>,
+}
+
+/// Something that events are about.
+struct Source<N: Network> {
+    token: Token,
+    /// Whether its key is in the ready queue.
+    queued: bool,
+    alarm: Alarm,
+    kind: SourceKind<N>,
+}
+
+// Nearly all sources are connections: a box would cost them an allocation to save nothing.
+#[allow(clippy::large_enum_variant)]
+enum SourceKind<N: Network> {
+    Listener(Listener<N::Listener>),
+    Connection(Peer, Connection<N::Stream>),
+    /// It is gone; only its key is still taken.
+    Doomed,
+}
+
+impl<N: Network> Source<N> {
+    fn idle_since(&self) -> Option<Instant> {
+        match &self.kind {
+            SourceKind::Connection(_, connection) => connection.idle_since(),
+            _ => None,
+        }
+    }
+}
+
+impl<N: Network> EventLoop<N> {
+    /// A loop that has nothing to do yet.
+    pub fn new(network: N, mut services: Services) -> EventLoop<N> {
+        let limits = &mut services.limits;
+        limits.max_connections = limits.max_connections.min(Token::KEYS_MAX - TURN_ACCEPTS);
+        EventLoop {
+            network,
+            sources: Slab::new(),
+            generation: 0,
+            listeners: Vec::new(),
+            ready: VecDeque::new(),
+            doomed: Vec::new(),
+            timers: Timers::default(),
+            scratch: Scratch::new(),
+            peers: Peers::new(limits.max_per_client),
+            services,
+            connections: 0,
+            longest_idle: VecDeque::new(),
+            drain_until: None,
+        }
+    }
+
+    /// Accepts connections from `socket` from now on, which speak `kind`.
+    pub fn listen(&mut self, mut socket: N::Listener, kind: Kind) -> io::Result<()> {
+        let token = self.next_token();
+        self.network.register_listener(&mut socket, token)?;
+        let key = self.insert(token, SourceKind::Listener(Listener::new(socket, kind)));
+        self.listeners.push(key);
+        self.queue(key);
+        Ok(())
+    }
+
+    /// Does all that `events` and the time ask for, within everyone's budget. Returns how long to
+    /// sleep if no event comes; `None` is for ever.
+    pub fn turn(&mut self, now: Now, events: impl IntoIterator<Item = Readiness>) -> Option<Duration> {
+        self.services.clock.advance(now);
+        for readiness in events {
+            self.note(readiness);
+        }
+        self.queue_due(now.monotonic);
+        for _ in 0..self.ready.len() {
+            if let Some(key) = self.ready.pop_front() {
+                self.drive(key);
+            }
+        }
+        if self.drain_until.is_some_and(|until| until <= now.monotonic) {
+            self.cut_off();
+        }
+        self.bury();
+        self.timeout(now.monotonic)
+    }
+
+    /// Begins to end: takes what is in the backlogs, closes the listeners, and lets every
+    /// connection finish what is under way. From then on no answer keeps its connection.
+    pub fn drain(&mut self, now: Now) {
+        if self.drain_until.is_some() {
+            return;
+        }
+        self.services.clock.advance(now);
+        self.services.draining_since = Some(now.monotonic);
+        self.drain_until = Some(now.monotonic + self.services.limits.timeouts.drain);
+        for key in std::mem::take(&mut self.listeners) {
+            // New connections may come as fast as they are taken; a full backlog is enough.
+            let mut batches = LISTEN_BACKLOG as usize / TURN_ACCEPTS;
+            while self.accept(key) && batches > 0 {
+                batches -= 1;
+            }
+            self.remove(key);
+        }
+        let keys: Vec<usize> = self.sources.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            if let SourceKind::Connection(_, connection) = &mut self.sources[key].kind {
+                connection.look_again();
+                self.queue(key);
+            }
+        }
+    }
+
+    /// Whether the loop was asked to end.
+    pub fn is_draining(&self) -> bool {
+        self.drain_until.is_some()
+    }
+
+    /// Whether the loop was drained and its last connection has ended.
+    pub fn is_finished(&self) -> bool {
+        self.drain_until.is_some() && self.connections == 0
+    }
+
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
+        self.connections
+    }
+
+    /// Bytes of memory that all connections hold in buffers.
+    pub fn buffered(&self) -> usize {
+        let connections = self.sources.iter().filter_map(|(_, source)| match &source.kind {
+            SourceKind::Connection(_, connection) => Some(connection.buffered()),
+            _ => None,
+        });
+        connections.sum()
+    }
+
+    /// What is lent to the protocols.
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
+    fn next_token(&mut self) -> Token {
+        self.generation = self.generation.wrapping_add(1);
+        Token::new(self.sources.vacant_key(), self.generation)
+    }
+
+    fn insert(&mut self, token: Token, kind: SourceKind<N>) -> usize {
+        self.sources.insert(Source { token, queued: false, alarm: Alarm::default(), kind })
+    }
+
+    fn note(&mut self, readiness: Readiness) {
+        let key = readiness.token.key();
+        let Some(source) = self.sources.get_mut(key).filter(|source| source.token == readiness.token) else {
+            return;
+        };
+        match &mut source.kind {
+            SourceKind::Listener(listener) => listener.accept_pending = true,
+            SourceKind::Connection(_, connection) => connection.note(readiness),
+            SourceKind::Doomed => return,
+        }
+        self.queue(key);
+    }
+
+    fn queue(&mut self, key: usize) {
+        let source = &mut self.sources[key];
+        if !source.queued {
+            source.queued = true;
+            self.ready.push_back(key);
+        }
+    }
+
+    fn queue_due(&mut self, now: Instant) {
+        while let Some(key) = self.timers.pop_due(now) {
+            self.sources[key].alarm.clear();
+            self.queue(key);
+        }
+    }
+
+    fn drive(&mut self, key: usize) {
+        let source = &mut self.sources[key];
+        source.queued = false;
+        match &mut source.kind {
+            SourceKind::Connection(_, connection) => {
+                match connection.drive(&mut self.scratch, &mut self.services) {
+                    Progress::Waiting(until) => self.timers.arm(key, &mut source.alarm, until),
+                    Progress::Yielding => self.queue(key),
+                    Progress::Closed(reason) => self.close(key, reason),
+                }
+            }
+            SourceKind::Listener(_) => {
+                if self.accept(key) {
+                    self.queue(key);
+                }
+            }
+            SourceKind::Doomed => {}
+        }
+    }
+
+    /// Ends a connection. Its descriptor is free at once, its key at the end of the turn.
+    fn close(&mut self, key: usize, reason: CloseReason) {
+        if let SourceKind::Connection(peer, _) = &self.sources[key].kind {
+            log::debug!("closed {peer}: {reason}");
+            self.peers.leave(*peer);
+            self.connections -= 1;
+            self.services.statistics.count_end(reason);
+        }
+        self.remove(key);
+    }
+
+    fn remove(&mut self, key: usize) {
+        let source = &mut self.sources[key];
+        self.timers.disarm(key, &mut source.alarm);
+        source.kind = SourceKind::Doomed;
+        self.doomed.push(key);
+    }
+
+    /// Frees the keys of the doomed. Whom they kept waiting may come in.
+    fn bury(&mut self) {
+        if self.doomed.is_empty() {
+            return;
+        }
+        for key in self.doomed.drain(..) {
+            if self.sources[key].queued {
+                self.ready.retain(|ready| *ready != key);
+            }
+            self.sources.remove(key);
+        }
+        for index in 0..self.listeners.len() {
+            let key = self.listeners[index];
+            if matches!(&self.sources[key].kind, SourceKind::Listener(listener) if listener.accept_pending) {
+                self.queue(key);
+            }
+        }
+    }
+
+    /// The time to end is over.
+    fn cut_off(&mut self) {
+        let connections =
+            self.sources.iter().filter(|(_, source)| matches!(source.kind, SourceKind::Connection(..)));
+        let keys: Vec<usize> = connections.map(|(key, _)| key).collect();
+        if !keys.is_empty() {
+            log::warn!("cutting off {} connections that are still busy", keys.len());
+        }
+        for key in keys {
+            self.close(key, CloseReason::CutOff);
+        }
+    }
+
+    fn timeout(&self, now: Instant) -> Option<Duration> {
+        if !self.ready.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let next = [self.timers.next(), self.drain_until].into_iter().flatten().min();
+        next.map(|next| next.saturating_duration_since(now))
+    }
+}

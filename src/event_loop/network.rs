@@ -1,0 +1,173 @@
+//! What the loop asks of the system beyond the connections it has: new ones, and events for them.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use mio::event::Event;
+use mio::net::{TcpListener, UnixListener};
+use mio::{Interest, Registry};
+
+use super::token::Token;
+use crate::transport::{Stream, Transport};
+
+/// A network: the system's, or a simulated one.
+pub trait Network {
+    /// What is listened on.
+    type Listener;
+    /// What comes of it.
+    type Stream: Transport;
+
+    /// Takes a connection out of the backlog.
+    fn accept(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Stream, Peer)>;
+
+    /// As [`accept`](Network::accept) with no descriptor left: gives up the reserve for it.
+    /// (accept(2) may report that there is none even when nobody waits.)
+    fn accept_on_reserve(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Stream, Peer)>;
+
+    /// Takes a descriptor into reserve again, if one is free.
+    fn refill_reserve(&mut self);
+
+    /// Has the events of a stream reported, both interests, edge-triggered, for as long as it
+    /// lives.
+    fn register(&mut self, stream: &mut Self::Stream, token: Token) -> io::Result<()>;
+
+    /// Has the events of a listener reported.
+    fn register_listener(&mut self, listener: &mut Self::Listener, token: Token) -> io::Result<()>;
+}
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// A host and its port.
+    Inet(SocketAddr),
+    /// A process of this machine.
+    Unix,
+}
+
+impl Peer {
+    /// By which connections of one client are counted. A client that comes over IPv4 through a
+    /// dual-stack listener is the same as one that comes over IPv4.
+    pub fn client(self) -> Option<IpAddr> {
+        match self {
+            Peer::Inet(address) => Some(address.ip().to_canonical()),
+            Peer::Unix => None,
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Peer::Inet(address) => address.fmt(f),
+            Peer::Unix => f.write_str("unix"),
+        }
+    }
+}
+
+/// What an event says.
+#[derive(Clone, Copy, Debug)]
+pub struct Readiness {
+    /// Of whom.
+    pub token: Token,
+    /// Input has come, or its end.
+    pub readable: bool,
+    /// Output may go on.
+    pub writable: bool,
+    /// The end of input or an error is among what can be read.
+    pub ending: bool,
+}
+
+impl From<&Event> for Readiness {
+    fn from(event: &Event) -> Readiness {
+        let ending = event.is_read_closed() || event.is_error();
+        Readiness {
+            token: event.token().into(),
+            readable: event.is_readable() || ending,
+            writable: event.is_writable() || event.is_write_closed() || event.is_error(),
+            ending,
+        }
+    }
+}
+
+/// The system's network.
+pub struct SystemNetwork {
+    registry: Registry,
+    /// A descriptor to give up when there is no other.
+    reserve: Option<File>,
+}
+
+/// A listening socket of the system's.
+pub enum SystemListener {
+    /// TCP over IPv4, IPv6 or both.
+    Tcp(TcpListener),
+    /// A unix stream socket.
+    Unix(UnixListener),
+}
+
+impl SystemNetwork {
+    /// A network whose events go to the poll of `registry`.
+    pub fn new(registry: Registry) -> io::Result<SystemNetwork> {
+        Ok(SystemNetwork { registry, reserve: Some(reserve()?) })
+    }
+}
+
+fn reserve() -> io::Result<File> {
+    File::open("/dev/null")
+}
+
+impl Network for SystemNetwork {
+    type Listener = SystemListener;
+    type Stream = Stream;
+
+    fn accept(&mut self, listener: &mut SystemListener) -> io::Result<(Stream, Peer)> {
+        match listener {
+            SystemListener::Tcp(listener) => {
+                let (stream, address) = listener.accept()?;
+                inherit_no_delay(&stream);
+                Ok((Stream::Tcp(stream), Peer::Inet(address)))
+            }
+            SystemListener::Unix(listener) => {
+                let (stream, _) = listener.accept()?;
+                Ok((Stream::Unix(stream), Peer::Unix))
+            }
+        }
+    }
+
+    fn accept_on_reserve(&mut self, listener: &mut SystemListener) -> io::Result<(Stream, Peer)> {
+        self.reserve = None;
+        self.accept(listener)
+    }
+
+    fn refill_reserve(&mut self) {
+        if self.reserve.is_none() {
+            self.reserve = reserve().ok();
+        }
+    }
+
+    fn register(&mut self, stream: &mut Stream, token: Token) -> io::Result<()> {
+        self.registry.register(stream, token.into(), Interest::READABLE | Interest::WRITABLE)
+    }
+
+    fn register_listener(&mut self, listener: &mut SystemListener, token: Token) -> io::Result<()> {
+        match listener {
+            SystemListener::Tcp(listener) => {
+                self.registry.register(listener, token.into(), Interest::READABLE)
+            }
+            SystemListener::Unix(listener) => {
+                self.registry.register(listener, token.into(), Interest::READABLE)
+            }
+        }
+    }
+}
+
+/// Linux: a connection inherits TCP_NODELAY from its listener.
+#[cfg(all(target_os = "linux", not(evserve_portable)))]
+fn inherit_no_delay(_stream: &mio::net::TcpStream) {}
+
+/// Elsewhere it is set again. A connection that is gone already says so at its first recv.
+#[cfg(not(all(target_os = "linux", not(evserve_portable))))]
+fn inherit_no_delay(stream: &mio::net::TcpStream) {
+    let _ = stream.set_nodelay(true);
+}

@@ -1,0 +1,64 @@
+//! How many connections each client has.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use super::network::Peer;
+
+/// Connections by client address, counted only if there is a limit. Bounded by the number of
+/// connections.
+#[derive(Debug)]
+pub struct Peers {
+    limit: usize,
+    counts: HashMap<IpAddr, usize>,
+}
+
+impl Peers {
+    /// Counts up to `limit` connections of a client; 0 is no limit.
+    pub fn new(limit: usize) -> Peers {
+        Peers { limit, counts: HashMap::new() }
+    }
+
+    /// Counts a connection of `peer`, unless it would be one too many.
+    #[must_use]
+    pub fn admit(&mut self, peer: Peer) -> bool {
+        let Some(client) = peer.client().filter(|_| self.limit > 0) else { return true };
+        let count = self.counts.entry(client).or_default();
+        if *count >= self.limit {
+            return false;
+        }
+        *count += 1;
+        true
+    }
+
+    /// A connection of `peer` that was admitted has ended.
+    pub fn leave(&mut self, peer: Peer) {
+        let Some(client) = peer.client().filter(|_| self.limit > 0) else { return };
+        if let Some(count) = self.counts.get_mut(&client) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&client);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_more_than_the_limit_is_refused_until_one_leaves() {
+        let peer = |address: &str| Peer::Inet(address.parse().expect("an address"));
+        let mut peers = Peers::new(2);
+        assert!(peers.admit(peer("10.0.0.1:1")) && peers.admit(peer("[::ffff:10.0.0.1]:2")));
+        assert!(!peers.admit(peer("10.0.0.1:3")));
+        assert!(peers.admit(peer("10.0.0.2:3")) && peers.admit(Peer::Unix));
+        peers.leave(peer("10.0.0.1:1"));
+        assert!(peers.admit(peer("10.0.0.1:3")));
+        for address in ["10.0.0.1:1", "10.0.0.1:2", "10.0.0.2:3"] {
+            peers.leave(peer(address));
+        }
+        assert!(peers.counts.is_empty());
+    }
+}

@@ -1,0 +1,98 @@
+//! The thin part around the loop that waits for the system: poll, clock, signals.
+
+use std::io::{self, ErrorKind};
+use std::net;
+use std::os::unix;
+
+use mio::{Events, Interest, Poll};
+use signal_hook_mio::v1_0::Signals;
+
+use super::{EventLoop, Readiness, SystemListener, SystemNetwork, Token};
+use crate::clock::Now;
+use crate::protocol::Kind;
+use crate::services::Services;
+
+const SIGINT: i32 = rustix::process::Signal::INT.as_raw();
+const SIGTERM: i32 = rustix::process::Signal::TERM.as_raw();
+
+/// Events taken from one poll. More are ready at the next.
+const EVENTS_MAX: usize = 1024;
+
+/// An event loop on the system's network, clock and signals.
+pub struct Runner {
+    poll: Poll,
+    signals: Signals,
+    event_loop: EventLoop<SystemNetwork>,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Everyone was served to the end, or the time for it was over.
+    Drained,
+    /// A second signal, of this number, wanted it at once.
+    AtOnce(i32),
+}
+
+impl Runner {
+    /// A loop with `services`. From here on SIGTERM and SIGINT are the loop's.
+    pub fn new(services: Services) -> io::Result<Runner> {
+        let poll = Poll::new()?;
+        let mut signals = Signals::new([SIGTERM, SIGINT])?;
+        poll.registry().register(&mut signals, Token::SIGNALS.into(), Interest::READABLE)?;
+        let network = SystemNetwork::new(poll.registry().try_clone()?)?;
+        Ok(Runner { poll, signals, event_loop: EventLoop::new(network, services) })
+    }
+
+    /// Accepts connections from a bound, non-blocking TCP socket.
+    pub fn listen_tcp(&mut self, socket: net::TcpListener, kind: Kind) -> io::Result<()> {
+        let listener = mio::net::TcpListener::from_std(socket);
+        self.event_loop.listen(SystemListener::Tcp(listener), kind)
+    }
+
+    /// Accepts connections from a bound, non-blocking unix socket.
+    pub fn listen_unix(&mut self, socket: unix::net::UnixListener, kind: Kind) -> io::Result<()> {
+        let listener = mio::net::UnixListener::from_std(socket);
+        self.event_loop.listen(SystemListener::Unix(listener), kind)
+    }
+
+    /// What happened so far.
+    pub fn services(&self) -> &Services {
+        self.event_loop.services()
+    }
+
+    /// Turns until a signal ends it.
+    pub fn run(&mut self) -> io::Result<Ended> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        let mut timeout = self.event_loop.turn(Now::read(), []);
+        while !self.event_loop.is_finished() {
+            match self.poll.poll(&mut events, timeout) {
+                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+            let now = Now::read();
+            let signals = mio::Token::from(Token::SIGNALS);
+            if events.iter().any(|event| event.token() == signals)
+                && let Some(ended) = self.heed_signals(now)
+            {
+                return Ok(ended);
+            }
+            timeout = self.event_loop.turn(now, events.iter().map(Readiness::from));
+        }
+        Ok(Ended::Drained)
+    }
+
+    fn heed_signals(&mut self, now: Now) -> Option<Ended> {
+        for signal in self.signals.pending() {
+            if self.event_loop.is_draining() {
+                return Some(Ended::AtOnce(signal));
+            }
+            log::info!(
+                "draining {} connections; a second signal ends at once",
+                self.event_loop.connections()
+            );
+            self.event_loop.drain(now);
+        }
+        None
+    }
+}

@@ -1,0 +1,117 @@
+//! Every limit of the server, each with its reason. What a user can set stands in
+//! [`Timeouts`] and [`Limits`]; the rest are constants.
+
+use std::time::Duration;
+
+/// Bytes of one request head. As much as browsers and proxies send with their cookies (nginx:
+/// 4 × 8 KiB); beyond it the answer is 431.
+pub const HEAD_MAX_BYTES: usize = 16 * 1024;
+
+/// Bytes of a request-target. RFC 9112 section 3 wants at least 8,000 supported; beyond it 414.
+pub const TARGET_MAX_BYTES: usize = 8 * 1024;
+
+/// Field lines of one head, as many as Apache takes; beyond it 431.
+pub const FIELDS_MAX: usize = 100;
+
+/// Bytes of empty lines before a request. RFC 9112 section 2.2 asks to ignore "at least one" CRLF.
+pub const BLANK_MAX_BYTES: usize = 64;
+
+/// Bytes of a body nobody asked for that are read to keep the connection. Beyond it a new
+/// connection is cheaper for both sides.
+pub const UNWANTED_BODY_MAX_BYTES: u64 = 64 * 1024;
+
+/// Bytes of one chunk's size line with its extensions (RFC 9112 section 7.1.1 asks for a bound).
+pub const CHUNK_LINE_MAX_BYTES: usize = 1024;
+
+/// Bytes of a chunked body's trailer section.
+pub const TRAILER_MAX_BYTES: usize = 8 * 1024;
+
+/// Unread input that a connection may hold: one whole head, so that any head that is allowed can
+/// be put together.
+pub const INBOX_MAX_BYTES: usize = HEAD_MAX_BYTES;
+
+/// Output in memory at which a connection takes no further request, its high-water mark.
+pub const OUTBOX_MAX_BYTES: usize = 256 * 1024;
+
+/// A connection's share of a turn. Large enough that system calls are not what it costs, small
+/// enough that ten thousand others do not wait for one.
+pub const TURN_READ_BYTES: usize = 64 * 1024;
+/// See [`TURN_READ_BYTES`].
+pub const TURN_WRITE_BYTES: usize = 256 * 1024;
+/// See [`TURN_READ_BYTES`].
+pub const TURN_REQUESTS: usize = 64;
+
+/// Connections that one listener accepts in a turn, so that a flood of them leaves the others
+/// their turns. At the connection limit as many may stand above it until the turn's end.
+pub const TURN_ACCEPTS: usize = 32;
+
+/// Descriptors kept from connections: the standard streams, listeners, the poll, log files, files
+/// that are being opened, and what a turn accepts while the ones it closed are still open.
+pub const RESERVED_DESCRIPTORS: u64 = 64;
+
+/// The listen backlog asked for; the kernel cuts it to `net.core.somaxconn` (4096 by default).
+pub const LISTEN_BACKLOG: i32 = 4096;
+
+/// How long a listener that could not accept waits before it tries again by itself. Edge-triggered
+/// polling will not remind it.
+pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// How long input is read and dropped after the last answer, so that a reset does not destroy
+/// that answer under way (RFC 9112 section 9.6).
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long an idle connection stays when draining begins: a request that was already under way
+/// arrives within it and is answered.
+pub const DRAIN_GRACE: Duration = Duration::from_millis(250);
+
+/// Bodies up to this size are read into memory when they are opened; larger ones go from file to
+/// socket by sendfile(2).
+pub const MEMORY_BODY_MAX_BYTES: u64 = 64 * 1024;
+
+/// Bodies up to this size are copied beside their head, so that both leave in one piece; copying
+/// so little is cheaper than a second element of a gathered write.
+pub const COPIED_BODY_MAX_BYTES: usize = 16 * 1024;
+
+/// What a user can set of the limits.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections at once.
+    pub max_connections: usize,
+    /// Connections at once from one peer address; 0 is no limit.
+    pub max_per_client: usize,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+}
+
+/// How long things may take.
+#[derive(Clone, Debug)]
+pub struct Timeouts {
+    /// Between two requests of a connection.
+    pub idle: Duration,
+    /// For a whole request head, from its first byte; the first one counts from the accept.
+    pub head: Duration,
+    /// Without a byte of an incoming body.
+    pub body: Duration,
+    /// Without progress of the output.
+    pub write: Duration,
+    /// For all connections to end after SIGTERM.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { max_connections: 16_000, max_per_client: 0, timeouts: Timeouts::default() }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
+            idle: Duration::from_secs(60),
+            head: Duration::from_secs(10),
+            body: Duration::from_secs(30),
+            write: Duration::from_secs(30),
+            drain: Duration::from_secs(30),
+        }
+    }
+}

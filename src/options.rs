@@ -1,0 +1,153 @@
+//! The command line: the only place that knows its flags. Values are kept as text; [`Config`]
+//! checks them, so that every bad one gets a line of ours.
+//!
+//! [`Config`]: crate::config::Config
+
+use std::ffi::OsString;
+
+use argh::FromArgs;
+
+/// Serves a folder of files over HTTP, in one thread and one loop.
+///
+/// ADDR is PORT (this machine only), :PORT (every interface), IP:PORT, [IPv6]:PORT, unix:PATH or
+/// off. A time is 500ms, 10s, 2m, 1h, or a bare number of seconds.
+#[derive(Debug, FromArgs)]
+#[argh(help_triggers("-h", "--help"))]
+pub struct Options {
+    /// the site that HTTP serves (./html)
+    #[argh(option, arg_name = "DIR", default = "String::from(\"./html\")")]
+    pub html: String,
+
+    /// listen for HTTP; repeatable (7890)
+    #[argh(option, arg_name = "ADDR")]
+    pub http: Vec<String>,
+
+    /// listen for the file protocol; not built yet, only off is valid (off)
+    #[argh(option, arg_name = "ADDR")]
+    pub file: Vec<String>,
+
+    /// listen for the inspector; not built yet, only off is valid (off)
+    #[argh(option, arg_name = "ADDR")]
+    pub admin: Vec<String>,
+
+    /// connections at once; cut to what RLIMIT_NOFILE allows (16000)
+    #[argh(option, arg_name = "N")]
+    pub max_connections: Option<String>,
+
+    /// connections at once from one address, 0 for no limit (0)
+    #[argh(option, arg_name = "N")]
+    pub max_per_client: Option<String>,
+
+    /// between two requests of a connection (60s)
+    #[argh(option, arg_name = "TIME")]
+    pub idle_timeout: Option<String>,
+
+    /// for a whole request head (10s)
+    #[argh(option, arg_name = "TIME")]
+    pub head_timeout: Option<String>,
+
+    /// without a byte of an incoming body (30s)
+    #[argh(option, arg_name = "TIME")]
+    pub body_timeout: Option<String>,
+
+    /// without progress of the output (30s)
+    #[argh(option, arg_name = "TIME")]
+    pub write_timeout: Option<String>,
+
+    /// for all connections to end after SIGTERM or SIGINT (30s)
+    #[argh(option, arg_name = "TIME")]
+    pub drain_timeout: Option<String>,
+
+    /// off, error, warn, info, debug or trace (info)
+    #[argh(option, arg_name = "LEVEL")]
+    pub log_level: Option<String>,
+
+    /// print the version
+    #[argh(switch)]
+    pub version: bool,
+}
+
+/// Why there is nothing to run: what to print, and the exit code. Code 0 goes to stdout.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// What to print.
+    pub output: String,
+    /// 0 for help and version, 2 for a wrong use.
+    pub code: u8,
+}
+
+impl Options {
+    /// Parses the arguments behind the program's name.
+    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Options, Exit> {
+        let mut words = Vec::new();
+        for argument in arguments {
+            let argument = argument
+                .into_string()
+                .map_err(|argument| wrong_use(&format!("{argument:?} is not UTF-8")))?;
+            match argument.split_once('=') {
+                // argh knows only `--name value`.
+                Some((name, value)) if name.starts_with("--") => {
+                    words.extend([name.to_owned(), value.to_owned()])
+                }
+                _ => words.push(argument),
+            }
+        }
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let options = Options::from_args(&["evserve"], &words).map_err(|exit| match exit.status {
+            Ok(()) => Exit { output: exit.output, code: 0 },
+            Err(()) => wrong_use(exit.output.lines().next().unwrap_or_default()),
+        })?;
+        if options.version {
+            return Err(Exit { output: format!("evserve {}\n", env!("CARGO_PKG_VERSION")), code: 0 });
+        }
+        Ok(options)
+    }
+}
+
+fn wrong_use(what: &str) -> Exit {
+    let what = what.trim_end_matches('.');
+    Exit { output: format!("evserve: {what}; evserve --help lists the options\n"), code: 2 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Options, Exit> {
+        Options::parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn both_ways_of_giving_a_value_work() {
+        for line in ["--html a=b --http 1 --http :2", "--html=a=b --http=1 --http=:2"] {
+            let options = parse(line).expect("options");
+            assert_eq!((options.html.as_str(), options.http), ("a=b", vec!["1".to_owned(), ":2".to_owned()]));
+        }
+    }
+
+    #[test]
+    fn help_and_version_are_no_errors() {
+        for line in ["--help", "-h", "--http 1 --help"] {
+            let exit = parse(line).expect_err("help");
+            assert!(exit.code == 0 && exit.output.contains("--max-per-client"), "{exit:?}");
+        }
+        assert_eq!(parse("--version").map_err(|exit| exit.code).err(), Some(0));
+    }
+
+    #[test]
+    fn a_wrong_use_is_one_line_that_names_it() {
+        for (line, named) in [
+            ("--prot 80", "--prot"),
+            ("--prot=80", "--prot"),
+            ("8080", "8080"),
+            ("--html", "--html"),
+            ("--version=yes", "yes"),
+            ("--html a --html b", "--html"),
+            ("-x", "-x"),
+        ] {
+            let exit = parse(line).expect_err(line);
+            assert_eq!((exit.code, exit.output.matches('\n').count()), (2, 1), "{exit:?}");
+            assert!(exit.output.contains(named), "{exit:?}");
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! What a connection still has to send, in order: bytes of its own, shared bytes, ranges of files.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::IoSlice;
+use std::ops::Range;
+use std::rc::Rc;
+
+use crate::limits::OUTBOX_MAX_BYTES;
+
+/// A part of the output.
+#[derive(Debug)]
+enum Segment {
+    /// So many of the outbox's own bytes.
+    Inline(usize),
+    /// A part of bytes that others hold too.
+    Shared(Rc<[u8]>, Range<usize>),
+    /// A part of a file, which goes to the socket without passing through here.
+    File(Rc<File>, Range<u64>),
+}
+
+/// The queue of output. Empty, it owns no memory unless it was used as the loop's spare one.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// The inline segments' bytes, one behind the other; the first `sent` have left.
+    bytes: Vec<u8>,
+    sent: usize,
+    segments: VecDeque<Segment>,
+    /// Bytes in memory that are still to be sent, inline and shared.
+    in_memory: usize,
+    /// How many segments are parts of files.
+    files: usize,
+}
+
+/// Elements of one gathered write. A pipelined batch is inline bytes, that is one; more come only
+/// of bodies that are shared.
+pub const PIECES_MAX: usize = 16;
+
+/// Sent bytes that may stand before unsent ones until they are moved out of the way.
+const SENT_MAX_BYTES: usize = 64 * 1024;
+
+impl Outbox {
+    /// Lets `write` append bytes.
+    pub fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.bytes.len();
+        write(&mut self.bytes);
+        let written = self.bytes.len() - before;
+        if written == 0 {
+            return;
+        }
+        self.in_memory += written;
+        match self.segments.back_mut() {
+            Some(Segment::Inline(length)) => *length += written,
+            _ => self.segments.push_back(Segment::Inline(written)),
+        }
+    }
+
+    /// Appends a part of shared bytes.
+    pub fn share(&mut self, bytes: Rc<[u8]>, range: Range<usize>) {
+        if !range.is_empty() {
+            self.in_memory += range.len();
+            self.segments.push_back(Segment::Shared(bytes, range));
+        }
+    }
+
+    /// Appends a part of a file.
+    pub fn send_file(&mut self, file: Rc<File>, range: Range<u64>) {
+        if range.start < range.end {
+            self.files += 1;
+            self.segments.push_back(Segment::File(file, range));
+        }
+    }
+
+    /// Whether everything was sent.
+    pub fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// Whether the next request has to wait: the high-water mark is reached, or a file is queued.
+    /// One file at a time bounds the descriptors that a pipelining peer can make us hold.
+    pub fn is_full(&self) -> bool {
+        self.files > 0 || self.in_memory >= OUTBOX_MAX_BYTES
+    }
+
+    /// The part of a file that comes next, if one does.
+    pub fn front_file(&self) -> Option<(&File, &Range<u64>)> {
+        match self.segments.front() {
+            Some(Segment::File(file, range)) => Some((file, range)),
+            _ => None,
+        }
+    }
+
+    /// Fills `pieces` with what comes next in memory, at most `limit` bytes. Returns how many
+    /// there are and whether more follows.
+    pub fn gather<'a>(&'a self, pieces: &mut [IoSlice<'a>], limit: usize) -> (usize, bool) {
+        let mut count = 0;
+        let mut inline = self.sent;
+        let mut room = limit;
+        for segment in &self.segments {
+            let bytes = match segment {
+                Segment::Inline(length) => {
+                    inline += length;
+                    &self.bytes[inline - length..inline]
+                }
+                Segment::Shared(bytes, range) => &bytes[range.clone()],
+                Segment::File(..) => return (count, true),
+            };
+            if count == pieces.len() || room == 0 {
+                return (count, true);
+            }
+            let bytes = &bytes[..bytes.len().min(room)];
+            pieces[count] = IoSlice::new(bytes);
+            count += 1;
+            room -= bytes.len();
+        }
+        (count, false)
+    }
+
+    /// Takes away the first `count` bytes, which were sent.
+    pub fn advance(&mut self, mut count: usize) {
+        while count > 0 {
+            let Some(front) = self.segments.front_mut() else { break };
+            let (taken, left) = match front {
+                Segment::Inline(length) => {
+                    let taken = count.min(*length);
+                    *length -= taken;
+                    self.sent += taken;
+                    self.in_memory -= taken;
+                    (taken, *length > 0)
+                }
+                Segment::Shared(_, range) => {
+                    let taken = count.min(range.len());
+                    range.start += taken;
+                    self.in_memory -= taken;
+                    (taken, range.start < range.end)
+                }
+                Segment::File(_, range) => {
+                    let taken = count.min(usize::try_from(range.end - range.start).unwrap_or(usize::MAX));
+                    range.start += taken as u64;
+                    let left = range.start < range.end;
+                    self.files -= usize::from(!left);
+                    (taken, left)
+                }
+            };
+            count -= taken;
+            if !left {
+                self.segments.pop_front();
+            }
+        }
+        self.forget_sent();
+    }
+
+    fn forget_sent(&mut self) {
+        if self.sent == self.bytes.len() {
+            self.bytes.clear();
+            self.sent = 0;
+        } else if self.sent >= SENT_MAX_BYTES {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
+    }
+
+    /// Gives memory back that a connection will not need: called when it keeps its outbox past a
+    /// turn.
+    pub fn shrink(&mut self) {
+        self.bytes.shrink_to_fit();
+        self.segments.shrink_to_fit();
+    }
+
+    /// Bytes of memory held, used or not.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity() + self.segments.capacity() * size_of::<Segment>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends everything in steps of `step` bytes at most.
+    fn drain(outbox: &mut Outbox, step: usize) -> Vec<u8> {
+        let mut sent = Vec::new();
+        while !outbox.is_empty() {
+            let mut pieces = [IoSlice::new(&[]); 3];
+            let (count, _) = outbox.gather(&mut pieces, step);
+            let before = sent.len();
+            pieces[..count].iter().for_each(|piece| sent.extend_from_slice(piece));
+            assert!((1..=step).contains(&(sent.len() - before)));
+            outbox.advance(sent.len() - before);
+        }
+        sent
+    }
+
+    #[test]
+    fn bytes_leave_in_order_whatever_the_steps() {
+        let shared: Rc<[u8]> = Rc::from(&b"0123456789"[..]);
+        for step in 1..40 {
+            let mut outbox = Outbox::default();
+            outbox.write(|bytes| bytes.extend_from_slice(b"abc"));
+            outbox.write(|bytes| bytes.extend_from_slice(b"def"));
+            outbox.share(shared.clone(), 2..7);
+            outbox.share(shared.clone(), 4..4);
+            outbox.write(|_| ());
+            outbox.write(|bytes| bytes.extend_from_slice(b"ghi"));
+            outbox.share(shared.clone(), 0..1);
+            assert_eq!(drain(&mut outbox, step), b"abcdef23456ghi0");
+            assert_eq!((outbox.in_memory, outbox.sent, outbox.bytes.len()), (0, 0, 0));
+        }
+    }
+
+    #[test]
+    fn what_was_sent_does_not_pile_up_behind_what_was_not() {
+        let mut outbox = Outbox::default();
+        for _ in 0..1000 {
+            outbox.write(|bytes| bytes.extend_from_slice(&[7; 1000]));
+            outbox.advance(if outbox.in_memory > 2000 { 1000 } else { 0 });
+        }
+        assert!(outbox.bytes.len() < SENT_MAX_BYTES + 4000, "{} bytes", outbox.bytes.len());
+    }
+
+    #[test]
+    fn a_file_fills_it() {
+        let mut outbox = Outbox::default();
+        let file = Rc::new(File::open("/dev/null").expect("open /dev/null"));
+        outbox.write(|bytes| bytes.extend_from_slice(b"head"));
+        outbox.send_file(file, 0..10);
+        assert!(outbox.is_full() && outbox.front_file().is_none());
+        assert_eq!(outbox.gather(&mut [IoSlice::new(&[]); 4], 99), (1, true));
+        outbox.advance(4 + 9);
+        assert_eq!(outbox.front_file().map(|(_, range)| range.clone()), Some(9..10));
+        outbox.advance(1);
+        assert!(outbox.is_empty() && !outbox.is_full());
+    }
+}

@@ -1,0 +1,112 @@
+//! Answers: what a request comes to, as one value, and how it is written.
+
+use std::borrow::Cow;
+
+use crate::clock::Clock;
+use crate::limits::COPIED_BODY_MAX_BYTES;
+use crate::outbox::Outbox;
+use crate::store::Content;
+
+use super::request::Persistence;
+use super::status::{Refusal, Status};
+
+/// An answer, before it is known how the connection goes on.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: Status,
+    /// The fields that belong to this answer, as whole lines.
+    pub fields: Cow<'static, [u8]>,
+    /// The body.
+    pub body: Body,
+}
+
+/// An answer's body.
+#[derive(Debug)]
+pub enum Body {
+    /// None, and no length: 204.
+    Nothing,
+    /// Text made for this answer.
+    Text(Cow<'static, str>),
+    /// So many bytes of a file.
+    Content(Content, u64),
+}
+
+impl Answer {
+    /// A short page that says what went wrong.
+    pub fn refusal(refusal: Refusal) -> Answer {
+        let Refusal { status, why } = refusal;
+        let title = status.text();
+        let page = format!(
+            "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\n\
+             <h1>{title}</h1>\n<p>{why}.</p></html>\n"
+        );
+        let mut fields = b"Content-Type: text/html; charset=utf-8\r\n".to_vec();
+        match status {
+            Status::MethodNotAllowed => fields.extend_from_slice(ALLOW),
+            Status::ServiceUnavailable => fields.extend_from_slice(b"Retry-After: 1\r\n"),
+            _ => {}
+        }
+        Answer { status, fields: fields.into(), body: Body::Text(page.into()) }
+    }
+}
+
+/// What a path of the site can be asked for. RFC 9110 section 15.5.6 wants it with every 405.
+pub const ALLOW: &[u8] = b"Allow: GET, HEAD, OPTIONS\r\n";
+
+/// Writes `answer`, for HEAD without its body.
+pub fn write(answer: Answer, head_only: bool, persistence: Persistence, clock: &Clock, out: &mut Outbox) {
+    let length = match &answer.body {
+        Body::Nothing => None,
+        Body::Text(text) => Some(text.len() as u64),
+        Body::Content(_, length) => Some(*length),
+    };
+    out.write(|bytes| {
+        write_head(&answer, length, persistence, clock, bytes);
+        match &answer.body {
+            Body::Text(text) if !head_only => bytes.extend_from_slice(text.as_bytes()),
+            Body::Content(Content::Memory(content), _) if !head_only && is_copied(content) => {
+                bytes.extend_from_slice(content);
+            }
+            _ => {}
+        }
+    });
+    match answer.body {
+        Body::Content(Content::Memory(content), _) if !head_only && !is_copied(&content) => {
+            let range = 0..content.len();
+            out.share(content, range);
+        }
+        Body::Content(Content::Disk(file), length) if !head_only => out.send_file(file, 0..length),
+        _ => {}
+    }
+}
+
+/// Whether a body goes right behind its head instead of as a piece of its own.
+fn is_copied(content: &[u8]) -> bool {
+    content.len() <= COPIED_BODY_MAX_BYTES
+}
+
+fn write_head(
+    answer: &Answer,
+    length: Option<u64>,
+    persistence: Persistence,
+    clock: &Clock,
+    bytes: &mut Vec<u8>,
+) {
+    bytes.extend_from_slice(b"HTTP/1.1 ");
+    bytes.extend_from_slice(answer.status.text().as_bytes());
+    bytes.extend_from_slice(b"\r\nServer: evserve\r\nDate: ");
+    bytes.extend_from_slice(clock.http_date());
+    bytes.extend_from_slice(match persistence {
+        Persistence::Implied => b"\r\n",
+        Persistence::Agreed => b"\r\nConnection: keep-alive\r\n",
+        Persistence::Close => b"\r\nConnection: close\r\n",
+    });
+    bytes.extend_from_slice(&answer.fields);
+    if let Some(length) = length {
+        bytes.extend_from_slice(b"Content-Length: ");
+        bytes.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"\r\n");
+}

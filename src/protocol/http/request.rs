@@ -1,0 +1,354 @@
+//! A request head: found in the input, parsed by httparse, and checked where the RFCs are stricter
+//! than it.
+
+use std::mem::MaybeUninit;
+
+use crate::limits::{FIELDS_MAX, HEAD_MAX_BYTES, TARGET_MAX_BYTES};
+
+use super::body::{Framing, is_token};
+use super::host;
+use super::status::{Refusal, Status};
+use super::target::Target;
+
+/// The methods of RFC 9110 section 9 and RFC 5789. They are case-sensitive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Method {
+    Get,
+    Head,
+    Post,
+    Put,
+    Delete,
+    Connect,
+    Options,
+    Trace,
+    Patch,
+}
+
+impl Method {
+    fn parse(name: &str) -> Option<Method> {
+        Some(match name {
+            "GET" => Method::Get,
+            "HEAD" => Method::Head,
+            "POST" => Method::Post,
+            "PUT" => Method::Put,
+            "DELETE" => Method::Delete,
+            "CONNECT" => Method::Connect,
+            "OPTIONS" => Method::Options,
+            "TRACE" => Method::Trace,
+            "PATCH" => Method::Patch,
+            _ => return None,
+        })
+    }
+}
+
+/// A request, borrowed from the input it was parsed from.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Request<'a> {
+    /// What is to be done.
+    pub method: Method,
+    /// With what.
+    pub target: Target<'a>,
+    /// How the body is delimited.
+    pub framing: Framing,
+    /// Whether the client waits for 100 (Continue) before it sends the body.
+    pub expects_continue: bool,
+    /// Whether the connection may go on after the answer.
+    pub persistence: Persistence,
+}
+
+/// What a request says about the life of its connection (RFC 9112 section 9.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Persistence {
+    /// HTTP/1.1 without `close`: it goes on, and nothing needs to be said.
+    Implied,
+    /// HTTP/1.0 with `keep-alive`: it goes on, and that must be said.
+    Agreed,
+    /// It ends with the answer.
+    Close,
+}
+
+/// What stands at the beginning of the input.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Parsed<'a> {
+    /// A head of so many bytes.
+    Request(Request<'a>, usize),
+    /// The beginning of one.
+    Partial,
+    /// Nothing that can be carried out.
+    Refused(Refusal),
+}
+
+/// Looks for a head in `input`, of which the first `seen` bytes were there at the last try.
+///
+/// A verdict falls only at the end of a line, or at a byte that no line may have, so that it does
+/// not depend on how the input was cut; and since only a new line is a reason to parse again, a
+/// head that drips in byte by byte costs no more than its lines times its length.
+pub fn parse(input: &[u8], seen: usize) -> Parsed<'_> {
+    let window = &input[..input.len().min(HEAD_MAX_BYTES)];
+    let new = &window[seen.min(window.len())..];
+    if let Some(last) = memchr::memrchr(b'\n', new) {
+        let end = window.len() - new.len() + last + 1;
+        match parse_lines(&window[..end]) {
+            Ok(Some((request, length))) => return Parsed::Request(request, length),
+            Ok(None) => {}
+            Err(refusal) => return Parsed::Refused(refusal),
+        }
+    }
+    let tail_start = memchr::memrchr(b'\n', window).map_or(0, |at| at + 1);
+    let tail = &window[tail_start.max(seen.min(window.len()))..];
+    if tail.iter().any(|byte| is_control(*byte)) {
+        // The words are those that the whole line would have got.
+        let refusal = parse_lines(window).err();
+        return Parsed::Refused(refusal.unwrap_or(Refusal::bad("The head has a control character")));
+    }
+    if input.len() >= HEAD_MAX_BYTES {
+        return Parsed::Refused(too_large(window));
+    }
+    Parsed::Partial
+}
+
+/// What no line of a head may contain. CR is judged with its line.
+fn is_control(byte: u8) -> bool {
+    (byte < b' ' && byte != b'\t' && byte != b'\r') || byte == 0x7f
+}
+
+/// Parses whole lines. `None` when the empty line is not among them.
+fn parse_lines(lines: &[u8]) -> Result<Option<(Request<'_>, usize)>, Refusal> {
+    let mut storage = [const { MaybeUninit::<httparse::Header>::uninit() }; FIELDS_MAX];
+    let mut head = httparse::Request::new(&mut []);
+    let length = match head.parse_with_uninit_headers(lines, &mut storage) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(httparse::Error::Version) if is_later_minor_version(lines) => return parse_later_version(lines),
+        Err(error) => return Err(line_refusal(lines).unwrap_or_else(|| refusal_of(error))),
+    };
+    let version_1_0 = head.version == Some(0);
+    let request = request(head.method, head.path, version_1_0, head.headers)?;
+    Ok(Some((request, length)))
+}
+
+/// HTTP/1.2 and later are answered as 1.1 (RFC 9110 section 2.5). httparse does not know them, but
+/// has kept the method and the target when it stops at the version.
+fn parse_later_version(lines: &[u8]) -> Result<Option<(Request<'_>, usize)>, Refusal> {
+    let mut head = httparse::Request::new(&mut []);
+    let _ = head.parse(lines);
+    let line = memchr::memchr(b'\n', lines).map_or(lines.len(), |at| at + 1);
+    let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    match httparse::parse_headers(&lines[line..], &mut storage) {
+        Ok(httparse::Status::Complete((length, fields))) => {
+            Ok(Some((request(head.method, head.path, false, fields)?, line + length)))
+        }
+        Ok(httparse::Status::Partial) => Ok(None),
+        Err(error) => Err(line_refusal(lines).unwrap_or_else(|| refusal_of(error))),
+    }
+}
+
+/// Whether the first line ends in `HTTP/1.` and a digit, and nothing else.
+fn is_later_minor_version(lines: &[u8]) -> bool {
+    version(first_line(lines)).is_some_and(|(major, _)| major == b'1')
+}
+
+/// The version at a line's end, as its two digits (RFC 9112 section 2.3).
+fn version(line: &[u8]) -> Option<(u8, u8)> {
+    match line.rsplitn(2, |byte| *byte == b' ').next()? {
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
+            Some((*major, *minor))
+        }
+        _ => None,
+    }
+}
+
+fn first_line(lines: &[u8]) -> &[u8] {
+    let line = memchr::memchr(b'\n', lines).map_or(lines, |at| &lines[..at]);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+fn refusal_of(error: httparse::Error) -> Refusal {
+    use httparse::Error;
+    match error {
+        Error::TooManyHeaders => Refusal::new(Status::FieldsTooLarge, "The head has too many fields"),
+        Error::HeaderName => Refusal::bad("A field's name is malformed"),
+        Error::HeaderValue => Refusal::bad("A field's value is malformed"),
+        Error::NewLine => Refusal::bad("A line of the head does not end in CRLF"),
+        Error::Version => Refusal::bad("The HTTP version is malformed"),
+        Error::Token | Error::Status => Refusal::bad("The request line is malformed"),
+    }
+}
+
+/// What is wrong with the request line, if that is where the fault lies and it has a status of its
+/// own: an overlong target, or another major version behind a sound method and target.
+fn line_refusal(lines: &[u8]) -> Option<Refusal> {
+    let line = first_line(lines);
+    let method = line.iter().take_while(|byte| is_token(**byte)).count();
+    let target = line.get(method + 1..).filter(|_| method > 0 && line[method] == b' ')?;
+    let length = target.iter().take_while(|byte| **byte > b' ' && **byte != 0x7f).count();
+    if length > TARGET_MAX_BYTES {
+        return Some(TARGET_TOO_LONG);
+    }
+    let behind = target.get(length..)?;
+    match (length > 0 && behind.len() == b" HTTP/x.y".len()).then(|| version(behind)).flatten() {
+        Some((major, _)) if major != b'1' && lines.len() > line.len() => {
+            Some(Refusal::new(Status::VersionNotSupported, "This server speaks HTTP/1.1 and 1.0"))
+        }
+        _ => None,
+    }
+}
+
+const TARGET_TOO_LONG: Refusal = Refusal::new(Status::UriTooLong, "The request-target is too long");
+
+/// Which part of a head that is too large is to blame.
+fn too_large(window: &[u8]) -> Refusal {
+    let line = first_line(window);
+    if line.len() < window.len() - 1 {
+        return line_refusal(window)
+            .unwrap_or(Refusal::new(Status::FieldsTooLarge, "The head has more bytes than are taken"));
+    }
+    // RFC 9112 section 3: a method longer than any that is implemented is 501.
+    if line.iter().all(|byte| is_token(*byte)) { UNKNOWN_METHOD } else { TARGET_TOO_LONG }
+}
+
+const UNKNOWN_METHOD: Refusal = Refusal::new(Status::NotImplemented, "The method is not known here");
+
+/// Makes a request of what httparse found.
+fn request<'a>(
+    method: Option<&'a str>,
+    target: Option<&'a str>,
+    version_1_0: bool,
+    fields: &[httparse::Header<'a>],
+) -> Result<Request<'a>, Refusal> {
+    let target = target.unwrap_or_default().as_bytes();
+    if target.len() > TARGET_MAX_BYTES {
+        return Err(TARGET_TOO_LONG);
+    }
+    let fields = Fields::collect(fields)?;
+    if fields.host.is_none() && !version_1_0 {
+        // RFC 9112 section 3.2; with an absolute-form target, too.
+        return Err(Refusal::bad("The Host field is missing"));
+    }
+    let framing = fields.framing(version_1_0)?;
+    let method = Method::parse(method.unwrap_or_default()).ok_or(UNKNOWN_METHOD)?;
+    let target = Target::parse(target, method)?;
+    let expects_continue = fields.expects_continue(version_1_0)?;
+    let persistence = fields.persistence(version_1_0);
+    Ok(Request { method, target, framing, expects_continue, persistence })
+}
+
+/// The fields that every request is judged by.
+#[derive(Default)]
+struct Fields<'a> {
+    host: Option<&'a [u8]>,
+    content_length: Option<&'a [u8]>,
+    transfer_encoding: Option<&'a [u8]>,
+    expect: Option<&'a [u8]>,
+    close: bool,
+    keep_alive: bool,
+}
+
+impl<'a> Fields<'a> {
+    fn collect(fields: &[httparse::Header<'a>]) -> Result<Fields<'a>, Refusal> {
+        let mut found = Fields::default();
+        for httparse::Header { name, value } in fields {
+            let is = |expected: &str| name.eq_ignore_ascii_case(expected);
+            match name.len() {
+                4 if is("host") => once(&mut found.host, value, "Host is given twice")?,
+                6 if is("expect") => once(&mut found.expect, value, "Expect is given twice")?,
+                10 if is("connection") => found.connection(value),
+                14 if is("content-length") => {
+                    once(&mut found.content_length, value, "Content-Length is given twice")?;
+                }
+                17 if is("transfer-encoding") => {
+                    once(&mut found.transfer_encoding, value, "Transfer-Encoding is given twice")?;
+                }
+                _ => {}
+            }
+        }
+        match found.host {
+            Some(host) if !host::is_valid(host) => Err(Refusal::bad("The Host field is malformed")),
+            _ => Ok(found),
+        }
+    }
+
+    /// Only whole tokens count (RFC 9110 section 7.6.1).
+    fn connection(&mut self, value: &[u8]) {
+        for option in value.split(|byte| *byte == b',').map(trim) {
+            self.close |= option.eq_ignore_ascii_case(b"close");
+            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+
+    /// RFC 9112 section 6.3, on the strict side wherever it leaves a choice: two parsers that
+    /// disagree about where a message ends are how requests are smuggled.
+    fn framing(&self, version_1_0: bool) -> Result<Framing, Refusal> {
+        match (self.transfer_encoding, self.content_length) {
+            (Some(_), Some(_)) => {
+                Err(Refusal::bad("Transfer-Encoding and Content-Length exclude each other"))
+            }
+            // Section 6.1: faulty framing.
+            (Some(_), None) if version_1_0 => Err(Refusal::bad("HTTP/1.0 has no Transfer-Encoding")),
+            (Some(coding), None) => transfer_framing(coding),
+            (None, Some(length)) => Ok(Framing::Length(content_length(length)?)),
+            (None, None) => Ok(Framing::Length(0)),
+        }
+    }
+
+    /// RFC 9110 section 10.1.1: there is one expectation, and 1.0 has none.
+    fn expects_continue(&self, version_1_0: bool) -> Result<bool, Refusal> {
+        match self.expect {
+            Some(value) if value.eq_ignore_ascii_case(b"100-continue") => Ok(!version_1_0),
+            Some(_) if !version_1_0 => {
+                Err(Refusal::new(Status::ExpectationFailed, "The only expectation known is 100-continue"))
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn persistence(&self, version_1_0: bool) -> Persistence {
+        match (self.close, version_1_0, self.keep_alive) {
+            (true, ..) | (false, true, false) => Persistence::Close,
+            (false, true, true) => Persistence::Agreed,
+            (false, false, _) => Persistence::Implied,
+        }
+    }
+}
+
+fn once<'a>(field: &mut Option<&'a [u8]>, value: &'a [u8], twice: &'static str) -> Result<(), Refusal> {
+    match field.replace(value) {
+        Some(_) => Err(Refusal::bad(twice)),
+        None => Ok(()),
+    }
+}
+
+/// OWS is space and tab (RFC 9110 section 5.6.3).
+fn trim(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
+/// RFC 9112 section 6.1: unknown codings before a last `chunked` are 501; without it as the last
+/// one the body's end could not be told.
+fn transfer_framing(coding: &[u8]) -> Result<Framing, Refusal> {
+    if coding.eq_ignore_ascii_case(b"chunked") {
+        return Ok(Framing::Chunked);
+    }
+    let mut codings = coding.rsplit(|byte| *byte == b',').map(trim);
+    let last = codings.next().unwrap_or_default();
+    let known_before = codings.any(|coding| coding.eq_ignore_ascii_case(b"chunked") || coding.is_empty());
+    if last.eq_ignore_ascii_case(b"chunked") && !known_before {
+        return Err(Refusal::new(Status::NotImplemented, "The only transfer coding known is chunked"));
+    }
+    Err(Refusal::bad("The Transfer-Encoding is malformed"))
+}
+
+/// `1*DIGIT` (RFC 9110 section 8.6): no sign, no list, no white space, and not beyond 64 bits.
+fn content_length(value: &[u8]) -> Result<u64, Refusal> {
+    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    let length = value
+        .iter()
+        .try_fold(0_u64, |sum, digit| sum.checked_mul(10)?.checked_add(u64::from(digit.wrapping_sub(b'0'))));
+    length.filter(|_| digits).ok_or(Refusal::bad("The Content-Length is malformed"))
+}

@@ -1,0 +1,41 @@
+//! What a request is answered with: method and target decide.
+
+use crate::services::Services;
+
+use super::answer::{ALLOW, Answer, Body};
+use super::request::{Method, Request};
+use super::site;
+use super::status::{Refusal, Status};
+use super::target::{self, Target};
+
+/// Answers a request.
+pub fn answer(request: &Request<'_>, cx: &mut Services) -> Answer {
+    match (request.method, request.target) {
+        (Method::Options, Target::Server | Target::Path { .. }) => options(),
+        (Method::Get | Method::Head, Target::Path { path, query }) => match target::decode(path) {
+            Ok(path) => get(&path, query, cx),
+            Err(refusal) => Answer::refusal(refusal),
+        },
+        _ => Answer::refusal(Refusal::new(Status::MethodNotAllowed, "This cannot be done here")),
+    }
+}
+
+fn get(path: &[u8], query: Option<&[u8]>, cx: &mut Services) -> Answer {
+    match site::get(path, query, cx) {
+        Err(refusal) if refusal.status == Status::NotFound && path == b"/time" => time(cx),
+        Err(refusal) if refusal.status == Status::NotFound => site::not_found(refusal, cx),
+        Err(refusal) => Answer::refusal(refusal),
+        Ok(answer) => answer,
+    }
+}
+
+/// RFC 9110 section 9.3.7.
+fn options() -> Answer {
+    Answer { status: Status::NoContent, fields: ALLOW.into(), body: Body::Nothing }
+}
+
+/// The documents' first data URL: the time of day, unless the site has a file of that name.
+fn time(cx: &Services) -> Answer {
+    const FIELDS: &[u8] = b"Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n";
+    Answer { status: Status::Ok, fields: FIELDS.into(), body: Body::Text(cx.clock.ctime().into()) }
+}

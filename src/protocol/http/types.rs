@@ -1,0 +1,149 @@
+//! Media types by file name extension, after the IANA registry, the WHATWG's MIME Sniffing
+//! Standard and what browsers use today.
+
+/// UTF-8 text of no particular kind.
+pub const TEXT: &str = "text/plain; charset=utf-8";
+/// Bytes of no particular kind.
+pub const BINARY: &str = "application/octet-stream";
+
+/// The type that a path's extension says. `None` when the last name has no extension; one that
+/// nobody knows is [`BINARY`].
+pub fn of(path: &[u8]) -> Option<&'static str> {
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
+    let dot = memchr::memrchr(b'.', name).filter(|dot| *dot > 0)?;
+    let mut buffer = [0; LONGEST];
+    let extension = &name[dot + 1..];
+    let Some(lower) = buffer.get_mut(..extension.len()) else { return Some(BINARY) };
+    lower.copy_from_slice(extension);
+    lower.make_ascii_lowercase();
+    let found = TYPES.binary_search_by_key(&&*lower, |(extension, _)| extension.as_bytes());
+    Some(found.map_or(BINARY, |index| TYPES[index].1))
+}
+
+/// The longest extension in the table.
+const LONGEST: usize = 11;
+
+/// In the order of the extensions.
+const TYPES: &[(&str, &str)] = &[
+    ("7z", "application/x-7z-compressed"),
+    ("aac", "audio/aac"),
+    ("apng", "image/apng"),
+    ("atom", "application/atom+xml"),
+    ("avi", "video/x-msvideo"),
+    ("avif", "image/avif"),
+    ("bmp", "image/bmp"),
+    ("bz2", "application/x-bzip2"),
+    ("c", "text/plain; charset=utf-8"),
+    ("cjs", "text/javascript; charset=utf-8"),
+    ("conf", "text/plain; charset=utf-8"),
+    ("css", "text/css; charset=utf-8"),
+    ("csv", "text/csv; charset=utf-8"),
+    ("doc", "application/msword"),
+    ("docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+    ("eot", "application/vnd.ms-fontobject"),
+    ("epub", "application/epub+zip"),
+    ("flac", "audio/flac"),
+    ("gif", "image/gif"),
+    ("gz", "application/gzip"),
+    ("h", "text/plain; charset=utf-8"),
+    ("heic", "image/heic"),
+    ("htm", "text/html; charset=utf-8"),
+    ("html", "text/html; charset=utf-8"),
+    ("ico", "image/vnd.microsoft.icon"),
+    ("ics", "text/calendar; charset=utf-8"),
+    ("ini", "text/plain; charset=utf-8"),
+    ("jar", "application/java-archive"),
+    ("jpeg", "image/jpeg"),
+    ("jpg", "image/jpeg"),
+    ("js", "text/javascript; charset=utf-8"),
+    ("json", "application/json"),
+    ("jsonld", "application/ld+json"),
+    ("jxl", "image/jxl"),
+    ("log", "text/plain; charset=utf-8"),
+    ("m3u8", "application/vnd.apple.mpegurl"),
+    ("m4a", "audio/mp4"),
+    ("m4v", "video/mp4"),
+    ("map", "application/json"),
+    ("md", "text/markdown; charset=utf-8"),
+    ("mid", "audio/midi"),
+    ("mjs", "text/javascript; charset=utf-8"),
+    ("mkv", "video/matroska"),
+    ("mov", "video/quicktime"),
+    ("mp3", "audio/mpeg"),
+    ("mp4", "video/mp4"),
+    ("mpd", "application/dash+xml"),
+    ("mpeg", "video/mpeg"),
+    ("odp", "application/vnd.oasis.opendocument.presentation"),
+    ("ods", "application/vnd.oasis.opendocument.spreadsheet"),
+    ("odt", "application/vnd.oasis.opendocument.text"),
+    ("oga", "audio/ogg"),
+    ("ogg", "audio/ogg"),
+    ("ogv", "video/ogg"),
+    ("opus", "audio/ogg"),
+    ("otf", "font/otf"),
+    ("pdf", "application/pdf"),
+    ("png", "image/png"),
+    ("ppt", "application/vnd.ms-powerpoint"),
+    ("pptx", "application/vnd.openxmlformats-officedocument.presentationml.presentation"),
+    ("py", "text/x-python; charset=utf-8"),
+    ("rar", "application/vnd.rar"),
+    ("rs", "text/x-rust; charset=utf-8"),
+    ("rss", "application/rss+xml"),
+    ("rtf", "application/rtf"),
+    ("sh", "text/x-shellscript; charset=utf-8"),
+    ("svg", "image/svg+xml"),
+    ("tar", "application/x-tar"),
+    ("tgz", "application/gzip"),
+    ("tif", "image/tiff"),
+    ("tiff", "image/tiff"),
+    ("toml", "application/toml"),
+    ("ts", "video/mp2t"),
+    ("tsv", "text/tab-separated-values; charset=utf-8"),
+    ("ttf", "font/ttf"),
+    ("txt", "text/plain; charset=utf-8"),
+    ("vtt", "text/vtt; charset=utf-8"),
+    ("wasm", "application/wasm"),
+    ("wav", "audio/wav"),
+    ("weba", "audio/webm"),
+    ("webm", "video/webm"),
+    ("webmanifest", "application/manifest+json"),
+    ("webp", "image/webp"),
+    ("woff", "font/woff"),
+    ("woff2", "font/woff2"),
+    ("xhtml", "application/xhtml+xml"),
+    ("xls", "application/vnd.ms-excel"),
+    ("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+    ("xml", "application/xml"),
+    ("xz", "application/x-xz"),
+    ("yaml", "application/yaml"),
+    ("yml", "application/yaml"),
+    ("zip", "application/zip"),
+    ("zst", "application/zstd"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_text_has_its_charset() {
+        assert!(TYPES.is_sorted_by(|(before, _), (after, _)| before < after));
+        assert!(TYPES.iter().all(|(extension, _)| extension.len() <= LONGEST));
+        assert!(TYPES.iter().all(|(_, kind)| kind.starts_with("text/") == kind.ends_with("; charset=utf-8")));
+    }
+
+    #[test]
+    fn names_and_their_types() {
+        for (path, kind) in [
+            ("/index.html", Some("text/html; charset=utf-8")),
+            ("/a.b/README", None),
+            ("/X.JPEG", Some("image/jpeg")),
+            ("/archive.tar.gz", Some("application/gzip")),
+            ("/a.unheard-of-extension", Some(BINARY)),
+            ("/a.", Some(BINARY)),
+            ("/.hidden", None),
+        ] {
+            assert_eq!(of(path.as_bytes()), kind, "{path}");
+        }
+    }
+}

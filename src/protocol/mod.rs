@@ -1,0 +1,120 @@
+//! Protocols: bytes in, bytes out. They know no socket, no poll and no clock but the one that is
+//! lent to them, so each can be driven byte by byte under a virtual time.
+
+pub mod http;
+
+use std::fmt;
+use std::time::Instant;
+
+pub use crate::close_reason::CloseReason;
+use crate::outbox::Outbox;
+use crate::services::Services;
+use http::Http;
+
+/// One connection's side of a conversation.
+pub trait Protocol {
+    /// Takes a prefix of `input`, which is not empty. After [`Step::NeedInput`] it is called again
+    /// with the same bytes and more. It is called only while the outbox has room.
+    fn on_input(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Services) -> Step;
+
+    /// The peer has ended its output, and all of it that `on_input` wanted was given.
+    fn on_eof(&mut self, out: &mut Outbox, cx: &mut Services) -> CloseReason;
+
+    /// The deadline has passed while nothing was left to send.
+    fn on_deadline(&mut self, out: &mut Outbox, cx: &mut Services) -> CloseReason;
+
+    /// When the protocol's patience with its peer ends. `moved` is when bytes last moved on the
+    /// connection, in either direction.
+    fn deadline(&self, moved: Instant, cx: &Services) -> Instant;
+
+    /// How many bytes are sure to come that it would take at once, as of a body. One recv asks for
+    /// so many more than the inbox has room for.
+    fn appetite(&self) -> usize;
+
+    /// Whether the connection has served and waits for what is next, so that it may be closed to
+    /// make room for another.
+    fn may_make_room(&self) -> bool;
+}
+
+/// What a protocol did with its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It took so many bytes, at least one.
+    Consumed(usize),
+    /// It needs more than these bytes to go on.
+    NeedInput,
+    /// It took so many bytes and is done: send what is queued, then close.
+    Finish(usize, CloseReason),
+}
+
+/// What a listener's connections speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// HTTP/1.1 and 1.0.
+    Http,
+}
+
+impl Kind {
+    /// The protocol's state for a new connection.
+    pub fn start(self, now: Instant) -> AnyProtocol {
+        match self {
+            Kind::Http => AnyProtocol::Http(Http::new(now)),
+        }
+    }
+
+    /// What a peer is told for whom no descriptor is left.
+    pub fn busy_reply(self) -> &'static [u8] {
+        match self {
+            Kind::Http => http::BUSY_REPLY,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Http => "http",
+        })
+    }
+}
+
+/// Any of the protocols: the one place that tells them apart.
+#[derive(Debug)]
+pub enum AnyProtocol {
+    /// HTTP/1.1 and 1.0.
+    Http(Http),
+}
+
+macro_rules! dispatch {
+    ($self:expr, $protocol:ident => $call:expr) => {
+        match $self {
+            AnyProtocol::Http($protocol) => $call,
+        }
+    };
+}
+
+impl Protocol for AnyProtocol {
+    fn on_input(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Services) -> Step {
+        dispatch!(self, protocol => protocol.on_input(input, out, cx))
+    }
+
+    fn on_eof(&mut self, out: &mut Outbox, cx: &mut Services) -> CloseReason {
+        dispatch!(self, protocol => protocol.on_eof(out, cx))
+    }
+
+    fn on_deadline(&mut self, out: &mut Outbox, cx: &mut Services) -> CloseReason {
+        dispatch!(self, protocol => protocol.on_deadline(out, cx))
+    }
+
+    fn deadline(&self, moved: Instant, cx: &Services) -> Instant {
+        dispatch!(self, protocol => protocol.deadline(moved, cx))
+    }
+
+    fn appetite(&self) -> usize {
+        dispatch!(self, protocol => protocol.appetite())
+    }
+
+    fn may_make_room(&self) -> bool {
+        dispatch!(self, protocol => protocol.may_make_room())
+    }
+}

@@ -1,0 +1,194 @@
+//! The composition root: opens the site, raises the limits, binds the listeners, builds the loop.
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::{self, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::Mode;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::clock::Now;
+use crate::config::{Address, Config};
+use crate::event_loop::{Ended, Runner};
+use crate::limits::{LISTEN_BACKLOG, Limits, RESERVED_DESCRIPTORS};
+use crate::protocol::Kind;
+use crate::services::Services;
+use crate::store::DiskStore;
+
+/// A server whose listeners are bound.
+pub struct Server {
+    runner: Runner,
+    /// Unix sockets, which disappear with the server.
+    _sockets: Vec<SocketFile>,
+}
+
+/// Why a server could not start: one line that names what and says what to do.
+#[derive(Debug)]
+pub struct StartError(String);
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl Server {
+    /// Opens and binds all that `config` names.
+    pub fn start(config: &Config) -> Result<Server, StartError> {
+        if config.http.is_empty() {
+            return Err(StartError("there is nothing to listen on; give --http an address".into()));
+        }
+        let site = DiskStore::new(&config.html).map_err(|error| {
+            let folder = config.html.display();
+            StartError(format!(
+                "cannot open the site {folder}: {error}; give --html a folder that can be read"
+            ))
+        })?;
+        let limits = within_descriptors(config.limits.clone());
+        let services = Services::new(Box::new(site), limits, Now::read());
+        let runner = Runner::new(services)
+            .map_err(|error| StartError(format!("cannot set up the event loop: {error}")))?;
+        let mut server = Server { runner, _sockets: Vec::new() };
+        for address in &config.http {
+            server.listen(address).map_err(|error| cannot_listen(address, &error))?;
+        }
+        Ok(server)
+    }
+
+    /// Serves until a signal ends it.
+    pub fn run(&mut self) -> io::Result<Ended> {
+        let ended = self.runner.run();
+        let statistics = &self.runner.services().statistics;
+        log::info!("answered {} requests on {} connections", statistics.requests, statistics.accepted);
+        ended
+    }
+
+    fn listen(&mut self, address: &Address) -> io::Result<()> {
+        match address {
+            Address::Inet(address) => self.listen_tcp(bind_tcp(*address, true)?),
+            Address::Everywhere(port) => self.listen_tcp(bind_everywhere(*port)?),
+            Address::Unix(path) => {
+                let (listener, file) = bind_unix(path)?;
+                self._sockets.push(file);
+                self.runner.listen_unix(listener, Kind::Http)?;
+                log::info!("listening {} unix:{}", Kind::Http, path.display());
+                Ok(())
+            }
+        }
+    }
+
+    fn listen_tcp(&mut self, socket: net::TcpListener) -> io::Result<()> {
+        let address = socket.local_addr()?;
+        self.runner.listen_tcp(socket, Kind::Http)?;
+        log::info!("listening {} http://{address}/", Kind::Http);
+        if address.ip().is_loopback() {
+            log::info!("only this machine can connect; --http :{} opens it to the network", address.port());
+        }
+        Ok(())
+    }
+}
+
+/// Raises RLIMIT_NOFILE to its hard limit and cuts the connections to what it leaves for them.
+fn within_descriptors(mut limits: Limits) -> Limits {
+    let now = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum });
+    let Some(descriptors) = getrlimit(Resource::Nofile).current else { return limits };
+    // Of a very small limit the connections get half, whatever else runs short then.
+    let left = descriptors.saturating_sub(RESERVED_DESCRIPTORS).max(descriptors / 2).max(1);
+    let left = usize::try_from(left).unwrap_or(usize::MAX);
+    if left < limits.max_connections {
+        log::warn!(
+            "RLIMIT_NOFILE is {descriptors}: at most {left} connections at once (ulimit -n raises it)"
+        );
+        limits.max_connections = left;
+    }
+    limits
+}
+
+fn bind_everywhere(port: u16) -> io::Result<net::TcpListener> {
+    bind_tcp(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), false).or_else(|error| match error.kind() {
+        ErrorKind::AddrInUse | ErrorKind::PermissionDenied => Err(error),
+        // No IPv6 on this machine.
+        _ => bind_tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), true),
+    })
+}
+
+fn bind_tcp(address: SocketAddr, only_v6: bool) -> io::Result<net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(only_v6)?;
+    }
+    // So that a restart need not wait for the old connections' TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    // Connections inherit it: no answer waits for the acknowledgement of the one before.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(LISTEN_BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Binds a unix socket for the owner and the group. A stale one is replaced.
+fn bind_unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+    remove_stale(path)?;
+    let mask = umask(Mode::from_raw_mode(0o117));
+    let bound = UnixListener::bind(path);
+    umask(mask);
+    let listener = bound?;
+    listener.set_nonblocking(true)?;
+    let file = SocketFile { path: path.to_owned(), inode: path.symlink_metadata()?.ino() };
+    Ok((listener, file))
+}
+
+fn remove_stale(path: &Path) -> io::Result<()> {
+    match path.symlink_metadata() {
+        Ok(file) if !file.file_type().is_socket() => {
+            Err(io::Error::new(ErrorKind::AlreadyExists, "something that is no socket has this name"))
+        }
+        Ok(_) => match UnixStream::connect(path) {
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+            Err(error) => Err(error),
+            Ok(_) => Err(ErrorKind::AddrInUse.into()),
+        },
+        Err(_) => Ok(()),
+    }
+}
+
+/// A unix socket's name, which is removed in the end, unless another server has taken it over.
+struct SocketFile {
+    path: PathBuf,
+    inode: u64,
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if self.path.symlink_metadata().is_ok_and(|file| file.ino() == self.inode) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn cannot_listen(address: &Address, error: &io::Error) -> StartError {
+    let name = match address {
+        Address::Inet(address) => address.to_string(),
+        Address::Everywhere(port) => format!(":{port}"),
+        Address::Unix(path) => format!("unix:{}", path.display()),
+    };
+    let (what, todo) = match error.kind() {
+        ErrorKind::AddrInUse => {
+            ("it is in use".to_owned(), "stop the other server, or choose another address with --http")
+        }
+        ErrorKind::PermissionDenied => (
+            error.to_string(),
+            "ports below 1024 need CAP_NET_BIND_SERVICE, a unix socket a folder you may write to",
+        ),
+        _ => (error.to_string(), "choose another address with --http"),
+    };
+    StartError(format!("cannot listen on {name}: {what}; {todo}"))
+}

@@ -1,0 +1,121 @@
+//! A folder of the disk as a [`Store`].
+
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+use std::rc::Rc;
+
+use rustix::fs::FileType;
+use rustix::io::Errno;
+
+use super::beneath::{Lookup, Root};
+use super::{Content, Entry, Opened, Store, StoreError};
+use crate::limits::MEMORY_BODY_MAX_BYTES;
+
+/// The files beneath one folder, which no path and no link leaves.
+#[derive(Debug)]
+pub struct DiskStore {
+    root: Root,
+}
+
+/// How often a file that is being written while it is read is read again.
+const READ_ATTEMPTS: usize = 3;
+
+impl DiskStore {
+    /// The files beneath `folder`, looked up in the fastest way that works here.
+    pub fn new(folder: &Path) -> io::Result<DiskStore> {
+        Ok(DiskStore { root: Root::open(folder, None)? })
+    }
+
+    /// As [`new`](DiskStore::new), with the way of looking up given.
+    pub fn with_lookup(folder: &Path, lookup: Lookup) -> io::Result<DiskStore> {
+        Ok(DiskStore { root: Root::open(folder, Some(lookup))? })
+    }
+}
+
+impl Store for DiskStore {
+    fn open(&self, path: &[u8]) -> Result<Entry, StoreError> {
+        let start = path.iter().position(|byte| *byte != b'/').unwrap_or(path.len());
+        let path = &path[start..];
+        match FileType::from_raw_mode(self.root.inspect(path)?.st_mode) {
+            FileType::Directory => Ok(Entry::Folder),
+            FileType::RegularFile => Ok(Entry::File(read(self.root.open_file(path)?.into())?)),
+            // A FIFO, a socket, a device: nothing that a request may open.
+            _ => Err(StoreError::NotFound),
+        }
+    }
+}
+
+/// Takes a file's measure and, if it is small, its bytes. A version is whole when the file was the
+/// same before and after.
+fn read(file: File) -> Result<Opened, StoreError> {
+    let mut before = file.metadata()?;
+    if !before.is_file() {
+        // It was swapped since it was inspected.
+        return Err(StoreError::NotFound);
+    }
+    if before.len() > MEMORY_BODY_MAX_BYTES {
+        let modified = before.modified()?;
+        return Ok(Opened { content: Content::Disk(Rc::new(file)), length: before.len(), modified });
+    }
+    for _ in 0..READ_ATTEMPTS {
+        let bytes = read_exactly(&file, before.len())?;
+        let after = file.metadata()?;
+        if bytes.len() as u64 == before.len() && version(&before) == version(&after) {
+            let (length, modified) = (before.len(), before.modified()?);
+            return Ok(Opened { content: Content::Memory(bytes.into()), length, modified });
+        }
+        before = after;
+    }
+    Err(StoreError::Busy)
+}
+
+/// What changes with every write to a file.
+fn version(file: &std::fs::Metadata) -> (u64, i64, i64) {
+    (file.len(), file.mtime(), file.mtime_nsec())
+}
+
+/// Reads `length` bytes from the beginning, fewer if the file ends before.
+fn read_exactly(file: &File, length: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read_at(&mut bytes[filled..], filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+impl From<io::Error> for StoreError {
+    fn from(error: io::Error) -> StoreError {
+        match Errno::from_io_error(&error) {
+            // EXDEV: the path would leave the root. ELOOP: a circle of links. ENXIO, ENODEV,
+            // EOPNOTSUPP: what an open of a socket or a lost device says. EISDIR, EINVAL: not a
+            // name of a file here.
+            Some(
+                Errno::NOENT
+                | Errno::NOTDIR
+                | Errno::XDEV
+                | Errno::LOOP
+                | Errno::NAMETOOLONG
+                | Errno::NXIO
+                | Errno::NODEV
+                | Errno::OPNOTSUPP
+                | Errno::ISDIR
+                | Errno::INVAL
+                | Errno::ILSEQ,
+            ) => StoreError::NotFound,
+            Some(Errno::ACCESS | Errno::PERM) => StoreError::Forbidden,
+            Some(Errno::AGAIN | Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::TXTBSY) => {
+                StoreError::Busy
+            }
+            _ => StoreError::Failed(error),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Where files come from. Protocols know the trait; the disk stands behind it, in tests memory.
+
+mod beneath;
+mod disk;
+mod memory;
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::rc::Rc;
+use std::time::SystemTime;
+
+pub use beneath::Lookup;
+pub use disk::DiskStore;
+pub use memory::MemoryStore;
+
+/// A tree of files to read.
+pub trait Store {
+    /// Opens what stands at `path`: bytes as the file system has them, relative to the store's
+    /// root, `.` and `..` and doubled slashes as the kernel takes them. Never leaves the root,
+    /// never blocks on what is no regular file.
+    fn open(&self, path: &[u8]) -> Result<Entry, StoreError>;
+}
+
+/// What a path leads to.
+#[derive(Debug)]
+pub enum Entry {
+    /// A folder.
+    Folder,
+    /// A regular file, open for reading.
+    File(Opened),
+}
+
+/// One version of a file.
+#[derive(Debug)]
+pub struct Opened {
+    /// Its bytes.
+    pub content: Content,
+    /// How many they are.
+    pub length: u64,
+    /// When they were last changed.
+    pub modified: SystemTime,
+}
+
+/// A file's bytes.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// In memory, as they were when the file was opened.
+    Memory(Rc<[u8]>),
+    /// On the disk; who edits the file in place changes them under us.
+    Disk(Rc<File>),
+}
+
+impl Content {
+    /// Reads from the beginning into `buffer`, and returns what came.
+    pub fn peek<'a>(&'a self, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
+        match self {
+            Content::Memory(bytes) => Ok(&bytes[..bytes.len().min(buffer.len())]),
+            Content::Disk(file) => {
+                let length = file.read_at(buffer, 0)?;
+                Ok(&buffer[..length])
+            }
+        }
+    }
+}
+
+/// Why a path could not be opened.
+#[derive(Debug)]
+pub enum StoreError {
+    /// Nothing is there that may be seen: no such file, not a regular one, outside the root.
+    NotFound,
+    /// It is there and may not be read.
+    Forbidden,
+    /// Not now: no descriptor free, or a rename in the way. It may work when asked again.
+    Busy,
+    /// The disk failed.
+    Failed(io::Error),
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreError::NotFound => f.write_str("not found"),
+            StoreError::Forbidden => f.write_str("permission denied"),
+            StoreError::Busy => f.write_str("too busy to open it now"),
+            StoreError::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}

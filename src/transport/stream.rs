@@ -1,0 +1,122 @@
+//! A TCP or unix stream socket of mio's.
+
+use std::fs::File;
+use std::io::{self, IoSlice, Read};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use mio::event::Source;
+use mio::net::{TcpStream, UnixStream};
+use mio::{Interest, Registry, Token};
+
+use super::Transport;
+
+/// A connected socket. Every raw call goes through mio's `try_io`, whose poll(2) back end re-arms
+/// only what it saw block.
+#[derive(Debug)]
+pub enum Stream {
+    /// Over the network.
+    Tcp(TcpStream),
+    /// On this machine.
+    Unix(UnixStream),
+}
+
+impl Stream {
+    fn try_io<R>(&self, call: impl FnOnce(BorrowedFd<'_>) -> io::Result<R>) -> io::Result<R> {
+        match self {
+            Stream::Tcp(stream) => stream.try_io(|| call(stream.as_fd())),
+            Stream::Unix(stream) => stream.try_io(|| call(stream.as_fd())),
+        }
+    }
+
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Stream::Tcp(stream) => stream,
+            Stream::Unix(stream) => stream,
+        }
+    }
+}
+
+impl Transport for Stream {
+    fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.read(buffer),
+            Stream::Unix(stream) => stream.read(buffer),
+        }
+    }
+
+    fn send(&mut self, pieces: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
+        self.try_io(|socket| system::send(socket, pieces, more))
+    }
+
+    fn send_file(&mut self, file: &File, offset: u64, count: usize) -> io::Result<usize> {
+        self.try_io(|socket| system::send_file(socket, file, offset, count))
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+
+    fn short_recv_drains(&self) -> bool {
+        // mio's poll(2) back end sends the next event only after it saw WouldBlock.
+        !cfg!(mio_unsupported_force_poll_poll)
+    }
+}
+
+impl Source for Stream {
+    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        self.source().register(registry, token, interests)
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        self.source().reregister(registry, token, interests)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.source().deregister(registry)
+    }
+}
+
+/// Linux: sendfile(2), and `MSG_MORE` to keep a head and its file in one packet.
+#[cfg(all(target_os = "linux", not(evserve_portable)))]
+mod system {
+    use super::*;
+    use rustix::net::{SendAncillaryBuffer, SendFlags, send as send_one, sendmsg};
+
+    pub fn send(socket: BorrowedFd<'_>, pieces: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
+        let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
+        Ok(match pieces {
+            [piece] => send_one(socket, piece, flags)?,
+            _ => sendmsg(socket, pieces, &mut SendAncillaryBuffer::default(), flags)?,
+        })
+    }
+
+    pub fn send_file(socket: BorrowedFd<'_>, file: &File, mut from: u64, count: usize) -> io::Result<usize> {
+        Ok(rustix::fs::sendfile(socket, file, Some(&mut from), count)?)
+    }
+}
+
+/// Elsewhere: writev(2), and a read and a write for files. Their sendfile(2) differ from system to
+/// system in what a short one reports. SIGPIPE is ignored by the Rust runtime.
+#[cfg(not(all(target_os = "linux", not(evserve_portable))))]
+mod system {
+    use super::*;
+    use std::os::unix::fs::FileExt;
+
+    pub fn send(socket: BorrowedFd<'_>, pieces: &[IoSlice<'_>], _more: bool) -> io::Result<usize> {
+        Ok(rustix::io::writev(socket, pieces)?)
+    }
+
+    pub fn send_file(socket: BorrowedFd<'_>, file: &File, from: u64, count: usize) -> io::Result<usize> {
+        let mut buffer = [0; 32 * 1024];
+        let limit = buffer.len().min(count);
+        let length = file.read_at(&mut buffer[..limit], from)?;
+        if length == 0 {
+            return Ok(0);
+        }
+        Ok(rustix::io::write(socket, &buffer[..length])?)
+    }
+}
