@@ -49,12 +49,7 @@ impl<N: Network> EventLoop<N> {
             let SourceKind::Listener(listener) = &mut self.sources[key].kind else { return false };
             let kind = listener.kind;
             match self.network.accept(&mut listener.socket) {
-                Ok((stream, peer)) => {
-                    if let Some(idle) = idle {
-                        self.close(idle, CloseReason::MadeRoom);
-                    }
-                    self.admit(stream, peer, kind);
-                }
+                Ok((stream, peer)) => self.admit(stream, peer, kind, idle),
                 Err(error) if !self.survive(key, &error) => return false,
                 Err(_) => {}
             }
@@ -90,10 +85,7 @@ impl<N: Network> EventLoop<N> {
         let go_on = match accepted {
             Ok((stream, peer)) => {
                 match self.longest_idle() {
-                    Some(idle) => {
-                        self.close(idle, CloseReason::MadeRoom);
-                        self.admit(stream, peer, kind);
-                    }
+                    Some(idle) => self.admit(stream, peer, kind, Some(idle)),
                     None => self.turn_away(stream, peer, kind),
                 }
                 true
@@ -108,7 +100,8 @@ impl<N: Network> EventLoop<N> {
         go_on
     }
 
-    fn admit(&mut self, mut stream: N::Stream, peer: Peer, kind: Kind) {
+    /// Takes a connection in, for which `idle` makes room if it must.
+    fn admit(&mut self, mut stream: N::Stream, peer: Peer, kind: Kind, idle: Option<usize>) {
         if !self.peers.admit(peer) {
             log::debug!("turned {peer} away: it has its number of connections");
             self.services.statistics.turned_away += 1;
@@ -127,6 +120,9 @@ impl<N: Network> EventLoop<N> {
         self.timers.arm(key, &mut self.sources[key].alarm, deadline);
         self.connections += 1;
         self.services.statistics.accepted += 1;
+        if let Some(idle) = idle {
+            self.close(idle, CloseReason::MadeRoom);
+        }
     }
 
     /// Tells a peer that the server is busy, as far as that goes without waiting. What it has
@@ -149,8 +145,10 @@ impl<N: Network> EventLoop<N> {
     /// each that comes: the longest idle ones are remembered, and who was idle then and has not
     /// moved since is still among them.
     fn longest_idle(&mut self) -> Option<usize> {
-        if self.next_remembered().is_none() {
+        let now = self.services.clock.now();
+        if self.next_remembered().is_none() && self.none_idle_until.is_none_or(|until| until <= now) {
             self.remember_idle();
+            self.none_idle_until = self.longest_idle.is_empty().then_some(now + ACCEPT_RETRY);
         }
         self.next_remembered()
     }

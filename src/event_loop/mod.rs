@@ -49,6 +49,8 @@ pub struct EventLoop<N: Network> {
     connections: usize,
     /// The connections that were idle for longest when somebody last looked, longest first.
     longest_idle: VecDeque<(Token, Instant)>,
+    /// The last look found nobody idle, and the next one waits until then.
+    none_idle_until: Option<Instant>,
     /// When connections that are left at the end are cut off.
     drain_until: Option<Instant>,
 }
@@ -98,6 +100,7 @@ impl<N: Network> EventLoop<N> {
             services,
             connections: 0,
             longest_idle: VecDeque::new(),
+            none_idle_until: None,
             drain_until: None,
         }
     }

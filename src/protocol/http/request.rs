@@ -144,9 +144,10 @@ fn parse_later_version(lines: &[u8]) -> Result<Option<(Request<'_>, usize)>, Ref
     }
 }
 
-/// Whether the first line ends in `HTTP/1.` and a digit, and nothing else.
+/// Whether the first line is three words, the last of them `HTTP/1.` and a digit.
 fn is_later_minor_version(lines: &[u8]) -> bool {
-    version(first_line(lines)).is_some_and(|(major, _)| major == b'1')
+    let line = first_line(lines);
+    memchr::memchr_iter(b' ', line).count() == 2 && version(line).is_some_and(|(major, _)| major == b'1')
 }
 
 /// The version at a line's end, as its two digits (RFC 9112 section 2.3).

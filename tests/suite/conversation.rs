@@ -1,0 +1,167 @@
+//! Drives a protocol without sockets: a script of bytes in, bytes and an ending out, whatever the
+//! cuts.
+
+use std::io::IoSlice;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use evserve::clock::Now;
+use evserve::close_reason::CloseReason;
+use evserve::limits::Limits;
+use evserve::outbox::Outbox;
+use evserve::protocol::{AnyProtocol, Kind, Protocol, Step};
+use evserve::services::Services;
+use evserve::store::{MemoryStore, Store};
+
+/// A moment that does not depend on when the test runs.
+pub fn start() -> Now {
+    Now { monotonic: Instant::now(), wall: UNIX_EPOCH + Duration::from_secs(1_800_000_000) }
+}
+
+/// A small site.
+pub fn site() -> MemoryStore {
+    MemoryStore::default()
+        .with("index.html", "<p>front")
+        .with("a.txt", "hello")
+        .with("sub/index.html", "<p>sub")
+        .with("empty/x/y", "")
+        .with("note", "plain words")
+        .with(".hidden", "no")
+        .with(".well-known/acme", "yes")
+        .with("b c#d.txt", "odd name")
+        .with("large.bin", vec![b'x'; 100_000])
+}
+
+/// What came of a script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub output: Vec<u8>,
+    /// How the protocol ended, if it did.
+    pub ending: Option<CloseReason>,
+}
+
+/// One connection's protocol with all it needs.
+pub struct Talk {
+    pub services: Services,
+    pub now: Now,
+    protocol: AnyProtocol,
+    outbox: Outbox,
+    unread: Vec<u8>,
+    /// When bytes last moved.
+    moved: Instant,
+    pub outcome: Outcome,
+}
+
+impl Talk {
+    pub fn new(site: impl Store + 'static) -> Talk {
+        let now = start();
+        Talk {
+            services: Services::new(Box::new(site), Limits::default(), now),
+            now,
+            protocol: Kind::Http.start(now.monotonic),
+            outbox: Outbox::default(),
+            unread: Vec::new(),
+            moved: now.monotonic,
+            outcome: Outcome { output: Vec::new(), ending: None },
+        }
+    }
+
+    /// Lets the peer send `bytes`.
+    pub fn input(&mut self, bytes: &[u8]) {
+        self.unread.extend_from_slice(bytes);
+        self.moved = self.now.monotonic;
+        while self.outcome.ending.is_none() && !self.unread.is_empty() {
+            match self.protocol.on_input(&self.unread, &mut self.outbox, &mut self.services) {
+                Step::Consumed(count) => {
+                    assert!(count > 0, "a step without progress");
+                    self.unread.drain(..count);
+                }
+                Step::NeedInput => break,
+                Step::Finish(_, reason) => self.outcome.ending = Some(reason),
+            }
+            self.send();
+        }
+        self.send();
+    }
+
+    /// Lets the peer end its output.
+    pub fn eof(&mut self) {
+        if self.outcome.ending.is_none() {
+            self.outcome.ending = Some(self.protocol.on_eof(&mut self.outbox, &mut self.services));
+            self.send();
+        }
+    }
+
+    /// Lets time pass; a deadline that is reached is met.
+    pub fn wait(&mut self, time: Duration) {
+        self.now = self.now + time;
+        self.services.clock.advance(self.now);
+        if self.outcome.ending.is_none() && self.deadline() <= self.now.monotonic {
+            self.outcome.ending = Some(self.protocol.on_deadline(&mut self.outbox, &mut self.services));
+            self.send();
+        }
+    }
+
+    /// When the protocol's patience ends.
+    pub fn deadline(&self) -> Instant {
+        self.protocol.deadline(self.moved, &self.services)
+    }
+
+    fn send(&mut self) {
+        while !self.outbox.is_empty() {
+            let mut pieces = [IoSlice::new(&[]); 4];
+            let (count, _) = self.outbox.gather(&mut pieces, usize::MAX);
+            assert!(count > 0, "these tests have no files");
+            let before = self.outcome.output.len();
+            pieces[..count].iter().for_each(|piece| self.outcome.output.extend_from_slice(piece));
+            self.outbox.advance(self.outcome.output.len() - before);
+        }
+    }
+}
+
+/// What comes of `script` when it arrives in these pieces, `ends` telling whether the peer then
+/// ends its output.
+pub fn converse<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, ends: bool) -> Outcome {
+    let mut talk = Talk::new(site());
+    for piece in pieces {
+        talk.input(piece);
+    }
+    if ends {
+        talk.eof();
+    }
+    talk.outcome
+}
+
+/// What comes of `script`, which must be the same however it is cut: whole, in two pieces cut
+/// anywhere, byte by byte, and in random pieces.
+pub fn however_cut(script: &[u8], ends: bool) -> Outcome {
+    let whole = converse([script], ends);
+    let check = |outcome: Outcome, how: &str| {
+        if outcome != whole {
+            panic!(
+                "{how} differs for {:?}\nwhole: {:?} {}\n{how}: {:?} {}",
+                String::from_utf8_lossy(script),
+                whole.ending,
+                String::from_utf8_lossy(&whole.output),
+                outcome.ending,
+                String::from_utf8_lossy(&outcome.output)
+            );
+        }
+    };
+    check(converse(script.chunks(1), ends), "byte by byte");
+    // Every position of a short script, a spread of a long one.
+    for cut in (0..script.len()).step_by(script.len() / 400 + 1) {
+        check(converse([&script[..cut], &script[cut..]], ends), &format!("cut at {cut}"));
+    }
+    let seed = script.iter().fold(7_u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(*byte)));
+    let mut random = fastrand::Rng::with_seed(seed);
+    for round in 0..5 {
+        let mut rest = script;
+        let pieces = std::iter::from_fn(|| {
+            let (piece, behind) = rest.split_at(random.usize(1..=rest.len().clamp(1, 50)).min(rest.len()));
+            rest = behind;
+            (!piece.is_empty()).then_some(piece)
+        });
+        check(converse(pieces, ends), &format!("random pieces (seed {seed}, round {round})"));
+    }
+    whole
+}

@@ -1,0 +1,15 @@
+//! The integration tests, as one program: protocols as bytes, a simulated network, real sockets,
+//! real clients, and the shape of the code itself.
+
+#![allow(clippy::unwrap_used)]
+
+mod attacks;
+mod clients;
+mod conversation;
+mod http;
+mod lifecycle;
+mod process;
+mod reading;
+mod simulation;
+mod sockets;
+mod tidy;

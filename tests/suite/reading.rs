@@ -1,0 +1,69 @@
+//! Reads responses out of bytes, as a strict client would.
+
+/// One response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    pub status: u16,
+    pub fields: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// The value of a field that is there at most once.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let mut values = self.fields.iter().filter(|(field, _)| field.eq_ignore_ascii_case(name));
+        let value = values.next().map(|(_, value)| value.as_str());
+        assert!(values.next().is_none(), "{name} is there twice: {self:?}");
+        value
+    }
+
+    /// Whether it says that the connection ends with it.
+    pub fn closes(&self) -> bool {
+        self.field("Connection") == Some("close")
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("a body of text")
+    }
+}
+
+/// Takes a response from the beginning of `bytes`. `None` if it is not whole.
+pub fn take_response(bytes: &mut &[u8], head_only: bool) -> Option<Response> {
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&bytes[..end]).expect("a head of text");
+    let mut lines = head.split("\r\n");
+    let status_line = lines.next().expect("a status line");
+    let status = status_line.strip_prefix("HTTP/1.1 ").unwrap_or_else(|| panic!("no response: {head:?}"));
+    let status: u16 = status[..3].parse().expect("a status");
+    let fields: Vec<(String, String)> = lines
+        .map(|line| line.split_once(": ").unwrap_or_else(|| panic!("no field: {line:?}")))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let mut response = Response { status, fields, body: Vec::new() };
+    let length = match response.field("Content-Length") {
+        Some(length) if !head_only => length.parse().expect("a length"),
+        Some(_) => 0,
+        None => {
+            assert!(matches!(status, 204 | 304), "a response without a length: {head:?}");
+            0
+        }
+    };
+    let rest = &bytes[end + 4..];
+    response.body = rest.get(..length)?.to_vec();
+    *bytes = &rest[length..];
+    Some(response)
+}
+
+/// All responses in `bytes`, to requests of these methods; what is left over is a failure.
+pub fn responses(mut bytes: &[u8], heads: &[bool]) -> Vec<Response> {
+    let mut found = Vec::new();
+    while !bytes.is_empty() {
+        let head_only = heads.get(found.len()).copied().unwrap_or(false);
+        let Some(response) = take_response(&mut bytes, head_only) else {
+            panic!("half a response: {:?}", String::from_utf8_lossy(bytes));
+        };
+        found.push(response);
+    }
+    found
+}
