@@ -31,6 +31,9 @@ const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY
 /// Symbolic links in one path, as many as Linux follows.
 const LINKS_MAX: usize = 40;
 
+/// Bytes of a path, as many as Linux takes (`PATH_MAX` with its NUL).
+const PATH_MAX_BYTES: usize = 4095;
+
 impl Root {
     /// Opens `path` as a root. With `None` the fastest lookup that works here is taken.
     pub fn open(path: &std::path::Path, lookup: Option<Lookup>) -> io::Result<Root> {
@@ -67,6 +70,9 @@ impl Root {
     /// Resolves `path` step by step. No step follows a link; a link's target is put in front of
     /// the steps that are left, and `..` goes back to a descriptor we came from.
     fn walk(&self, path: &[u8]) -> rustix::io::Result<Walked> {
+        if path.len() > PATH_MAX_BYTES {
+            return Err(Errno::NAMETOOLONG);
+        }
         let mut above: Vec<OwnedFd> = Vec::new();
         let mut here = self.folder.as_fd().try_clone_to_owned().map_err(|_| Errno::MFILE)?;
         let mut left = steps(path);

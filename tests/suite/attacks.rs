@@ -1,1 +1,218 @@
-//! todo
+//! Paths that try to leave the site, against both ways of looking them up, and over HTTP.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use evserve::store::{Content, DiskStore, Entry, Lookup, Store, StoreError};
+use tempfile::TempDir;
+
+use crate::process::Server;
+
+/// The ways that work on this system.
+fn lookups() -> &'static [Lookup] {
+    match cfg!(all(target_os = "linux", not(evserve_portable))) {
+        true => &[Lookup::Kernel, Lookup::Walk],
+        false => &[Lookup::Walk],
+    }
+}
+
+/// A folder `site` beside a file `secret`, and links of every kind.
+fn beside_a_secret() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let site = folder.path().join("site");
+    fs::create_dir_all(site.join("sub/deep")).unwrap();
+    fs::create_dir(folder.path().join("site-two")).unwrap();
+    fs::write(folder.path().join("site-two/secret"), "secret").unwrap();
+    fs::write(folder.path().join("secret"), "secret").unwrap();
+    fs::write(site.join("open"), "open").unwrap();
+    fs::write(site.join("sub/deep/open"), "open").unwrap();
+    for (target, name) in [
+        ("../secret", "up"),
+        ("..", "parent"),
+        ("/etc/passwd", "absolute"),
+        ("/", "root"),
+        ("sub/deep/../../../secret", "around"),
+        ("sub/deep/../../open", "inside"),
+        ("open", "open-link"),
+        ("open-link", "twice"),
+        ("sub", "folder"),
+        ("loop", "loop"),
+        ("/proc/self/cwd", "magic"),
+        ("sub/deep/", "slashed"),
+        ("open/", "file-slashed"),
+    ] {
+        symlink(target, site.join(name)).unwrap();
+    }
+    symlink(site.join("open"), site.join("absolute-inside")).unwrap();
+    symlink("../open", site.join("sub/back")).unwrap();
+    folder
+}
+
+/// What a store has at `path`: a file's text, `folder`, or the error.
+fn at(store: &DiskStore, path: &[u8]) -> String {
+    match store.open(path) {
+        Ok(Entry::Folder) => "folder".into(),
+        Ok(Entry::File(file)) => match file.content {
+            Content::Memory(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Content::Disk(_) => "large".into(),
+        },
+        Err(StoreError::NotFound) => "none".into(),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn no_path_leaves_the_site() {
+    let folder = beside_a_secret();
+    for lookup in lookups() {
+        let store = DiskStore::with_lookup(&folder.path().join("site"), *lookup).unwrap();
+        for (path, expected) in [
+            ("", "folder"),
+            ("/", "folder"),
+            (".", "folder"),
+            ("open", "open"),
+            ("/open", "open"),
+            ("///open", "open"),
+            ("sub//deep///open", "open"),
+            ("./sub/./deep/../deep/open", "open"),
+            ("sub/..", "folder"),
+            ("sub/../open", "open"),
+            ("sub/deep", "folder"),
+            ("sub/deep/", "folder"),
+            ("folder", "folder"),
+            ("folder/deep/open", "open"),
+            ("inside", "open"),
+            ("open-link", "open"),
+            ("twice", "open"),
+            ("sub/back", "open"),
+            ("slashed", "folder"),
+            ("slashed/open", "open"),
+            ("..", "none"),
+            ("../secret", "none"),
+            ("/../secret", "none"),
+            ("../site/open", "none"),
+            ("../site-two/secret", "none"),
+            ("sub/../../secret", "none"),
+            ("sub/deep/../../../secret", "none"),
+            ("up", "none"),
+            ("parent", "none"),
+            ("parent/secret", "none"),
+            ("absolute", "none"),
+            ("absolute-inside", "none"),
+            ("root", "none"),
+            ("root/etc/passwd", "none"),
+            ("around", "none"),
+            ("magic", "none"),
+            ("magic/secret", "none"),
+            ("loop", "none"),
+            ("loop/x", "none"),
+            ("open/", "none"),
+            ("open/..", "none"),
+            ("open/x", "none"),
+            ("open/../open", "none"),
+            ("file-slashed", "none"),
+            ("none/../open", "none"),
+        ] {
+            assert_eq!(at(&store, path.as_bytes()), expected, "{path:?} by {lookup:?}");
+        }
+        assert_eq!(at(&store, &b"a".repeat(256)), "none");
+        assert_eq!(at(&store, &b"sub/../".repeat(1000)), "none");
+        assert_eq!(at(&store, b"open\0"), "none");
+    }
+}
+
+#[test]
+fn forty_links_are_followed_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("0"), "end").unwrap();
+    for index in 1..=41 {
+        symlink((index - 1).to_string(), folder.path().join(index.to_string())).unwrap();
+    }
+    for lookup in lookups() {
+        let store = DiskStore::with_lookup(folder.path(), *lookup).unwrap();
+        assert_eq!(at(&store, b"40"), "end", "{lookup:?}");
+        assert_eq!(at(&store, b"41"), "none", "{lookup:?}");
+    }
+}
+
+#[test]
+fn a_link_or_a_folder_swapped_while_it_is_looked_up_leads_nowhere_else() {
+    let folder = beside_a_secret();
+    let site = folder.path().join("site");
+    fs::create_dir_all(site.join("turn/a")).unwrap();
+    fs::write(site.join("turn/a/secret"), "open").unwrap();
+    for lookup in lookups() {
+        let store = DiskStore::with_lookup(&site, *lookup).unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    swap(&site);
+                }
+            });
+            let mut seen = std::collections::BTreeSet::new();
+            for _ in 0..20_000 {
+                for path in ["switch", "turn/a/../../sub/deep/open", "flip/secret"] {
+                    seen.insert(at(&store, path.as_bytes()));
+                }
+            }
+            done.store(true, Ordering::Relaxed);
+            assert!(!seen.contains("secret"), "{seen:?} by {lookup:?}");
+            assert!(seen.contains("open"), "{seen:?} by {lookup:?}");
+        });
+    }
+}
+
+/// Lets names of the site point in and out by turns, each change atomic.
+fn swap(site: &Path) {
+    for (name, target) in [("switch", "../secret"), ("switch", "open"), ("flip", ".."), ("flip", "turn/a")] {
+        let new = site.join("new");
+        let _ = fs::remove_file(&new);
+        symlink(target, &new).unwrap();
+        fs::rename(&new, site.join(name)).unwrap();
+    }
+    let _ = fs::rename(site.join("turn/a"), site.join("turn/b"));
+    let _ = fs::rename(site.join("turn/b"), site.join("turn/a"));
+}
+
+#[test]
+fn over_http_all_encodings_of_the_way_up_are_refused() {
+    let folder = beside_a_secret();
+    let mut command = std::process::Command::new(crate::process::PROGRAM);
+    command.current_dir(folder.path());
+    // The server is given the site as its own folder below the secret.
+    let inner = tempfile::tempdir_in(folder.path()).unwrap();
+    fs::write(inner.path().join("open"), "open").unwrap();
+    symlink("../secret", inner.path().join("up")).unwrap();
+    let server = Server::start_with(command, inner, &[]);
+    for path in [
+        "/../secret",
+        "/..%2fsecret",
+        "/%2e%2e/secret",
+        "/%2e%2e%2fsecret",
+        "/.%2e/secret",
+        "/%252e%252e/secret",
+        "/..%252fsecret",
+        "/..%c0%afsecret",
+        "/%c0%ae%c0%ae/secret",
+        "/..\\secret",
+        "/..%5csecret",
+        "//../secret",
+        "/./../secret",
+        "/open/../../secret",
+        "/..%00/secret",
+        "/..;/secret",
+        "/up",
+        "/%75p",
+        "/up?x",
+        "/....//secret",
+        "/../../../../../../../../etc/passwd",
+    ] {
+        let response = server.get(path);
+        assert!(matches!(response.status, 400 | 404), "{path}: {}", response.status);
+        assert!(!response.text().contains("secret"), "{path}");
+    }
+    assert_eq!(server.get("/open").text(), "open");
+}

@@ -1,1 +1,211 @@
-//! todo
+//! Start, listeners, signals, end.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use rustix::process::Signal;
+
+use crate::process::{Client, PROGRAM, Server, run, small_site, wait_for};
+
+const GET: &str = "GET /1k.txt HTTP/1.1\r\nHost: h\r\n\r\n";
+
+#[test]
+fn help_and_version() {
+    let (code, out, err) = run(&["--help"]);
+    assert!(code == 0 && out.contains("--html") && err.is_empty());
+    let (code, out, _) = run(&["--version"]);
+    assert_eq!((code, out.as_str()), (0, concat!("evserve ", env!("CARGO_PKG_VERSION"), "\n")));
+}
+
+#[test]
+fn what_cannot_start_says_why_in_one_line() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let site = small_site();
+    let html = site.path().to_str().unwrap();
+    let cases: &[(&[&str], i32, &str)] = &[
+        (&["--prot", "80"], 2, "--prot"),
+        (&["--http"], 2, "--http"),
+        (&["--html", html, "--http", "x"], 1, "--http \"x\""),
+        (&["--html", html, "--http", "off"], 1, "nothing to listen on"),
+        (&["--html", html, "--idle-timeout=0"], 1, "--idle-timeout"),
+        (&["--html", html, "--file", "8888"], 1, "--file"),
+        (&["--html", "/nowhere"], 1, "/nowhere"),
+        (&["--html", "/etc/passwd"], 1, "/etc/passwd"),
+        (&["--html", html, "--http", &taken], 1, &taken),
+        (&["--html", html, "--http", "192.0.2.1:80"], 1, "192.0.2.1:80"),
+        (&["--html", html, "--http", "unix:/nowhere/socket"], 1, "unix:/nowhere/socket"),
+    ];
+    for (arguments, expected, named) in cases {
+        let (code, out, err) = run(arguments);
+        assert_eq!((code, out.as_str()), (*expected, ""), "{arguments:?}: {err}");
+        let lines: Vec<&str> = err.lines().filter(|line| !line.contains("[WARN]")).collect();
+        assert!(
+            lines.len() == 1 && lines[0].starts_with("evserve: ") && lines[0].contains(named),
+            "{arguments:?}: {err}"
+        );
+    }
+}
+
+#[test]
+fn a_small_descriptor_limit_is_said() {
+    let server = Server::start_within(100, &[]);
+    server.wait_for_line("RLIMIT_NOFILE is 100");
+}
+
+#[test]
+fn several_listeners_and_both_families() {
+    let server = Server::start(&["--http", "0", "--http", ":0"]);
+    let banner = server.wait_for_line("listening http http://[::]:");
+    let port: u16 = banner.rsplit(':').next().unwrap().trim_end_matches('/').parse().unwrap();
+    let addresses = [
+        server.address,
+        SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        SocketAddr::from((Ipv6Addr::LOCALHOST, port)),
+    ];
+    for address in addresses {
+        let mut client = Client::new(TcpStream::connect(address).unwrap());
+        client.send(GET);
+        assert_eq!(client.response().status, 200, "{address}");
+    }
+    server.wait_for_line("only this machine can connect");
+}
+
+#[test]
+fn ipv6_by_itself() {
+    let server = Server::start(&["--http=[::1]:0"]);
+    assert!(server.address.is_ipv6());
+    assert_eq!(server.get("/1k.txt").status, 200);
+}
+
+#[test]
+fn a_unix_socket_is_replaced_when_stale_and_removed_in_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let address = format!("unix:{}", path.display());
+    // A listener that is gone leaves its name behind.
+    drop(UnixListener::bind(&path).unwrap());
+    let mut server = Server::start(&["--http", &address]);
+    server.wait_for_line(&format!("listening http {address}"));
+    let file = fs::symlink_metadata(&path).unwrap();
+    assert!(file.file_type().is_socket());
+    assert_eq!(file.permissions().mode() & 0o777, 0o660);
+    let mut stream = UnixStream::connect(&path).unwrap();
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    assert!(response.ends_with("<p>front"), "{response}");
+
+    // One that is alive is left alone, and so is what is no socket.
+    let site = small_site();
+    let html = site.path().to_str().unwrap();
+    let (code, _, err) = run(&["--html", html, "--http", &address]);
+    assert!(code == 1 && err.contains("in use"), "{err}");
+    let other = folder.path().join("file");
+    fs::write(&other, "mine").unwrap();
+    let (code, ..) = run(&["--html", html, "--http", &format!("unix:{}", other.display())]);
+    assert_eq!((code, fs::read_to_string(&other).unwrap().as_str()), (1, "mine"));
+
+    server.signal(Signal::TERM);
+    assert!(server.ended().success());
+    assert!(!path.exists());
+}
+
+#[test]
+fn both_signals_drain_and_exit_0() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut server = Server::start(&[]);
+        let mut idle = server.connect();
+        idle.send(GET);
+        idle.response();
+        server.signal(signal);
+        idle.expect_end();
+        assert_eq!(server.ended().code(), Some(0));
+        assert!(TcpStream::connect(server.address).is_err());
+    }
+}
+
+#[test]
+fn draining_finishes_what_is_under_way() {
+    let mut server = Server::start(&[]);
+    let mut begun = server.connect();
+    begun.send(&GET[..10]);
+    let mut large = server.connect();
+    large.send("GET /large.bin HTTP/1.1\r\nHost: h\r\n\r\n");
+    wait_for("the first bytes", || large.stream.peek(&mut [0; 1]).ok());
+    let mut both = server.connect();
+    both.send(format!("{GET}{}", &GET[..10]));
+    both.response();
+    server.signal(Signal::TERM);
+    server.wait_for_line("draining");
+    for client in [&mut begun, &mut both] {
+        client.send(&GET[10..]);
+        let response = client.response();
+        assert_eq!((response.status, response.closes()), (200, true));
+        client.expect_end();
+    }
+    assert!(large.response().body == crate::process::large_file());
+    assert_eq!(server.ended().code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_at_once_and_so_does_the_drain_timeout() {
+    let stuck = |server: &Server| {
+        let mut client = server.connect();
+        client.send("GET /large.bin HTTP/1.1\r\nHost: h\r\n\r\n".repeat(20));
+        wait_for("the first bytes", || client.stream.peek(&mut [0; 1]).ok());
+        client
+    };
+    let mut server = Server::start(&[]);
+    let _client = stuck(&server);
+    server.signal(Signal::TERM);
+    server.wait_for_line("draining 1 connections");
+    server.signal(Signal::TERM);
+    assert_eq!(server.ended().code(), Some(128 + 15));
+
+    let mut server = Server::start(&["--drain-timeout", "300ms"]);
+    let _client = stuck(&server);
+    server.signal(Signal::INT);
+    server.wait_for_line("cutting off 1 connections");
+    assert_eq!(server.ended().code(), Some(0));
+}
+
+#[test]
+fn no_response_is_broken_by_a_sigterm_under_load() {
+    for _ in 0..5 {
+        let mut server = Server::start_with(Command::new(PROGRAM), small_site(), &[]);
+        let address = server.address;
+        let (answered, ending) = (AtomicUsize::new(0), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    while let Ok(stream) = TcpStream::connect(address) {
+                        let mut client = Client::new(stream);
+                        // A peer that has sent its request before the listener closed is answered,
+                        // whole; one that comes later is not connected.
+                        while client.stream.write_all(GET.as_bytes()).is_ok() {
+                            let Some(response) = client.try_response() else {
+                                assert!(ending.load(Ordering::SeqCst), "closed without an answer");
+                                break;
+                            };
+                            assert_eq!((response.status, response.body.len()), (200, 1024));
+                            answered.fetch_add(1, Ordering::SeqCst);
+                            if response.closes() {
+                                break;
+                            }
+                        }
+                    }
+                });
+            }
+            wait_for("load", || (answered.load(Ordering::SeqCst) > 500).then_some(()));
+            ending.store(true, Ordering::SeqCst);
+            server.signal(Signal::TERM);
+            assert_eq!(server.ended().code(), Some(0));
+        });
+    }
+}

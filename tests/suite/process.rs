@@ -1,1 +1,259 @@
-//! todo
+//! The real program as a child process, on a port and a site of its own.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+use tempfile::TempDir;
+
+use crate::reading::{Response, take_response};
+
+/// How long a test waits for what must come.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_evserve");
+
+/// Polls until `found` has something, at most [`PATIENCE`].
+#[track_caller]
+pub fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what} did not happen in {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(3));
+    }
+}
+
+/// A running server, ended with its drop.
+pub struct Server {
+    child: Child,
+    log: Arc<Mutex<Vec<String>>>,
+    pub address: SocketAddr,
+    pub site: TempDir,
+}
+
+/// A site with a page, a file of a kilobyte and one of 5 MB.
+pub fn small_site() -> TempDir {
+    let site = tempfile::tempdir().unwrap();
+    fs::write(site.path().join("index.html"), "<p>front").unwrap();
+    fs::write(site.path().join("1k.txt"), "k".repeat(1024)).unwrap();
+    fs::write(site.path().join("large.bin"), large_file()).unwrap();
+    fs::create_dir(site.path().join("sub")).unwrap();
+    site
+}
+
+/// 5 MB in which every place is recognisable.
+pub fn large_file() -> Vec<u8> {
+    (0..1_250_000_u32).flat_map(|index| index.wrapping_mul(2_654_435_761).to_le_bytes()).collect()
+}
+
+impl Server {
+    /// Starts the program with a small site and these arguments.
+    pub fn start(arguments: &[&str]) -> Server {
+        Server::start_with(Command::new(PROGRAM), small_site(), arguments)
+    }
+
+    /// Starts the program with `descriptors` at most (RLIMIT_NOFILE, hard).
+    pub fn start_within(descriptors: u32, arguments: &[&str]) -> Server {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\""), PROGRAM]);
+        Server::start_with(shell, small_site(), arguments)
+    }
+
+    /// Starts `command`, which runs the program, on `site`.
+    pub fn start_with(mut command: Command, site: TempDir, arguments: &[&str]) -> Server {
+        command.arg("--html").arg(site.path()).args(arguments);
+        if !arguments.iter().any(|argument| argument.starts_with("--http")) {
+            command.args(["--http", "0"]);
+        }
+        let mut child = command.stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let written = Arc::clone(&log);
+        std::thread::spawn(move || {
+            lines.map_while(Result::ok).for_each(|line| written.lock().unwrap().push(line))
+        });
+        let any = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut server = Server { child, log, address: any, site };
+        let banner = server.wait_for_line("listening http");
+        if let Some((_, address)) = banner.split_once("http://") {
+            server.address = address.trim_end_matches('/').parse().unwrap();
+        }
+        server
+    }
+
+    /// Waits for a line of the log that contains `text`.
+    #[track_caller]
+    pub fn wait_for_line(&self, text: &str) -> String {
+        wait_for(text, || self.log.lock().unwrap().iter().find(|line| line.contains(text)).cloned())
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Waits until the program has ended.
+    #[track_caller]
+    pub fn ended(&mut self) -> ExitStatus {
+        wait_for("the end of the server", || self.child.try_wait().unwrap())
+    }
+
+    pub fn connect(&self) -> Client {
+        Client::new(TcpStream::connect(self.address).unwrap())
+    }
+
+    /// One request on a connection of its own.
+    #[track_caller]
+    pub fn get(&self, path: &str) -> Response {
+        let mut client = self.connect();
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
+        client.response()
+    }
+
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    /// A number out of /proc/PID/status.
+    pub fn status(&self, name: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// The CPU time it has used, in clock ticks of 10 ms.
+    pub fn ticks(&self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs the program to its end: its exit code, and what it wrote to both streams.
+pub fn run(arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(PROGRAM).args(arguments).stdin(Stdio::null()).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// A client's end of a connection.
+pub struct Client {
+    pub stream: TcpStream,
+    received: Vec<u8>,
+}
+
+impl Client {
+    pub fn new(stream: TcpStream) -> Client {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Client { stream, received: Vec::new() }
+    }
+
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).unwrap();
+    }
+
+    pub fn end_output(&self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// The next response.
+    #[track_caller]
+    pub fn response(&mut self) -> Response {
+        self.try_response().expect("a response before the end")
+    }
+
+    /// The next response, or `None` if the connection has ended without a byte of one.
+    #[track_caller]
+    pub fn try_response(&mut self) -> Option<Response> {
+        loop {
+            let mut rest = &self.received[..];
+            if let Some(response) = take_response(&mut rest, false) {
+                self.received = rest.to_vec();
+                return Some(response);
+            }
+            if self.receive() == 0 {
+                let text = String::from_utf8_lossy(&self.received);
+                assert!(text.is_empty(), "half a response: {:?}", &text[..text.len().min(500)]);
+                return None;
+            }
+        }
+    }
+
+    /// All bytes up to the connection's end.
+    pub fn rest(&mut self) -> Vec<u8> {
+        while self.receive() > 0 {}
+        std::mem::take(&mut self.received)
+    }
+
+    /// Asserts that the connection ends without another byte.
+    #[track_caller]
+    pub fn expect_end(&mut self) {
+        let rest = self.rest();
+        assert!(rest.is_empty(), "{:?}", String::from_utf8_lossy(&rest));
+    }
+
+    fn receive(&mut self) -> usize {
+        let mut buffer = [0; 64 * 1024];
+        let count = match self.stream.read(&mut buffer) {
+            Ok(count) => count,
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => 0,
+            Err(error) => panic!("receiving: {error}"),
+        };
+        self.received.extend_from_slice(&buffer[..count]);
+        count
+    }
+}
+
+/// As many descriptors for this process as there may be.
+pub fn more_descriptors() -> u64 {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+    maximum.unwrap_or(u64::MAX)
+}
+
+/// Where a program of the system's is. Where it is missing the test that wants it is left out,
+/// except in CI, which installs all of them.
+pub fn tool(name: &str) -> Option<std::path::PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found =
+        std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file());
+    if found.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "{name} is not installed");
+        eprintln!("left out: {name} is not installed");
+    }
+    found
+}
+
+/// Runs a client to its end and returns what it printed.
+#[track_caller]
+pub fn output(program: &Path, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{program:?} {arguments:?}: {printed}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    printed
+}
