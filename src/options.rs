@@ -12,6 +12,7 @@ use argh::FromArgs;
 /// ADDR is PORT (this machine only), :PORT (every interface), IP:PORT, [IPv6]:PORT, unix:PATH or
 /// off. A time is 500ms, 10s, 2m, 1h, or a bare number of seconds.
 #[derive(Debug, FromArgs)]
+#[allow(rustdoc::broken_intra_doc_links)] // This comment is the help text.
 #[argh(help_triggers("-h", "--help"))]
 pub struct Options {
     /// the site that HTTP serves (./html)

@@ -3,14 +3,15 @@
 use std::io::{self, ErrorKind};
 use std::time::Instant;
 
+use super::intake::Intake;
+use super::network::Readiness;
+use super::scratch::Scratch;
 use crate::close_reason::CloseReason;
-use crate::limits::{INBOX_MAX_BYTES, LINGER_TIMEOUT, TURN_READ_BYTES, TURN_REQUESTS, TURN_WRITE_BYTES};
+use crate::limits::{LINGER_TIMEOUT, TURN_READ_BYTES, TURN_REQUESTS, TURN_WRITE_BYTES};
 use crate::outbox::Outbox;
 use crate::protocol::{AnyProtocol, Protocol, Step};
 use crate::services::Services;
 use crate::transport::{Flushed, Transport, flush};
-
-use super::network::Readiness;
 
 /// One peer's connection.
 #[derive(Debug)]
@@ -19,13 +20,7 @@ pub struct Connection<T> {
     protocol: AnyProtocol,
     phase: Phase,
     intake: Intake,
-    /// Input that the protocol has not taken.
-    inbox: Vec<u8>,
-    /// Whether the protocol may want what is in the inbox now. It is false after it asked for more.
-    offer: bool,
     outbox: Outbox,
-    /// Whether a recv may bring something: an event said so, and none has come up short since.
-    readable: bool,
     /// Whether a send may take something.
     writable: bool,
     /// When bytes last moved, in either direction.
@@ -41,17 +36,6 @@ enum Phase {
     Finishing(CloseReason),
     /// Our output has ended; what the peer still sends is dropped until it stops.
     Lingering(CloseReason, Instant),
-}
-
-/// What is known of the peer's output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Intake {
-    /// It may go on. A short recv has taken all there was.
-    Open,
-    /// An event said that its end has come: no further one will, so it must be read up to there.
-    Ending,
-    /// It was read to its end.
-    Ended,
 }
 
 /// What a connection waits for after it was driven.
@@ -72,17 +56,10 @@ struct Budget {
     requests: usize,
 }
 
-/// Buffers that all connections use in turn, so that idle ones need none.
-pub struct Scratch {
-    /// What one recv brings.
-    input: Vec<u8>,
-    /// An outbox with its memory.
-    outbox: Outbox,
-}
-
 /// Why a connection stopped taking input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stop {
-    /// Nothing more has come.
+    /// The protocol needs more than has come.
     Starved,
     /// The outbox is full.
     NoRoom,
@@ -90,49 +67,31 @@ enum Stop {
     OutOfBudget,
 }
 
-impl Scratch {
-    /// The buffers of one loop.
-    pub fn new() -> Scratch {
-        Scratch { input: vec![0; TURN_READ_BYTES], outbox: Outbox::default() }
-    }
-}
-
 impl<T: Transport> Connection<T> {
     /// A connection that was accepted at `now`.
     pub fn new(transport: T, protocol: AnyProtocol, now: Instant) -> Connection<T> {
-        Connection {
-            transport,
-            protocol,
-            phase: Phase::Open,
-            intake: Intake::Open,
-            inbox: Vec::new(),
-            offer: false,
-            outbox: Outbox::default(),
-            readable: false,
-            writable: true,
-            moved: now,
-        }
+        let (intake, outbox) = (Intake::new(), Outbox::default());
+        Connection { transport, protocol, phase: Phase::Open, intake, outbox, writable: true, moved: now }
     }
 
     /// Notes what an event said.
     pub fn note(&mut self, readiness: Readiness) {
-        self.readable |= readiness.readable;
+        self.intake.note(readiness);
         self.writable |= readiness.writable;
-        if readiness.ending && self.intake == Intake::Open {
-            self.intake = Intake::Ending;
-        }
     }
 
-    /// Looks for input once more although no event said that there is any.
-    pub fn look_again(&mut self) {
-        self.readable = true;
+    /// When the patience with the peer ends.
+    pub fn deadline(&self, cx: &Services) -> Instant {
+        match self.outbox.is_empty() {
+            true => self.protocol.deadline(self.moved, cx),
+            false => self.moved + cx.limits.timeouts.write,
+        }
     }
 
     /// Since when the connection has been idle between two requests, if it is.
     pub fn idle_since(&self) -> Option<Instant> {
         let idle = self.phase == Phase::Open
-            && !self.readable
-            && self.inbox.is_empty()
+            && !self.intake.has_unread()
             && self.outbox.is_empty()
             && self.protocol.may_make_room();
         idle.then_some(self.moved)
@@ -140,29 +99,16 @@ impl<T: Transport> Connection<T> {
 
     /// Bytes of memory held in buffers.
     pub fn buffered(&self) -> usize {
-        self.inbox.capacity() + self.outbox.capacity()
+        self.intake.capacity() + self.outbox.capacity()
     }
 
     /// Does what can be done now, within the bounds of a turn.
     pub fn drive(&mut self, scratch: &mut Scratch, cx: &mut Services) -> Progress {
-        // An empty outbox is exchanged for the loop's, whose memory is there already; whoever has
-        // sent everything gives it back.
-        if self.outbox.is_empty() {
-            std::mem::swap(&mut self.outbox, &mut scratch.outbox);
-        }
+        scratch.lend(&mut self.outbox);
         let progress =
             self.run(&mut scratch.input, cx).unwrap_or_else(|error| Progress::Closed(reason(&error)));
-        if self.outbox.is_empty() {
-            let used = std::mem::take(&mut self.outbox);
-            if used.capacity() > scratch.outbox.capacity() {
-                scratch.outbox = used;
-            }
-        } else {
-            self.outbox.shrink();
-        }
-        if self.inbox.is_empty() {
-            self.inbox = Vec::new();
-        }
+        scratch.reclaim(&mut self.outbox);
+        self.intake.release();
         progress
     }
 
@@ -176,7 +122,7 @@ impl<T: Transport> Connection<T> {
                 (_, _, Flushed::OutOfBudget) | (_, Stop::OutOfBudget, _) => return Ok(Progress::Yielding),
                 (_, Stop::NoRoom, Flushed::Everything) => {}
                 (Phase::Finishing(reason), _, Flushed::Everything) => {
-                    if let Some(reason) = self.finish(reason, cx)? {
+                    if !self.linger_after(reason, cx) {
                         return Ok(Progress::Closed(reason));
                     }
                 }
@@ -188,26 +134,6 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// When the patience with the peer ends.
-    pub fn deadline(&self, cx: &Services) -> Instant {
-        match self.outbox.is_empty() {
-            true => self.protocol.deadline(self.moved, cx),
-            false => self.moved + cx.limits.timeouts.write,
-        }
-    }
-
-    /// The deadline has passed. That is asked only after all input was taken, and bytes do not put
-    /// off the deadline of a head.
-    fn give_up(&mut self, cx: &mut Services) {
-        self.phase = Phase::Finishing(if self.outbox.is_empty() {
-            self.protocol.on_deadline(&mut self.outbox, cx)
-        } else {
-            // Nothing more is sent to a peer that takes nothing.
-            self.outbox = Outbox::default();
-            CloseReason::WriteTimeout
-        });
-    }
-
     /// Takes input and has it answered, until there is none, or no room for answers.
     fn converse(&mut self, scratch: &mut [u8], budget: &mut Budget, cx: &mut Services) -> io::Result<Stop> {
         while self.phase == Phase::Open {
@@ -215,14 +141,12 @@ impl<T: Transport> Connection<T> {
                 return Ok(Stop::NoRoom);
             } else if budget.requests == 0 {
                 return Ok(Stop::OutOfBudget);
-            } else if self.offer {
-                let mut input = std::mem::take(&mut self.inbox);
-                let taken = self.offer(&input, budget, cx);
-                input.drain(..taken);
-                self.inbox = input;
-            } else if self.intake == Intake::Ended {
+            } else if let Some(inbox) = self.intake.take_offer() {
+                let (taken, stop) = self.offer(&inbox, &mut budget.requests, cx);
+                self.intake.put_back(inbox, taken, stop != Stop::Starved);
+            } else if self.intake.has_ended() {
                 self.phase = Phase::Finishing(self.protocol.on_eof(&mut self.outbox, cx));
-            } else if !self.readable {
+            } else if !self.intake.is_readable() {
                 return Ok(Stop::Starved);
             } else if budget.read == 0 {
                 return Ok(Stop::OutOfBudget);
@@ -236,69 +160,50 @@ impl<T: Transport> Connection<T> {
     /// Receives once and offers what came to the protocol, straight from the scratch buffer if
     /// nothing older waits.
     fn fill(&mut self, scratch: &mut [u8], budget: &mut Budget, cx: &mut Services) -> io::Result<()> {
-        // The protocol refuses a full inbox, so there is room; a recv into none would look like
-        // the end of the input.
-        let room = INBOX_MAX_BYTES.saturating_sub(self.inbox.len()).max(1);
-        let limit = (room + self.protocol.appetite()).min(budget.read).min(scratch.len());
+        let wanted = self.intake.room() + self.protocol.appetite();
+        let limit = wanted.min(budget.read).min(scratch.len());
         let count = self.recv(&mut scratch[..limit], cx)?;
         budget.read -= count;
         let input = &scratch[..count];
-        if self.inbox.is_empty() {
-            let taken = self.offer(input, budget, cx);
-            self.inbox.extend_from_slice(&input[taken..]);
+        if self.intake.is_empty() {
+            let (taken, stop) = self.offer(input, &mut budget.requests, cx);
+            self.intake.keep(&input[taken..], stop != Stop::Starved);
         } else {
-            self.inbox.extend_from_slice(input);
-            self.offer = count > 0;
+            self.intake.keep(input, count > 0);
         }
         Ok(())
     }
 
-    /// Receives into `buffer` and notes what a short recv means.
     fn recv(&mut self, buffer: &mut [u8], cx: &Services) -> io::Result<usize> {
-        match self.transport.recv(buffer) {
-            Ok(0) => {
-                self.intake = Intake::Ended;
-                self.readable = false;
-                Ok(0)
-            }
-            Ok(count) => {
-                self.moved = cx.clock.now();
-                if count < buffer.len() && self.intake == Intake::Open && self.transport.short_recv_drains() {
-                    self.readable = false;
-                }
-                Ok(count)
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.readable = false;
-                Ok(0)
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(0),
-            Err(error) => Err(error),
+        let count = self.intake.recv(&mut self.transport, buffer)?;
+        if count > 0 {
+            self.moved = cx.clock.now();
         }
+        Ok(count)
     }
 
     /// Gives `input` to the protocol for as long as it takes some and has room for the answers.
-    /// Returns how much it took.
-    fn offer(&mut self, input: &[u8], budget: &mut Budget, cx: &mut Services) -> usize {
+    /// Returns how much it took, and why not more.
+    fn offer(&mut self, input: &[u8], requests: &mut usize, cx: &mut Services) -> (usize, Stop) {
         let mut taken = 0;
-        self.offer = false;
         while taken < input.len() {
-            if self.outbox.is_full() || budget.requests == 0 {
-                self.offer = true;
-                break;
+            if self.outbox.is_full() {
+                return (taken, Stop::NoRoom);
             }
+            if *requests == 0 {
+                return (taken, Stop::OutOfBudget);
+            }
+            *requests -= 1;
             match self.protocol.on_input(&input[taken..], &mut self.outbox, cx) {
                 Step::Consumed(count) => taken += count,
                 Step::NeedInput => break,
                 Step::Finish(count, reason) => {
-                    taken += count;
                     self.phase = Phase::Finishing(reason);
-                    break;
+                    return (taken + count, Stop::Starved);
                 }
             }
-            budget.requests -= 1;
         }
-        taken
+        (taken, Stop::Starved)
     }
 
     fn flush(&mut self, budget: &mut Budget, cx: &Services) -> io::Result<Flushed> {
@@ -317,32 +222,43 @@ impl<T: Transport> Connection<T> {
         Ok(flushed)
     }
 
+    /// The deadline has passed. That is asked only after all input was taken, and bytes do not put
+    /// off the deadline of a head.
+    fn give_up(&mut self, cx: &mut Services) {
+        self.phase = Phase::Finishing(if self.outbox.is_empty() {
+            self.protocol.on_deadline(&mut self.outbox, cx)
+        } else {
+            // Nothing more is sent to a peer that takes nothing.
+            self.outbox = Outbox::default();
+            CloseReason::WriteTimeout
+        });
+    }
+
     /// Everything is sent. A peer that may be sending still is heard out, or the close would be a
-    /// reset that destroys what is on its way there; else the connection is over.
-    fn finish(&mut self, reason: CloseReason, cx: &Services) -> io::Result<Option<CloseReason>> {
-        let unread = reason.lingers() || !self.inbox.is_empty() || self.readable;
-        if self.intake == Intake::Ended || reason == CloseReason::WriteTimeout || !unread {
-            return Ok(Some(reason));
+    /// reset that destroys what is on its way there. Returns whether it may.
+    fn linger_after(&mut self, reason: CloseReason, cx: &Services) -> bool {
+        let unread = reason.lingers() || self.intake.has_unread();
+        let lingers = unread && reason != CloseReason::WriteTimeout && !self.intake.has_ended();
+        if lingers && self.transport.shutdown_write().is_ok() {
+            self.intake.forget();
+            self.phase = Phase::Lingering(reason, cx.clock.now() + LINGER_TIMEOUT);
+            return true;
         }
-        self.transport.shutdown_write()?;
-        self.inbox = Vec::new();
-        self.phase = Phase::Lingering(reason, cx.clock.now() + LINGER_TIMEOUT);
-        Ok(None)
+        false
     }
 
     /// Drops input until its end, or until it has taken too long.
     fn linger(&mut self, scratch: &mut [u8], reason: CloseReason, until: Instant, cx: &Services) -> Progress {
-        let mut limit = TURN_READ_BYTES;
-        while self.readable && limit > 0 {
-            let length = limit.min(scratch.len());
-            match self.recv(&mut scratch[..length], cx) {
+        let mut limit = TURN_READ_BYTES.min(scratch.len());
+        while self.intake.is_readable() && limit > 0 {
+            match self.recv(&mut scratch[..limit], cx) {
                 Ok(count) => limit -= count,
                 Err(_) => return Progress::Closed(reason),
             }
         }
-        if self.intake == Intake::Ended || cx.clock.now() >= until {
+        if self.intake.has_ended() || cx.clock.now() >= until {
             Progress::Closed(reason)
-        } else if self.readable {
+        } else if self.intake.is_readable() {
             Progress::Yielding
         } else {
             Progress::Waiting(until)

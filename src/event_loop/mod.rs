@@ -3,10 +3,13 @@
 //! the system.
 
 mod connection;
+mod intake;
 mod listener;
 mod network;
 mod peers;
 mod run;
+mod scratch;
+mod source;
 mod timers;
 mod token;
 
@@ -22,12 +25,14 @@ use crate::limits::{LISTEN_BACKLOG, TURN_ACCEPTS};
 use crate::protocol::Kind;
 use crate::services::Services;
 
-use connection::{Connection, Progress, Scratch};
+use connection::Progress;
 use listener::Listener;
 pub use network::{Network, Peer, Readiness, SystemListener, SystemNetwork};
 use peers::Peers;
 pub use run::{Ended, Runner};
-use timers::{Alarm, Timers};
+use scratch::Scratch;
+use source::{Source, SourceKind};
+use timers::Timers;
 pub use token::Token;
 
 /// All that one thread serves.
@@ -53,33 +58,6 @@ pub struct EventLoop<N: Network> {
     none_idle_until: Option<Instant>,
     /// When connections that are left at the end are cut off.
     drain_until: Option<Instant>,
-}
-
-/// Something that events are about.
-struct Source<N: Network> {
-    token: Token,
-    /// Whether its key is in the ready queue.
-    queued: bool,
-    alarm: Alarm,
-    kind: SourceKind<N>,
-}
-
-// Nearly all sources are connections: a box would cost them an allocation to save nothing.
-#[allow(clippy::large_enum_variant)]
-enum SourceKind<N: Network> {
-    Listener(Listener<N::Listener>),
-    Connection(Peer, Connection<N::Stream>),
-    /// It is gone; only its key is still taken.
-    Doomed,
-}
-
-impl<N: Network> Source<N> {
-    fn idle_since(&self) -> Option<Instant> {
-        match &self.kind {
-            SourceKind::Connection(_, connection) => connection.idle_since(),
-            _ => None,
-        }
-    }
 }
 
 impl<N: Network> EventLoop<N> {
@@ -152,13 +130,9 @@ impl<N: Network> EventLoop<N> {
             }
             self.remove(key);
         }
+        // Whoever has nothing under way has less time now.
         let keys: Vec<usize> = self.sources.iter().map(|(key, _)| key).collect();
-        for key in keys {
-            if let SourceKind::Connection(_, connection) = &mut self.sources[key].kind {
-                connection.look_again();
-                self.queue(key);
-            }
-        }
+        keys.into_iter().for_each(|key| self.queue(key));
     }
 
     /// Whether the loop was asked to end.
@@ -196,7 +170,7 @@ impl<N: Network> EventLoop<N> {
     }
 
     fn insert(&mut self, token: Token, kind: SourceKind<N>) -> usize {
-        self.sources.insert(Source { token, queued: false, alarm: Alarm::default(), kind })
+        self.sources.insert(Source::new(token, kind))
     }
 
     fn note(&mut self, readiness: Readiness) {

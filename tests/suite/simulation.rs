@@ -3,8 +3,8 @@
 //!
 //! `EVSERVE_SEEDS=1000 cargo test simulation` runs more of them, `EVSERVE_SEED=7` one.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice, Read};
 use std::net::SocketAddr;
@@ -264,7 +264,7 @@ impl SimPeer {
             return Some(Readiness { token, readable: true, writable: true, ending: true });
         }
         if self.manner != Manner::NeverReads && wire.window < 50_000 && random.bool() {
-            wire.window += random.usize(1..200_000);
+            wire.window += random.usize(1..600_000);
             readiness.writable = std::mem::take(&mut wire.blocked);
         }
         (readiness.readable || readiness.writable).then_some(readiness)
@@ -285,10 +285,12 @@ impl SimPeer {
 /// Requests of all kinds, one behind the other, and which of them are HEAD.
 fn script(random: &mut fastrand::Rng) -> (Vec<u8>, Vec<bool>) {
     let (mut script, mut heads) = (Vec::new(), Vec::new());
-    for _ in 0..random.usize(1..12) {
+    let count = if random.u8(..8) == 0 { 200 } else { random.usize(1..12) };
+    for _ in 0..count {
+        let large = count < 12;
         let request: &[u8] = match random.u8(..12) {
-            0 => b"GET /large.bin HTTP/1.1\r\nHost: h\r\n\r\n",
-            1 => b"GET /disk.bin HTTP/1.1\r\nHost: h\r\n\r\n",
+            0 if large => b"GET /large.bin HTTP/1.1\r\nHost: h\r\n\r\n",
+            1 if large => b"GET /disk.bin HTTP/1.1\r\nHost: h\r\n\r\n",
             2 => b"POST /a.txt HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nsome body",
             3 => {
                 b"POST /a.txt HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
@@ -315,46 +317,40 @@ fn script(random: &mut fastrand::Rng) -> (Vec<u8>, Vec<bool>) {
 struct WithDisk {
     memory: MemoryStore,
     disk: DiskStore,
+    /// How often something was opened.
+    opened: Rc<Cell<usize>>,
     _folder: TempDir,
 }
 
 const DISK_FILE_BYTES: usize = 700_001;
 
 impl WithDisk {
-    fn new() -> WithDisk {
+    fn new(opened: Rc<Cell<usize>>) -> WithDisk {
         let folder = tempfile::tempdir().unwrap();
         let bytes: Vec<u8> = (0..DISK_FILE_BYTES).map(|index| (index % 251) as u8).collect();
         let file = File::create(folder.path().join("disk.bin")).unwrap();
         file.write_all_at(&bytes, 0).unwrap();
         file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(784_111_777)).unwrap();
-        WithDisk { memory: site(), disk: DiskStore::new(folder.path()).unwrap(), _folder: folder }
+        WithDisk { memory: site(), disk: DiskStore::new(folder.path()).unwrap(), opened, _folder: folder }
     }
 }
 
 impl Store for WithDisk {
     fn open(&self, path: &[u8]) -> Result<Entry, StoreError> {
+        self.opened.set(self.opened.get() + 1);
         if path == b"/disk.bin" { self.disk.open(path) } else { self.memory.open(path) }
     }
 }
 
 /// What a script comes to without any network. The disk's file stands in memory here.
 fn converse_with_disk(script: &[u8], ends: bool) -> Vec<u8> {
-    thread_local! {
-        static ANSWERS: RefCell<BTreeMap<(Vec<u8>, bool), Vec<u8>>> = const { RefCell::new(BTreeMap::new()) };
-    }
-    let key = (script.to_vec(), ends);
-    if let Some(known) = ANSWERS.with_borrow(|answers| answers.get(&key).cloned()) {
-        return known;
-    }
     let bytes: Vec<u8> = (0..DISK_FILE_BYTES).map(|index| (index % 251) as u8).collect();
     let mut talk = Talk::new(site().with("disk.bin", bytes));
     talk.input(script);
     if ends {
         talk.eof();
     }
-    let answer = without_dates(&talk.outcome.output);
-    ANSWERS.with_borrow_mut(|answers| answers.insert(key, answer.clone()));
-    answer
+    without_dates(&talk.outcome.output)
 }
 
 /// Dates depend on the turn in which an answer is written.
@@ -376,6 +372,8 @@ struct Simulation {
     backlog: Rc<RefCell<Backlog>>,
     event_loop: EventLoop<SimNetwork>,
     peers: Vec<SimPeer>,
+    /// How often the site was asked for something.
+    opened: Rc<Cell<usize>>,
     now: Now,
     timeout: Option<Duration>,
 }
@@ -384,11 +382,12 @@ impl Simulation {
     fn new(seed: u64, limits: Limits) -> Simulation {
         let now = start();
         let backlog = Rc::new(RefCell::new(Backlog::default()));
-        let services = Services::new(Box::new(WithDisk::new()), limits, now);
+        let opened = Rc::new(Cell::new(0));
+        let services = Services::new(Box::new(WithDisk::new(Rc::clone(&opened))), limits, now);
         let mut event_loop = EventLoop::new(SimNetwork(Rc::clone(&backlog)), services);
         event_loop.listen((), Kind::Http).unwrap();
         let random = fastrand::Rng::with_seed(seed);
-        Simulation { random, backlog, event_loop, peers: Vec::new(), now, timeout: None }
+        Simulation { random, backlog, event_loop, peers: Vec::new(), opened, now, timeout: None }
     }
 
     /// Lets somebody connect.
@@ -623,4 +622,41 @@ fn idle_connections_own_no_buffer() {
     let idle = simulation.peers.iter().filter(|peer| !peer.wire.borrow().closed).count();
     assert!(idle > 10 && simulation.event_loop.connections() == idle);
     assert_eq!(simulation.event_loop.buffered(), 0);
+}
+
+/// What one turn does for a peer that has sent `script` and takes `window` bytes.
+fn one_turn(script: &[u8], window: usize) -> Simulation {
+    let mut simulation = Simulation::new(5, Limits::default());
+    simulation.connect(0);
+    simulation.turn(Vec::new());
+    let token = {
+        let wire = &mut *simulation.peers[0].wire.borrow_mut();
+        wire.window = window;
+        wire.arrived.extend(script);
+        wire.token.unwrap()
+    };
+    simulation.turn(vec![Readiness { token, readable: true, writable: false, ending: false }]);
+    simulation
+}
+
+#[test]
+fn a_turn_answers_so_many_requests_and_the_next_one_goes_on() {
+    let mut simulation = one_turn(&b"GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n".repeat(200), usize::MAX);
+    for answered in [64, 128, 192, 200] {
+        assert_eq!(simulation.event_loop.services().statistics.requests, answered);
+        simulation.turn(Vec::new());
+    }
+}
+
+#[test]
+fn nothing_is_opened_for_a_peer_that_does_not_take_what_it_has() {
+    for (path, most) in [("disk.bin", 1), ("large.bin", 3)] {
+        let script = format!("GET /{path} HTTP/1.1\r\nHost: h\r\n\r\n").repeat(300);
+        let mut simulation = one_turn(script.as_bytes(), 1000);
+        (0..20).for_each(|_| simulation.turn(Vec::new()));
+        assert_eq!(simulation.opened.get(), most, "{path}");
+        assert!(simulation.peers[0].wire.borrow().arrived.len() < script.len());
+        // No more is received than one head may have, either.
+        assert!(simulation.event_loop.buffered() <= INBOX_MAX_BYTES + 4096);
+    }
 }

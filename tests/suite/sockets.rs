@@ -139,6 +139,23 @@ fn an_upload_that_is_refused_still_hears_the_answer() {
 }
 
 #[test]
+fn who_goes_on_sending_after_an_answer_is_heard_out() {
+    let server = Server::start(&[]);
+    for request in
+        ["PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 20000000\r\n\r\n", "GET / HTTP/1.1\r\nX : y\r\n\r\n"]
+    {
+        let mut client = server.connect();
+        client.send(request);
+        assert!(client.response().closes());
+        // Had the server closed, the first of these would get a reset and the others fail.
+        for _ in 0..5 {
+            client.send([b'x'; 1000]);
+            assert_eq!(client.stream.read(&mut [0]).unwrap(), 0);
+        }
+    }
+}
+
+#[test]
 fn at_the_connection_limit_the_longest_idle_makes_room() {
     let server = Server::start(&["--max-connections", "4"]);
     let mut clients: Vec<Client> = (0..4).map(|_| served(&server)).collect();

@@ -7,7 +7,7 @@ use crate::limits::COPIED_BODY_MAX_BYTES;
 use crate::outbox::Outbox;
 use crate::store::Content;
 
-use super::request::Persistence;
+use super::fields::Persistence;
 use super::status::{Refusal, Status};
 
 /// An answer, before it is known how the connection goes on.

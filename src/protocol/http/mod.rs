@@ -2,6 +2,7 @@
 
 mod answer;
 mod body;
+mod fields;
 mod host;
 mod request;
 mod routes;
@@ -20,7 +21,8 @@ use crate::services::Services;
 use super::{Protocol, Step};
 use answer::Answer;
 use body::{Body, Framing};
-use request::{Method, Parsed, Persistence, Request};
+use fields::Persistence;
+use request::{Method, Parsed, Request};
 use status::{Refusal, Status};
 
 /// The server's side of one HTTP connection.

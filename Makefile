@@ -1,0 +1,30 @@
+# `make run` serves the demo site, `make test` tests; the rest is for those who change evserve.
+
+CARGO ?= cargo
+
+.PHONY: run test test-portable check bench
+
+# Arguments go in ARGS: make run ARGS='--http :8080'
+run:
+	$(CARGO) run --release --locked -- --html ./html $(ARGS)
+
+test:
+	$(CARGO) test --locked
+
+# The portable twins of the Linux-only calls, in a target folder of their own.
+test-portable:
+	RUSTFLAGS='$(RUSTFLAGS) --cfg evserve_portable' CARGO_TARGET_DIR=target/portable $(CARGO) test --locked
+
+# Format, lints, documentation, and the rules that tests/suite/tidy.rs holds.
+check:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTFLAGS='$(RUSTFLAGS) --cfg evserve_portable' CARGO_TARGET_DIR=target/portable \
+		$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
+	$(CARGO) test --locked --test suite tidy
+
+# The load generators that are installed, against the release build on the loopback.
+bench:
+	$(CARGO) build --release --locked
+	sh benches/load.sh

@@ -1,0 +1,48 @@
+//! What stands in the loop's slab.
+
+use std::time::Instant;
+
+use super::connection::Connection;
+use super::listener::Listener;
+use super::network::{Network, Peer};
+use super::timers::Alarm;
+use super::token::Token;
+
+/// Something that events are about.
+pub struct Source<N: Network> {
+    /// What its events carry.
+    pub token: Token,
+    /// Whether its key is in the ready queue.
+    pub queued: bool,
+    /// Its entry in the timers.
+    pub alarm: Alarm,
+    /// What it is.
+    pub kind: SourceKind<N>,
+}
+
+/// What a source is.
+// Nearly all sources are connections: a box would cost them an allocation to save nothing.
+#[allow(clippy::large_enum_variant)]
+pub enum SourceKind<N: Network> {
+    /// Where connections come from.
+    Listener(Listener<N::Listener>),
+    /// One of them, and whose it is.
+    Connection(Peer, Connection<N::Stream>),
+    /// It is gone; only its key is still taken.
+    Doomed,
+}
+
+impl<N: Network> Source<N> {
+    /// A source that nothing has happened to.
+    pub fn new(token: Token, kind: SourceKind<N>) -> Source<N> {
+        Source { token, queued: false, alarm: Alarm::default(), kind }
+    }
+
+    /// Since when it has been an idle connection, if it is one.
+    pub fn idle_since(&self) -> Option<Instant> {
+        match &self.kind {
+            SourceKind::Connection(_, connection) => connection.idle_since(),
+            _ => None,
+        }
+    }
+}
