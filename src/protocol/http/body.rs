@@ -2,8 +2,8 @@
 
 use crate::limits::{CHUNK_LINE_MAX_BYTES, TRAILER_MAX_BYTES};
 
+use super::grammar::{hex, is_text, is_token};
 use super::status::Refusal;
-use super::target::hex;
 
 /// How a message's body is delimited: the one decision that is made of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,16 +180,6 @@ impl Chunked {
 }
 
 const TOO_LONG: Refusal = Refusal::bad("A line of the chunked body is too long");
-
-/// field-vchar, SP and HTAB (RFC 9110 section 5.5).
-fn is_text(byte: u8) -> bool {
-    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
-}
-
-/// tchar (RFC 9110 section 5.6.2).
-pub fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,7 @@
 //! The header fields that decide how a message is read: Host, framing, expectation, connection.
 
 use super::body::Framing;
+use super::grammar::trim;
 use super::host;
 use super::status::{Refusal, Status};
 
@@ -103,14 +104,6 @@ fn once<'a>(field: &mut Option<&'a [u8]>, value: &'a [u8], twice: &'static str) 
         Some(_) => Err(Refusal::bad(twice)),
         None => Ok(()),
     }
-}
-
-/// OWS is space and tab (RFC 9110 section 5.6.3).
-fn trim(mut value: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
-        value = rest;
-    }
-    value
 }
 
 /// RFC 9112 section 6.1: unknown codings before a last `chunked` are 501; without it as the last

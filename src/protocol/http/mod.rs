@@ -3,7 +3,9 @@
 mod answer;
 mod body;
 mod fields;
+mod grammar;
 mod host;
+mod method;
 mod request;
 mod routes;
 mod site;
@@ -22,7 +24,8 @@ use super::{Protocol, Step};
 use answer::Answer;
 use body::{Body, Framing};
 use fields::Persistence;
-use request::{Method, Parsed, Request};
+use method::Method;
+use request::{Parsed, Request};
 use status::{Refusal, Status};
 
 /// The server's side of one HTTP connection.

@@ -5,42 +5,12 @@ use std::mem::MaybeUninit;
 
 use crate::limits::{FIELDS_MAX, HEAD_MAX_BYTES, TARGET_MAX_BYTES};
 
-use super::body::{Framing, is_token};
+use super::body::Framing;
 use super::fields::{Fields, Persistence};
+use super::grammar::is_token;
+use super::method::Method;
 use super::status::{Refusal, Status};
 use super::target::Target;
-
-/// The methods of RFC 9110 section 9 and RFC 5789. They are case-sensitive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Method {
-    Get,
-    Head,
-    Post,
-    Put,
-    Delete,
-    Connect,
-    Options,
-    Trace,
-    Patch,
-}
-
-impl Method {
-    fn parse(name: &str) -> Option<Method> {
-        Some(match name {
-            "GET" => Method::Get,
-            "HEAD" => Method::Head,
-            "POST" => Method::Post,
-            "PUT" => Method::Put,
-            "DELETE" => Method::Delete,
-            "CONNECT" => Method::Connect,
-            "OPTIONS" => Method::Options,
-            "TRACE" => Method::Trace,
-            "PATCH" => Method::Patch,
-            _ => return None,
-        })
-    }
-}
 
 /// A request, borrowed from the input it was parsed from.
 #[derive(Debug, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 use crate::services::Services;
 
 use super::answer::{ALLOW, Answer, Body};
-use super::request::{Method, Request};
+use super::method::Method;
+use super::request::Request;
 use super::site;
 use super::status::{Refusal, Status};
 use super::target::{self, Target};

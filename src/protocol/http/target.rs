@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::grammar::hex;
 use super::host;
-use super::request::Method;
+use super::method::Method;
 use super::status::{Refusal, Status};
 
 /// What a request is about.
@@ -103,11 +104,6 @@ pub fn decode(path: &[u8]) -> Result<Cow<'_, [u8]>, Refusal> {
 }
 
 const BAD_ESCAPE: Refusal = Refusal::bad("The path has a % that two hexadecimal digits do not follow");
-
-/// The value of a hexadecimal digit.
-pub fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|value| value as u8)
-}
 
 #[cfg(test)]
 mod tests {
