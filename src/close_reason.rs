@@ -11,8 +11,10 @@ pub enum CloseReason {
     PeerLeft,
     /// The connection broke: a reset, a host that vanished.
     Reset,
-    /// The last request was answered, and one side had said that it would be the last.
+    /// The last request was answered; the peer had said that it would be the last.
     Answered,
+    /// A request was answered, and we said that it was the last.
+    LastAnswer,
     /// A request could not be understood or went over a limit.
     Refused,
     /// A request was answered whose body nobody wants to read to its end.
@@ -37,11 +39,12 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All of them, in the order of their declaration.
-    pub const ALL: [CloseReason; 14] = [
+    pub const ALL: [CloseReason; 15] = [
         CloseReason::PeerClosed,
         CloseReason::PeerLeft,
         CloseReason::Reset,
         CloseReason::Answered,
+        CloseReason::LastAnswer,
         CloseReason::Refused,
         CloseReason::BodyUnwanted,
         CloseReason::IdleTimeout,
@@ -57,8 +60,8 @@ impl CloseReason {
     /// Whether the peer may be sending still, so that its input must be read and dropped for a
     /// while: a close with unread input is a reset, which destroys the answer under way.
     pub fn lingers(self) -> bool {
-        use CloseReason::{BodyTimeout, BodyUnwanted, HeadTimeout, Refused};
-        matches!(self, Refused | BodyUnwanted | HeadTimeout | BodyTimeout)
+        use CloseReason::{BodyTimeout, BodyUnwanted, HeadTimeout, LastAnswer, Refused};
+        matches!(self, LastAnswer | Refused | BodyUnwanted | HeadTimeout | BodyTimeout)
     }
 }
 
@@ -69,6 +72,7 @@ impl fmt::Display for CloseReason {
             CloseReason::PeerLeft => "the peer left in the middle of a request",
             CloseReason::Reset => "the connection broke",
             CloseReason::Answered => "answered its last request",
+            CloseReason::LastAnswer => "answered, and ended it",
             CloseReason::Refused => "refused a request",
             CloseReason::BodyUnwanted => "answered without reading a body",
             CloseReason::IdleTimeout => "idle for too long",

@@ -20,6 +20,10 @@ pub const BLANK_MAX_BYTES: usize = 64;
 /// connection is cheaper for both sides.
 pub const UNWANTED_BODY_MAX_BYTES: u64 = 64 * 1024;
 
+/// How long an unwanted body may pause before its request is answered all the same: its sender may
+/// be waiting to hear.
+pub const ANSWER_AFTER_PAUSE: Duration = Duration::from_millis(300);
+
 /// Bytes of one chunk's size line with its extensions (RFC 9112 section 7.1.1 asks for a bound).
 pub const CHUNK_LINE_MAX_BYTES: usize = 1024;
 
@@ -58,7 +62,14 @@ pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// How long input is read and dropped after the last answer, so that a reset does not destroy
 /// that answer under way (RFC 9112 section 9.6).
-pub const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
+pub const LINGER_SILENCE: Duration = Duration::from_secs(5);
+
+/// How long at most if the input is an upload that nobody wants, and goes on.
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Bytes of output that are surely on their way at once, an initial window of TCP (RFC 6928). A
+/// connection that closes behind more than that lingers even if its peer asked for the close.
+pub const SENT_AT_ONCE_BYTES: usize = 14 * 1024;
 
 /// How long an idle connection stays when draining begins: a request that was already under way
 /// arrives within it and is answered.

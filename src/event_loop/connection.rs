@@ -3,15 +3,17 @@
 use std::io::{self, ErrorKind};
 use std::time::Instant;
 
+use super::delivery::Delivery;
 use super::intake::Intake;
 use super::network::Readiness;
 use super::scratch::Scratch;
 use crate::close_reason::CloseReason;
-use crate::limits::{LINGER_TIMEOUT, TURN_READ_BYTES, TURN_REQUESTS, TURN_WRITE_BYTES};
-use crate::outbox::Outbox;
+use crate::limits::{
+    LINGER_SILENCE, LINGER_TIMEOUT, SENT_AT_ONCE_BYTES, TURN_READ_BYTES, TURN_REQUESTS, TURN_WRITE_BYTES,
+};
 use crate::protocol::{AnyProtocol, Protocol, Step};
 use crate::services::Services;
-use crate::transport::{Flushed, Transport, flush};
+use crate::transport::{Flushed, Transport};
 
 /// One peer's connection.
 #[derive(Debug)]
@@ -20,9 +22,7 @@ pub struct Connection<T> {
     protocol: AnyProtocol,
     phase: Phase,
     intake: Intake,
-    outbox: Outbox,
-    /// Whether a send may take something.
-    writable: bool,
+    delivery: Delivery,
     /// When bytes last moved, in either direction.
     moved: Instant,
 }
@@ -34,7 +34,7 @@ enum Phase {
     Open,
     /// The protocol is done; what is queued is sent, then it ends.
     Finishing(CloseReason),
-    /// Our output has ended; what the peer still sends is dropped until it stops.
+    /// Our output has ended; since then what the peer still sends is dropped.
     Lingering(CloseReason, Instant),
 }
 
@@ -70,44 +70,58 @@ enum Stop {
 impl<T: Transport> Connection<T> {
     /// A connection that was accepted at `now`.
     pub fn new(transport: T, protocol: AnyProtocol, now: Instant) -> Connection<T> {
-        let (intake, outbox) = (Intake::new(), Outbox::default());
-        Connection { transport, protocol, phase: Phase::Open, intake, outbox, writable: true, moved: now }
+        Connection {
+            transport,
+            protocol,
+            phase: Phase::Open,
+            intake: Intake::new(),
+            delivery: Delivery::new(now),
+            moved: now,
+        }
     }
 
     /// Notes what an event said.
     pub fn note(&mut self, readiness: Readiness) {
         self.intake.note(readiness);
-        self.writable |= readiness.writable;
+        self.delivery.note(readiness.writable);
     }
 
     /// When the patience with the peer ends.
     pub fn deadline(&self, cx: &Services) -> Instant {
-        match self.outbox.is_empty() {
-            true => self.protocol.deadline(self.moved, cx),
-            false => self.moved + cx.limits.timeouts.write,
+        if let Phase::Lingering(reason, since) = self.phase {
+            let timeout = if reason == CloseReason::BodyUnwanted { LINGER_TIMEOUT } else { LINGER_SILENCE };
+            return (since + timeout).min(self.moved + LINGER_SILENCE);
         }
+        let write = self.delivery.deadline(cx.limits.timeouts.write);
+        let protocol = match self.phase {
+            Phase::Open => self.protocol.deadline(write.is_none().then_some(self.moved), cx),
+            _ => None,
+        };
+        let known = [write, protocol].into_iter().flatten().min();
+        // Nobody is looked at never again.
+        known.unwrap_or(self.moved + cx.limits.timeouts.idle)
     }
 
     /// Since when the connection has been idle between two requests, if it is.
     pub fn idle_since(&self) -> Option<Instant> {
         let idle = self.phase == Phase::Open
             && !self.intake.has_unread()
-            && self.outbox.is_empty()
+            && self.delivery.outbox.is_empty()
             && self.protocol.may_make_room();
         idle.then_some(self.moved)
     }
 
     /// Bytes of memory held in buffers.
     pub fn buffered(&self) -> usize {
-        self.intake.capacity() + self.outbox.capacity()
+        self.intake.capacity() + self.delivery.outbox.capacity()
     }
 
     /// Does what can be done now, within the bounds of a turn.
     pub fn drive(&mut self, scratch: &mut Scratch, cx: &mut Services) -> Progress {
-        scratch.lend(&mut self.outbox);
+        self.delivery.begin(scratch, cx.clock.now());
         let progress =
             self.run(&mut scratch.input, cx).unwrap_or_else(|error| Progress::Closed(reason(&error)));
-        scratch.reclaim(&mut self.outbox);
+        scratch.reclaim(&mut self.delivery.outbox);
         self.intake.release();
         progress
     }
@@ -116,9 +130,9 @@ impl<T: Transport> Connection<T> {
         let mut budget = Budget { read: TURN_READ_BYTES, write: TURN_WRITE_BYTES, requests: TURN_REQUESTS };
         loop {
             let stop = self.converse(scratch, &mut budget, cx)?;
-            let flushed = self.flush(&mut budget, cx)?;
+            let flushed = self.flush(&mut budget.write, cx)?;
             match (self.phase, stop, flushed) {
-                (Phase::Lingering(reason, until), ..) => return Ok(self.linger(scratch, reason, until, cx)),
+                (Phase::Lingering(reason, _), ..) => return Ok(self.linger(scratch, reason, cx)),
                 (_, _, Flushed::OutOfBudget) | (_, Stop::OutOfBudget, _) => return Ok(Progress::Yielding),
                 (_, Stop::NoRoom, Flushed::Everything) => {}
                 (Phase::Finishing(reason), _, Flushed::Everything) => {
@@ -137,7 +151,7 @@ impl<T: Transport> Connection<T> {
     /// Takes input and has it answered, until there is none, or no room for answers.
     fn converse(&mut self, scratch: &mut [u8], budget: &mut Budget, cx: &mut Services) -> io::Result<Stop> {
         while self.phase == Phase::Open {
-            if self.outbox.is_full() {
+            if self.delivery.outbox.is_full() {
                 return Ok(Stop::NoRoom);
             } else if budget.requests == 0 {
                 return Ok(Stop::OutOfBudget);
@@ -145,7 +159,7 @@ impl<T: Transport> Connection<T> {
                 let (taken, stop) = self.offer(&inbox, &mut budget.requests, cx);
                 self.intake.put_back(inbox, taken, stop != Stop::Starved);
             } else if self.intake.has_ended() {
-                self.phase = Phase::Finishing(self.protocol.on_eof(&mut self.outbox, cx));
+                self.phase = Phase::Finishing(self.protocol.on_eof(&mut self.delivery.outbox, cx));
             } else if !self.intake.is_readable() {
                 return Ok(Stop::Starved);
             } else if budget.read == 0 {
@@ -154,7 +168,11 @@ impl<T: Transport> Connection<T> {
                 self.fill(scratch, budget, cx)?;
             }
         }
-        Ok(Stop::Starved)
+        match self.phase {
+            // The peer may be unable to read our answer before it has sent all of its body.
+            Phase::Finishing(reason) if reason.lingers() => self.drop_input(scratch, &mut budget.read, cx),
+            _ => Ok(Stop::Starved),
+        }
     }
 
     /// Receives once and offers what came to the protocol, straight from the scratch buffer if
@@ -178,6 +196,7 @@ impl<T: Transport> Connection<T> {
         let count = self.intake.recv(&mut self.transport, buffer)?;
         if count > 0 {
             self.moved = cx.clock.now();
+            self.delivery.heard();
         }
         Ok(count)
     }
@@ -187,14 +206,14 @@ impl<T: Transport> Connection<T> {
     fn offer(&mut self, input: &[u8], requests: &mut usize, cx: &mut Services) -> (usize, Stop) {
         let mut taken = 0;
         while taken < input.len() {
-            if self.outbox.is_full() {
+            if self.delivery.outbox.is_full() {
                 return (taken, Stop::NoRoom);
             }
             if *requests == 0 {
                 return (taken, Stop::OutOfBudget);
             }
             *requests -= 1;
-            match self.protocol.on_input(&input[taken..], &mut self.outbox, cx) {
+            match self.protocol.on_input(&input[taken..], &mut self.delivery.outbox, cx) {
                 Step::Consumed(count) => taken += count,
                 Step::NeedInput => break,
                 Step::Finish(count, reason) => {
@@ -206,63 +225,68 @@ impl<T: Transport> Connection<T> {
         (taken, Stop::Starved)
     }
 
-    fn flush(&mut self, budget: &mut Budget, cx: &Services) -> io::Result<Flushed> {
-        if self.outbox.is_empty() {
-            return Ok(Flushed::Everything);
+    fn flush(&mut self, budget: &mut usize, cx: &Services) -> io::Result<Flushed> {
+        let now = cx.clock.now();
+        let (flushed, moved) = self.delivery.flush(&mut self.transport, budget, now)?;
+        if moved {
+            self.moved = now;
         }
-        if !self.writable {
-            return Ok(Flushed::Blocked);
-        }
-        let before = budget.write;
-        let flushed = flush(&mut self.outbox, &mut self.transport, &mut budget.write)?;
-        if budget.write < before {
-            self.moved = cx.clock.now();
-        }
-        self.writable = flushed != Flushed::Blocked;
         Ok(flushed)
     }
 
     /// The deadline has passed. That is asked only after all input was taken, and bytes do not put
     /// off the deadline of a head.
     fn give_up(&mut self, cx: &mut Services) {
-        self.phase = Phase::Finishing(if self.outbox.is_empty() {
-            self.protocol.on_deadline(&mut self.outbox, cx)
-        } else {
-            // Nothing more is sent to a peer that takes nothing.
-            self.outbox = Outbox::default();
-            CloseReason::WriteTimeout
-        });
+        let now = cx.clock.now();
+        if self.delivery.deadline(cx.limits.timeouts.write).is_some_and(|deadline| deadline <= now) {
+            if !self.delivery.extend(&self.transport, now) {
+                // Nothing more is sent to a peer that takes nothing.
+                self.delivery.forget();
+                self.phase = Phase::Finishing(CloseReason::WriteTimeout);
+            }
+        } else if let Some(reason) = self.protocol.on_deadline(&mut self.delivery.outbox, cx) {
+            self.phase = Phase::Finishing(reason);
+        }
     }
 
     /// Everything is sent. A peer that may be sending still is heard out, or the close would be a
     /// reset that destroys what is on its way there. Returns whether it may.
     fn linger_after(&mut self, reason: CloseReason, cx: &Services) -> bool {
-        let unread = reason.lingers() || self.intake.has_unread();
+        let much = reason == CloseReason::Answered && self.delivery.sent() > SENT_AT_ONCE_BYTES;
+        let unread = reason.lingers() || much || self.intake.has_unread();
         let lingers = unread && reason != CloseReason::WriteTimeout && !self.intake.has_ended();
         if lingers && self.transport.shutdown_write().is_ok() {
             self.intake.forget();
-            self.phase = Phase::Lingering(reason, cx.clock.now() + LINGER_TIMEOUT);
+            self.moved = cx.clock.now();
+            self.phase = Phase::Lingering(reason, self.moved);
             return true;
         }
         false
     }
 
     /// Drops input until its end, or until it has taken too long.
-    fn linger(&mut self, scratch: &mut [u8], reason: CloseReason, until: Instant, cx: &Services) -> Progress {
-        let mut limit = TURN_READ_BYTES.min(scratch.len());
-        while self.intake.is_readable() && limit > 0 {
-            match self.recv(&mut scratch[..limit], cx) {
-                Ok(count) => limit -= count,
-                Err(_) => return Progress::Closed(reason),
+    fn linger(&mut self, scratch: &mut [u8], reason: CloseReason, cx: &Services) -> Progress {
+        let mut limit = TURN_READ_BYTES;
+        let dropped = self.drop_input(scratch, &mut limit, cx);
+        let deadline = self.deadline(cx);
+        match dropped {
+            Err(_) => Progress::Closed(reason),
+            Ok(_) if self.intake.has_ended() || deadline <= cx.clock.now() => Progress::Closed(reason),
+            Ok(Stop::OutOfBudget) => Progress::Yielding,
+            Ok(_) => Progress::Waiting(deadline),
+        }
+    }
+
+    /// Receives what there is, for nobody.
+    fn drop_input(&mut self, scratch: &mut [u8], limit: &mut usize, cx: &Services) -> io::Result<Stop> {
+        while self.intake.is_readable() {
+            if *limit == 0 {
+                return Ok(Stop::OutOfBudget);
             }
+            let length = scratch.len().min(*limit);
+            *limit -= self.recv(&mut scratch[..length], cx)?;
         }
-        if self.intake.has_ended() || cx.clock.now() >= until {
-            Progress::Closed(reason)
-        } else if self.intake.is_readable() {
-            Progress::Yielding
-        } else {
-            Progress::Waiting(until)
-        }
+        Ok(Stop::Starved)
     }
 }
 

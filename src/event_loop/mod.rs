@@ -3,6 +3,7 @@
 //! the system.
 
 mod connection;
+mod delivery;
 mod intake;
 mod listener;
 mod network;

@@ -19,9 +19,7 @@ impl Scratch {
 
     /// Exchanges an empty outbox for one whose memory is there already.
     pub fn lend(&mut self, outbox: &mut Outbox) {
-        if outbox.is_empty() {
-            std::mem::swap(outbox, &mut self.outbox);
-        }
+        std::mem::swap(outbox, &mut self.outbox);
     }
 
     /// Takes the memory back from a connection that has sent everything. One that has not keeps

@@ -20,12 +20,13 @@ pub trait Protocol {
     /// The peer has ended its output, and all of it that `on_input` wanted was given.
     fn on_eof(&mut self, out: &mut Outbox, cx: &mut Services) -> CloseReason;
 
-    /// The deadline has passed while nothing was left to send.
-    fn on_deadline(&mut self, out: &mut Outbox, cx: &mut Services) -> CloseReason;
+    /// The deadline has passed. `None` if the conversation goes on, with a later deadline.
+    fn on_deadline(&mut self, out: &mut Outbox, cx: &mut Services) -> Option<CloseReason>;
 
-    /// When the protocol's patience with its peer ends. `moved` is when bytes last moved on the
-    /// connection, in either direction.
-    fn deadline(&self, moved: Instant, cx: &Services) -> Instant;
+    /// When the protocol's patience with its peer ends. `quiet_since` is when bytes last moved on
+    /// the connection, in either direction; `None` while output is queued, when only what does not
+    /// depend on that has a deadline.
+    fn deadline(&self, quiet_since: Option<Instant>, cx: &Services) -> Option<Instant>;
 
     /// How many bytes are sure to come that it would take at once, as of a body. One recv asks for
     /// so many more than the inbox has room for.
@@ -102,12 +103,12 @@ impl Protocol for AnyProtocol {
         dispatch!(self, protocol => protocol.on_eof(out, cx))
     }
 
-    fn on_deadline(&mut self, out: &mut Outbox, cx: &mut Services) -> CloseReason {
+    fn on_deadline(&mut self, out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
         dispatch!(self, protocol => protocol.on_deadline(out, cx))
     }
 
-    fn deadline(&self, moved: Instant, cx: &Services) -> Instant {
-        dispatch!(self, protocol => protocol.deadline(moved, cx))
+    fn deadline(&self, quiet_since: Option<Instant>, cx: &Services) -> Option<Instant> {
+        dispatch!(self, protocol => protocol.deadline(quiet_since, cx))
     }
 
     fn appetite(&self) -> usize {

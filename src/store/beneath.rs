@@ -54,6 +54,12 @@ impl Root {
         })
     }
 
+    /// What fstatat(2) says of `path`, wherever links on the way lead: only to compare with what was
+    /// opened beneath the root before.
+    pub fn stat(&self, path: &[u8]) -> io::Result<Stat> {
+        Ok(statat(&self.folder, path, AtFlags::empty())?)
+    }
+
     /// Opens the regular file at `path` for reading.
     pub fn open_file(&self, path: &[u8]) -> io::Result<OwnedFd> {
         Ok(match self.lookup {

@@ -1,6 +1,6 @@
 //! A folder of the disk as a [`Store`].
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
@@ -10,7 +10,7 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::beneath::{Lookup, Root};
-use super::{Content, Entry, Opened, Store, StoreError};
+use super::{Content, Entry, Opened, Stamp, Store, StoreError};
 use crate::limits::MEMORY_BODY_MAX_BYTES;
 
 /// The files beneath one folder, which no path and no link leaves.
@@ -20,7 +20,7 @@ pub struct DiskStore {
 }
 
 /// How often a file that is being written while it is read is read again.
-const READ_ATTEMPTS: usize = 3;
+const READ_ATTEMPTS: usize = 8;
 
 impl DiskStore {
     /// The files beneath `folder`, looked up in the fastest way that works here.
@@ -36,8 +36,7 @@ impl DiskStore {
 
 impl Store for DiskStore {
     fn open(&self, path: &[u8]) -> Result<Entry, StoreError> {
-        let start = path.iter().position(|byte| *byte != b'/').unwrap_or(path.len());
-        let path = &path[start..];
+        let path = relative(path);
         match FileType::from_raw_mode(self.root.inspect(path)?.st_mode) {
             FileType::Directory => Ok(Entry::Folder),
             FileType::RegularFile => Ok(Entry::File(read(self.root.open_file(path)?.into())?)),
@@ -45,6 +44,25 @@ impl Store for DiskStore {
             _ => Err(StoreError::NotFound),
         }
     }
+
+    // The casts are none on Linux; other systems have other widths.
+    #[allow(clippy::unnecessary_cast, clippy::cast_lossless)]
+    fn stamp(&self, path: &[u8]) -> Option<Stamp> {
+        let file = self.root.stat(relative(path)).ok()?;
+        Some(Stamp {
+            device: file.st_dev as u64,
+            inode: file.st_ino as u64,
+            length: file.st_size as u64,
+            modified: (file.st_mtime as i64, file.st_mtime_nsec as i64),
+            changed: (file.st_ctime as i64, file.st_ctime_nsec as i64),
+        })
+    }
+}
+
+/// A path without the slashes it begins with.
+fn relative(path: &[u8]) -> &[u8] {
+    let start = path.iter().position(|byte| *byte != b'/').unwrap_or(path.len());
+    &path[start..]
 }
 
 /// Takes a file's measure and, if it is small, its bytes. A version is whole when the file was the
@@ -56,24 +74,31 @@ fn read(file: File) -> Result<Opened, StoreError> {
         return Err(StoreError::NotFound);
     }
     if before.len() > MEMORY_BODY_MAX_BYTES {
-        let modified = before.modified()?;
-        return Ok(Opened { content: Content::Disk(Rc::new(file)), length: before.len(), modified });
+        return opened(Content::Disk(Rc::new(file)), &before);
     }
     for _ in 0..READ_ATTEMPTS {
         let bytes = read_exactly(&file, before.len())?;
         let after = file.metadata()?;
-        if bytes.len() as u64 == before.len() && version(&before) == version(&after) {
-            let (length, modified) = (before.len(), before.modified()?);
-            return Ok(Opened { content: Content::Memory(bytes.into()), length, modified });
+        if bytes.len() as u64 == before.len() && stamp(&before) == stamp(&after) {
+            return opened(Content::Memory(bytes.into()), &before);
         }
         before = after;
     }
     Err(StoreError::Busy)
 }
 
-/// What changes with every write to a file.
-fn version(file: &std::fs::Metadata) -> (u64, i64, i64) {
-    (file.len(), file.mtime(), file.mtime_nsec())
+fn opened(content: Content, file: &Metadata) -> Result<Opened, StoreError> {
+    Ok(Opened { content, length: file.len(), modified: file.modified()?, stamp: stamp(file) })
+}
+
+fn stamp(file: &Metadata) -> Stamp {
+    Stamp {
+        device: file.dev(),
+        inode: file.ino(),
+        length: file.len(),
+        modified: (file.mtime(), file.mtime_nsec()),
+        changed: (file.ctime(), file.ctime_nsec()),
+    }
 }
 
 /// Reads `length` bytes from the beginning, fewer if the file ends before.

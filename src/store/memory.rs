@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Content, Entry, Opened, Store, StoreError};
+use super::{Content, Entry, Opened, Stamp, Store, StoreError};
 
 /// Files by their paths, without a slash in front; a folder is where a file's path has a slash.
 #[derive(Clone, Debug, Default)]
@@ -26,10 +26,23 @@ impl Store for MemoryStore {
         let mut path = names.join(&b'/');
         if let Some((bytes, modified)) = self.files.get(&path) {
             let content = Content::Memory(bytes.as_slice().into());
-            return Ok(Entry::File(Opened { content, length: bytes.len() as u64, modified: *modified }));
+            let length = bytes.len() as u64;
+            return Ok(Entry::File(Opened { content, length, modified: *modified, stamp: stamp(length) }));
         }
         path.push(b'/');
         let folder = names.is_empty() || self.files.keys().any(|file| file.starts_with(&path));
         if folder { Ok(Entry::Folder) } else { Err(StoreError::NotFound) }
     }
+
+    fn stamp(&self, path: &[u8]) -> Option<Stamp> {
+        match self.open(path) {
+            Ok(Entry::File(file)) => Some(file.stamp),
+            _ => None,
+        }
+    }
+}
+
+/// Files in memory never change.
+fn stamp(length: u64) -> Stamp {
+    Stamp { device: 0, inode: 0, length, modified: (0, 0), changed: (0, 0) }
 }

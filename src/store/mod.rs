@@ -1,6 +1,7 @@
 //! Where files come from. Protocols know the trait; the disk stands behind it, in tests memory.
 
 mod beneath;
+mod cache;
 mod disk;
 mod memory;
 
@@ -9,9 +10,10 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use beneath::Lookup;
+pub use cache::{Bounds, Cache, Cached};
 pub use disk::DiskStore;
 pub use memory::MemoryStore;
 
@@ -21,6 +23,10 @@ pub trait Store {
     /// root, `.` and `..` and doubled slashes as the kernel takes them. Never leaves the root,
     /// never blocks on what is no regular file.
     fn open(&self, path: &[u8]) -> Result<Entry, StoreError>;
+
+    /// The stamp of what stands at `path` now. Cheaper than `open` and without its care for where
+    /// links lead, it is good only to tell whether a file that was opened is still the same.
+    fn stamp(&self, path: &[u8]) -> Option<Stamp>;
 }
 
 /// What a path leads to.
@@ -41,6 +47,30 @@ pub struct Opened {
     pub length: u64,
     /// When they were last changed.
     pub modified: SystemTime,
+    /// Which version it is.
+    pub stamp: Stamp,
+}
+
+/// What tells one version of a file from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    length: u64,
+    /// Of the contents, then of the contents or the inode: seconds and nanoseconds since 1970.
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// Whether the last change lies so far back that another one would show in the times.
+    pub fn is_settled(&self, now: SystemTime, after: Duration) -> bool {
+        let Ok(now) = now.duration_since(UNIX_EPOCH) else { return false };
+        let (seconds, nanoseconds) = self.modified.max(self.changed);
+        let Ok(seconds) = u64::try_from(seconds) else { return true };
+        let changed = Duration::new(seconds, u32::try_from(nanoseconds).unwrap_or(0));
+        now.checked_sub(changed).is_some_and(|since| since >= after)
+    }
 }
 
 /// A file's bytes.

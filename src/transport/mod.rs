@@ -1,5 +1,6 @@
 //! What carries a connection's bytes: a socket, later TLS around one, in tests a simulated peer.
 
+mod queue;
 mod stream;
 
 use std::fs::File;
@@ -22,6 +23,10 @@ pub trait Transport {
 
     /// Ends our output (FIN), while the peer's may go on.
     fn shutdown_write(&mut self) -> io::Result<()>;
+
+    /// Bytes that were sent and that the peer has not acknowledged, where that can be told. They go
+    /// down while a slow peer reads, long before the transport takes more.
+    fn unacknowledged(&self) -> Option<usize>;
 
     /// Whether a `recv` that did not fill its buffer has taken all there was, so that the next
     /// byte comes with a new event. True of sockets under epoll and kqueue.

@@ -9,7 +9,7 @@ use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 
-use super::Transport;
+use super::{Transport, queue};
 
 /// A connected socket. Every raw call goes through mio's `try_io`, whose poll(2) back end re-arms
 /// only what it saw block.
@@ -57,6 +57,13 @@ impl Transport for Stream {
         match self {
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+
+    fn unacknowledged(&self) -> Option<usize> {
+        match self {
+            Stream::Tcp(stream) => queue::unacknowledged(stream.as_fd()),
+            Stream::Unix(stream) => queue::unacknowledged(stream.as_fd()),
         }
     }
 

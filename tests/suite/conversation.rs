@@ -96,17 +96,20 @@ impl Talk {
         self.now = self.now + time;
         self.services.clock.advance(self.now);
         if self.outcome.ending.is_none() && self.deadline() <= self.now.monotonic {
-            self.outcome.ending = Some(self.protocol.on_deadline(&mut self.outbox, &mut self.services));
+            self.outcome.ending = self.protocol.on_deadline(&mut self.outbox, &mut self.services);
             self.send();
         }
     }
 
     /// When the protocol's patience ends.
     pub fn deadline(&self) -> Instant {
-        self.protocol.deadline(self.moved, &self.services)
+        self.protocol.deadline(Some(self.moved), &self.services).expect("a deadline")
     }
 
     fn send(&mut self) {
+        if !self.outbox.is_empty() {
+            self.moved = self.now.monotonic;
+        }
         while !self.outbox.is_empty() {
             let mut pieces = [IoSlice::new(&[]); 4];
             let (count, _) = self.outbox.gather(&mut pieces, usize::MAX);

@@ -117,6 +117,26 @@ fn a_unix_socket_is_replaced_when_stale_and_removed_in_the_end() {
 }
 
 #[test]
+fn the_time_is_local() {
+    // A zone by its rule needs no table of zones, a zone by its name does.
+    for (zone, named) in [("CST-8", false), ("Asia/Shanghai", true)] {
+        if named && !std::path::Path::new("/usr/share/zoneinfo").join(zone).exists() {
+            eprintln!("left out: no table of time zones is installed");
+            continue;
+        }
+        let mut command = Command::new(PROGRAM);
+        command.env("TZ", zone);
+        let server = Server::start_with(command, small_site(), &[]);
+        let response = server.get("/time");
+        let date = httpdate::parse_http_date(response.field("Date").unwrap()).unwrap();
+        let local = httpdate::fmt_http_date(date + std::time::Duration::from_secs(8 * 3600));
+        // Sat, 21 Nov 2026 16:58:54 GMT, and Sat Nov 21 16:58:54 2026.
+        let time = response.text().split_whitespace().nth(3).unwrap().to_owned();
+        assert!(local.contains(&time), "{zone}: {local} and {time}");
+    }
+}
+
+#[test]
 fn both_signals_drain_and_exit_0() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut server = Server::start(&[]);

@@ -18,7 +18,7 @@ use evserve::event_loop::{EventLoop, Network, Peer, Readiness, Token};
 use evserve::limits::{INBOX_MAX_BYTES, Limits, OUTBOX_MAX_BYTES, TURN_READ_BYTES, TURN_WRITE_BYTES};
 use evserve::protocol::Kind;
 use evserve::services::Services;
-use evserve::store::{DiskStore, Entry, MemoryStore, Store, StoreError};
+use evserve::store::{DiskStore, Entry, MemoryStore, Stamp, Store, StoreError};
 use evserve::transport::Transport;
 use tempfile::TempDir;
 
@@ -120,6 +120,11 @@ impl Transport for SimStream {
     fn shutdown_write(&mut self) -> io::Result<()> {
         self.0.borrow_mut().server_ended = true;
         Ok(())
+    }
+
+    fn unacknowledged(&self) -> Option<usize> {
+        // The window is all there is between the ends of a wire.
+        Some(0)
     }
 
     fn short_recv_drains(&self) -> bool {
@@ -339,6 +344,10 @@ impl Store for WithDisk {
     fn open(&self, path: &[u8]) -> Result<Entry, StoreError> {
         self.opened.set(self.opened.get() + 1);
         if path == b"/disk.bin" { self.disk.open(path) } else { self.memory.open(path) }
+    }
+
+    fn stamp(&self, path: &[u8]) -> Option<Stamp> {
+        if path == b"/disk.bin" { self.disk.stamp(path) } else { self.memory.stamp(path) }
     }
 }
 
@@ -659,4 +668,32 @@ fn nothing_is_opened_for_a_peer_that_does_not_take_what_it_has() {
         // No more is received than one head may have, either.
         assert!(simulation.event_loop.buffered() <= INBOX_MAX_BYTES + 4096);
     }
+}
+
+#[test]
+fn neither_deadline_is_put_off_by_bytes_that_drip_in() {
+    // Two answers in the outbox of which the peer takes nothing, and half a head behind them.
+    let script = b"GET /large.bin HTTP/1.1\r\nHost: h\r\n\r\n".repeat(2);
+    let mut simulation = one_turn(&[&script[..], b"GET / HTTP/1.1\r\nX: "].concat(), 1000);
+    let token = simulation.peers[0].wire.borrow().token.unwrap();
+    for _ in 0..30 {
+        assert_eq!(simulation.event_loop.connections(), 1);
+        simulation.now = simulation.now + Duration::from_secs(1);
+        simulation.peers[0].wire.borrow_mut().arrived.push_back(b'x');
+        simulation.turn(vec![Readiness { token, readable: true, writable: false, ending: false }]);
+    }
+    simulation.turn(Vec::new());
+    assert_eq!(simulation.event_loop.services().statistics.ended(CloseReason::WriteTimeout), 1);
+
+    // The same peer takes its answers later: the head's deadline has been met meanwhile.
+    let mut simulation = one_turn(&[&script[..], b"GET / HTTP/1.1\r\nX: "].concat(), 1000);
+    simulation.now = simulation.now + Duration::from_secs(10);
+    simulation.turn(Vec::new());
+    simulation.peers[0].wire.borrow_mut().window = usize::MAX;
+    simulation.turn(vec![Readiness { token, readable: false, writable: true, ending: false }]);
+    let statuses: Vec<u16> = responses(&simulation.peers[0].wire.borrow().received, &[])
+        .iter()
+        .map(|response| response.status)
+        .collect();
+    assert_eq!(statuses, [200, 200, 408]);
 }

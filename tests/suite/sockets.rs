@@ -156,6 +156,56 @@ fn who_goes_on_sending_after_an_answer_is_heard_out() {
 }
 
 #[test]
+fn a_close_behind_a_large_answer_does_not_destroy_it() {
+    let server = Server::start(&[]);
+    fs::write(server.site.path().join("300k"), vec![b'x'; 300_000]).unwrap();
+    for stray in ["\r\n", GET] {
+        let mut client = server.connect();
+        client.send("GET /300k HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        wait_for("the first bytes", || client.stream.peek(&mut [0; 1]).ok());
+        // All of the answer is in the socket by now. What comes after the last request would be
+        // answered by a reset, had the server closed.
+        client.send(stray);
+        std::thread::sleep(Duration::from_millis(50));
+        client.send(stray);
+        assert_eq!(client.response().body.len(), 300_000);
+        client.expect_end();
+    }
+}
+
+#[test]
+fn an_upload_is_taken_while_its_answer_goes_out() {
+    let server = Server::start(&["--write-timeout", "2s"]);
+    let mut client = server.connect();
+    client.send("GET /large.bin HTTP/1.1\r\nHost: h\r\nContent-Length: 30000000\r\n\r\n");
+    // A peer that sends all before it reads anything.
+    for _ in 0..300 {
+        client.send(vec![b'x'; 100_000]);
+    }
+    let response = client.response();
+    assert!(response.closes() && response.body == large_file());
+}
+
+#[test]
+#[cfg(all(target_os = "linux", not(evserve_portable)))]
+fn a_slow_but_steady_reader_gets_all_of_it() {
+    let server = Server::start(&["--write-timeout", "500ms"]);
+    let mut client = server.connect();
+    client.send("GET /large.bin HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    // 1 MB/s: the socket's buffer of megabytes has no room again for longer than the timeout.
+    let mut received = Vec::new();
+    let mut buffer = vec![0; 50_000];
+    loop {
+        match client.stream.read(&mut buffer).unwrap() {
+            0 => break,
+            count => received.extend_from_slice(&buffer[..count]),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(received.ends_with(&large_file()), "it got {} bytes", received.len());
+}
+
+#[test]
 fn at_the_connection_limit_the_longest_idle_makes_room() {
     let server = Server::start(&["--max-connections", "4"]);
     let mut clients: Vec<Client> = (0..4).map(|_| served(&server)).collect();

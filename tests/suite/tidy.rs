@@ -35,7 +35,7 @@ const KEPT_TO: &[(&str, &[&str])] = &[
     ("openat", &["store/beneath.rs"]),
     ("std::thread", &[]),
     ("async fn", &[]),
-    ("unsafe", &[]),
+    ("unsafe", &["transport/queue.rs"]),
     (".unwrap()", &[]),
     ("todo!", &[]),
     ("dbg!", &[]),

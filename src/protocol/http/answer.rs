@@ -95,7 +95,7 @@ fn write_head(
 ) {
     bytes.extend_from_slice(b"HTTP/1.1 ");
     bytes.extend_from_slice(answer.status.text().as_bytes());
-    bytes.extend_from_slice(b"\r\nServer: evserve\r\nDate: ");
+    bytes.extend_from_slice(b"\r\nServer: evserve\r\nX-Content-Type-Options: nosniff\r\nDate: ");
     bytes.extend_from_slice(clock.http_date());
     bytes.extend_from_slice(match persistence {
         Persistence::Implied => b"\r\n",

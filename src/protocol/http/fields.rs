@@ -23,7 +23,8 @@ pub struct Fields<'a> {
     pub host: Option<&'a [u8]>,
     content_length: Option<&'a [u8]>,
     transfer_encoding: Option<&'a [u8]>,
-    expect: Option<&'a [u8]>,
+    expects_continue: bool,
+    expects_other: bool,
     close: bool,
     keep_alive: bool,
 }
@@ -36,7 +37,7 @@ impl<'a> Fields<'a> {
             let is = |expected: &str| name.eq_ignore_ascii_case(expected);
             match name.len() {
                 4 if is("host") => once(&mut found.host, value, "Host is given twice")?,
-                6 if is("expect") => once(&mut found.expect, value, "Expect is given twice")?,
+                6 if is("expect") => found.expect(value),
                 10 if is("connection") => found.connection(value),
                 14 if is("content-length") => {
                     once(&mut found.content_length, value, "Content-Length is given twice")?;
@@ -77,15 +78,22 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Whether the client waits for a 100.
-    /// RFC 9110 section 10.1.1: there is one expectation, and 1.0 has none.
+    fn expect(&mut self, value: &[u8]) {
+        for expectation in value.split(|byte| *byte == b',').map(trim).filter(|value| !value.is_empty()) {
+            let known = expectation.eq_ignore_ascii_case(b"100-continue");
+            self.expects_continue |= known;
+            self.expects_other |= !known;
+        }
+    }
+
+    /// Whether the client waits for a 100. There is one expectation, and 1.0 has none (RFC 9110
+    /// section 10.1.1).
     pub fn expects_continue(&self, version_1_0: bool) -> Result<bool, Refusal> {
-        match self.expect {
-            Some(value) if value.eq_ignore_ascii_case(b"100-continue") => Ok(!version_1_0),
-            Some(_) if !version_1_0 => {
+        match (version_1_0, self.expects_other) {
+            (false, true) => {
                 Err(Refusal::new(Status::ExpectationFailed, "The only expectation known is 100-continue"))
             }
-            _ => Ok(false),
+            _ => Ok(self.expects_continue && !version_1_0),
         }
     }
 

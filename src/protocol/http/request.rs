@@ -166,8 +166,13 @@ fn too_large(window: &[u8]) -> Refusal {
         return line_refusal(window)
             .unwrap_or(Refusal::new(Status::FieldsTooLarge, "The head has more bytes than are taken"));
     }
-    // RFC 9112 section 3: a method longer than any that is implemented is 501.
-    if line.iter().all(|byte| is_token(*byte)) { UNKNOWN_METHOD } else { TARGET_TOO_LONG }
+    let method = line.iter().take_while(|byte| is_token(**byte)).count();
+    match line.get(method) {
+        // RFC 9112 section 3: a method longer than any that is implemented is 501.
+        None => UNKNOWN_METHOD,
+        Some(b' ') if method > 0 => line_refusal(window).unwrap_or(refusal_of(httparse::Error::Version)),
+        Some(_) => refusal_of(httparse::Error::Token),
+    }
 }
 
 const UNKNOWN_METHOD: Refusal = Refusal::new(Status::NotImplemented, "The method is not known here");

@@ -1,5 +1,7 @@
 //! What a request is answered with: method and target decide.
 
+use std::borrow::Cow;
+
 use crate::services::Services;
 
 use super::answer::{ALLOW, Answer, Body};
@@ -11,12 +13,14 @@ use super::target::{self, Target};
 
 /// Answers a request.
 pub fn answer(request: &Request<'_>, cx: &mut Services) -> Answer {
-    match (request.method, request.target) {
-        (Method::Options, Target::Server | Target::Path { .. }) => options(),
-        (Method::Get | Method::Head, Target::Path { path, query }) => match target::decode(path) {
-            Ok(path) => get(&path, query, cx),
-            Err(refusal) => Answer::refusal(refusal),
-        },
+    let (path, query) = match request.target {
+        Target::Path { path, query } => (target::decode(path), query),
+        Target::Server | Target::Authority => (Ok(Cow::Borrowed(&b""[..])), None),
+    };
+    match (request.method, path) {
+        (_, Err(refusal)) => Answer::refusal(refusal),
+        (Method::Get | Method::Head, Ok(path)) => get(&path, query, cx),
+        (Method::Options, _) => options(),
         _ => Answer::refusal(Refusal::new(Status::MethodNotAllowed, "This cannot be done here")),
     }
 }

@@ -101,21 +101,9 @@ const SEGMENT: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// What a query, which comes encoded, may not contain all the same (section 3.4).
-const QUERY: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'#')
-    .add(b'<')
-    .add(b'>')
-    .add(b'[')
-    .add(b'\\')
-    .add(b']')
-    .add(b'^')
-    .add(b'`')
-    .add(b'{')
-    .add(b'|')
-    .add(b'}');
+/// What a query, which comes encoded, may not contain all the same: the query percent-encode set of
+/// the WHATWG's URL Standard.
+const QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>');
 
 fn file_answer(status: Status, path: &[u8], file: Opened, cx: &Services) -> Result<Answer, Refusal> {
     let kind = match types::of(path) {
@@ -124,12 +112,12 @@ fn file_answer(status: Status, path: &[u8], file: Opened, cx: &Services) -> Resu
     };
     let fields = match status {
         Status::Ok => format!(
-            "Content-Type: {kind}\r\nX-Content-Type-Options: nosniff\r\nLast-Modified: {}\r\nETag: {}\r\n",
+            "Content-Type: {kind}\r\nLast-Modified: {}\r\nETag: {}\r\n",
             // Never later than Date (RFC 9110 section 8.8.2.1).
             http_date(file.modified.min(cx.clock.wall())),
             entity_tag(file.modified, file.length),
         ),
-        _ => format!("Content-Type: {kind}\r\nX-Content-Type-Options: nosniff\r\n"),
+        _ => format!("Content-Type: {kind}\r\n"),
     };
     let body = Body::Content(file.content, file.length);
     Ok(Answer { status, fields: fields.into_bytes().into(), body })

@@ -31,7 +31,8 @@ impl<'a> Target<'a> {
             return Err(Refusal::bad("A request-target has no fragment"));
         }
         if method == Method::Connect {
-            return match host::is_valid(target) && target.contains(&b':') {
+            let whole = !target.starts_with(b":") && target.last().is_some_and(u8::is_ascii_digit);
+            return match whole && target.contains(&b':') && host::is_valid(target) {
                 true => Ok(Target::Authority),
                 false => Err(Refusal::bad("CONNECT takes a host and a port")),
             };
@@ -128,6 +129,8 @@ mod tests {
             (Connect, "a:443", Ok(Target::Authority)),
             (Connect, "/", Err(Status::BadRequest)),
             (Connect, "a", Err(Status::BadRequest)),
+            (Connect, "a:", Err(Status::BadRequest)),
+            (Connect, ":80", Err(Status::BadRequest)),
             (Get, "*", Err(Status::BadRequest)),
             (Get, "a:80", Err(Status::BadRequest)),
             (Get, "index.html", Err(Status::BadRequest)),

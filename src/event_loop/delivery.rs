@@ -1,0 +1,105 @@
+//! A connection's output: the outbox, and how the peer takes what is in it.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::scratch::Scratch;
+use crate::outbox::Outbox;
+use crate::transport::{Flushed, Transport, flush};
+
+/// The output side of a connection.
+#[derive(Debug)]
+pub struct Delivery {
+    /// What is still to be sent.
+    pub outbox: Outbox,
+    /// Whether a send may take something.
+    writable: bool,
+    /// When output last moved, or began to wait.
+    progress: Instant,
+    /// Bytes sent since the peer last sent some.
+    sent: usize,
+    /// Bytes that the peer had not acknowledged when the socket took no more.
+    unacknowledged: usize,
+}
+
+impl Delivery {
+    /// The output of a connection that was accepted at `now`.
+    pub fn new(now: Instant) -> Delivery {
+        Delivery { outbox: Outbox::default(), writable: true, progress: now, sent: 0, unacknowledged: 0 }
+    }
+
+    /// Notes what an event said.
+    pub fn note(&mut self, writable: bool) {
+        self.writable |= writable;
+    }
+
+    /// Notes that the peer has sent something.
+    pub fn heard(&mut self) {
+        self.sent = 0;
+    }
+
+    /// Bytes sent since the peer last sent some.
+    pub fn sent(&self) -> usize {
+        self.sent
+    }
+
+    /// Until when the peer has to take something; `None` when nothing waits for it.
+    pub fn deadline(&self, timeout: Duration) -> Option<Instant> {
+        (!self.outbox.is_empty()).then(|| self.progress + timeout)
+    }
+
+    /// Begins a turn: an empty outbox is exchanged for the loop's.
+    pub fn begin(&mut self, scratch: &mut Scratch, now: Instant) {
+        if self.outbox.is_empty() {
+            self.progress = now;
+            scratch.lend(&mut self.outbox);
+        }
+    }
+
+    /// Sends what it can, and takes the bytes from `budget`. Returns how that ended, and whether
+    /// anything moved.
+    pub fn flush<T: Transport>(
+        &mut self,
+        transport: &mut T,
+        budget: &mut usize,
+        now: Instant,
+    ) -> io::Result<(Flushed, bool)> {
+        if self.outbox.is_empty() {
+            return Ok((Flushed::Everything, false));
+        }
+        if !self.writable {
+            return Ok((Flushed::Blocked, false));
+        }
+        let before = *budget;
+        let flushed = flush(&mut self.outbox, transport, budget)?;
+        let moved = before - *budget;
+        if moved > 0 {
+            self.progress = now;
+            self.sent += moved;
+        }
+        if flushed == Flushed::Blocked {
+            self.writable = false;
+            self.unacknowledged = transport.unacknowledged().unwrap_or(0);
+        }
+        Ok((flushed, moved > 0))
+    }
+
+    /// Asks, when the deadline has passed, whether the peer has acknowledged output since the
+    /// socket took no more; then it has time again. A slow one does so long before the socket's
+    /// buffer, which holds megabytes, has room.
+    pub fn extend<T: Transport>(&mut self, transport: &T, now: Instant) -> bool {
+        match transport.unacknowledged() {
+            Some(left) if left < self.unacknowledged => {
+                self.unacknowledged = left;
+                self.progress = now;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Drops what was not sent.
+    pub fn forget(&mut self) {
+        self.outbox = Outbox::default();
+    }
+}
