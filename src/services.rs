@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::clock::{Clock, Now};
 use crate::close_reason::CloseReason;
 use crate::limits::{DRAIN_GRACE, Limits};
-use crate::store::Store;
+use crate::store::{Bounds, Cache, Store};
 
 /// The services of one event loop.
 pub struct Services {
@@ -14,6 +14,8 @@ pub struct Services {
     pub clock: Clock,
     /// The site that HTTP serves.
     pub site: Box<dyn Store>,
+    /// What of the site was asked for lately.
+    pub cache: Cache,
     /// What connections may hold and how long they may take.
     pub limits: Limits,
     /// What happened so far.
@@ -27,7 +29,14 @@ impl Services {
     /// Services that serve `site`, with the clock at `now`.
     pub fn new(site: Box<dyn Store>, limits: Limits, now: Now) -> Services {
         let clock = Clock::new(now);
-        Services { clock, site, limits, statistics: Statistics::default(), draining_since: None }
+        let cache = Cache::new(Bounds::within(limits.max_connections));
+        Services { clock, site, cache, limits, statistics: Statistics::default(), draining_since: None }
+    }
+
+    /// Does what is due by itself, at the end of a turn. Returns when there is more of it.
+    pub fn housekeep(&mut self) -> Option<Instant> {
+        self.cache.sweep(self.clock.now());
+        self.cache.sweep_at()
     }
 
     /// Until when a connection on which nothing is under way may stay although the server ends.

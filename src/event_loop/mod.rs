@@ -111,7 +111,8 @@ impl<N: Network> EventLoop<N> {
             self.cut_off();
         }
         self.bury();
-        self.timeout(now.monotonic)
+        let housekeeping = self.services.housekeep();
+        self.timeout(now.monotonic, housekeeping)
     }
 
     /// Begins to end: takes what is in the backlogs, closes the listeners, and lets every
@@ -272,11 +273,11 @@ impl<N: Network> EventLoop<N> {
         }
     }
 
-    fn timeout(&self, now: Instant) -> Option<Duration> {
+    fn timeout(&self, now: Instant, housekeeping: Option<Instant>) -> Option<Duration> {
         if !self.ready.is_empty() {
             return Some(Duration::ZERO);
         }
-        let next = [self.timers.next(), self.drain_until].into_iter().flatten().min();
+        let next = [self.timers.next(), self.drain_until, housekeeping].into_iter().flatten().min();
         next.map(|next| next.saturating_duration_since(now))
     }
 }

@@ -1,6 +1,6 @@
 //! Answers: what a request comes to, as one value, and how it is written.
 
-use std::borrow::Cow;
+use std::rc::Rc;
 
 use crate::clock::Clock;
 use crate::limits::COPIED_BODY_MAX_BYTES;
@@ -9,30 +9,59 @@ use crate::store::Content;
 
 use super::fields::Persistence;
 use super::status::{Refusal, Status};
+use super::types;
 
 /// An answer, before it is known how the connection goes on.
 #[derive(Debug)]
 pub struct Answer {
     /// The status.
     pub status: Status,
-    /// The fields that belong to this answer, as whole lines.
-    pub fields: Cow<'static, [u8]>,
+    /// The fields that belong to this answer, as whole lines; Content-Length is among them.
+    pub fields: Fields,
     /// The body.
     pub body: Body,
+}
+
+/// Field lines.
+#[derive(Debug)]
+pub enum Fields {
+    /// The same for every answer of a kind.
+    Static(&'static [u8]),
+    /// Made for this answer.
+    Made(Vec<u8>),
+    /// Made for a file, and remembered with it.
+    Shared(Rc<[u8]>),
 }
 
 /// An answer's body.
 #[derive(Debug)]
 pub enum Body {
-    /// None, and no length: 204.
+    /// None.
     Nothing,
     /// Text made for this answer.
-    Text(Cow<'static, str>),
+    Text(String),
     /// So many bytes of a file.
     Content(Content, u64),
 }
 
+impl Fields {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Fields::Static(bytes) => bytes,
+            Fields::Made(bytes) => bytes,
+            Fields::Shared(bytes) => bytes,
+        }
+    }
+}
+
 impl Answer {
+    /// Text, with whole field lines besides type and length.
+    pub fn text(status: Status, kind: &str, more: &str, text: String) -> Answer {
+        let length = text.len();
+        let fields = format!("Content-Type: {kind}\r\n{more}Content-Length: {length}\r\n");
+        Answer { status, fields: Fields::Made(fields.into()), body: Body::Text(text) }
+    }
+
     /// A short page that says what went wrong.
     pub fn refusal(refusal: Refusal) -> Answer {
         let Refusal { status, why } = refusal;
@@ -41,28 +70,22 @@ impl Answer {
             "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\n\
              <h1>{title}</h1>\n<p>{why}.</p></html>\n"
         );
-        let mut fields = b"Content-Type: text/html; charset=utf-8\r\n".to_vec();
-        match status {
-            Status::MethodNotAllowed => fields.extend_from_slice(ALLOW),
-            Status::ServiceUnavailable => fields.extend_from_slice(b"Retry-After: 1\r\n"),
-            _ => {}
-        }
-        Answer { status, fields: fields.into(), body: Body::Text(page.into()) }
+        let more = match status {
+            Status::MethodNotAllowed => ALLOW,
+            Status::ServiceUnavailable => "Retry-After: 1\r\n",
+            _ => "",
+        };
+        Answer::text(status, types::HTML, more, page)
     }
 }
 
 /// What a path of the site can be asked for. RFC 9110 section 15.5.6 wants it with every 405.
-pub const ALLOW: &[u8] = b"Allow: GET, HEAD, OPTIONS\r\n";
+pub const ALLOW: &str = "Allow: GET, HEAD, OPTIONS\r\n";
 
 /// Writes `answer`, for HEAD without its body.
 pub fn write(answer: Answer, head_only: bool, persistence: Persistence, clock: &Clock, out: &mut Outbox) {
-    let length = match &answer.body {
-        Body::Nothing => None,
-        Body::Text(text) => Some(text.len() as u64),
-        Body::Content(_, length) => Some(*length),
-    };
     out.write(|bytes| {
-        write_head(&answer, length, persistence, clock, bytes);
+        write_head(&answer, persistence, clock, bytes);
         match &answer.body {
             Body::Text(text) if !head_only => bytes.extend_from_slice(text.as_bytes()),
             Body::Content(Content::Memory(content), _) if !head_only && is_copied(content) => {
@@ -86,13 +109,7 @@ fn is_copied(content: &[u8]) -> bool {
     content.len() <= COPIED_BODY_MAX_BYTES
 }
 
-fn write_head(
-    answer: &Answer,
-    length: Option<u64>,
-    persistence: Persistence,
-    clock: &Clock,
-    bytes: &mut Vec<u8>,
-) {
+fn write_head(answer: &Answer, persistence: Persistence, clock: &Clock, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(b"HTTP/1.1 ");
     bytes.extend_from_slice(answer.status.text().as_bytes());
     bytes.extend_from_slice(b"\r\nServer: evserve\r\nX-Content-Type-Options: nosniff\r\nDate: ");
@@ -102,11 +119,6 @@ fn write_head(
         Persistence::Agreed => b"\r\nConnection: keep-alive\r\n",
         Persistence::Close => b"\r\nConnection: close\r\n",
     });
-    bytes.extend_from_slice(&answer.fields);
-    if let Some(length) = length {
-        bytes.extend_from_slice(b"Content-Length: ");
-        bytes.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
-        bytes.extend_from_slice(b"\r\n");
-    }
+    bytes.extend_from_slice(answer.fields.bytes());
     bytes.extend_from_slice(b"\r\n");
 }

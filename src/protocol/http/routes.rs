@@ -4,12 +4,13 @@ use std::borrow::Cow;
 
 use crate::services::Services;
 
-use super::answer::{ALLOW, Answer, Body};
+use super::answer::{ALLOW, Answer, Body, Fields};
 use super::method::Method;
 use super::request::Request;
 use super::site;
 use super::status::{Refusal, Status};
 use super::target::{self, Target};
+use super::types;
 
 /// Answers a request.
 pub fn answer(request: &Request<'_>, cx: &mut Services) -> Answer {
@@ -36,11 +37,10 @@ fn get(path: &[u8], query: Option<&[u8]>, cx: &mut Services) -> Answer {
 
 /// RFC 9110 section 9.3.7.
 fn options() -> Answer {
-    Answer { status: Status::NoContent, fields: ALLOW.into(), body: Body::Nothing }
+    Answer { status: Status::NoContent, fields: Fields::Static(ALLOW.as_bytes()), body: Body::Nothing }
 }
 
 /// The documents' first data URL: the time of day, unless the site has a file of that name.
 fn time(cx: &Services) -> Answer {
-    const FIELDS: &[u8] = b"Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n";
-    Answer { status: Status::Ok, fields: FIELDS.into(), body: Body::Text(cx.clock.ctime().into()) }
+    Answer::text(Status::Ok, types::TEXT, "Cache-Control: no-store\r\n", cx.clock.ctime())
 }

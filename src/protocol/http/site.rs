@@ -1,5 +1,6 @@
 //! The site's files as answers.
 
+use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
@@ -8,36 +9,48 @@ use crate::clock::http_date;
 use crate::services::Services;
 use crate::store::{Content, Entry, Opened, StoreError};
 
-use super::answer::{Answer, Body};
+use super::answer::{Answer, Body, Fields};
 use super::status::{Refusal, Status};
 use super::types;
 
 /// Answers with what stands at `path`, decoded and beginning with a slash: a file, a folder's
 /// `index.html`, or the way to the folder's proper address.
-pub fn get(path: &[u8], query: Option<&[u8]>, cx: &Services) -> Result<Answer, Refusal> {
+pub fn get(path: &[u8], query: Option<&[u8]>, cx: &mut Services) -> Result<Answer, Refusal> {
+    if let Some(answer) = remembered(path, Status::Ok, cx) {
+        return Ok(answer);
+    }
     if is_hidden(path) {
         return Err(NOT_FOUND);
     }
     if path.ends_with(b"/") {
         let index = [path, b"index.html"].concat();
         return match cx.site.open(&index).map_err(refusal)? {
-            Entry::File(file) => file_answer(Status::Ok, &index, file, cx),
+            Entry::File(file) => open(Status::Ok, path, &index, file, cx),
             Entry::Folder => Err(NOT_FOUND),
         };
     }
     match cx.site.open(path).map_err(refusal)? {
-        Entry::File(file) => file_answer(Status::Ok, path, file, cx),
+        Entry::File(file) => open(Status::Ok, path, path, file, cx),
         Entry::Folder => Ok(redirect(path, query)),
     }
 }
 
 /// The site's own page for what it does not have, else a short one.
-pub fn not_found(refusal: Refusal, cx: &Services) -> Answer {
-    let page = match cx.site.open(b"404.html") {
-        Ok(Entry::File(file)) => file_answer(Status::NotFound, b"404.html", file, cx).ok(),
+pub fn not_found(refusal: Refusal, cx: &mut Services) -> Answer {
+    // No path of a request is without a slash, so this is a key of its own in the cache.
+    const PAGE: &[u8] = b"404.html";
+    let page = remembered(PAGE, Status::NotFound, cx).or_else(|| match cx.site.open(PAGE) {
+        Ok(Entry::File(file)) => open(Status::NotFound, PAGE, PAGE, file, cx).ok(),
         _ => None,
-    };
+    });
     page.unwrap_or_else(|| Answer::refusal(refusal))
+}
+
+/// The answer that is remembered for `path`.
+fn remembered(path: &[u8], status: Status, cx: &mut Services) -> Option<Answer> {
+    let cached = cx.cache.get(path, &*cx.site, cx.clock.now())?;
+    let (fields, body) = (Rc::clone(&cached.fields), Body::Content(cached.content.clone(), cached.length));
+    Some(Answer { status, fields: Fields::Shared(fields), body })
 }
 
 const NOT_FOUND: Refusal = Refusal::new(Status::NotFound, "There is nothing at this address");
@@ -73,13 +86,9 @@ fn redirect(path: &[u8], query: Option<&[u8]>) -> Answer {
         location.push('?');
         location.extend(percent_encode(query, QUERY));
     }
-    let fields = format!("Location: {location}\r\nContent-Type: text/plain; charset=utf-8\r\n");
-    let text = format!("{location}\n");
-    Answer {
-        status: Status::PermanentRedirect,
-        fields: fields.into_bytes().into(),
-        body: Body::Text(text.into()),
-    }
+    let more = format!("Location: {location}\r\n");
+    location.push('\n');
+    Answer::text(Status::PermanentRedirect, types::TEXT, &more, location)
 }
 
 /// What is not `pchar` (RFC 3986 section 3.3).
@@ -105,22 +114,32 @@ const SEGMENT: &AsciiSet = &CONTROLS
 /// the WHATWG's URL Standard.
 const QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>');
 
-fn file_answer(status: Status, path: &[u8], file: Opened, cx: &Services) -> Result<Answer, Refusal> {
+/// Answers with a file that was opened at `path`, and remembers that for `asked`.
+fn open(
+    status: Status,
+    asked: &[u8],
+    path: &[u8],
+    file: Opened,
+    cx: &mut Services,
+) -> Result<Answer, Refusal> {
     let kind = match types::of(path) {
         Some(kind) => kind,
         None => sniff(&file.content).map_err(|error| refusal(StoreError::Failed(error)))?,
     };
-    let fields = match status {
+    let validators = match status {
         Status::Ok => format!(
-            "Content-Type: {kind}\r\nLast-Modified: {}\r\nETag: {}\r\n",
+            "Last-Modified: {}\r\nETag: {}\r\n",
             // Never later than Date (RFC 9110 section 8.8.2.1).
             http_date(file.modified.min(cx.clock.wall())),
             entity_tag(file.modified, file.length),
         ),
-        _ => format!("Content-Type: {kind}\r\n"),
+        _ => String::new(),
     };
-    let body = Body::Content(file.content, file.length);
-    Ok(Answer { status, fields: fields.into_bytes().into(), body })
+    let length = file.length;
+    let fields = format!("Content-Type: {kind}\r\n{validators}Content-Length: {length}\r\n");
+    let fields: Rc<[u8]> = fields.into_bytes().into();
+    cx.cache.put(asked, path, &file, Rc::clone(&fields), (cx.clock.now(), cx.clock.wall()));
+    Ok(Answer { status, fields: Fields::Shared(fields), body: Body::Content(file.content, length) })
 }
 
 /// A strong validator from modification time, in nanoseconds, and size: replicas agree on it.
@@ -172,8 +191,9 @@ mod tests {
     fn redirects_stay_on_this_host_and_are_encoded() {
         let location = |path: &str, query: Option<&str>| {
             let answer = redirect(path.as_bytes(), query.map(str::as_bytes));
-            let fields = String::from_utf8(answer.fields.to_vec()).expect("ASCII");
-            fields.lines().next().expect("a line").to_owned()
+            let Fields::Made(fields) = answer.fields else { panic!("{answer:?}") };
+            let fields = String::from_utf8(fields).expect("ASCII");
+            fields.lines().find(|line| line.starts_with("Location")).expect("a line").to_owned()
         };
         assert_eq!(location("/a", None), "Location: /a/");
         assert_eq!(location("//evil.example", None), "Location: /evil.example/");

@@ -3,6 +3,8 @@
 
 /// UTF-8 text of no particular kind.
 pub const TEXT: &str = "text/plain; charset=utf-8";
+/// A page.
+pub const HTML: &str = "text/html; charset=utf-8";
 /// Bytes of no particular kind.
 pub const BINARY: &str = "application/octet-stream";
 
