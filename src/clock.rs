@@ -80,8 +80,13 @@ impl Clock {
 
     /// The local time as C's `ctime` writes it, without its newline: `Fri Nov 20 23:29:42 2026`.
     pub fn ctime(&self) -> String {
+        self.local("%a %b %e %H:%M:%S %Y")
+    }
+
+    /// The local time in a format of `strftime`.
+    pub fn local(&self, format: &str) -> String {
         match Timestamp::try_from(self.now.wall) {
-            Ok(at) => at.to_zoned(self.zone.clone()).strftime("%a %b %e %H:%M:%S %Y").to_string(),
+            Ok(at) => at.to_zoned(self.zone.clone()).strftime(format).to_string(),
             Err(_) => String::new(),
         }
     }

@@ -11,6 +11,8 @@ pub enum CloseReason {
     PeerLeft,
     /// The connection broke: a reset, a host that vanished.
     Reset,
+    /// The system failed at sending or receiving: a disk error under a file, for one.
+    Failed,
     /// The last request was answered; the peer had said that it would be the last.
     Answered,
     /// A request was answered, and we said that it was the last.
@@ -39,10 +41,11 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All of them, in the order of their declaration.
-    pub const ALL: [CloseReason; 15] = [
+    pub const ALL: [CloseReason; 16] = [
         CloseReason::PeerClosed,
         CloseReason::PeerLeft,
         CloseReason::Reset,
+        CloseReason::Failed,
         CloseReason::Answered,
         CloseReason::LastAnswer,
         CloseReason::Refused,
@@ -71,6 +74,7 @@ impl fmt::Display for CloseReason {
             CloseReason::PeerClosed => "the peer closed",
             CloseReason::PeerLeft => "the peer left in the middle of a request",
             CloseReason::Reset => "the connection broke",
+            CloseReason::Failed => "the system failed to send or receive",
             CloseReason::Answered => "answered its last request",
             CloseReason::LastAnswer => "answered, and ended it",
             CloseReason::Refused => "refused a request",

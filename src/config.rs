@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+use crate::access_log::Format;
 use crate::limits::Limits;
 use crate::options::Options;
 
@@ -21,6 +22,10 @@ pub struct Config {
     pub limits: Limits,
     /// Which events are logged.
     pub log_level: LevelFilter,
+    /// Where to; without it, to the standard error stream.
+    pub log_file: Option<PathBuf>,
+    /// Where answers are logged, if they are, and how.
+    pub access_log: Option<(PathBuf, Format)>,
 }
 
 /// Where to listen.
@@ -70,9 +75,18 @@ impl Config {
         set(&mut limits.max_per_client, "--max-per-client", &options.max_per_client, number, A_COUNT)?;
         let mut log_level = LevelFilter::Info;
         set(&mut log_level, "--log-level", &options.log_level, |text| text.parse().ok(), A_LEVEL)?;
+        let mut format = Format::Combined;
+        set(&mut format, "--access-format", &options.access_format, access_format, A_FORMAT)?;
         not_built_yet("--file", &options.file)?;
         not_built_yet("--admin", &options.admin)?;
-        Ok(Config { html: PathBuf::from(&options.html), http: listeners(&options.http)?, limits, log_level })
+        Ok(Config {
+            html: PathBuf::from(&options.html),
+            http: listeners(&options.http)?,
+            limits,
+            log_level,
+            log_file: options.log_file.as_ref().map(PathBuf::from),
+            access_log: options.access_log.as_ref().map(|path| (PathBuf::from(path), format)),
+        })
     }
 }
 
@@ -81,6 +95,7 @@ const A_TIMEOUT: &str = "a time above zero is 500ms, 10s, 2m, 1h, or a bare numb
 const A_NUMBER: &str = "it takes a number from 1 on";
 const A_COUNT: &str = "it takes a number, and 0 is no limit";
 const A_LEVEL: &str = "it takes off, error, warn, info, debug or trace";
+const A_FORMAT: &str = "it takes combined or json";
 const AN_ADDRESS: &str = "an address is PORT, :PORT, IP:PORT, [IPv6]:PORT, unix:PATH or off";
 
 /// Sets `value` if the option was given.
@@ -142,6 +157,14 @@ fn number(text: &str) -> Option<usize> {
 
 fn positive(text: &str) -> Option<usize> {
     number(text).filter(|number| *number > 0)
+}
+
+fn access_format(text: &str) -> Option<Format> {
+    match text {
+        "combined" => Some(Format::Combined),
+        "json" => Some(Format::Json),
+        _ => None,
+    }
 }
 
 /// The longest time that is taken; as good as for ever, and no sum of it with a clock overflows.
@@ -242,6 +265,7 @@ mod tests {
             ("--write-timeout 1.5s", "--write-timeout"),
             ("--drain-timeout -1", "--drain-timeout"),
             ("--log-level loud", "--log-level"),
+            ("--access-format xml", "--access-format"),
             ("--file 8888", "--file"),
             ("--admin 7891", "--admin"),
         ] {

@@ -13,15 +13,18 @@
 //! # Modules, from the outside in
 //!
 //! [options] → [config] → [server] → [event_loop] → {[protocol], [transport]} → {[outbox],
-//! [services]} → {[store], [clock], [limits], [close_reason]}. Imports go one way along these arrows.
+//! [services]} → {[store], [access_log], [log_file], [clock], [peer], [limits], [close_reason]}. Imports go one way along these arrows.
 
+pub mod access_log;
 pub mod clock;
 pub mod close_reason;
 pub mod config;
 pub mod event_loop;
 pub mod limits;
+pub mod log_file;
 pub mod options;
 pub mod outbox;
+pub mod peer;
 pub mod protocol;
 pub mod server;
 pub mod services;

@@ -46,11 +46,11 @@ pub const TURN_WRITE_BYTES: usize = 256 * 1024;
 pub const TURN_REQUESTS: usize = 64;
 
 /// Connections that one listener accepts in a turn, so that a flood of them leaves the others
-/// their turns. At the connection limit as many may stand above it until the turn's end.
+/// their turns.
 pub const TURN_ACCEPTS: usize = 32;
 
 /// Descriptors kept from connections: the standard streams, listeners, the poll, log files, files
-/// that are being opened, and what a turn accepts while the ones it closed are still open.
+/// that are being opened.
 pub const RESERVED_DESCRIPTORS: u64 = 64;
 
 /// The listen backlog asked for; the kernel cuts it to `net.core.somaxconn` (4096 by default).
@@ -70,6 +70,13 @@ pub const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of output that are surely on their way at once, an initial window of TCP (RFC 6928). A
 /// connection that closes behind more than that lingers even if its peer asked for the close.
 pub const SENT_AT_ONCE_BYTES: usize = 14 * 1024;
+
+/// Bytes of access log that wait for a file that takes none. A turn of a thousand requests writes
+/// less; a pipe that stalls for longer loses lines, which are counted.
+pub const ACCESS_LOG_BUFFER_BYTES: usize = 256 * 1024;
+
+/// How long lines of a log wait until a file that did not take them is tried again.
+pub const LOG_RETRY: Duration = Duration::from_millis(100);
 
 /// How long an idle connection stays when draining begins: a request that was already under way
 /// arrives within it and is answered.

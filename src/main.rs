@@ -1,10 +1,11 @@
 //! `evserve`: options, log, server, exit code.
 
-use std::io::{self, LineWriter};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use evserve::config::Config;
 use evserve::event_loop::Ended;
+use evserve::log_file::{EventLog, LogFile};
 use evserve::options::Options;
 use evserve::server::Server;
 use log::LevelFilter;
@@ -14,11 +15,12 @@ fn main() -> ExitCode {
     let options = match Options::parse(std::env::args_os().skip(1)) {
         Ok(options) => options,
         Err(exit) if exit.code == 0 => {
-            print!("{}", exit.output);
+            // A reader that has gone has seen enough.
+            let _ = io::stdout().write_all(exit.output.as_bytes());
             return ExitCode::SUCCESS;
         }
         Err(exit) => {
-            eprint!("{}", exit.output);
+            let _ = io::stderr().write_all(exit.output.as_bytes());
             return ExitCode::from(exit.code);
         }
     };
@@ -27,7 +29,7 @@ fn main() -> ExitCode {
         // As a shell reports a program that the signal killed.
         Ok(Ended::AtOnce(signal)) => ExitCode::from(128 + u8::try_from(signal).unwrap_or(0)),
         Err(error) => {
-            eprintln!("evserve: {error}");
+            let _ = io::stderr().write_all(format!("evserve: {error}\n").as_bytes());
             ExitCode::FAILURE
         }
     }
@@ -35,17 +37,24 @@ fn main() -> ExitCode {
 
 fn serve(options: &Options) -> Result<Ended, Box<dyn std::error::Error>> {
     let config = Config::new(options)?;
-    log_to_stderr(config.log_level)?;
-    Ok(Server::start(&config)?.run()?)
+    let events = log_events(&config)?;
+    Ok(Server::start(&config, events)?.run()?)
 }
 
-fn log_to_stderr(level: LevelFilter) -> Result<(), log::SetLoggerError> {
-    let config = ConfigBuilder::new()
+fn log_events(config: &Config) -> Result<EventLog, Box<dyn std::error::Error>> {
+    let file = match &config.log_file {
+        Some(path) => LogFile::append_to(path).map_err(|error| {
+            format!("cannot open the log {}: {error}; give --log-file another path", path.display())
+        })?,
+        None => LogFile::stderr()?,
+    };
+    let events = EventLog::new(file);
+    let format = ConfigBuilder::new()
         .set_time_format_rfc3339()
         .set_target_level(LevelFilter::Off)
         .set_thread_level(LevelFilter::Off)
         .set_location_level(LevelFilter::Off)
         .build();
-    // A line leaves in one piece.
-    WriteLogger::init(level, config, LineWriter::new(io::stderr()))
+    WriteLogger::init(config.log_level, format, events.clone())?;
+    Ok(events)
 }

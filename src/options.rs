@@ -1,5 +1,5 @@
-//! The command line: the only place that knows its flags. Values are kept as text; [`Config`]
-//! checks them, so that every bad one gets a line of ours.
+//! The command line. Values are kept as text; [`Config`] checks them, so that every bad one gets a
+//! line of ours.
 //!
 //! [`Config`]: crate::config::Config
 
@@ -59,9 +59,21 @@ pub struct Options {
     #[argh(option, arg_name = "TIME")]
     pub drain_timeout: Option<String>,
 
-    /// off, error, warn, info, debug or trace (info)
+    /// events to log: off, error, warn, info, debug or trace (info)
     #[argh(option, arg_name = "LEVEL")]
     pub log_level: Option<String>,
+
+    /// where events are logged (standard error)
+    #[argh(option, arg_name = "PATH")]
+    pub log_file: Option<String>,
+
+    /// where answers are logged (not at all)
+    #[argh(option, arg_name = "PATH")]
+    pub access_log: Option<String>,
+
+    /// combined, or json for a JSON object a line (combined)
+    #[argh(option, arg_name = "FORMAT")]
+    pub access_format: Option<String>,
 
     /// print the version
     #[argh(switch)]

@@ -4,26 +4,28 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{self, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use crate::access_log::AccessLog;
 use crate::clock::Now;
 use crate::config::{Address, Config};
 use crate::event_loop::{Ended, Runner};
 use crate::limits::{LISTEN_BACKLOG, Limits, RESERVED_DESCRIPTORS};
+use crate::log_file::{EventLog, LogFile};
 use crate::protocol::Kind;
-use crate::services::Services;
+use crate::services::{Logs, Services};
 use crate::store::DiskStore;
 
 /// A server whose listeners are bound.
 pub struct Server {
     runner: Runner,
     /// Unix sockets, which disappear with the server.
-    _sockets: Vec<SocketFile>,
+    socket_files: Vec<SocketFile>,
 }
 
 /// Why a server could not start: one line that names what and says what to do.
@@ -40,7 +42,7 @@ impl std::error::Error for StartError {}
 
 impl Server {
     /// Opens and binds all that `config` names.
-    pub fn start(config: &Config) -> Result<Server, StartError> {
+    pub fn start(config: &Config, events: EventLog) -> Result<Server, StartError> {
         if config.http.is_empty() {
             return Err(StartError("there is nothing to listen on; give --http an address".into()));
         }
@@ -51,10 +53,11 @@ impl Server {
             ))
         })?;
         let limits = within_descriptors(config.limits.clone());
-        let services = Services::new(Box::new(site), limits, Now::read());
+        let mut services = Services::new(Box::new(site), limits, Now::read());
+        services.logs = Logs { access: access_log(config)?, events: Some(events) };
         let runner = Runner::new(services)
             .map_err(|error| StartError(format!("cannot set up the event loop: {error}")))?;
-        let mut server = Server { runner, _sockets: Vec::new() };
+        let mut server = Server { runner, socket_files: Vec::new() };
         for address in &config.http {
             server.listen(address).map_err(|error| cannot_listen(address, &error))?;
         }
@@ -75,7 +78,7 @@ impl Server {
             Address::Everywhere(port) => self.listen_tcp(bind_everywhere(*port)?),
             Address::Unix(path) => {
                 let (listener, file) = bind_unix(path)?;
-                self._sockets.push(file);
+                self.socket_files.push(file);
                 self.runner.listen_unix(listener, Kind::Http)?;
                 log::info!("listening {} unix:{}", Kind::Http, path.display());
                 Ok(())
@@ -94,10 +97,29 @@ impl Server {
     }
 }
 
+fn access_log(config: &Config) -> Result<Option<AccessLog>, StartError> {
+    let Some((path, format)) = &config.access_log else { return Ok(None) };
+    match LogFile::append_to(path) {
+        Ok(file) => Ok(Some(AccessLog::new(file, *format))),
+        Err(error) => {
+            let path = path.display();
+            Err(StartError(format!(
+                "cannot open the access log {path}: {error}; give --access-log another path"
+            )))
+        }
+    }
+}
+
 /// Raises RLIMIT_NOFILE to its hard limit and cuts the connections to what it leaves for them.
 fn within_descriptors(mut limits: Limits) -> Limits {
     let now = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum });
+    let raise = |current| setrlimit(Resource::Nofile, Rlimit { current, maximum: now.maximum });
+    // Older macOS has a limit of its own (OPEN_MAX) behind an infinite one.
+    if let Err(error) =
+        raise(now.maximum).or_else(|_| raise(Some(now.maximum.unwrap_or(u64::MAX).min(10_240))))
+    {
+        log::warn!("cannot raise RLIMIT_NOFILE: {error}");
+    }
     let Some(descriptors) = getrlimit(Resource::Nofile).current else { return limits };
     // Of a very small limit the connections get half, whatever else runs short then.
     let left = descriptors.saturating_sub(RESERVED_DESCRIPTORS).max(descriptors / 2).max(1);
@@ -151,13 +173,21 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         Ok(file) if !file.file_type().is_socket() => {
             Err(io::Error::new(ErrorKind::AlreadyExists, "something that is no socket has this name"))
         }
-        Ok(_) => match UnixStream::connect(path) {
+        Ok(_) => match probe(path) {
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => std::fs::remove_file(path),
-            Err(error) => Err(error),
-            Ok(_) => Err(ErrorKind::AddrInUse.into()),
+            // A full backlog is somebody's.
+            Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
+            _ => Err(ErrorKind::AddrInUse.into()),
         },
         Err(_) => Ok(()),
     }
+}
+
+/// Tries whether somebody listens, without waiting for it.
+fn probe(path: &Path) -> io::Result<()> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?)
 }
 
 /// A unix socket's name, which is removed in the end, unless another server has taken it over.

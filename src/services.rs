@@ -3,9 +3,12 @@
 
 use std::time::Instant;
 
+use crate::access_log::{AccessLog, Visit};
 use crate::clock::{Clock, Now};
 use crate::close_reason::CloseReason;
-use crate::limits::{DRAIN_GRACE, Limits};
+use crate::limits::{DRAIN_GRACE, LOG_RETRY, Limits};
+use crate::log_file::EventLog;
+use crate::peer::Peer;
 use crate::store::{Bounds, Cache, Store};
 
 /// The services of one event loop.
@@ -16,6 +19,10 @@ pub struct Services {
     pub site: Box<dyn Store>,
     /// What of the site was asked for lately.
     pub cache: Cache,
+    /// Whose turn it is.
+    pub peer: Peer,
+    /// Where answers are logged.
+    pub logs: Logs,
     /// What connections may hold and how long they may take.
     pub limits: Limits,
     /// What happened so far.
@@ -30,18 +37,63 @@ impl Services {
     pub fn new(site: Box<dyn Store>, limits: Limits, now: Now) -> Services {
         let clock = Clock::new(now);
         let cache = Cache::new(Bounds::within(limits.max_connections));
-        Services { clock, site, cache, limits, statistics: Statistics::default(), draining_since: None }
+        Services {
+            clock,
+            site,
+            cache,
+            peer: Peer::Unix,
+            logs: Logs::default(),
+            limits,
+            statistics: Statistics::default(),
+            draining_since: None,
+        }
     }
 
     /// Does what is due by itself, at the end of a turn. Returns when there is more of it.
     pub fn housekeep(&mut self) -> Option<Instant> {
-        self.cache.sweep(self.clock.now());
-        self.cache.sweep_at()
+        let now = self.clock.now();
+        self.cache.sweep(now);
+        [self.cache.sweep_at(), self.logs.write(now)].into_iter().flatten().min()
     }
 
     /// Until when a connection on which nothing is under way may stay although the server ends.
     pub fn grace_ends(&self) -> Option<Instant> {
         self.draining_since.map(|since| since + DRAIN_GRACE)
+    }
+}
+
+/// The logs that there are.
+#[derive(Default)]
+pub struct Logs {
+    /// A line for each answer.
+    pub access: Option<AccessLog>,
+    /// What the log macros write.
+    pub events: Option<EventLog>,
+}
+
+impl Logs {
+    /// Logs an answer.
+    pub fn add(&mut self, visit: Visit<'_>, clock: &Clock) {
+        if let Some(access) = &mut self.access {
+            access.add(visit, clock);
+        }
+    }
+
+    /// Opens the files anew, as after a rotation.
+    pub fn reopen(&mut self) {
+        let access = self.access.as_mut().map_or(Ok(()), AccessLog::reopen);
+        let events = self.events.as_ref().map_or(Ok(()), EventLog::reopen);
+        match access.and(events) {
+            Ok(()) => log::info!("opened the logs anew"),
+            Err(error) => log::error!("cannot open a log anew, so the old file goes on: {error}"),
+        }
+    }
+
+    /// Writes what the turn has brought. Returns when to try again what was not taken.
+    fn write(&mut self, now: Instant) -> Option<Instant> {
+        let access = self.access.as_mut()?;
+        access.flush();
+        access.is_waiting().then(|| now + LOG_RETRY)
     }
 }
 

@@ -1,5 +1,7 @@
 //! A connection: fill, process, flush, within the bounds of a turn.
 
+mod linger;
+
 use std::io::{self, ErrorKind};
 use std::time::Instant;
 
@@ -8,9 +10,7 @@ use super::intake::Intake;
 use super::network::Readiness;
 use super::scratch::Scratch;
 use crate::close_reason::CloseReason;
-use crate::limits::{
-    LINGER_SILENCE, LINGER_TIMEOUT, SENT_AT_ONCE_BYTES, TURN_READ_BYTES, TURN_REQUESTS, TURN_WRITE_BYTES,
-};
+use crate::limits::{LINGER_SILENCE, LINGER_TIMEOUT, TURN_READ_BYTES, TURN_REQUESTS, TURN_WRITE_BYTES};
 use crate::protocol::{AnyProtocol, Protocol, Step};
 use crate::services::Services;
 use crate::transport::{Flushed, Transport};
@@ -132,18 +132,18 @@ impl<T: Transport> Connection<T> {
             let stop = self.converse(scratch, &mut budget, cx)?;
             let flushed = self.flush(&mut budget.write, cx)?;
             match (self.phase, stop, flushed) {
-                (Phase::Lingering(reason, _), ..) => return Ok(self.linger(scratch, reason, cx)),
-                (_, _, Flushed::OutOfBudget) | (_, Stop::OutOfBudget, _) => return Ok(Progress::Yielding),
-                (_, Stop::NoRoom, Flushed::Everything) => {}
+                (Phase::Lingering(reason, _), ..) => {
+                    return Ok(self.linger(scratch, &mut budget, reason, cx));
+                }
                 (Phase::Finishing(reason), _, Flushed::Everything) => {
                     if !self.linger_after(reason, cx) {
                         return Ok(Progress::Closed(reason));
                     }
                 }
-                _ => match self.deadline(cx) {
-                    deadline if cx.clock.now() < deadline => return Ok(Progress::Waiting(deadline)),
-                    _ => self.give_up(cx),
-                },
+                (_, Stop::NoRoom, Flushed::Everything) => {}
+                _ if self.deadline(cx) <= cx.clock.now() => self.give_up(cx),
+                (_, Stop::OutOfBudget, _) | (_, _, Flushed::OutOfBudget) => return Ok(Progress::Yielding),
+                _ => return Ok(Progress::Waiting(self.deadline(cx))),
             }
         }
     }
@@ -248,46 +248,6 @@ impl<T: Transport> Connection<T> {
             self.phase = Phase::Finishing(reason);
         }
     }
-
-    /// Everything is sent. A peer that may be sending still is heard out, or the close would be a
-    /// reset that destroys what is on its way there. Returns whether it may.
-    fn linger_after(&mut self, reason: CloseReason, cx: &Services) -> bool {
-        let much = reason == CloseReason::Answered && self.delivery.sent() > SENT_AT_ONCE_BYTES;
-        let unread = reason.lingers() || much || self.intake.has_unread();
-        let lingers = unread && reason != CloseReason::WriteTimeout && !self.intake.has_ended();
-        if lingers && self.transport.shutdown_write().is_ok() {
-            self.intake.forget();
-            self.moved = cx.clock.now();
-            self.phase = Phase::Lingering(reason, self.moved);
-            return true;
-        }
-        false
-    }
-
-    /// Drops input until its end, or until it has taken too long.
-    fn linger(&mut self, scratch: &mut [u8], reason: CloseReason, cx: &Services) -> Progress {
-        let mut limit = TURN_READ_BYTES;
-        let dropped = self.drop_input(scratch, &mut limit, cx);
-        let deadline = self.deadline(cx);
-        match dropped {
-            Err(_) => Progress::Closed(reason),
-            Ok(_) if self.intake.has_ended() || deadline <= cx.clock.now() => Progress::Closed(reason),
-            Ok(Stop::OutOfBudget) => Progress::Yielding,
-            Ok(_) => Progress::Waiting(deadline),
-        }
-    }
-
-    /// Receives what there is, for nobody.
-    fn drop_input(&mut self, scratch: &mut [u8], limit: &mut usize, cx: &Services) -> io::Result<Stop> {
-        while self.intake.is_readable() {
-            if *limit == 0 {
-                return Ok(Stop::OutOfBudget);
-            }
-            let length = scratch.len().min(*limit);
-            *limit -= self.recv(&mut scratch[..length], cx)?;
-        }
-        Ok(Stop::Starved)
-    }
 }
 
 /// What an error of the transport means.
@@ -295,6 +255,13 @@ fn reason(error: &io::Error) -> CloseReason {
     match error.kind() {
         // Of all that is sent, only a file has an end.
         ErrorKind::UnexpectedEof => CloseReason::FileShrank,
-        _ => CloseReason::Reset,
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::NotConnected => CloseReason::Reset,
+        ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
+            CloseReason::Reset
+        }
+        _ => {
+            log::warn!("a connection failed: {error}");
+            CloseReason::Failed
+        }
     }
 }

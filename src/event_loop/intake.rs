@@ -13,6 +13,8 @@ pub struct Intake {
     stage: Stage,
     /// Whether a recv may bring something: an event said so, and none has come up short since.
     readable: bool,
+    /// Whether the last recv came up short and was taken to have brought all there was.
+    short: bool,
     /// Input that the protocol has not taken.
     inbox: Vec<u8>,
     /// Whether the protocol may want what is in the inbox now. It is false after it asked for more.
@@ -33,7 +35,7 @@ enum Stage {
 impl Intake {
     /// The input of a new connection.
     pub fn new() -> Intake {
-        Intake { stage: Stage::Open, readable: false, inbox: Vec::new(), offered_again: false }
+        Intake { stage: Stage::Open, readable: false, short: false, inbox: Vec::new(), offered_again: false }
     }
 
     /// Notes what an event said.
@@ -82,6 +84,7 @@ impl Intake {
                 let drained = count < buffer.len() && transport.short_recv_drains();
                 if drained && self.stage == Stage::Open {
                     self.readable = false;
+                    self.short = true;
                 }
                 Ok(count)
             }
@@ -103,7 +106,17 @@ impl Intake {
     /// is kept without any more.
     pub fn keep(&mut self, bytes: &[u8], offer_again: bool) {
         self.inbox.extend_from_slice(bytes);
-        self.offered_again = offer_again && !self.inbox.is_empty();
+        self.set_offer(offer_again);
+    }
+
+    /// Notes whether the inbox may be offered again as it is. If not, more is waited for, and what
+    /// a short recv was taken to mean is put to the test once: it is wrong behind TCP's urgent mark
+    /// and where a descriptor was passed over a unix socket.
+    fn set_offer(&mut self, offer_again: bool) {
+        let unread = !self.inbox.is_empty();
+        self.offered_again = offer_again && unread;
+        self.readable |= unread && !offer_again && self.stage != Stage::Ended && self.short;
+        self.short = false;
     }
 
     /// Takes the inbox out, if the protocol may take some of it now, to be [kept](Intake::put_back)
@@ -116,7 +129,7 @@ impl Intake {
     pub fn put_back(&mut self, mut inbox: Vec<u8>, taken: usize, offer_again: bool) {
         inbox.drain(..taken);
         self.inbox = inbox;
-        self.offered_again = offer_again && !self.inbox.is_empty();
+        self.set_offer(offer_again);
     }
 
     /// Gives the inbox's memory back if it is empty: an idle connection owns none.

@@ -6,10 +6,11 @@ use std::time::Instant;
 use rustix::io::Errno;
 
 use super::connection::Connection;
-use super::network::{Network, Peer};
+use super::network::Network;
 use super::{EventLoop, SourceKind, Token};
 use crate::close_reason::CloseReason;
 use crate::limits::{ACCEPT_RETRY, TURN_ACCEPTS};
+use crate::peer::Peer;
 use crate::protocol::Kind;
 use crate::transport::Transport;
 
@@ -38,8 +39,9 @@ impl<N: Network> EventLoop<N> {
     /// Accepts what waits, within the budget. Returns whether more may be waiting that can be
     /// accepted at once.
     pub(super) fn accept(&mut self, key: usize) -> bool {
+        let before = self.services.statistics.accepted + self.services.statistics.turned_away;
         for _ in 0..TURN_ACCEPTS {
-            // Who makes room is known before, but goes only when somebody comes.
+            // It is known beforehand who would make room, but nobody goes until somebody comes.
             let full = self.connections >= self.services.limits.max_connections;
             let idle = if full { self.longest_idle() } else { None };
             if full && idle.is_none() {
@@ -53,6 +55,12 @@ impl<N: Network> EventLoop<N> {
                 Err(error) if !self.survive(key, &error) => return false,
                 Err(_) => {}
             }
+        }
+        let statistics = &self.services.statistics;
+        if statistics.accepted + statistics.turned_away == before {
+            log::warn!("cannot accept any connection");
+            self.accept_later(key);
+            return false;
         }
         true
     }

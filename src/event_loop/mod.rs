@@ -28,7 +28,7 @@ use crate::services::Services;
 
 use connection::Progress;
 use listener::Listener;
-pub use network::{Network, Peer, Readiness, SystemListener, SystemNetwork};
+pub use network::{Network, Readiness, SystemListener, SystemNetwork};
 use peers::Peers;
 pub use run::{Ended, Runner};
 use scratch::Scratch;
@@ -40,7 +40,7 @@ pub use token::Token;
 pub struct EventLoop<N: Network> {
     network: N,
     sources: Slab<Source<N>>,
-    /// Runs up with every source.
+    /// Counts the sources there have been.
     generation: usize,
     listeners: Vec<usize>,
     /// Keys to drive in this turn or the next, each at most once.
@@ -57,8 +57,6 @@ pub struct EventLoop<N: Network> {
     longest_idle: VecDeque<(Token, Instant)>,
     /// The last look found nobody idle, and the next one waits until then.
     none_idle_until: Option<Instant>,
-    /// When connections that are left at the end are cut off.
-    drain_until: Option<Instant>,
 }
 
 impl<N: Network> EventLoop<N> {
@@ -80,7 +78,6 @@ impl<N: Network> EventLoop<N> {
             connections: 0,
             longest_idle: VecDeque::new(),
             none_idle_until: None,
-            drain_until: None,
         }
     }
 
@@ -107,7 +104,7 @@ impl<N: Network> EventLoop<N> {
                 self.drive(key);
             }
         }
-        if self.drain_until.is_some_and(|until| until <= now.monotonic) {
+        if self.drain_until().is_some_and(|until| until <= now.monotonic) {
             self.cut_off();
         }
         self.bury();
@@ -118,12 +115,11 @@ impl<N: Network> EventLoop<N> {
     /// Begins to end: takes what is in the backlogs, closes the listeners, and lets every
     /// connection finish what is under way. From then on no answer keeps its connection.
     pub fn drain(&mut self, now: Now) {
-        if self.drain_until.is_some() {
+        if self.is_draining() {
             return;
         }
         self.services.clock.advance(now);
         self.services.draining_since = Some(now.monotonic);
-        self.drain_until = Some(now.monotonic + self.services.limits.timeouts.drain);
         for key in std::mem::take(&mut self.listeners) {
             // New connections may come as fast as they are taken; a full backlog is enough.
             let mut batches = LISTEN_BACKLOG as usize / TURN_ACCEPTS;
@@ -139,12 +135,12 @@ impl<N: Network> EventLoop<N> {
 
     /// Whether the loop was asked to end.
     pub fn is_draining(&self) -> bool {
-        self.drain_until.is_some()
+        self.services.draining_since.is_some()
     }
 
     /// Whether the loop was drained and its last connection has ended.
     pub fn is_finished(&self) -> bool {
-        self.drain_until.is_some() && self.connections == 0
+        self.is_draining() && self.connections == 0
     }
 
     /// How many connections there are.
@@ -159,6 +155,11 @@ impl<N: Network> EventLoop<N> {
             _ => None,
         });
         connections.sum()
+    }
+
+    /// Opens the logs anew, as after a rotation.
+    pub fn reopen_logs(&mut self) {
+        self.services.logs.reopen();
     }
 
     /// What is lent to the protocols.
@@ -207,7 +208,8 @@ impl<N: Network> EventLoop<N> {
         let source = &mut self.sources[key];
         source.queued = false;
         match &mut source.kind {
-            SourceKind::Connection(_, connection) => {
+            SourceKind::Connection(peer, connection) => {
+                self.services.peer = *peer;
                 match connection.drive(&mut self.scratch, &mut self.services) {
                     Progress::Waiting(until) => self.timers.arm(key, &mut source.alarm, until),
                     Progress::Yielding => self.queue(key),
@@ -247,11 +249,10 @@ impl<N: Network> EventLoop<N> {
             return;
         }
         for key in self.doomed.drain(..) {
-            if self.sources[key].queued {
-                self.ready.retain(|ready| *ready != key);
-            }
+            debug_assert!(!self.sources[key].queued);
             self.sources.remove(key);
         }
+        self.network.refill_reserve();
         for index in 0..self.listeners.len() {
             let key = self.listeners[index];
             if matches!(&self.sources[key].kind, SourceKind::Listener(listener) if listener.accept_pending) {
@@ -269,15 +270,22 @@ impl<N: Network> EventLoop<N> {
             log::warn!("cutting off {} connections that are still busy", keys.len());
         }
         for key in keys {
+            self.sources[key].queued = false;
             self.close(key, CloseReason::CutOff);
         }
+        self.ready.clear();
+    }
+
+    /// When connections that are left at the end are cut off.
+    fn drain_until(&self) -> Option<Instant> {
+        self.services.draining_since.map(|since| since + self.services.limits.timeouts.drain)
     }
 
     fn timeout(&self, now: Instant, housekeeping: Option<Instant>) -> Option<Duration> {
         if !self.ready.is_empty() {
             return Some(Duration::ZERO);
         }
-        let next = [self.timers.next(), self.drain_until, housekeeping].into_iter().flatten().min();
+        let next = [self.timers.next(), self.drain_until(), housekeeping].into_iter().flatten().min();
         next.map(|next| next.saturating_duration_since(now))
     }
 }

@@ -1,15 +1,14 @@
 //! What the loop asks of the system beyond the connections it has: new ones, and events for them.
 
-use std::fmt;
 use std::fs::File;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 
 use mio::event::Event;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry};
 
 use super::token::Token;
+use crate::peer::Peer;
 use crate::transport::{Stream, Transport};
 
 /// A network: the system's, or a simulated one.
@@ -35,35 +34,6 @@ pub trait Network {
 
     /// Has the events of a listener reported.
     fn register_listener(&mut self, listener: &mut Self::Listener, token: Token) -> io::Result<()>;
-}
-
-/// Who is at the other end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Peer {
-    /// A host and its port.
-    Inet(SocketAddr),
-    /// A process of this machine.
-    Unix,
-}
-
-impl Peer {
-    /// By which connections of one client are counted. A client that comes over IPv4 through a
-    /// dual-stack listener is the same as one that comes over IPv4.
-    pub fn client(self) -> Option<IpAddr> {
-        match self {
-            Peer::Inet(address) => Some(address.ip().to_canonical()),
-            Peer::Unix => None,
-        }
-    }
-}
-
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Peer::Inet(address) => address.fmt(f),
-            Peer::Unix => f.write_str("unix"),
-        }
-    }
 }
 
 /// What an event says.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use super::network::Peer;
+use crate::peer::Peer;
 
 /// Connections by client address, counted only if there is a limit. Bounded by the number of
 /// connections.

@@ -13,6 +13,7 @@ use crate::protocol::Kind;
 use crate::services::Services;
 
 const SIGINT: i32 = rustix::process::Signal::INT.as_raw();
+const SIGHUP: i32 = rustix::process::Signal::HUP.as_raw();
 const SIGTERM: i32 = rustix::process::Signal::TERM.as_raw();
 
 /// Events taken from one poll. More are ready at the next.
@@ -35,10 +36,10 @@ pub enum Ended {
 }
 
 impl Runner {
-    /// A loop with `services`. From here on SIGTERM and SIGINT are the loop's.
+    /// A loop with `services`. From here on SIGTERM, SIGINT and SIGHUP are the loop's.
     pub fn new(services: Services) -> io::Result<Runner> {
         let poll = Poll::new()?;
-        let mut signals = Signals::new([SIGTERM, SIGINT])?;
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         poll.registry().register(&mut signals, Token::SIGNALS.into(), Interest::READABLE)?;
         let network = SystemNetwork::new(poll.registry().try_clone()?)?;
         Ok(Runner { poll, signals, event_loop: EventLoop::new(network, services) })
@@ -84,6 +85,10 @@ impl Runner {
 
     fn heed_signals(&mut self, now: Now) -> Option<Ended> {
         for signal in self.signals.pending() {
+            if signal == SIGHUP {
+                self.event_loop.reopen_logs();
+                continue;
+            }
             if self.event_loop.is_draining() {
                 return Some(Ended::AtOnce(signal));
             }

@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use super::connection::Connection;
 use super::listener::Listener;
-use super::network::{Network, Peer};
+use super::network::Network;
 use super::timers::Alarm;
 use super::token::Token;
+use crate::peer::Peer;
 
 /// Something that events are about.
 pub struct Source<N: Network> {

@@ -28,8 +28,17 @@ pub struct Root {
 /// place since it was inspected.
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
+/// To go through a folder. That takes the right to search it, on Linux; elsewhere to read it, too.
+#[cfg(target_os = "linux")]
+const PASS_THROUGH: OFlags = OFlags::PATH;
+#[cfg(not(target_os = "linux"))]
+const PASS_THROUGH: OFlags = OFlags::RDONLY;
+
 /// Symbolic links in one path, as many as Linux follows.
 const LINKS_MAX: usize = 40;
+
+/// Steps of one path in the walk, which pays three system calls for each.
+const STEPS_MAX: usize = 256;
 
 /// Bytes of a path, as many as Linux takes (`PATH_MAX` with its NUL).
 const PATH_MAX_BYTES: usize = 4095;
@@ -82,6 +91,9 @@ impl Root {
         let mut above: Vec<OwnedFd> = Vec::new();
         let mut here = self.folder.as_fd().try_clone_to_owned().map_err(|_| Errno::MFILE)?;
         let mut left = steps(path);
+        if left.len() > STEPS_MAX {
+            return Err(Errno::NAMETOOLONG);
+        }
         let mut links = 0;
         while let Some(step) = left.pop() {
             match step.as_slice() {
@@ -100,7 +112,7 @@ impl Root {
                     left.extend(link_steps(&target, links)?);
                 }
                 FileType::Directory => {
-                    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                    let flags = PASS_THROUGH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                     let below = openat(&here, &step, flags, Mode::empty())?;
                     above.push(std::mem::replace(&mut here, below));
                 }
@@ -145,7 +157,7 @@ mod system {
     use super::*;
     use rustix::fs::{ResolveFlags, openat2};
 
-    const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
+    const BENEATH: ResolveFlags = ResolveFlags::BENEATH;
     const INSPECT: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 
     /// A rename or a mount elsewhere in the tree makes a lookup with `..` uncertain; the kernel

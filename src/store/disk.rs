@@ -120,7 +120,8 @@ fn read_exactly(file: &File, length: u64) -> io::Result<Vec<u8>> {
 impl From<io::Error> for StoreError {
     fn from(error: io::Error) -> StoreError {
         match Errno::from_io_error(&error) {
-            // EXDEV: the path would leave the root. ELOOP: a circle of links. ENXIO, ENODEV,
+            // EXDEV: the path would leave the root. ELOOP: a circle of links (EMLINK on
+            // FreeBSD). ENXIO, ENODEV,
             // EOPNOTSUPP: what an open of a socket or a lost device says. EISDIR, EINVAL: not a
             // name of a file here.
             Some(
@@ -128,6 +129,7 @@ impl From<io::Error> for StoreError {
                 | Errno::NOTDIR
                 | Errno::XDEV
                 | Errno::LOOP
+                | Errno::MLINK
                 | Errno::NAMETOOLONG
                 | Errno::NXIO
                 | Errno::NODEV

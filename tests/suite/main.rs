@@ -8,6 +8,7 @@ mod clients;
 mod conversation;
 mod http;
 mod lifecycle;
+mod logs;
 mod process;
 mod reading;
 mod simulation;

@@ -89,6 +89,11 @@ impl Server {
         server
     }
 
+    /// A program that was started otherwise.
+    pub fn adopt(child: Child, address: SocketAddr, site: TempDir) -> Server {
+        Server { child, log: Arc::default(), address, site }
+    }
+
     /// Waits for a line of the log that contains `text`.
     #[track_caller]
     pub fn wait_for_line(&self, text: &str) -> String {

@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use evserve::clock::Now;
 use evserve::close_reason::CloseReason;
-use evserve::event_loop::{EventLoop, Network, Peer, Readiness, Token};
+use evserve::event_loop::{EventLoop, Network, Readiness, Token};
 use evserve::limits::{INBOX_MAX_BYTES, Limits, OUTBOX_MAX_BYTES, TURN_READ_BYTES, TURN_WRITE_BYTES};
+use evserve::peer::Peer;
 use evserve::protocol::Kind;
 use evserve::services::Services;
 use evserve::store::{DiskStore, Entry, MemoryStore, Stamp, Store, StoreError};
@@ -147,7 +148,7 @@ struct Backlog {
     accepted: u16,
     /// What accept says instead, so many times.
     failures: VecDeque<i32>,
-    /// Turned away for want of a descriptor.
+    /// How often the reserve was given up.
     reserve_used: usize,
 }
 
@@ -189,7 +190,7 @@ impl Network for SimNetwork {
 enum Manner {
     /// Sends all, reads all, and sees what it should see.
     Polite,
-    /// As polite, and ends its output right behind its last request.
+    /// As polite, and ends its output, behind its last request or in the middle of one.
     HalfCloses,
     /// Sends all and reads nothing.
     NeverReads,
@@ -222,7 +223,10 @@ impl SimPeer {
                 Manner::Resets,
             ])
             .unwrap();
-        let (script, heads) = script(random);
+        let (mut script, heads) = script(random);
+        if manner == Manner::HalfCloses && random.bool() {
+            script.truncate(random.usize(..=script.len()));
+        }
         let expected = converse_with_disk(&script, manner == Manner::HalfCloses);
         let wire = Wire {
             random: random.fork(),
@@ -400,7 +404,7 @@ impl Simulation {
         self.peers.push(peer);
     }
 
-    /// One turn, with the event of a new connection if `knocks`, and what holds after every turn.
+    /// One turn, with the listener's event if somebody waits, and what holds after every turn.
     fn turn(&mut self, mut events: Vec<Readiness>) {
         if !self.backlog.borrow().waiting.is_empty() {
             // The listener was the first source of all.
@@ -536,11 +540,13 @@ fn a_listener_survives_what_accept_says() {
         const ENFILE: i32 = rustix::io::Errno::NFILE.raw_os_error();
         const EINVAL: i32 = rustix::io::Errno::INVAL.raw_os_error();
         let mut simulation = Simulation::new(seed, Limits::default());
+        let mut exhausted = 0;
         for _ in 0..40 {
             simulation.connect(0);
             let failures = &[ECONNABORTED, EMFILE, ENFILE, EINVAL];
             if simulation.random.bool() {
                 let failure = *simulation.random.choice(failures).unwrap();
+                exhausted += usize::from([EMFILE, ENFILE].contains(&failure));
                 simulation.backlog.borrow_mut().failures.push_back(failure);
             }
         }
@@ -557,6 +563,7 @@ fn a_listener_survives_what_accept_says() {
         }
         let statistics = &simulation.event_loop.services().statistics;
         assert_eq!(statistics.accepted + statistics.turned_away, 40);
+        assert!(simulation.backlog.borrow().reserve_used <= exhausted);
     });
 }
 
@@ -620,7 +627,8 @@ fn an_event_for_a_connection_that_is_gone_reaches_nobody() {
 fn idle_connections_own_no_buffer() {
     let mut simulation = Simulation::new(3, Limits::default());
     (0..50).for_each(|_| simulation.connect(0));
-    simulation.peers.iter_mut().for_each(|peer| peer.manner = Manner::Polite);
+    let lasting = simulation.peers.iter_mut().filter(|peer| peer.manner != Manner::HalfCloses);
+    lasting.for_each(|peer| peer.manner = Manner::Polite);
     simulation.settle();
     let idle = simulation.peers.iter().filter(|peer| !peer.wire.borrow().closed).count();
     assert!(idle > 10 && simulation.event_loop.connections() == idle);
@@ -690,4 +698,77 @@ fn neither_deadline_is_put_off_by_bytes_that_drip_in() {
         .map(|response| response.status)
         .collect();
     assert_eq!(statuses, [200, 200, 408]);
+}
+
+/// Two hundred turns in which a peer that takes nothing delivers more than its share each time, a
+/// second apart.
+fn flood(script: &[u8]) -> Simulation {
+    let mut simulation = one_turn(script, 0);
+    let token = simulation.peers[0].wire.borrow().token.unwrap();
+    for _ in 0..200 {
+        simulation.now = simulation.now + Duration::from_secs(1);
+        let missing = (2 * TURN_READ_BYTES).saturating_sub(simulation.peers[0].wire.borrow().arrived.len());
+        simulation.peers[0].wire.borrow_mut().arrived.extend(vec![b'x'; missing]);
+        simulation.turn(vec![Readiness { token, readable: true, writable: false, ending: false }]);
+    }
+    simulation
+}
+
+#[test]
+fn a_flood_puts_off_no_deadline_and_has_no_more_than_its_share() {
+    for script in [
+        "GET /disk.bin HTTP/1.1\r\nHost: h\r\nContent-Length: 18446744073709551615\r\n\r\n",
+        "PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 500000\r\n\r\n",
+        "PUT /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n",
+        "NONSENSE\r\n\r\n",
+    ] {
+        assert_eq!(flood(script.as_bytes()).event_loop.connections(), 0, "{script:?}");
+    }
+    // The same where the answer goes out at once.
+    let mut script = b"PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 500000\r\n\r\n".to_vec();
+    script.resize(400_000, b'x');
+    one_turn(&script, usize::MAX);
+}
+
+#[test]
+fn empty_lines_put_off_no_deadline() {
+    let mut simulation = one_turn(b"GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n\r", usize::MAX);
+    let token = simulation.peers[0].wire.borrow().token.unwrap();
+    for byte in b"\n\r\n\r\n\r\n\r\n" {
+        assert_eq!(simulation.event_loop.connections(), 1);
+        simulation.now = simulation.now + Duration::from_millis(1100);
+        simulation.peers[0].wire.borrow_mut().arrived.push_back(*byte);
+        simulation.turn(vec![Readiness { token, readable: true, writable: false, ending: false }]);
+    }
+    simulation.now = simulation.now + Duration::from_secs(1);
+    simulation.turn(Vec::new());
+    assert_eq!(simulation.event_loop.services().statistics.ended(CloseReason::IdleTimeout), 1);
+}
+
+#[test]
+fn draining_takes_the_whole_backlog_and_ends_the_idle_within_the_grace() {
+    let mut simulation = Simulation::new(9, Limits::default());
+    (0..10).for_each(|_| simulation.connect(0));
+    simulation.turn(Vec::new());
+    (0..100).for_each(|_| simulation.connect(0));
+    simulation.event_loop.drain(simulation.now);
+    assert_eq!(simulation.event_loop.services().statistics.accepted, 110);
+    simulation.turn(Vec::new());
+    assert_eq!(simulation.event_loop.connections(), 110);
+    simulation.now = simulation.now + simulation.timeout.unwrap();
+    simulation.turn(Vec::new());
+    assert!(simulation.event_loop.is_finished());
+    assert_eq!(simulation.event_loop.services().statistics.ended(CloseReason::Drained), 110);
+}
+
+#[test]
+fn a_listener_that_may_not_accept_does_not_spin() {
+    let mut simulation = Simulation::new(9, Limits::default());
+    simulation.connect(0);
+    simulation.backlog.borrow_mut().failures.extend([rustix::io::Errno::PERM.raw_os_error(); 1000]);
+    for _ in 0..20 {
+        simulation.turn(Vec::new());
+        assert!(simulation.timeout > Some(Duration::ZERO));
+        simulation.now = simulation.now + Duration::from_millis(100);
+    }
 }

@@ -55,6 +55,15 @@ impl Fields {
 }
 
 impl Answer {
+    /// Bytes of the body.
+    pub fn body_length(&self) -> u64 {
+        match &self.body {
+            Body::Nothing => 0,
+            Body::Text(text) => text.len() as u64,
+            Body::Content(_, length) => *length,
+        }
+    }
+
     /// Text, with whole field lines besides type and length.
     pub fn text(status: Status, kind: &str, more: &str, text: String) -> Answer {
         let length = text.len();

@@ -1,6 +1,6 @@
 //! Bodies on their way in: by length, or in chunks (RFC 9112 sections 6 and 7.1).
 
-use crate::limits::{CHUNK_LINE_MAX_BYTES, TRAILER_MAX_BYTES};
+use crate::limits::{CHUNK_LINE_MAX_BYTES, TRAILER_MAX_BYTES, TURN_READ_BYTES};
 
 use super::grammar::{hex, is_text, is_token};
 use super::status::Refusal;
@@ -41,14 +41,14 @@ impl Body {
         }
     }
 
-    /// How many bytes are sure to come.
+    /// How many bytes are sure to come, as far as one turn can take them.
     pub fn expected(&self) -> usize {
         let left = match self {
             Body::Length(left) => *left,
             Body::Chunked(chunked) if chunked.at == At::Content => chunked.left,
             Body::Chunked(_) => 0,
         };
-        usize::try_from(left).unwrap_or(usize::MAX / 2)
+        usize::try_from(left).unwrap_or(usize::MAX).min(TURN_READ_BYTES)
     }
 
     /// Takes from `input` what belongs to the body and gives its content, piece by piece, to

@@ -61,7 +61,7 @@ fn refusal(error: StoreError) -> Refusal {
         StoreError::Forbidden => Refusal::new(Status::Forbidden, "The server may not read this file"),
         StoreError::Busy => Refusal::new(Status::ServiceUnavailable, "The file cannot be opened just now"),
         StoreError::Failed(error) => {
-            log::error!("cannot read the site: {error}");
+            log::error!("cannot read a file of the site: {error}");
             Refusal::new(Status::InternalServerError, "The file cannot be read")
         }
     }

@@ -63,9 +63,4 @@ impl Unwanted {
     pub fn take_head(&mut self) -> Option<Box<[u8]>> {
         self.head.take()
     }
-
-    /// Whether the request's answer has no body.
-    pub fn method_is_head(&self) -> bool {
-        self.head.as_ref().is_some_and(|head| super::method_is_head(head))
-    }
 }

@@ -1,0 +1,224 @@
+//! The access log: a line for every answer, put into a bounded buffer and written once a turn.
+
+use std::io::{self, Write};
+use std::time::UNIX_EPOCH;
+
+use crate::clock::Clock;
+use crate::limits::ACCESS_LOG_BUFFER_BYTES;
+use crate::log_file::LogFile;
+use crate::peer::Peer;
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// The combined format of Apache and nginx.
+    Combined,
+    /// A JSON object.
+    Json,
+}
+
+/// The log.
+#[derive(Debug)]
+pub struct AccessLog {
+    format: Format,
+    file: LogFile,
+    buffer: Vec<u8>,
+    /// The time as lines have it, and the second that it shows.
+    time: String,
+    second: u64,
+    /// Lines that found no room, or that the disk did not take.
+    dropped: u64,
+    /// Whether the file ends in the middle of a line that was dropped.
+    torn: bool,
+}
+
+/// What a line tells.
+#[derive(Clone, Copy, Debug)]
+pub struct Visit<'a> {
+    /// Whose request it was.
+    pub peer: Peer,
+    /// The request's head, or what came of it; nothing of it need be sound.
+    pub head: &'a [u8],
+    /// The status of the answer.
+    pub status: u16,
+    /// Bytes of the answer's body.
+    pub bytes: u64,
+}
+
+impl AccessLog {
+    /// A log that goes to `file`.
+    pub fn new(file: LogFile, format: Format) -> AccessLog {
+        let buffer = Vec::with_capacity(ACCESS_LOG_BUFFER_BYTES);
+        AccessLog { format, file, buffer, time: String::new(), second: u64::MAX, dropped: 0, torn: false }
+    }
+
+    /// Adds a line, or drops it if there is no room.
+    pub fn add(&mut self, visit: Visit<'_>, clock: &Clock) {
+        let start = self.buffer.len();
+        self.show_time(clock);
+        match self.format {
+            Format::Combined => write_combined(&mut self.buffer, &visit, &self.time),
+            Format::Json => write_json(&mut self.buffer, &visit, &self.time),
+        }
+        if self.buffer.len() > ACCESS_LOG_BUFFER_BYTES {
+            self.buffer.truncate(start);
+            self.dropped += 1;
+        }
+    }
+
+    /// Writes what the file takes. What a stalled pipe does not take stays for the next turn; what
+    /// a full disk does not take is dropped.
+    pub fn flush(&mut self) {
+        if self.buffer.is_empty() {
+            return;
+        }
+        if std::mem::take(&mut self.torn) {
+            // Drops the rest of the line that could not be written whole.
+            self.buffer.insert(0, b'\n');
+        }
+        match self.file.write_some(&self.buffer) {
+            Ok(written) => {
+                self.buffer.drain(..written);
+                self.report(written > 0);
+            }
+            Err(error) => {
+                log::debug!("cannot write the access log: {error}");
+                self.dropped += memchr::memchr_iter(b'\n', &self.buffer).count() as u64;
+                self.torn = true;
+                self.buffer.clear();
+            }
+        }
+    }
+
+    /// Whether lines wait for the file to take them.
+    pub fn is_waiting(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
+    /// Opens its file anew, as after a rotation.
+    pub fn reopen(&mut self) -> io::Result<()> {
+        self.flush();
+        self.file.reopen()
+    }
+
+    /// Says how many lines are missing, once lines can be written again.
+    fn report(&mut self, writable: bool) {
+        if writable && self.dropped > 0 {
+            log::warn!("{} lines of the access log were dropped", self.dropped);
+            self.dropped = 0;
+        }
+    }
+
+    fn show_time(&mut self, clock: &Clock) {
+        let second = clock.wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        if second != self.second {
+            self.second = second;
+            self.time = match self.format {
+                Format::Combined => clock.local("%d/%b/%Y:%H:%M:%S %z"),
+                Format::Json => clock.local("%Y-%m-%dT%H:%M:%S%:z"),
+            };
+        }
+    }
+}
+
+/// `peer - - [time] "request line" status bytes "Referer" "User-Agent"`. What a client sent has its
+/// control bytes, quotes, backslashes and everything beyond ASCII as `\xHH`, as nginx has it.
+fn write_combined(line: &mut Vec<u8>, visit: &Visit<'_>, time: &str) {
+    let escaped = |line: &mut Vec<u8>, value: &[u8]| {
+        line.push(b'"');
+        for byte in if value.is_empty() { b"-" } else { value } {
+            match byte {
+                b'"' | b'\\' | ..=0x1f | 0x7f.. => drop(write!(line, "\\x{byte:02X}")),
+                byte => line.push(*byte),
+            }
+        }
+        line.push(b'"');
+    };
+    match visit.peer {
+        Peer::Inet(address) => drop(write!(line, "{} - - [{time}] ", address.ip().to_canonical())),
+        Peer::Unix => drop(write!(line, "unix: - - [{time}] ")),
+    }
+    escaped(line, request_line(visit.head));
+    let _ = write!(line, " {} {} ", visit.status, visit.bytes);
+    escaped(line, field(visit.head, b"referer"));
+    line.push(b' ');
+    escaped(line, field(visit.head, b"user-agent"));
+    line.push(b'\n');
+}
+
+/// An object with the same members, and nothing in it that is not JSON (RFC 8259).
+fn write_json(line: &mut Vec<u8>, visit: &Visit<'_>, time: &str) {
+    let member = |line: &mut Vec<u8>, name: &str, value: &[u8]| {
+        let _ = write!(line, ",\"{name}\":\"");
+        for chunk in value.utf8_chunks() {
+            for character in chunk.valid().chars() {
+                match character {
+                    '"' | '\\' | '\0'..='\x1f' | '\x7f'..='\u{9f}' => {
+                        drop(write!(line, "\\u{:04x}", u32::from(character)));
+                    }
+                    character => line.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+                }
+            }
+            // A byte that is no text is shown as in the combined format.
+            chunk.invalid().iter().for_each(|byte| drop(write!(line, "\\\\x{byte:02X}")));
+        }
+        line.push(b'"');
+    };
+    let _ = write!(line, "{{\"time\":\"{time}\",\"peer\":\"{}\"", visit.peer);
+    member(line, "request", request_line(visit.head));
+    let _ = write!(line, ",\"status\":{},\"bytes\":{}", visit.status, visit.bytes);
+    member(line, "referer", field(visit.head, b"referer"));
+    member(line, "user_agent", field(visit.head, b"user-agent"));
+    line.extend_from_slice(b"}\n");
+}
+
+fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+}
+
+fn request_line(head: &[u8]) -> &[u8] {
+    lines(head).next().unwrap_or_default()
+}
+
+/// The value of the first field of this name.
+fn field<'a>(head: &'a [u8], name: &[u8]) -> &'a [u8] {
+    let value = lines(head).skip(1).find_map(|line| {
+        let (start, rest) = line.split_at_checked(name.len())?;
+        start.eq_ignore_ascii_case(name).then(|| rest.strip_prefix(b":"))?
+    });
+    value.unwrap_or_default().trim_ascii()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(format: Format, head: &[u8]) -> String {
+        let peer = Peer::Inet("[::ffff:10.0.0.1]:5".parse().expect("an address"));
+        let visit = Visit { peer, head, status: 200, bytes: 5 };
+        let mut line = Vec::new();
+        match format {
+            Format::Combined => write_combined(&mut line, &visit, "TIME"),
+            Format::Json => write_json(&mut line, &visit, "TIME"),
+        }
+        String::from_utf8(line).expect("text")
+    }
+
+    #[test]
+    fn combined() {
+        let head = b"GET /a HTTP/1.1\r\nHost: h\r\nUSER-AGENT: me/1\r\nReferer:x y \r\n\r\n";
+        let expected = "10.0.0.1 - - [TIME] \"GET /a HTTP/1.1\" 200 5 \"x y\" \"me/1\"\n";
+        assert_eq!(line(Format::Combined, head), expected);
+        assert_eq!(line(Format::Combined, b""), "10.0.0.1 - - [TIME] \"-\" 200 5 \"-\" \"-\"\n");
+    }
+
+    #[test]
+    fn what_a_client_sends_cannot_forge_a_line() {
+        let head = b"GET /\"\\\x1b[2J\xff\0 HTTP/1.1\r\nUser-Agent: a\"b\\c\x07\r\n\r\n";
+        let expected = "10.0.0.1 - - [TIME] \"GET /\\x22\\x5C\\x1B[2J\\xFF\\x00 HTTP/1.1\" 200 5 \"-\" \"a\\x22b\\x5Cc\\x07\"\n";
+        assert_eq!(line(Format::Combined, head), expected);
+        let json = line(Format::Json, head);
+        assert!(json.contains(r#""request":"GET /\u0022\u005c\u001b[2J\\xFF\u0000 HTTP/1.1""#), "{json}");
+        assert!(json.contains(r#""user_agent":"a\u0022b\u005cc\u0007"}"#), "{json}");
+    }
+}

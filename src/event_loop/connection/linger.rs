@@ -1,0 +1,66 @@
+//! The end of a connection that must not destroy what is on its way to the peer.
+
+use std::io;
+
+use super::{Budget, Connection, Phase, Progress, Stop};
+use crate::close_reason::CloseReason;
+use crate::limits::SENT_AT_ONCE_BYTES;
+use crate::services::Services;
+use crate::transport::Transport;
+
+impl<T: Transport> Connection<T> {
+    /// Everything is sent. A peer that may be sending still is heard out, or the close would be a
+    /// reset that destroys what is on its way there. Returns whether it may.
+    pub(super) fn linger_after(&mut self, reason: CloseReason, cx: &Services) -> bool {
+        let lingers = match reason {
+            _ if self.intake.has_ended() => false,
+            CloseReason::WriteTimeout => false,
+            CloseReason::Answered => self.delivery.sent() > SENT_AT_ONCE_BYTES || self.intake.has_unread(),
+            // The peer may not have got all of its last answer yet.
+            CloseReason::IdleTimeout | CloseReason::Drained => self.transport.unacknowledged() > Some(0),
+            _ => reason.lingers() || self.intake.has_unread(),
+        };
+        if lingers && self.transport.shutdown_write().is_ok() {
+            self.intake.forget();
+            self.moved = cx.clock.now();
+            self.phase = Phase::Lingering(reason, self.moved);
+            return true;
+        }
+        false
+    }
+
+    /// Drops input until its end, or until it has taken too long.
+    pub(super) fn linger(
+        &mut self,
+        scratch: &mut [u8],
+        budget: &mut Budget,
+        reason: CloseReason,
+        cx: &Services,
+    ) -> Progress {
+        let dropped = self.drop_input(scratch, &mut budget.read, cx);
+        let deadline = self.deadline(cx);
+        match dropped {
+            Err(_) => Progress::Closed(reason),
+            Ok(_) if self.intake.has_ended() || deadline <= cx.clock.now() => Progress::Closed(reason),
+            Ok(Stop::OutOfBudget) => Progress::Yielding,
+            Ok(_) => Progress::Waiting(deadline),
+        }
+    }
+
+    /// Receives what there is, for nobody.
+    pub(super) fn drop_input(
+        &mut self,
+        scratch: &mut [u8],
+        limit: &mut usize,
+        cx: &Services,
+    ) -> io::Result<Stop> {
+        while self.intake.is_readable() {
+            if *limit == 0 {
+                return Ok(Stop::OutOfBudget);
+            }
+            let length = scratch.len().min(*limit);
+            *limit -= self.recv(&mut scratch[..length], cx)?;
+        }
+        Ok(Stop::Starved)
+    }
+}

@@ -1,0 +1,63 @@
+//! Answers on their way out: whether the connection goes on behind them, written, counted, logged.
+
+use crate::access_log::Visit;
+use crate::close_reason::CloseReason;
+use crate::outbox::Outbox;
+use crate::services::Services;
+
+use super::Step;
+use super::answer::{self, Answer};
+use super::fields::Persistence;
+use super::method::Method;
+use super::request::Request;
+use super::routes;
+use super::status::Refusal;
+
+/// Whether the connection goes on behind the answer.
+pub fn persistence(request: &Request<'_>, cx: &Services) -> Persistence {
+    match cx.draining_since {
+        Some(_) => Persistence::Close,
+        // What follows a CONNECT was meant for somebody else.
+        None if request.method == Method::Connect => Persistence::Close,
+        None => request.persistence,
+    }
+}
+
+/// Answers a request whose body stays unread, which must be the connection's last.
+pub fn reply_and_close(
+    request: &Request<'_>,
+    head: &[u8],
+    consumed: usize,
+    out: &mut Outbox,
+    cx: &mut Services,
+) -> Step {
+    let answer = routes::answer(request, cx);
+    write(answer, head, Persistence::Close, out, cx);
+    Step::Finish(consumed, CloseReason::BodyUnwanted)
+}
+
+/// Answers what cannot be carried out, of which `head` is what came. What follows it cannot be told
+/// from requests.
+pub fn refuse(refusal: Refusal, head: &[u8], out: &mut Outbox, cx: &mut Services) -> Step {
+    write(Answer::refusal(refusal), head, Persistence::Close, out, cx);
+    Step::Finish(0, CloseReason::Refused)
+}
+
+/// Whether a head, of which only the beginning need be there or sound, asks for no body.
+pub fn method_is_head(head: &[u8]) -> bool {
+    head.starts_with(b"HEAD ")
+}
+
+/// What stands for a head of which only that is known.
+pub fn unseen(method_is_head: bool) -> &'static [u8] {
+    if method_is_head { b"HEAD " } else { b"" }
+}
+
+/// Writes an answer to the request of `head`, counts and logs it.
+pub fn write(answer: Answer, head: &[u8], persistence: Persistence, out: &mut Outbox, cx: &mut Services) {
+    let head_only = method_is_head(head);
+    cx.statistics.requests += 1;
+    let bytes = if head_only { 0 } else { answer.body_length() };
+    cx.logs.add(Visit { peer: cx.peer, head, status: answer.status as u16, bytes }, &cx.clock);
+    answer::write(answer, head_only, persistence, &cx.clock, out);
+}

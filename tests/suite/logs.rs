@@ -1,0 +1,179 @@
+//! The logs: what stands in them, and that they never stop the loop.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::{Command, Stdio};
+
+use rustix::process::Signal;
+
+use crate::process::{PROGRAM, Server, small_site, wait_for};
+
+const GET: &str = "GET /1k.txt HTTP/1.1\r\nHost: h\r\nUser-Agent: test\r\n\r\n";
+
+/// A server whose access log is at a path of its own.
+fn logging(arguments: &[&str]) -> (Server, std::path::PathBuf, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let all = [&["--access-log", path.to_str().unwrap()], arguments].concat();
+    let server = Server::start(&all);
+    (server, path, folder)
+}
+
+fn wait_for_lines(path: &std::path::Path, count: usize) -> Vec<String> {
+    wait_for("the lines", || {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        (lines.len() >= count && text.ends_with('\n')).then_some(lines)
+    })
+}
+
+#[test]
+fn every_answer_has_its_line() {
+    let (server, path, _folder) = logging(&[]);
+    let mut client = server.connect();
+    client.send(GET);
+    client.send("HEAD / HTTP/1.1\r\nHost: h\r\nReferer: http://x/\"\r\n\r\n");
+    client.send("GET /missing HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    client.rest();
+    let mut broken = server.connect();
+    broken.send("GET /\x1b[2J HTTP/1.1\r\n\r\n");
+    broken.rest();
+    let lines = wait_for_lines(&path, 4);
+    let ends = [
+        "\"GET /1k.txt HTTP/1.1\" 200 1024 \"-\" \"test\"",
+        "\"HEAD / HTTP/1.1\" 200 0 \"http://x/\\x22\" \"-\"",
+        "\"GET /missing HTTP/1.1\" 404 ",
+        "\"GET /\\x1B[2J HTTP/1.1\" 400 ",
+    ];
+    for (line, end) in lines.iter().zip(ends) {
+        assert!(line.starts_with("127.0.0.1 - - [") && line.contains(end), "{line}");
+    }
+}
+
+#[test]
+fn json_lines() {
+    let (server, path, _folder) = logging(&["--access-format", "json"]);
+    server.get("/1k.txt");
+    let line = &wait_for_lines(&path, 1)[0];
+    let (start, end) = (
+        "{\"time\":\"20",
+        "\"request\":\"GET /1k.txt HTTP/1.1\",\"status\":200,\"bytes\":1024,\"referer\":\"\",\"user_agent\":\"\"}",
+    );
+    assert!(
+        line.starts_with(start) && line.ends_with(end) && line.contains("\"peer\":\"127.0.0.1:"),
+        "{line}"
+    );
+}
+
+#[test]
+fn after_a_rotation_sighup_opens_the_files_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let events = folder.path().join("events.log");
+    let (server, path, _folder) = {
+        let access = folder.path().join("access.log");
+        let site = small_site();
+        let mut command = Command::new(PROGRAM);
+        command.args(["--access-log", access.to_str().unwrap(), "--log-file", events.to_str().unwrap()]);
+        command.args(["--http", "0", "--html"]).arg(site.path()).stderr(Stdio::null());
+        let child = command.spawn().unwrap();
+        let banner = wait_for("the banner", || {
+            let text = fs::read_to_string(&events).unwrap_or_default();
+            text.lines().find_map(|line| Some(line.split_once("listening http http://")?.1.to_owned()))
+        });
+        (Server::adopt(child, banner.trim_end_matches('/').parse().unwrap(), site), access, ())
+    };
+    server.get("/1k.txt");
+    wait_for_lines(&path, 1);
+    for name in [&path, &events] {
+        fs::rename(name, name.with_extension("old")).unwrap();
+    }
+    // Until it hears of it, it goes on writing to the renamed file.
+    server.get("/1k.txt");
+    wait_for_lines(&path.with_extension("old"), 2);
+    server.signal(Signal::HUP);
+    wait_for("the new files", || (path.exists() && events.exists()).then_some(()));
+    server.get("/1k.txt");
+    assert_eq!(wait_for_lines(&path, 1).len(), 1);
+    assert_eq!(wait_for_lines(&path.with_extension("old"), 2).len(), 2);
+    assert!(wait_for_lines(&events, 1)[0].contains("opened the logs anew"));
+}
+
+#[test]
+fn a_full_disk_drops_lines_and_nothing_else() {
+    let server = Server::start(&["--access-log", "/dev/full"]);
+    for _ in 0..50 {
+        assert_eq!(server.get("/1k.txt").status, 200);
+    }
+    let server = Server::start(&["--access-log", "/dev/null"]);
+    assert_eq!(server.get("/1k.txt").status, 200);
+}
+
+#[test]
+fn a_stalled_pipe_drops_lines_and_counts_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    // Somebody has it open and does not read.
+    let reader = File::options().read(true).custom_flags(0o4000).open(&path).unwrap();
+    let server = Server::start(&["--access-log", path.to_str().unwrap()]);
+    let mut client = server.connect();
+    // Far more than pipe and buffer hold: 64 KiB and 256 KiB.
+    for _ in 0..60 {
+        client.send(GET.repeat(100));
+        for _ in 0..100 {
+            assert_eq!(client.response().status, 200);
+        }
+    }
+    // Once it is read, what waited comes, whole lines only, and what is missing is said.
+    let mut lines = 0;
+    let mut reader = BufReader::new(reader);
+    let mut line = String::new();
+    wait_for("the lines", || {
+        while reader.read_line(&mut line).is_ok_and(|count| count > 0) && line.ends_with('\n') {
+            assert!(line.starts_with("127.0.0.1 - - [") && line.ends_with("\"test\"\n"), "{line:?}");
+            line.clear();
+            lines += 1;
+        }
+        (lines > 1000).then_some(())
+    });
+    assert!(lines < 6000);
+    server.wait_for_line("lines of the access log were dropped");
+    assert_eq!(server.get("/1k.txt").status, 200);
+}
+
+#[test]
+fn a_stalled_stderr_does_not_stop_the_loop() {
+    let site = small_site();
+    let mut command = Command::new(PROGRAM);
+    command.args(["--log-level", "debug", "--http", "0", "--html"]).arg(site.path()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut banner = String::new();
+    while !banner.contains("listening http") {
+        banner.clear();
+        stderr.read_line(&mut banner).unwrap();
+    }
+    let address =
+        banner.trim_end().split_once("http http://").unwrap().1.trim_end_matches('/').parse().unwrap();
+    let mut server = Server::adopt(child, address, site);
+    // A line for each connection, and nobody reads them: more than a pipe holds.
+    for _ in 0..1500 {
+        assert_eq!(server.get("/1k.txt").status, 200);
+    }
+    // Read again, it says what is missing. The end closes the pipe.
+    let reading = std::thread::spawn(move || {
+        let mut rest = String::new();
+        stderr.read_to_string(&mut rest).unwrap();
+        rest
+    });
+    (0..200).for_each(|_| drop(server.get("/1k.txt")));
+    server.signal(Signal::TERM);
+    assert!(server.ended().success());
+    let rest = reading.join().unwrap();
+    assert!(
+        rest.contains("lines of this log were dropped here"),
+        "{}",
+        &rest[rest.len().saturating_sub(500)..]
+    );
+}
