@@ -1,8 +1,10 @@
 //! The time as the protocols see it: read once a turn by the loop, the HTTP date rendered once a
 //! second.
 
+use std::io::Write;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use httpdate::HttpDate;
 use jiff::{Timestamp, tz::TimeZone};
 
 /// One reading of both clocks.
@@ -56,10 +58,8 @@ impl Clock {
         let second = now.wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         if second != self.second {
             self.second = second;
-            // Later than the year 9999 is not a date of HTTP's; the last one stays.
-            if let Ok(date) = http_date(now.wall).as_bytes().try_into() {
-                self.date = date;
-            }
+            // In place: this is the only thing that steady traffic has made anew.
+            let _ = write!(&mut self.date[..], "{}", HttpDate::from(within_range(now.wall)));
         }
     }
 
@@ -94,9 +94,12 @@ impl Clock {
 
 /// `time` as an IMF-fixdate; what lies outside the years 1970 to 9999 is moved to their edges.
 pub fn http_date(time: SystemTime) -> String {
+    httpdate::fmt_http_date(within_range(time))
+}
+
+fn within_range(time: SystemTime) -> SystemTime {
     const LAST: Duration = Duration::from_secs(253_402_300_799);
-    let time = time.clamp(UNIX_EPOCH, UNIX_EPOCH + LAST);
-    httpdate::fmt_http_date(time)
+    time.clamp(UNIX_EPOCH, UNIX_EPOCH + LAST)
 }
 
 #[cfg(test)]

@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod attacks;
+mod caching;
 mod clients;
 mod conversation;
+mod hot_path;
 mod http;
 mod lifecycle;
 mod logs;

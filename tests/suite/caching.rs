@@ -1,0 +1,183 @@
+//! The cache against files that change in every way: nothing stale for longer than promised, never
+//! a mix of two versions, within its bounds.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime};
+
+use evserve::store::{Bounds, Cache, Cached, Content, DiskStore, Entry, Store};
+
+const BOUNDS: Bounds = Bounds { bytes: 1 << 20, entries: 100, descriptors: 4 };
+
+/// What `/name` has at `now`, as a protocol would ask for it.
+fn ask(cache: &mut Cache, store: &DiskStore, name: &str, now: Instant) -> Option<Cached> {
+    if let Some(cached) = cache.get(name.as_bytes(), store, now) {
+        return Some(cached.clone());
+    }
+    match store.open(name.as_bytes()) {
+        Ok(Entry::File(file)) => {
+            let fields: Rc<[u8]> = format!("{}", file.length).into_bytes().into();
+            let (content, length) = (file.content.clone(), file.length);
+            cache.put(name.as_bytes(), name.as_bytes(), &file, Rc::clone(&fields), (now, SystemTime::now()));
+            Some(Cached { content, length, fields })
+        }
+        _ => None,
+    }
+}
+
+/// The letter that all bytes are, and how many: a mix of two versions is caught here.
+fn uniform(cached: &Cached) -> (u8, u64) {
+    let mut buffer = vec![0; 300_000];
+    let bytes = cached.content.peek(&mut buffer).unwrap();
+    assert_eq!(cached.fields.as_ref(), bytes.len().to_string().as_bytes(), "fields of another version");
+    assert!(bytes.iter().all(|byte| *byte == bytes[0]), "a mix of two versions");
+    (bytes.first().copied().unwrap_or(0), cached.length)
+}
+
+/// Changes a file in one of the ways that there are, and returns what it is then.
+fn change(path: &Path, random: &mut fastrand::Rng) -> Option<(u8, u64)> {
+    let letter = random.lowercase() as u8;
+    let length = *random.choice(&[1, 100, 100, 5000, 100_000]).unwrap();
+    let bytes = vec![letter; length];
+    match random.u8(..5) {
+        // In place, often of the same length and within the same tick of the file system's clock.
+        0 | 1 => fs::write(path, &bytes).unwrap(),
+        2 => {
+            let new = path.with_extension("new");
+            fs::write(&new, &bytes).unwrap();
+            fs::rename(&new, path).unwrap();
+        }
+        3 => {
+            let _ = fs::remove_file(path);
+            return None;
+        }
+        _ => {
+            let mut file = File::options().create(true).write(true).truncate(true).open(path).unwrap();
+            file.write_all(&bytes).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)).unwrap();
+        }
+    }
+    Some((letter, length as u64))
+}
+
+#[test]
+fn nothing_is_stale_for_longer_than_a_tenth_of_a_second() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = DiskStore::new(folder.path()).unwrap();
+    for seed in 0..20 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut cache = Cache::new(BOUNDS);
+        let names = ["a", "b", "c"];
+        // Of each file what it was, and until when.
+        let mut history: [Vec<(Option<(u8, u64)>, Instant)>; 3] = Default::default();
+        let mut current = [None; 3];
+        names.iter().for_each(|name| drop(fs::remove_file(folder.path().join(name))));
+        let mut now = Instant::now();
+        for step in 0..400 {
+            let index = random.usize(..3);
+            if random.u8(..3) == 0 {
+                history[index].push((current[index], now));
+                current[index] = change(&folder.path().join(names[index]), &mut random);
+            } else {
+                let got = ask(&mut cache, &store, names[index], now);
+                // A large file is served by its descriptor, and an edit in place shows through.
+                let got = got.filter(|got| matches!(got.content, Content::Memory(_)));
+                let Some(got) = got.as_ref().map(uniform) else { continue };
+                let recent = |(was, until): &(Option<(u8, u64)>, Instant)| {
+                    *was == Some(got) && now - *until < Duration::from_millis(100)
+                };
+                let known = current[index] == Some(got) || history[index].iter().any(recent);
+                assert!(known, "{got:?} is stale in step {step}, seed {seed}; it is {:?}", current[index]);
+            }
+            now += Duration::from_millis(random.u64(..80));
+        }
+    }
+}
+
+#[test]
+fn a_deleted_file_is_gone_within_the_same_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = DiskStore::new(folder.path()).unwrap();
+    let mut cache = Cache::new(BOUNDS);
+    for name in ["small", "large"] {
+        let path = folder.path().join(name);
+        fs::write(&path, vec![b'x'; if name == "large" { 200_000 } else { 10 }]).unwrap();
+        let now = Instant::now();
+        assert!(ask(&mut cache, &store, name, now).is_some());
+        fs::remove_file(path).unwrap();
+        assert!(ask(&mut cache, &store, name, now + Duration::from_millis(99)).is_none());
+    }
+    assert!(cache.is_empty());
+}
+
+#[test]
+fn a_version_is_whole_while_another_thread_replaces_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = DiskStore::new(folder.path()).unwrap();
+    let path = folder.path().join("a");
+    fs::write(&path, [b'a'; 5000]).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut random = fastrand::Rng::with_seed(1);
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                let new = path.with_extension("new");
+                fs::write(&new, vec![random.lowercase() as u8; random.usize(1..60_000)]).unwrap();
+                fs::rename(&new, &path).unwrap();
+            }
+        });
+        let mut cache = Cache::new(BOUNDS);
+        let mut now = Instant::now();
+        for _ in 0..3000 {
+            now += Duration::from_millis(20);
+            if let Some(cached) = ask(&mut cache, &store, "a", now) {
+                uniform(&cached);
+            }
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn the_bounds_hold_and_who_is_asked_for_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = DiskStore::new(folder.path()).unwrap();
+    let mut random = fastrand::Rng::with_seed(3);
+    for index in 0..300 {
+        fs::write(folder.path().join(format!("{index}")), vec![b'x'; random.usize(..20_000)]).unwrap();
+    }
+    for index in 300..310 {
+        fs::write(folder.path().join(format!("{index}")), vec![b'x'; 100_000]).unwrap();
+    }
+    let mut cache = Cache::new(BOUNDS);
+    let now = Instant::now();
+    for step in 0..3000 {
+        let index = if step % 2 == 0 { 7 } else { random.usize(..310) };
+        ask(&mut cache, &store, &index.to_string(), now);
+        assert!(cache.bytes() <= BOUNDS.bytes && cache.len() <= BOUNDS.entries, "step {step}");
+        if step > 10 {
+            assert!(cache.get(b"7", &store, now).is_some(), "what every second request asks for was evicted");
+        }
+    }
+    assert!(cache.len() > 50);
+}
+
+#[test]
+fn descriptors_are_given_back_when_nobody_asks() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = DiskStore::new(folder.path()).unwrap();
+    let mut cache = Cache::new(BOUNDS);
+    let now = Instant::now();
+    for index in 0..10 {
+        fs::write(folder.path().join(format!("{index}")), vec![b'x'; 100_000]).unwrap();
+        ask(&mut cache, &store, &index.to_string(), now);
+    }
+    fs::write(folder.path().join("small"), "x").unwrap();
+    ask(&mut cache, &store, "small", now);
+    assert_eq!(cache.len(), BOUNDS.descriptors + 1);
+    let at = cache.sweep_at().expect("a time to sweep");
+    cache.sweep(at);
+    assert_eq!((cache.len(), cache.sweep_at()), (1, None));
+}
