@@ -56,19 +56,29 @@ fn is_ip_future(text: &[u8]) -> bool {
 /// `*( unreserved / pct-encoded / sub-delims )`. IPv4 addresses are such names, too.
 fn is_reg_name(host: &[u8]) -> bool {
     let mut rest = host;
-    loop {
-        rest = match rest {
-            [] => return true,
+    while let Some(odd) = rest.iter().position(|byte| !is_name_byte(*byte)) {
+        rest = match &rest[odd..] {
             [b'%', high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => rest,
-            [byte, rest @ ..] if is_name_byte(*byte) => rest,
             _ => return false,
         }
     }
+    true
 }
 
 /// unreserved / sub-delims
 fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
+    // A table: this looks at every byte of every Host.
+    static NAME_BYTES: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            table[byte] = matches!(byte as u8, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'~'
+                | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=');
+            byte += 1;
+        }
+        table
+    };
+    NAME_BYTES[usize::from(byte)]
 }
 
 #[cfg(test)]
