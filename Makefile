@@ -24,7 +24,9 @@ check:
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
 	$(CARGO) test --locked --test suite tidy
 
-# The load generators that are installed, against the release build on the loopback.
+# What a request costs without sockets, then the load generators that are installed against the
+# release build on the loopback.
 bench:
 	$(CARGO) build --release --locked
+	$(CARGO) bench --locked --bench request -- --noplot --quiet
 	sh benches/load.sh

@@ -84,7 +84,7 @@ pub const DRAIN_GRACE: Duration = Duration::from_millis(250);
 
 /// Bodies up to this size are read into memory when they are opened; larger ones go from file to
 /// socket by sendfile(2).
-pub const MEMORY_BODY_MAX_BYTES: u64 = 64 * 1024;
+pub const MEMORY_BODY_MAX_BYTES: u64 = 128 * 1024;
 
 /// Bodies up to this size are copied beside their head, so that both leave in one piece; copying
 /// so little is cheaper than a second element of a gathered write.

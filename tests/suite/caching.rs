@@ -39,7 +39,7 @@ fn uniform(cached: &Cached) -> (u8, u64) {
 /// Changes a file in one of the ways that there are, and returns what it is then.
 fn change(path: &Path, random: &mut fastrand::Rng) -> Option<(u8, u64)> {
     let letter = random.lowercase() as u8;
-    let length = *random.choice(&[1, 100, 100, 5000, 100_000]).unwrap();
+    let length = *random.choice(&[1, 100, 100, 5000, 150_000]).unwrap();
     let bytes = vec![letter; length];
     match random.u8(..5) {
         // In place, often of the same length and within the same tick of the file system's clock.
@@ -149,7 +149,7 @@ fn the_bounds_hold_and_who_is_asked_for_stays() {
         fs::write(folder.path().join(format!("{index}")), vec![b'x'; random.usize(..20_000)]).unwrap();
     }
     for index in 300..310 {
-        fs::write(folder.path().join(format!("{index}")), vec![b'x'; 100_000]).unwrap();
+        fs::write(folder.path().join(format!("{index}")), vec![b'x'; 150_000]).unwrap();
     }
     let mut cache = Cache::new(BOUNDS);
     let now = Instant::now();
@@ -171,7 +171,7 @@ fn descriptors_are_given_back_when_nobody_asks() {
     let mut cache = Cache::new(BOUNDS);
     let now = Instant::now();
     for index in 0..10 {
-        fs::write(folder.path().join(format!("{index}")), vec![b'x'; 100_000]).unwrap();
+        fs::write(folder.path().join(format!("{index}")), vec![b'x'; 150_000]).unwrap();
         ask(&mut cache, &store, &index.to_string(), now);
     }
     fs::write(folder.path().join("small"), "x").unwrap();
