@@ -116,6 +116,11 @@ impl Statistics {
         self.ended[reason as usize] += 1;
     }
 
+    /// How many connections came, served or not.
+    pub fn arrived(&self) -> u64 {
+        self.accepted + self.turned_away
+    }
+
     /// How many connections ended for this reason.
     pub fn ended(&self, reason: CloseReason) -> u64 {
         self.ended[reason as usize]

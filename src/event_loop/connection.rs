@@ -98,7 +98,7 @@ impl<T: Transport> Connection<T> {
             _ => None,
         };
         let known = [write, protocol].into_iter().flatten().min();
-        // Nobody is looked at never again.
+        // Nobody is without a deadline, whatever the protocol says.
         known.unwrap_or(self.moved + cx.limits.timeouts.idle)
     }
 
@@ -141,9 +141,13 @@ impl<T: Transport> Connection<T> {
                     }
                 }
                 (_, Stop::NoRoom, Flushed::Everything) => {}
-                _ if self.deadline(cx) <= cx.clock.now() => self.give_up(cx),
-                (_, Stop::OutOfBudget, _) | (_, _, Flushed::OutOfBudget) => return Ok(Progress::Yielding),
-                _ => return Ok(Progress::Waiting(self.deadline(cx))),
+                _ => match self.deadline(cx) {
+                    deadline if deadline <= cx.clock.now() => self.give_up(cx),
+                    _ if stop == Stop::OutOfBudget || flushed == Flushed::OutOfBudget => {
+                        return Ok(Progress::Yielding);
+                    }
+                    deadline => return Ok(Progress::Waiting(deadline)),
+                },
             }
         }
     }

@@ -1,13 +1,12 @@
-//! Listeners: who comes in, who must wait, who has to make room.
+//! Listeners: who comes in, and who must wait.
 
 use std::io::{self, ErrorKind, IoSlice};
-use std::time::Instant;
 
 use rustix::io::Errno;
 
 use super::connection::Connection;
 use super::network::Network;
-use super::{EventLoop, SourceKind, Token};
+use super::{EventLoop, SourceKind};
 use crate::close_reason::CloseReason;
 use crate::limits::{ACCEPT_RETRY, TURN_ACCEPTS};
 use crate::peer::Peer;
@@ -32,18 +31,16 @@ impl<L> Listener<L> {
     }
 }
 
-/// How many of the longest idle connections are remembered from one look at all of them.
-const LONGEST_IDLE_MAX: usize = 64;
-
 impl<N: Network> EventLoop<N> {
     /// Accepts what waits, within the budget. Returns whether more may be waiting that can be
     /// accepted at once.
     pub(super) fn accept(&mut self, key: usize) -> bool {
-        let before = self.services.statistics.accepted + self.services.statistics.turned_away;
+        let before = self.services.statistics.arrived();
         for _ in 0..TURN_ACCEPTS {
             // It is known beforehand who would make room, but nobody goes until somebody comes.
             let full = self.connections >= self.services.limits.max_connections;
-            let idle = if full { self.longest_idle() } else { None };
+            let idle =
+                if full { self.longest_idle.find(&self.sources, self.services.clock.now()) } else { None };
             if full && idle.is_none() {
                 self.accept_later(key);
                 return false;
@@ -56,8 +53,7 @@ impl<N: Network> EventLoop<N> {
                 Err(_) => {}
             }
         }
-        let statistics = &self.services.statistics;
-        if statistics.accepted + statistics.turned_away == before {
+        if self.services.statistics.arrived() == before {
             log::warn!("cannot accept any connection");
             self.accept_later(key);
             return false;
@@ -92,7 +88,7 @@ impl<N: Network> EventLoop<N> {
         let accepted = self.network.accept_on_reserve(&mut listener.socket);
         let go_on = match accepted {
             Ok((stream, peer)) => {
-                match self.longest_idle() {
+                match self.longest_idle.find(&self.sources, self.services.clock.now()) {
                     Some(idle) => self.admit(stream, peer, kind, Some(idle)),
                     None => self.turn_away(stream, peer, kind),
                 }
@@ -147,45 +143,6 @@ impl<N: Network> EventLoop<N> {
     fn accept_later(&mut self, key: usize) {
         let source = &mut self.sources[key];
         self.timers.arm(key, &mut source.alarm, self.services.clock.now() + ACCEPT_RETRY);
-    }
-
-    /// The connection that has been idle for longest, by its key. Not a look at all of them for
-    /// each that comes: the longest idle ones are remembered, and who was idle then and has not
-    /// moved since is still among them.
-    fn longest_idle(&mut self) -> Option<usize> {
-        let now = self.services.clock.now();
-        if self.next_remembered().is_none() && self.none_idle_until.is_none_or(|until| until <= now) {
-            self.remember_idle();
-            self.none_idle_until = self.longest_idle.is_empty().then_some(now + ACCEPT_RETRY);
-        }
-        self.next_remembered()
-    }
-
-    fn next_remembered(&mut self) -> Option<usize> {
-        while let Some((token, since)) = self.longest_idle.front() {
-            let source =
-                self.sources.get(token.key()).filter(|source| source.token == *token && !source.queued);
-            if source.is_some_and(|source| source.idle_since() == Some(*since)) {
-                return Some(token.key());
-            }
-            self.longest_idle.pop_front();
-        }
-        None
-    }
-
-    fn remember_idle(&mut self) {
-        let mut idle: Vec<(Instant, Token)> = self
-            .sources
-            .iter()
-            .filter_map(|(_, source)| Some((source.idle_since()?, source.token)))
-            .collect();
-        let count = idle.len().min(LONGEST_IDLE_MAX);
-        if count < idle.len() {
-            idle.select_nth_unstable_by_key(count, |(since, _)| *since);
-            idle.truncate(count);
-        }
-        idle.sort_unstable_by_key(|(since, _)| *since);
-        self.longest_idle = idle.into_iter().map(|(since, token)| (token, since)).collect();
     }
 }
 

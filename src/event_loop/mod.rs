@@ -4,6 +4,7 @@
 
 mod connection;
 mod delivery;
+mod idle;
 mod intake;
 mod listener;
 mod network;
@@ -27,6 +28,7 @@ use crate::protocol::Kind;
 use crate::services::Services;
 
 use connection::Progress;
+use idle::LongestIdle;
 use listener::Listener;
 pub use network::{Network, Readiness, SystemListener, SystemNetwork};
 use peers::Peers;
@@ -53,10 +55,7 @@ pub struct EventLoop<N: Network> {
     services: Services,
     peers: Peers,
     connections: usize,
-    /// The connections that were idle for longest when somebody last looked, longest first.
-    longest_idle: VecDeque<(Token, Instant)>,
-    /// The last look found nobody idle, and the next one waits until then.
-    none_idle_until: Option<Instant>,
+    longest_idle: LongestIdle,
 }
 
 impl<N: Network> EventLoop<N> {
@@ -76,8 +75,7 @@ impl<N: Network> EventLoop<N> {
             peers: Peers::new(limits.max_per_client),
             services,
             connections: 0,
-            longest_idle: VecDeque::new(),
-            none_idle_until: None,
+            longest_idle: LongestIdle::default(),
         }
     }
 

@@ -60,7 +60,7 @@ struct Entry {
 
 /// For how long an entry is served without a look at the disk. The contract is 100 ms; what a turn
 /// takes is on top of it.
-const FRESH: Duration = Duration::from_millis(50);
+const FRESH: Duration = Duration::from_millis(90);
 
 /// File systems tell times in steps of a timer tick, 10 ms at most; two changes within one look
 /// alike.

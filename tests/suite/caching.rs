@@ -36,8 +36,11 @@ fn uniform(cached: &Cached) -> (u8, u64) {
     (bytes.first().copied().unwrap_or(0), cached.length)
 }
 
+/// What all bytes of a file are and how many, if it is there.
+type Version = Option<(u8, u64)>;
+
 /// Changes a file in one of the ways that there are, and returns what it is then.
-fn change(path: &Path, random: &mut fastrand::Rng) -> Option<(u8, u64)> {
+fn change(path: &Path, random: &mut fastrand::Rng) -> Version {
     let letter = random.lowercase() as u8;
     let length = *random.choice(&[1, 100, 100, 5000, 150_000]).unwrap();
     let bytes = vec![letter; length];
@@ -71,7 +74,7 @@ fn nothing_is_stale_for_longer_than_a_tenth_of_a_second() {
         let mut cache = Cache::new(BOUNDS);
         let names = ["a", "b", "c"];
         // Of each file what it was, and until when.
-        let mut history: [Vec<(Option<(u8, u64)>, Instant)>; 3] = Default::default();
+        let mut history: [Vec<(Version, Instant)>; 3] = Default::default();
         let mut current = [None; 3];
         names.iter().for_each(|name| drop(fs::remove_file(folder.path().join(name))));
         let mut now = Instant::now();
@@ -85,7 +88,7 @@ fn nothing_is_stale_for_longer_than_a_tenth_of_a_second() {
                 // A large file is served by its descriptor, and an edit in place shows through.
                 let got = got.filter(|got| matches!(got.content, Content::Memory(_)));
                 let Some(got) = got.as_ref().map(uniform) else { continue };
-                let recent = |(was, until): &(Option<(u8, u64)>, Instant)| {
+                let recent = |(was, until): &(Version, Instant)| {
                     *was == Some(got) && now - *until < Duration::from_millis(100)
                 };
                 let known = current[index] == Some(got) || history[index].iter().any(recent);
