@@ -28,7 +28,9 @@ pub struct AccessLog {
     second: u64,
     /// Lines that found no room, or that the disk did not take.
     dropped: u64,
-    /// Whether the file ends in the middle of a line that was dropped.
+    /// Whether the file ends in the middle of a line.
+    mid_line: bool,
+    /// Whether the rest of that line was dropped.
     torn: bool,
 }
 
@@ -49,7 +51,16 @@ impl AccessLog {
     /// A log that goes to `file`.
     pub fn new(file: LogFile, format: Format) -> AccessLog {
         let buffer = Vec::with_capacity(ACCESS_LOG_BUFFER_BYTES);
-        AccessLog { format, file, buffer, time: String::new(), second: u64::MAX, dropped: 0, torn: false }
+        AccessLog {
+            format,
+            file,
+            buffer,
+            time: String::new(),
+            second: u64::MAX,
+            dropped: 0,
+            mid_line: false,
+            torn: false,
+        }
     }
 
     /// Adds a line, or drops it if there is no room.
@@ -73,18 +84,19 @@ impl AccessLog {
             return;
         }
         if std::mem::take(&mut self.torn) {
-            // Drops the rest of the line that could not be written whole.
             self.buffer.insert(0, b'\n');
         }
         match self.file.write_some(&self.buffer) {
+            Ok(0) => {}
             Ok(written) => {
+                self.mid_line = self.buffer[written - 1] != b'\n';
                 self.buffer.drain(..written);
-                self.report(written > 0);
+                self.report();
             }
             Err(error) => {
                 log::debug!("cannot write the access log: {error}");
                 self.dropped += memchr::memchr_iter(b'\n', &self.buffer).count() as u64;
-                self.torn = true;
+                self.torn = self.mid_line;
                 self.buffer.clear();
             }
         }
@@ -102,8 +114,8 @@ impl AccessLog {
     }
 
     /// Says how many lines are missing, once lines can be written again.
-    fn report(&mut self, writable: bool) {
-        if writable && self.dropped > 0 {
+    fn report(&mut self) {
+        if self.dropped > 0 {
             log::warn!("{} lines of the access log were dropped", self.dropped);
             self.dropped = 0;
         }

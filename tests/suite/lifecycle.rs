@@ -59,6 +59,17 @@ fn a_small_descriptor_limit_is_said() {
 }
 
 #[test]
+fn the_descriptor_limit_is_raised_to_its_hard_limit() {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -S -n 100; exec \"$0\" \"$@\"", PROGRAM]);
+    let server = Server::start_with(shell, small_site(), &[]);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(words[3], words[4], "{line}");
+}
+
+#[test]
 fn several_listeners_and_both_families() {
     let server = Server::start(&["--http", "0", "--http", ":0"]);
     let banner = server.wait_for_line("listening http http://[::]:");
