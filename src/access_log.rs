@@ -1,4 +1,5 @@
-//! The access log: a line for every answer, put into a bounded buffer and written once a turn.
+//! The access log: a line for every answer, put into a bounded buffer and written once a turn, or
+//! when the buffer is full.
 
 use std::io::{self, Write};
 use std::time::UNIX_EPOCH;
@@ -63,18 +64,28 @@ impl AccessLog {
         }
     }
 
-    /// Adds a line, or drops it if there is no room.
+    /// Adds a line. A turn that fills the buffer writes before its end, so that a file that takes
+    /// everything gets everything; a line that finds no room even then is dropped.
     pub fn add(&mut self, visit: Visit<'_>, clock: &Clock) {
-        let start = self.buffer.len();
         self.show_time(clock);
+        if !self.append(&visit) {
+            self.flush();
+            self.dropped += u64::from(!self.append(&visit));
+        }
+    }
+
+    /// Puts a line into the buffer, if there is room for it.
+    fn append(&mut self, visit: &Visit<'_>) -> bool {
+        let start = self.buffer.len();
         match self.format {
-            Format::Combined => write_combined(&mut self.buffer, &visit, &self.time),
-            Format::Json => write_json(&mut self.buffer, &visit, &self.time),
+            Format::Combined => write_combined(&mut self.buffer, visit, &self.time),
+            Format::Json => write_json(&mut self.buffer, visit, &self.time),
         }
-        if self.buffer.len() > ACCESS_LOG_BUFFER_BYTES {
+        let fits = self.buffer.len() <= ACCESS_LOG_BUFFER_BYTES;
+        if !fits {
             self.buffer.truncate(start);
-            self.dropped += 1;
         }
+        fits
     }
 
     /// Writes what the file takes. What a stalled pipe does not take stays for the next turn; what
@@ -94,7 +105,9 @@ impl AccessLog {
                 self.report();
             }
             Err(error) => {
-                log::debug!("cannot write the access log: {error}");
+                if self.dropped == 0 {
+                    log::warn!("cannot write the access log, whose lines are dropped: {error}");
+                }
                 self.dropped += memchr::memchr_iter(b'\n', &self.buffer).count() as u64;
                 self.torn = self.mid_line;
                 self.buffer.clear();

@@ -71,8 +71,8 @@ pub const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
 /// connection that closes behind more than that lingers even if its peer asked for the close.
 pub const SENT_AT_ONCE_BYTES: usize = 14 * 1024;
 
-/// Bytes of access log that wait for a file that takes none. A turn of a thousand requests writes
-/// less; a pipe that stalls for longer loses lines, which are counted.
+/// Bytes of access log that wait for the end of the turn, or for a file that takes none. It holds
+/// some three thousand lines; a pipe that stalls for longer loses lines, which are counted.
 pub const ACCESS_LOG_BUFFER_BYTES: usize = 256 * 1024;
 
 /// How long lines of a log wait until a file that did not take them is tried again.

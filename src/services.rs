@@ -1,5 +1,5 @@
-//! What the server lends to its protocols for the time of a call: the clock, the stores, the
-//! limits, and the counts of what happened.
+//! What the server lends to its protocols for the time of a call: the clock, the store and its
+//! cache, the logs, the limits, and the counts of what happened.
 
 use std::time::Instant;
 

@@ -5,6 +5,10 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, Stdio};
 
+use evserve::access_log::{AccessLog, Format, Visit};
+use evserve::clock::{Clock, Now};
+use evserve::log_file::LogFile;
+use evserve::peer::Peer;
 use rustix::process::Signal;
 
 use crate::process::{PROGRAM, Server, small_site, wait_for};
@@ -105,8 +109,24 @@ fn a_full_disk_drops_lines_and_nothing_else() {
     for _ in 0..50 {
         assert_eq!(server.get("/1k.txt").status, 200);
     }
+    server.wait_for_line("cannot write the access log");
     let server = Server::start(&["--access-log", "/dev/null"]);
     assert_eq!(server.get("/1k.txt").status, 200);
+}
+
+#[test]
+fn a_turn_of_more_lines_than_the_buffer_holds_loses_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let mut log = AccessLog::new(LogFile::append_to(&path).unwrap(), Format::Combined);
+    let clock = Clock::new(Now::read());
+    for index in 0..10_000 {
+        let head = format!("GET /{index} HTTP/1.1\r\n\r\n");
+        log.add(Visit { peer: Peer::Unix, head: head.as_bytes(), status: 200, bytes: index }, &clock);
+    }
+    log.flush();
+    let lines = wait_for_lines(&path, 10_000);
+    assert!(lines.len() == 10_000 && lines[9_999].contains("\"GET /9999 HTTP/1.1\" 200 9999 "));
 }
 
 #[test]
