@@ -28,5 +28,6 @@ pub mod peer;
 pub mod protocol;
 pub mod server;
 pub mod services;
+pub mod slice;
 pub mod store;
 pub mod transport;

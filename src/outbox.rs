@@ -7,14 +7,15 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use crate::limits::OUTBOX_MAX_BYTES;
+use crate::slice::Slice;
 
 /// A part of the output.
 #[derive(Debug)]
 enum Segment {
     /// So many of the outbox's own bytes.
     Inline(usize),
-    /// A part of bytes that others hold too.
-    Shared(Rc<[u8]>, Range<usize>),
+    /// Bytes that others hold too.
+    Shared(Slice),
     /// A part of a file, which goes to the socket without passing through here.
     File(Rc<File>, Range<u64>),
 }
@@ -55,11 +56,11 @@ impl Outbox {
         }
     }
 
-    /// Appends a part of shared bytes.
-    pub fn share(&mut self, bytes: Rc<[u8]>, range: Range<usize>) {
-        if !range.is_empty() {
-            self.in_memory += range.len();
-            self.segments.push_back(Segment::Shared(bytes, range));
+    /// Appends shared bytes.
+    pub fn share(&mut self, bytes: Slice) {
+        if !bytes.is_empty() {
+            self.in_memory += bytes.len();
+            self.segments.push_back(Segment::Shared(bytes));
         }
     }
 
@@ -102,7 +103,7 @@ impl Outbox {
                     inline += length;
                     &self.bytes[inline - length..inline]
                 }
-                Segment::Shared(bytes, range) => &bytes[range.clone()],
+                Segment::Shared(bytes) => bytes,
                 Segment::File(..) => return (count, true),
             };
             if count == pieces.len() || room == 0 {
@@ -128,11 +129,11 @@ impl Outbox {
                     self.in_memory -= taken;
                     (taken, *length > 0)
                 }
-                Segment::Shared(_, range) => {
-                    let taken = count.min(range.len());
-                    range.start += taken;
+                Segment::Shared(bytes) => {
+                    let taken = count.min(bytes.len());
+                    bytes.advance(taken);
                     self.in_memory -= taken;
-                    (taken, range.start < range.end)
+                    (taken, !bytes.is_empty())
                 }
                 Segment::File(_, range) => {
                     let taken = count.min(usize::try_from(range.end - range.start).unwrap_or(usize::MAX));
@@ -193,16 +194,16 @@ mod tests {
 
     #[test]
     fn bytes_leave_in_order_whatever_the_steps() {
-        let shared: Rc<[u8]> = Rc::from(&b"0123456789"[..]);
+        let shared = Slice::from(&b"0123456789"[..]);
         for step in 1..40 {
             let mut outbox = Outbox::default();
             outbox.write(|bytes| bytes.extend_from_slice(b"abc"));
             outbox.write(|bytes| bytes.extend_from_slice(b"def"));
-            outbox.share(shared.clone(), 2..7);
-            outbox.share(shared.clone(), 4..4);
+            outbox.share(shared.part(2..7));
+            outbox.share(shared.part(4..4));
             outbox.write(|_| ());
             outbox.write(|bytes| bytes.extend_from_slice(b"ghi"));
-            outbox.share(shared.clone(), 0..1);
+            outbox.share(shared.part(0..1));
             assert_eq!(drain(&mut outbox, step), b"abcdef23456ghi0");
             assert_eq!((outbox.in_memory, outbox.sent, outbox.bytes.len()), (0, 0, 0));
         }

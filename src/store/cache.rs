@@ -1,17 +1,20 @@
 //! Files that were asked for lately: small ones in memory, large ones by descriptor, each with what
 //! the protocol has made of it. Checked against the disk before anything in it is too old.
 
-use std::collections::HashMap;
-use std::rc::Rc;
+use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant, SystemTime};
 
+use hashbrown::HashTable;
 use slab::Slab;
 
 use super::{Content, Opened, Stamp, Store};
+use crate::slice::Slice;
 
 /// A cache in front of a store.
 pub struct Cache {
-    index: HashMap<Rc<[u8]>, usize>,
+    /// Where each key's entry is. It holds no keys, to be small: the entries have them.
+    index: HashTable<usize>,
+    hasher: RandomState,
     entries: Slab<Entry>,
     /// Where the search for something to evict goes on.
     hand: usize,
@@ -41,13 +44,16 @@ pub struct Cached {
     /// How many they are.
     pub length: u64,
     /// What the protocol made of it when it was opened.
-    pub fields: Rc<[u8]>,
+    pub fields: Slice,
 }
 
 struct Entry {
-    key: Rc<[u8]>,
-    /// Where the file stands, which need not be what was asked for.
-    path: Box<[u8]>,
+    /// Key, path, fields and content in one piece: each lies where the one before has just been
+    /// read, which spares a cache miss on the way to it.
+    block: Slice,
+    key_end: usize,
+    /// Behind the key stands where the file is, which need not be what was asked for.
+    path_end: usize,
     stamp: Stamp,
     /// Whether the file had been left alone for long enough that its next change shows in its
     /// times. Until then only reading it again tells.
@@ -69,7 +75,7 @@ const SETTLED_AFTER: Duration = Duration::from_millis(30);
 /// How long a descriptor is held that nobody asks for: a deleted file takes its space until then.
 const DESCRIPTOR_IDLE: Duration = Duration::from_secs(1);
 
-/// What an entry costs besides key, path, fields and content.
+/// What an entry costs besides its block.
 const ENTRY_BYTES: usize = 256;
 
 impl Bounds {
@@ -83,7 +89,8 @@ impl Cache {
     /// An empty cache.
     pub fn new(bounds: Bounds) -> Cache {
         Cache {
-            index: HashMap::new(),
+            index: HashTable::new(),
+            hasher: RandomState::new(),
             entries: Slab::new(),
             hand: 0,
             bytes: 0,
@@ -95,10 +102,10 @@ impl Cache {
 
     /// What is remembered under `key`, unless `store` has something else there by now.
     pub fn get(&mut self, key: &[u8], store: &dyn Store, now: Instant) -> Option<&Cached> {
-        let index = *self.index.get(key)?;
+        let index = self.index_of(key)?;
         let entry = &mut self.entries[index];
         if now.saturating_duration_since(entry.checked) >= FRESH {
-            if !entry.settled || store.stamp(&entry.path) != Some(entry.stamp) {
+            if !entry.settled || store.stamp(entry.path()) != Some(entry.stamp) {
                 self.remove(index);
                 return None;
             }
@@ -108,30 +115,23 @@ impl Cache {
         Some(&self.entries[index].cached)
     }
 
-    /// Remembers under `key` a file that was just opened at `path`, and what was made of it.
+    /// Remembers under `key` a file that was just opened at `path`, with the `fields` that were made
+    /// of it, and returns it as it will be found.
     pub fn put(
         &mut self,
         key: &[u8],
         path: &[u8],
-        file: &Opened,
-        fields: Rc<[u8]>,
+        file: Opened,
+        fields: &[u8],
         now: (Instant, SystemTime),
-    ) {
-        if let Some(index) = self.index.get(key) {
-            self.remove(*index);
+    ) -> Cached {
+        if let Some(index) = self.index_of(key) {
+            self.remove(index);
         }
-        let key: Rc<[u8]> = key.into();
-        let entry = Entry {
-            key: Rc::clone(&key),
-            path: path.into(),
-            stamp: file.stamp,
-            settled: file.stamp.is_settled(now.1, SETTLED_AFTER),
-            checked: now.0,
-            used: false,
-            cached: Cached { content: file.content.clone(), length: file.length, fields },
-        };
+        let entry = Entry::new(key, path, file, fields, now);
+        let cached = entry.cached.clone();
         if entry.cost() > self.bounds.bytes / 16 {
-            return;
+            return cached;
         }
         self.bytes += entry.cost();
         if entry.holds_descriptor() {
@@ -139,10 +139,12 @@ impl Cache {
             self.sweep_at.get_or_insert(now.0 + DESCRIPTOR_IDLE);
         }
         let index = self.entries.insert(entry);
-        self.index.insert(key, index);
+        let Cache { index: table, entries, hasher, .. } = self;
+        table.insert_unique(hasher.hash_one(key), index, |index| hasher.hash_one(entries[*index].key()));
         while self.is_over_bounds() {
             self.evict(index);
         }
+        cached
     }
 
     /// When [`sweep`](Cache::sweep) has something to do.
@@ -181,6 +183,10 @@ impl Cache {
         self.bytes
     }
 
+    fn index_of(&self, key: &[u8]) -> Option<usize> {
+        self.index.find(self.hasher.hash_one(key), |index| self.entries[*index].key() == key).copied()
+    }
+
     fn is_over_bounds(&self) -> bool {
         self.bytes > self.bounds.bytes
             || self.entries.len() > self.bounds.entries
@@ -208,19 +214,50 @@ impl Cache {
 
     fn remove(&mut self, index: usize) {
         let entry = self.entries.remove(index);
-        self.index.remove(&entry.key);
+        let found = self.index.find_entry(self.hasher.hash_one(entry.key()), |found| *found == index);
+        if let Ok(found) = found {
+            found.remove();
+        }
         self.bytes -= entry.cost();
         self.descriptors -= usize::from(entry.holds_descriptor());
     }
 }
 
 impl Entry {
-    fn cost(&self) -> usize {
-        let content = match &self.cached.content {
-            Content::Memory(bytes) => bytes.len(),
-            Content::Disk(_) => 0,
+    fn new(key: &[u8], path: &[u8], file: Opened, fields: &[u8], now: (Instant, SystemTime)) -> Entry {
+        let content: &[u8] = match &file.content {
+            Content::Memory(bytes) => bytes,
+            Content::Disk(_) => &[],
         };
-        ENTRY_BYTES + self.key.len() + self.path.len() + self.cached.fields.len() + content
+        let block = Slice::from([key, path, fields, content].concat());
+        let (key_end, path_end) = (key.len(), key.len() + path.len());
+        let fields_end = path_end + fields.len();
+        let content = match file.content {
+            Content::Memory(_) => Content::Memory(block.part(fields_end..block.len())),
+            disk => disk,
+        };
+        Entry {
+            key_end,
+            path_end,
+            stamp: file.stamp,
+            settled: file.stamp.is_settled(now.1, SETTLED_AFTER),
+            checked: now.0,
+            used: false,
+            cached: Cached { content, length: file.length, fields: block.part(path_end..fields_end) },
+            block,
+        }
+    }
+
+    fn key(&self) -> &[u8] {
+        &self.block[..self.key_end]
+    }
+
+    fn path(&self) -> &[u8] {
+        &self.block[self.key_end..self.path_end]
+    }
+
+    fn cost(&self) -> usize {
+        ENTRY_BYTES + self.block.len()
     }
 
     fn holds_descriptor(&self) -> bool {

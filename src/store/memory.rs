@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Content, Entry, Opened, Stamp, Store, StoreError};
+use crate::slice::Slice;
 
 /// Files by their paths, without a slash in front; a folder is where a file's path has a slash.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +26,7 @@ impl Store for MemoryStore {
         let names: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
         let mut path = names.join(&b'/');
         if let Some((bytes, modified)) = self.files.get(&path) {
-            let content = Content::Memory(bytes.as_slice().into());
+            let content = Content::Memory(Slice::from(bytes.as_slice()));
             let length = bytes.len() as u64;
             return Ok(Entry::File(Opened { content, length, modified: *modified, stamp: stamp(length) }));
         }

@@ -17,6 +17,8 @@ pub use cache::{Bounds, Cache, Cached};
 pub use disk::DiskStore;
 pub use memory::MemoryStore;
 
+use crate::slice::Slice;
+
 /// A tree of files to read.
 pub trait Store {
     /// Opens what stands at `path`: bytes as the file system has them, relative to the store's
@@ -77,7 +79,7 @@ impl Stamp {
 #[derive(Clone, Debug)]
 pub enum Content {
     /// In memory, as they were when the file was opened.
-    Memory(Rc<[u8]>),
+    Memory(Slice),
     /// On the disk; who edits the file in place changes them under us.
     Disk(Rc<File>),
 }

@@ -4,7 +4,6 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
-use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use evserve::store::{Bounds, Cache, Cached, Content, DiskStore, Entry, Store};
@@ -18,10 +17,9 @@ fn ask(cache: &mut Cache, store: &DiskStore, name: &str, now: Instant) -> Option
     }
     match store.open(name.as_bytes()) {
         Ok(Entry::File(file)) => {
-            let fields: Rc<[u8]> = format!("{}", file.length).into_bytes().into();
-            let (content, length) = (file.content.clone(), file.length);
-            cache.put(name.as_bytes(), name.as_bytes(), &file, Rc::clone(&fields), (now, SystemTime::now()));
-            Some(Cached { content, length, fields })
+            let fields = file.length.to_string();
+            let name = name.as_bytes();
+            Some(cache.put(name, name, file, fields.as_bytes(), (now, SystemTime::now())))
         }
         _ => None,
     }
@@ -31,7 +29,7 @@ fn ask(cache: &mut Cache, store: &DiskStore, name: &str, now: Instant) -> Option
 fn uniform(cached: &Cached) -> (u8, u64) {
     let mut buffer = vec![0; 300_000];
     let bytes = cached.content.peek(&mut buffer).unwrap();
-    assert_eq!(cached.fields.as_ref(), bytes.len().to_string().as_bytes(), "fields of another version");
+    assert_eq!(&*cached.fields, bytes.len().to_string().as_bytes(), "fields of another version");
     assert!(bytes.iter().all(|byte| *byte == bytes[0]), "a mix of two versions");
     (bytes.first().copied().unwrap_or(0), cached.length)
 }

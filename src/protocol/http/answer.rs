@@ -1,10 +1,9 @@
 //! Answers: what a request comes to, as one value, and how it is written.
 
-use std::rc::Rc;
-
 use crate::clock::Clock;
 use crate::limits::COPIED_BODY_MAX_BYTES;
 use crate::outbox::Outbox;
+use crate::slice::Slice;
 use crate::store::Content;
 
 use super::fields::Persistence;
@@ -30,7 +29,7 @@ pub enum Fields {
     /// Made for this answer.
     Made(Vec<u8>),
     /// Made for a file, and remembered with it.
-    Shared(Rc<[u8]>),
+    Shared(Slice),
 }
 
 /// An answer's body.
@@ -105,8 +104,7 @@ pub fn write(answer: Answer, head_only: bool, persistence: Persistence, clock: &
     });
     match answer.body {
         Body::Content(Content::Memory(content), _) if !head_only && !is_copied(&content) => {
-            let range = 0..content.len();
-            out.share(content, range);
+            out.share(content);
         }
         Body::Content(Content::Disk(file), length) if !head_only => out.send_file(file, 0..length),
         _ => {}

@@ -1,13 +1,12 @@
 //! The site's files as answers.
 
-use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
 use crate::clock::http_date;
 use crate::services::Services;
-use crate::store::{Content, Entry, Opened, StoreError};
+use crate::store::{Cached, Content, Entry, Opened, StoreError};
 
 use super::answer::{Answer, Body, Fields};
 use super::status::{Refusal, Status};
@@ -48,9 +47,11 @@ pub fn not_found(refusal: Refusal, cx: &mut Services) -> Answer {
 
 /// The answer that is remembered for `path`.
 fn remembered(path: &[u8], status: Status, cx: &mut Services) -> Option<Answer> {
-    let cached = cx.cache.get(path, &*cx.site, cx.clock.now())?;
-    let (fields, body) = (Rc::clone(&cached.fields), Body::Content(cached.content.clone(), cached.length));
-    Some(Answer { status, fields: Fields::Shared(fields), body })
+    cx.cache.get(path, &*cx.site, cx.clock.now()).map(|cached| answer(status, cached.clone()))
+}
+
+fn answer(status: Status, file: Cached) -> Answer {
+    Answer { status, fields: Fields::Shared(file.fields), body: Body::Content(file.content, file.length) }
 }
 
 const NOT_FOUND: Refusal = Refusal::new(Status::NotFound, "There is nothing at this address");
@@ -137,9 +138,8 @@ fn open(
     };
     let length = file.length;
     let fields = format!("Content-Type: {kind}\r\n{validators}Content-Length: {length}\r\n");
-    let fields: Rc<[u8]> = fields.into_bytes().into();
-    cx.cache.put(asked, path, &file, Rc::clone(&fields), (cx.clock.now(), cx.clock.wall()));
-    Ok(Answer { status, fields: Fields::Shared(fields), body: Body::Content(file.content, length) })
+    let cached = cx.cache.put(asked, path, file, fields.as_bytes(), (cx.clock.now(), cx.clock.wall()));
+    Ok(answer(status, cached))
 }
 
 /// A strong validator from modification time, in nanoseconds, and size: replicas agree on it.
