@@ -7,6 +7,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use httpdate::HttpDate;
 use jiff::{Timestamp, tz::TimeZone};
 
+/// A time as RFC 3339 has it, in whole seconds of UTC: `1994-11-06T08:49:37Z`.
+pub fn rfc3339(time: SystemTime) -> String {
+    let seconds = |time: SystemTime| match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_secs()).ok(),
+        Err(before) => i64::try_from(before.duration().as_secs()).ok().map(|seconds| -seconds),
+    };
+    let at = seconds(time).and_then(|seconds| Timestamp::from_second(seconds).ok());
+    at.unwrap_or(Timestamp::UNIX_EPOCH).to_string()
+}
+
 /// One reading of both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {

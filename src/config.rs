@@ -1,5 +1,7 @@
 //! What the server is to do: the options' values, checked.
 
+mod rules;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -10,12 +12,15 @@ use log::LevelFilter;
 use crate::access_log::Format;
 use crate::limits::Limits;
 use crate::options::Options;
+use crate::site::Rules;
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The folder that HTTP serves.
     pub html: PathBuf,
+    /// How it is served.
+    pub rules: Rules,
     /// Where HTTP is listened for.
     pub http: Vec<Address>,
     /// The limits.
@@ -81,6 +86,7 @@ impl Config {
         not_built_yet("--admin", &options.admin)?;
         Ok(Config {
             html: PathBuf::from(&options.html),
+            rules: rules::check(options)?,
             http: listeners(&options.http)?,
             limits,
             log_level,

@@ -28,6 +28,7 @@ pub mod peer;
 pub mod protocol;
 pub mod server;
 pub mod services;
+pub mod site;
 pub mod slice;
 pub mod store;
 pub mod transport;

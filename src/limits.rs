@@ -88,7 +88,34 @@ pub const MEMORY_BODY_MAX_BYTES: u64 = 128 * 1024;
 
 /// Bodies up to this size are copied beside their head, so that both leave in one piece; copying
 /// so little is cheaper than a second element of a gathered write.
-pub const COPIED_BODY_MAX_BYTES: usize = 16 * 1024;
+pub const COPIED_BODY_MAX_BYTES: u64 = 16 * 1024;
+
+/// The smallest file that is compressed when a client would take it as it is, too: below it the
+/// coding saves no packet.
+pub const COMPRESSED_FILE_MIN_BYTES: u64 = 1024;
+
+/// The largest file that is compressed: more would hold a core for a second, and what comes of it
+/// would drive out all else from the cache.
+pub const COMPRESSED_FILE_MAX_BYTES: u64 = 16 << 20;
+
+/// Files that are compressed at once; each holds 300 KiB of zlib's and what has come of it so far.
+pub const COMPRESSIONS_MAX: usize = 8;
+
+/// Bytes that are compressed in a turn: a millisecond.
+pub const COMPRESSION_SLICE_BYTES: usize = 64 * 1024;
+
+/// Entries of a folder that are sorted. What is larger comes as the file system has it, so that its
+/// names need not be held in memory.
+pub const SORTED_ENTRIES_MAX: usize = 10_000;
+
+/// Entries on a page of a listing.
+pub const PAGE_ENTRIES: usize = 1000;
+
+/// Entries that are read and written in a turn: a millisecond.
+pub const LISTING_SLICE_ENTRIES: usize = 256;
+
+/// Ranges of one answer. More are refused by sending the whole file (RFC 9110 section 14.2).
+pub const RANGES_MAX: usize = 16;
 
 /// What a user can set of the limits.
 #[derive(Clone, Debug)]

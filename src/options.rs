@@ -31,6 +31,39 @@ pub struct Options {
     #[argh(option, arg_name = "ADDR")]
     pub admin: Vec<String>,
 
+    /// list folders that have no index.html
+    #[argh(switch)]
+    pub list: bool,
+
+    /// send files as they are: no .br, .zst or .gz beside them, no gzip made of them
+    #[argh(switch)]
+    pub no_compress: bool,
+
+    /// answer navigations to what is not there with index.html
+    #[argh(switch)]
+    pub spa: bool,
+
+    /// let /about be about.html
+    #[argh(switch)]
+    pub pretty_urls: bool,
+
+    /// let pages of other origins read what is served
+    #[argh(switch)]
+    pub cors: bool,
+
+    /// a media type by extension, as ext=type/subtype; repeatable
+    #[argh(option, arg_name = "RULE")]
+    pub mime: Vec<String>,
+
+    /// value of Cache-Control for some files, as GLOB=VALUE or fingerprinted=VALUE, or of all, as VALUE; the
+    /// first that matches counts; repeatable
+    #[argh(option, arg_name = "RULE")]
+    pub cache_control: Vec<String>,
+
+    /// a field of every answer, as 'Name: value'; repeatable
+    #[argh(option, arg_name = "LINE")]
+    pub header: Vec<String>,
+
     /// connections at once; cut to what RLIMIT_NOFILE allows (16000)
     #[argh(option, arg_name = "N")]
     pub max_connections: Option<String>,

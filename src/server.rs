@@ -53,7 +53,7 @@ impl Server {
             ))
         })?;
         let limits = within_descriptors(config.limits.clone());
-        let mut services = Services::new(Box::new(site), limits, Now::read());
+        let mut services = Services::new(Box::new(site), config.rules.clone(), limits, Now::read());
         services.logs = Logs { access: access_log(config)?, events: Some(events) };
         let runner = Runner::new(services)
             .map_err(|error| StartError(format!("cannot set up the event loop: {error}")))?;

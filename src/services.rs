@@ -1,5 +1,5 @@
-//! What the server lends to its protocols for the time of a call: the clock, the store and its
-//! cache, the logs, the limits, and the counts of what happened.
+//! What the server lends to its protocols for the time of a call: the clock, the site, the
+//! logs, the limits, and the counts of what happened.
 
 use std::time::Instant;
 
@@ -9,16 +9,15 @@ use crate::close_reason::CloseReason;
 use crate::limits::{DRAIN_GRACE, LOG_RETRY, Limits};
 use crate::log_file::EventLog;
 use crate::peer::Peer;
-use crate::store::{Bounds, Cache, Store};
+use crate::site::{Rules, Site};
+use crate::store::{Bounds, Store};
 
 /// The services of one event loop.
 pub struct Services {
     /// The current turn's time.
     pub clock: Clock,
     /// The site that HTTP serves.
-    pub site: Box<dyn Store>,
-    /// What of the site was asked for lately.
-    pub cache: Cache,
+    pub site: Site,
     /// Whose turn it is.
     pub peer: Peer,
     /// Where answers are logged.
@@ -33,14 +32,11 @@ pub struct Services {
 }
 
 impl Services {
-    /// Services that serve `site`, with the clock at `now`.
-    pub fn new(site: Box<dyn Store>, limits: Limits, now: Now) -> Services {
-        let clock = Clock::new(now);
-        let cache = Cache::new(Bounds::within(limits.max_connections));
+    /// Services that serve `files` by `rules`, with the clock at `now`.
+    pub fn new(files: Box<dyn Store>, rules: Rules, limits: Limits, now: Now) -> Services {
         Services {
-            clock,
-            site,
-            cache,
+            clock: Clock::new(now),
+            site: Site::new(files, rules, Bounds::within(limits.max_connections)),
             peer: Peer::Unix,
             logs: Logs::default(),
             limits,
@@ -51,9 +47,8 @@ impl Services {
 
     /// Does what is due by itself, at the end of a turn. Returns when there is more of it.
     pub fn housekeep(&mut self) -> Option<Instant> {
-        let now = self.clock.now();
-        self.cache.sweep(now);
-        [self.cache.sweep_at(), self.logs.write(now)].into_iter().flatten().min()
+        let site = self.site.advance(&self.clock);
+        [site, self.logs.write(self.clock.now())].into_iter().flatten().min()
     }
 
     /// Until when a connection on which nothing is under way may stay although the server ends.

@@ -54,6 +54,8 @@ struct Budget {
     read: usize,
     write: usize,
     requests: usize,
+    /// Slices of an answer that takes more than a turn.
+    slices: usize,
 }
 
 /// Why a connection stopped taking input.
@@ -61,7 +63,7 @@ struct Budget {
 enum Stop {
     /// The protocol needs more than has come.
     Starved,
-    /// The outbox is full.
+    /// The outbox is full, or what is being produced for it comes first.
     NoRoom,
     /// Its share of the turn is used up.
     OutOfBudget,
@@ -127,7 +129,8 @@ impl<T: Transport> Connection<T> {
     }
 
     fn run(&mut self, scratch: &mut [u8], cx: &mut Services) -> io::Result<Progress> {
-        let mut budget = Budget { read: TURN_READ_BYTES, write: TURN_WRITE_BYTES, requests: TURN_REQUESTS };
+        let mut budget =
+            Budget { read: TURN_READ_BYTES, write: TURN_WRITE_BYTES, requests: TURN_REQUESTS, slices: 1 };
         loop {
             let stop = self.converse(scratch, &mut budget, cx)?;
             let flushed = self.flush(&mut budget.write, cx)?;
@@ -157,6 +160,14 @@ impl<T: Transport> Connection<T> {
         while self.phase == Phase::Open {
             if self.delivery.outbox.is_full() {
                 return Ok(Stop::NoRoom);
+            } else if self.protocol.is_producing() {
+                if budget.slices == 0 {
+                    return Ok(Stop::OutOfBudget);
+                }
+                budget.slices -= 1;
+                if let Some(reason) = self.protocol.resume(&mut self.delivery.outbox, cx) {
+                    self.phase = Phase::Finishing(reason);
+                }
             } else if budget.requests == 0 {
                 return Ok(Stop::OutOfBudget);
             } else if let Some(inbox) = self.intake.take_offer() {
@@ -210,7 +221,7 @@ impl<T: Transport> Connection<T> {
     fn offer(&mut self, input: &[u8], requests: &mut usize, cx: &mut Services) -> (usize, Stop) {
         let mut taken = 0;
         while taken < input.len() {
-            if self.delivery.outbox.is_full() {
+            if self.delivery.outbox.is_full() || self.protocol.is_producing() {
                 return (taken, Stop::NoRoom);
             }
             if *requests == 0 {

@@ -14,7 +14,8 @@ use http::Http;
 /// One connection's side of a conversation.
 pub trait Protocol {
     /// Takes a prefix of `input`, which is not empty. After [`Step::NeedInput`] it is called again
-    /// with the same bytes and more. It is called only while the outbox has room.
+    /// with the same bytes and more. It is called only while the outbox has room and
+    /// nothing is being produced.
     fn on_input(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Services) -> Step;
 
     /// The peer has ended its output, and all of it that `on_input` wanted was given.
@@ -22,6 +23,13 @@ pub trait Protocol {
 
     /// The deadline has passed. `None` if the conversation goes on, with a later deadline.
     fn on_deadline(&mut self, out: &mut Outbox, cx: &mut Services) -> Option<CloseReason>;
+
+    /// Whether it has an answer under way that takes more than a turn. Until that is done it takes no
+    /// input, and is resumed once a turn while the outbox has room.
+    fn is_producing(&self) -> bool;
+
+    /// Goes on with that answer. Returns why the conversation ends behind it, if it does.
+    fn resume(&mut self, out: &mut Outbox, cx: &mut Services) -> Option<CloseReason>;
 
     /// When the protocol's patience with its peer ends. `quiet_since` is when bytes last moved on
     /// the connection, in either direction; `None` while output is queued, when only what does not
@@ -105,6 +113,14 @@ impl Protocol for AnyProtocol {
 
     fn on_deadline(&mut self, out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
         dispatch!(self, protocol => protocol.on_deadline(out, cx))
+    }
+
+    fn is_producing(&self) -> bool {
+        dispatch!(self, protocol => protocol.is_producing())
+    }
+
+    fn resume(&mut self, out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
+        dispatch!(self, protocol => protocol.resume(out, cx))
     }
 
     fn deadline(&self, quiet_since: Option<Instant>, cx: &Services) -> Option<Instant> {

@@ -5,22 +5,72 @@
 pub const TEXT: &str = "text/plain; charset=utf-8";
 /// A page.
 pub const HTML: &str = "text/html; charset=utf-8";
+/// JSON.
+pub const JSON: &str = "application/json";
 /// Bytes of no particular kind.
 pub const BINARY: &str = "application/octet-stream";
 
-/// The type that a path's extension says. `None` when the last name has no extension; one that
-/// nobody knows is [`BINARY`].
-pub fn of(path: &[u8]) -> Option<&'static str> {
+/// A path's extension; `None` when the last name has none.
+pub fn extension(path: &[u8]) -> Option<&[u8]> {
     let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
     let dot = memchr::memrchr(b'.', name).filter(|dot| *dot > 0)?;
+    Some(&name[dot + 1..])
+}
+
+/// The type that an extension says; one that nobody knows is [`BINARY`].
+pub fn of_extension(extension: &[u8]) -> &'static str {
     let mut buffer = [0; LONGEST];
-    let extension = &name[dot + 1..];
-    let Some(lower) = buffer.get_mut(..extension.len()) else { return Some(BINARY) };
+    let Some(lower) = buffer.get_mut(..extension.len()) else { return BINARY };
     lower.copy_from_slice(extension);
     lower.make_ascii_lowercase();
     let found = TYPES.binary_search_by_key(&&*lower, |(extension, _)| extension.as_bytes());
-    Some(found.map_or(BINARY, |index| TYPES[index].1))
+    found.map_or(BINARY, |index| TYPES[index].1)
 }
+
+/// Whether files of this type are text, by its name.
+pub fn is_text(kind: &str) -> bool {
+    const TEXTUAL: [&str; 12] = [
+        "application/dash+xml",
+        "application/javascript",
+        "application/json",
+        "application/jsonl",
+        "application/rtf",
+        "application/toml",
+        "application/vnd.apple.mpegurl",
+        "application/x-ndjson",
+        "application/xml",
+        "application/yaml",
+        "image/svg+xml",
+        "model/gltf+json",
+    ];
+    let kind = kind.split(';').next().unwrap_or(kind).trim_end();
+    kind.starts_with("text/") || kind.ends_with("+xml") || kind.ends_with("+json") || TEXTUAL.contains(&kind)
+}
+
+/// Whether files of this type are compressed in themselves, so that no coding makes them smaller.
+pub fn is_compressed(kind: &str) -> bool {
+    let (group, _) = kind.split_once('/').unwrap_or((kind, ""));
+    let plain_images = ["image/bmp", "image/svg+xml", "image/tiff", "image/vnd.microsoft.icon"];
+    match group {
+        "audio" => kind != "audio/wav",
+        "video" => kind != "video/mp2t",
+        "image" => !plain_images.contains(&kind),
+        "font" => kind.starts_with("font/woff"),
+        _ => PACKED.contains(&kind) || kind.starts_with("application/vnd.openxmlformats"),
+    }
+}
+
+const PACKED: [&str; 9] = [
+    "application/epub+zip",
+    "application/gzip",
+    "application/java-archive",
+    "application/vnd.rar",
+    "application/x-7z-compressed",
+    "application/x-bzip2",
+    "application/x-xz",
+    "application/zip",
+    "application/zstd",
+];
 
 /// The longest extension in the table.
 const LONGEST: usize = 11;
@@ -164,7 +214,27 @@ mod tests {
             ("/a.", Some(BINARY)),
             ("/.hidden", None),
         ] {
-            assert_eq!(of(path.as_bytes()), kind, "{path}");
+            assert_eq!(extension(path.as_bytes()).map(of_extension), kind, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_text_and_what_is_compressed() {
+        for (path, text, compressed) in [
+            ("a.html", true, false),
+            ("a.svg", true, false),
+            ("a.json", true, false),
+            ("a.webmanifest", true, false),
+            ("a.wasm", false, false),
+            ("a.ttf", false, false),
+            ("a.woff2", false, true),
+            ("a.png", false, true),
+            ("a.mp4", false, true),
+            ("a.docx", false, true),
+            ("a.zip", false, true),
+        ] {
+            let kind = extension(path.as_bytes()).map_or(BINARY, of_extension);
+            assert_eq!((is_text(kind), is_compressed(kind)), (text, compressed), "{path}");
         }
     }
 }

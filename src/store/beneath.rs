@@ -28,6 +28,8 @@ pub struct Root {
 /// place since it was inspected.
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
+const READ_FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
 /// To go through a folder. That takes the right to search it, on Linux; elsewhere to read it, too.
 #[cfg(target_os = "linux")]
 const PASS_THROUGH: OFlags = OFlags::PATH;
@@ -78,6 +80,18 @@ impl Root {
                 Walked::Other { folder, name } => {
                     openat(folder, name, READ | OFlags::NOFOLLOW, Mode::empty())?
                 }
+            },
+        })
+    }
+
+    /// Opens the folder at `path` for reading its entries.
+    pub fn open_folder(&self, path: &[u8]) -> io::Result<OwnedFd> {
+        Ok(match self.lookup {
+            Lookup::Kernel => system::open_folder(self.folder.as_fd(), path)?,
+            Lookup::Walk => match self.walk(path)? {
+                // The walk's descriptor may be one to pass through only.
+                Walked::Folder(folder) => openat(folder, c".", READ_FOLDER, Mode::empty())?,
+                Walked::Other { .. } => return Err(Errno::NOTDIR.into()),
             },
         })
     }
@@ -180,6 +194,10 @@ mod system {
         open(folder, path, READ)
     }
 
+    pub fn open_folder(folder: BorrowedFd<'_>, path: &[u8]) -> rustix::io::Result<OwnedFd> {
+        open(folder, path, READ_FOLDER)
+    }
+
     fn open(folder: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let path = if path.is_empty() { b"." } else { path };
         let mut result = Err(Errno::AGAIN);
@@ -207,6 +225,10 @@ mod system {
     }
 
     pub fn open_file(_folder: BorrowedFd<'_>, _path: &[u8]) -> rustix::io::Result<OwnedFd> {
+        Err(Errno::NOSYS)
+    }
+
+    pub fn open_folder(_folder: BorrowedFd<'_>, _path: &[u8]) -> rustix::io::Result<OwnedFd> {
         Err(Errno::NOSYS)
     }
 }

@@ -10,12 +10,12 @@ use slab::Slab;
 use super::{Content, Opened, Stamp, Store};
 use crate::slice::Slice;
 
-/// A cache in front of a store.
-pub struct Cache {
+/// A cache in front of a store, with a note of the protocol's on every file.
+pub struct Cache<N> {
     /// Where each key's entry is. It holds no keys, to be small: the entries have them.
     index: HashTable<usize>,
     hasher: RandomState,
-    entries: Slab<Entry>,
+    entries: Slab<Entry<N>>,
     /// Where the search for something to evict goes on.
     hand: usize,
     bytes: usize,
@@ -38,30 +38,44 @@ pub struct Bounds {
 
 /// What is remembered of a file.
 #[derive(Clone, Debug)]
-pub struct Cached {
+pub struct Cached<N> {
     /// Its bytes.
     pub content: Content,
     /// How many they are.
     pub length: u64,
     /// What the protocol made of it when it was opened.
     pub fields: Slice,
+    /// What it has to know of them.
+    pub note: N,
 }
 
-struct Entry {
+/// What the cache knows of a key.
+#[derive(Debug)]
+pub enum Recall<'a, N> {
+    /// Whether there is anything has to be seen.
+    Unknown,
+    /// There is nothing.
+    Absent,
+    /// There is a file.
+    File(&'a Cached<N>),
+}
+
+struct Entry<N> {
     /// Key, path, fields and content in one piece: each lies where the one before has just been
     /// read, which spares a cache miss on the way to it.
     block: Slice,
     key_end: usize,
     /// Behind the key stands where the file is, which need not be what was asked for.
     path_end: usize,
-    stamp: Stamp,
+    /// What is there; `None` while there is nothing.
+    stamp: Option<Stamp>,
     /// Whether the file had been left alone for long enough that its next change shows in its
     /// times. Until then only reading it again tells.
     settled: bool,
     checked: Instant,
     /// Whether it was asked for since the hand last passed.
     used: bool,
-    cached: Cached,
+    cached: Option<Cached<N>>,
 }
 
 /// For how long an entry is served without a look at the disk. The contract is 100 ms; what a turn
@@ -83,11 +97,16 @@ impl Bounds {
     pub fn within(descriptors: usize) -> Bounds {
         Bounds { bytes: 64 << 20, entries: 16_384, descriptors: (descriptors / 16).min(512) }
     }
+
+    /// Bytes of an entry, so that one cannot drive out all others.
+    pub fn largest(&self) -> usize {
+        self.bytes / 16
+    }
 }
 
-impl Cache {
+impl<N: Clone> Cache<N> {
     /// An empty cache.
-    pub fn new(bounds: Bounds) -> Cache {
+    pub fn new(bounds: Bounds) -> Cache<N> {
         Cache {
             index: HashTable::new(),
             hasher: RandomState::new(),
@@ -101,50 +120,82 @@ impl Cache {
     }
 
     /// What is remembered under `key`, unless `store` has something else there by now.
-    pub fn get(&mut self, key: &[u8], store: &dyn Store, now: Instant) -> Option<&Cached> {
-        let index = self.index_of(key)?;
+    pub fn get(&mut self, key: &[u8], store: &dyn Store, now: Instant) -> Recall<'_, N> {
+        let Some(index) = self.index_of(key) else { return Recall::Unknown };
         let entry = &mut self.entries[index];
         if now.saturating_duration_since(entry.checked) >= FRESH {
-            if !entry.settled || store.stamp(entry.path()) != Some(entry.stamp) {
+            if !entry.settled || store.stamp(entry.path()) != entry.stamp {
                 self.remove(index);
-                return None;
+                return Recall::Unknown;
             }
             entry.checked = now;
         }
         entry.used = true;
-        Some(&self.entries[index].cached)
+        match &self.entries[index].cached {
+            Some(cached) => Recall::File(cached),
+            None => Recall::Absent,
+        }
     }
 
     /// Remembers under `key` a file that was just opened at `path`, with the `fields` that were made
     /// of it, and returns it as it will be found.
     pub fn put(
         &mut self,
-        key: &[u8],
-        path: &[u8],
+        (key, path): (&[u8], &[u8]),
         file: Opened,
-        fields: &[u8],
+        (fields, note): (&[u8], N),
         now: (Instant, SystemTime),
-    ) -> Cached {
-        if let Some(index) = self.index_of(key) {
-            self.remove(index);
-        }
-        let entry = Entry::new(key, path, file, fields, now);
-        let cached = entry.cached.clone();
-        if entry.cost() > self.bounds.bytes / 16 {
-            return cached;
+    ) -> Cached<N> {
+        let content: &[u8] = match &file.content {
+            Content::Memory(bytes) => bytes,
+            Content::Disk(_) => &[],
+        };
+        let mut entry = Entry::new([key, path, fields, content], Some(file.stamp), now);
+        let fields = key.len() + path.len()..key.len() + path.len() + fields.len();
+        let content = match file.content {
+            Content::Memory(_) => Content::Memory(entry.block.part(fields.end..entry.block.len())),
+            disk => disk,
+        };
+        let cached = Cached { content, length: file.length, fields: entry.block.part(fields), note };
+        entry.cached = Some(cached.clone());
+        self.insert(entry);
+        cached
+    }
+
+    /// Remembers that there is nothing under `key`, for as long as `path` has this stamp.
+    pub fn put_absent(
+        &mut self,
+        (key, path): (&[u8], &[u8]),
+        stamp: Option<Stamp>,
+        now: (Instant, SystemTime),
+    ) {
+        self.insert(Entry::new([key, path, &[], &[]], stamp, now));
+    }
+
+    fn insert(&mut self, entry: Entry<N>) {
+        self.forget(entry.key());
+        if entry.cost() > self.bounds.largest() {
+            return;
         }
         self.bytes += entry.cost();
         if entry.holds_descriptor() {
             self.descriptors += 1;
-            self.sweep_at.get_or_insert(now.0 + DESCRIPTOR_IDLE);
+            self.sweep_at.get_or_insert(entry.checked + DESCRIPTOR_IDLE);
         }
+        let hash = self.hasher.hash_one(entry.key());
         let index = self.entries.insert(entry);
         let Cache { index: table, entries, hasher, .. } = self;
-        table.insert_unique(hasher.hash_one(key), index, |index| hasher.hash_one(entries[*index].key()));
+        table.insert_unique(hash, index, |index| hasher.hash_one(entries[*index].key()));
         while self.is_over_bounds() {
             self.evict(index);
         }
-        cached
+    }
+
+    /// Forgets what is known of `key`.
+    pub fn forget(&mut self, key: &[u8]) {
+        if let Some(index) = self.index_of(key) {
+            self.remove(index);
+        }
     }
 
     /// When [`sweep`](Cache::sweep) has something to do.
@@ -168,7 +219,12 @@ impl Cache {
         self.sweep_at = (self.descriptors > 0).then_some(now + DESCRIPTOR_IDLE);
     }
 
-    /// How many files are remembered.
+    /// What it may hold.
+    pub fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
+    /// How many files are remembered, or that they are not there.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -223,28 +279,18 @@ impl Cache {
     }
 }
 
-impl Entry {
-    fn new(key: &[u8], path: &[u8], file: Opened, fields: &[u8], now: (Instant, SystemTime)) -> Entry {
-        let content: &[u8] = match &file.content {
-            Content::Memory(bytes) => bytes,
-            Content::Disk(_) => &[],
-        };
-        let block = Slice::from([key, path, fields, content].concat());
-        let (key_end, path_end) = (key.len(), key.len() + path.len());
-        let fields_end = path_end + fields.len();
-        let content = match file.content {
-            Content::Memory(_) => Content::Memory(block.part(fields_end..block.len())),
-            disk => disk,
-        };
+impl<N> Entry<N> {
+    /// Of a block whose first two parts are key and path.
+    fn new(parts: [&[u8]; 4], stamp: Option<Stamp>, now: (Instant, SystemTime)) -> Entry<N> {
         Entry {
-            key_end,
-            path_end,
-            stamp: file.stamp,
-            settled: file.stamp.is_settled(now.1, SETTLED_AFTER),
+            block: Slice::from(parts.concat()),
+            key_end: parts[0].len(),
+            path_end: parts[0].len() + parts[1].len(),
+            stamp,
+            settled: stamp.is_none_or(|stamp| stamp.is_settled(now.1, SETTLED_AFTER)),
             checked: now.0,
             used: false,
-            cached: Cached { content, length: file.length, fields: block.part(path_end..fields_end) },
-            block,
+            cached: None,
         }
     }
 
@@ -261,6 +307,6 @@ impl Entry {
     }
 
     fn holds_descriptor(&self) -> bool {
-        matches!(self.cached.content, Content::Disk(_))
+        matches!(self.cached, Some(Cached { content: Content::Disk(_), .. }))
     }
 }

@@ -10,13 +10,14 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::beneath::{Lookup, Root};
-use super::{Content, Entry, Opened, Stamp, Store, StoreError};
+use super::folder::DiskFolder;
+use super::{Content, Entry, Folder, Opened, Stamp, Store, StoreError};
 use crate::limits::MEMORY_BODY_MAX_BYTES;
 
 /// The files beneath one folder, which no path and no link leaves.
 #[derive(Debug)]
 pub struct DiskStore {
-    root: Root,
+    root: Rc<Root>,
 }
 
 /// How often a file that is being written while it is read is read again.
@@ -25,12 +26,12 @@ const READ_ATTEMPTS: usize = 8;
 impl DiskStore {
     /// The files beneath `folder`, looked up in the fastest way that works here.
     pub fn new(folder: &Path) -> io::Result<DiskStore> {
-        Ok(DiskStore { root: Root::open(folder, None)? })
+        Ok(DiskStore { root: Rc::new(Root::open(folder, None)?) })
     }
 
     /// As [`new`](DiskStore::new), with the way of looking up given.
     pub fn with_lookup(folder: &Path, lookup: Lookup) -> io::Result<DiskStore> {
-        Ok(DiskStore { root: Root::open(folder, Some(lookup))? })
+        Ok(DiskStore { root: Rc::new(Root::open(folder, Some(lookup))?) })
     }
 }
 
@@ -56,6 +57,10 @@ impl Store for DiskStore {
             modified: (file.st_mtime as i64, file.st_mtime_nsec as i64),
             changed: (file.st_ctime as i64, file.st_ctime_nsec as i64),
         })
+    }
+
+    fn list(&self, path: &[u8]) -> Result<Box<dyn Folder>, StoreError> {
+        Ok(Box::new(DiskFolder::open(Rc::clone(&self.root), relative(path))?))
     }
 }
 

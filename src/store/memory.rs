@@ -1,9 +1,9 @@
 //! A [`Store`] that needs no disk: for tests and simulations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Content, Entry, Opened, Stamp, Store, StoreError};
+use super::{Child, Content, Entry, Folder, Opened, Stamp, Store, StoreError};
 use crate::slice::Slice;
 
 /// Files by their paths, without a slash in front; a folder is where a file's path has a slash.
@@ -40,6 +40,36 @@ impl Store for MemoryStore {
             Ok(Entry::File(file)) => Some(file.stamp),
             _ => None,
         }
+    }
+
+    fn list(&self, path: &[u8]) -> Result<Box<dyn Folder>, StoreError> {
+        let names: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
+        let mut prefix = names.join(&b'/');
+        if !prefix.is_empty() {
+            prefix.push(b'/');
+        }
+        let mut children = BTreeMap::new();
+        for (file, (bytes, modified)) in &self.files {
+            let Some(rest) = file.strip_prefix(&prefix[..]) else { continue };
+            let name = rest.split(|byte| *byte == b'/').next().unwrap_or_default();
+            let length = (name.len() == rest.len()).then_some(bytes.len() as u64);
+            if !name.starts_with(b".") {
+                children.insert(name, Child { name: name.into(), length, modified: *modified });
+            }
+        }
+        if children.is_empty() {
+            return Err(StoreError::NotFound);
+        }
+        Ok(Box::new(MemoryFolder(children.into_values().collect())))
+    }
+}
+
+/// What of a folder is still to be read.
+struct MemoryFolder(VecDeque<Child>);
+
+impl Folder for MemoryFolder {
+    fn next(&mut self, count: usize) -> Result<Vec<Child>, StoreError> {
+        Ok(self.0.drain(..count.min(self.0.len())).collect())
     }
 }
 

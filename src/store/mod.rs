@@ -3,6 +3,7 @@
 mod beneath;
 mod cache;
 mod disk;
+mod folder;
 mod memory;
 
 use std::fmt;
@@ -13,7 +14,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use beneath::Lookup;
-pub use cache::{Bounds, Cache, Cached};
+pub use cache::{Bounds, Cache, Cached, Recall};
 pub use disk::DiskStore;
 pub use memory::MemoryStore;
 
@@ -29,6 +30,27 @@ pub trait Store {
     /// The stamp of what stands at `path` now. Cheaper than `open` and without its care for where
     /// links lead, it is good only to tell whether a file that was opened is still the same.
     fn stamp(&self, path: &[u8]) -> Option<Stamp>;
+
+    /// Begins to read the folder at `path`.
+    fn list(&self, path: &[u8]) -> Result<Box<dyn Folder>, StoreError>;
+}
+
+/// A folder that is being read, piece by piece.
+pub trait Folder {
+    /// The `count` children that come next, in no order; fewer only when there are no more. Hidden
+    /// ones, and what could not be opened, are left out.
+    fn next(&mut self, count: usize) -> Result<Vec<Child>, StoreError>;
+}
+
+/// What stands in a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Child {
+    /// Its name, as the file system has it.
+    pub name: Vec<u8>,
+    /// Bytes of a file; `None` is a folder.
+    pub length: Option<u64>,
+    /// When it was last changed.
+    pub modified: SystemTime,
 }
 
 /// What a path leads to.
@@ -65,6 +87,11 @@ pub struct Stamp {
 }
 
 impl Stamp {
+    /// Bytes of the file.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
     /// Whether the last change lies so far back that another one would show in the times.
     pub fn is_settled(&self, now: SystemTime, after: Duration) -> bool {
         let Ok(now) = now.duration_since(UNIX_EPOCH) else { return false };
@@ -85,12 +112,15 @@ pub enum Content {
 }
 
 impl Content {
-    /// Reads from the beginning into `buffer`, and returns what came.
-    pub fn peek<'a>(&'a self, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
+    /// Reads from `offset` on, at most what `buffer` holds, and returns what came.
+    pub fn read<'a>(&'a self, offset: u64, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
         match self {
-            Content::Memory(bytes) => Ok(&bytes[..bytes.len().min(buffer.len())]),
+            Content::Memory(bytes) => {
+                let rest = bytes.get(usize::try_from(offset).unwrap_or(usize::MAX)..).unwrap_or_default();
+                Ok(&rest[..rest.len().min(buffer.len())])
+            }
             Content::Disk(file) => {
-                let length = file.read_at(buffer, 0)?;
+                let length = file.read_at(buffer, offset)?;
                 Ok(&buffer[..length])
             }
         }

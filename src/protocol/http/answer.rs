@@ -1,14 +1,17 @@
 //! Answers: what a request comes to, as one value, and how it is written.
 
-use crate::clock::Clock;
+use std::ops::Range;
+
 use crate::limits::COPIED_BODY_MAX_BYTES;
 use crate::outbox::Outbox;
+use crate::services::Services;
+use crate::site::types;
 use crate::slice::Slice;
 use crate::store::Content;
 
 use super::fields::Persistence;
+use super::listing::Listing;
 use super::status::{Refusal, Status};
-use super::types;
 
 /// An answer, before it is known how the connection goes on.
 #[derive(Debug)]
@@ -24,8 +27,6 @@ pub struct Answer {
 /// Field lines.
 #[derive(Debug)]
 pub enum Fields {
-    /// The same for every answer of a kind.
-    Static(&'static [u8]),
     /// Made for this answer.
     Made(Vec<u8>),
     /// Made for a file, and remembered with it.
@@ -39,14 +40,17 @@ pub enum Body {
     Nothing,
     /// Text made for this answer.
     Text(String),
-    /// So many bytes of a file.
-    Content(Content, u64),
+    /// A part of a file.
+    Content(Content, Range<u64>),
+    /// Several parts of one file, each behind a head, and what ends them (RFC 9110 section 14.6).
+    Parts(Content, Vec<(String, Range<u64>)>, String),
+    /// A folder's entries, which are read and written in slices.
+    Listing(Box<Listing>),
 }
 
 impl Fields {
     fn bytes(&self) -> &[u8] {
         match self {
-            Fields::Static(bytes) => bytes,
             Fields::Made(bytes) => bytes,
             Fields::Shared(bytes) => bytes,
         }
@@ -54,13 +58,23 @@ impl Fields {
 }
 
 impl Answer {
-    /// Bytes of the body.
+    /// Bytes of the body, as far as they are known.
     pub fn body_length(&self) -> u64 {
+        let span = |range: &Range<u64>| range.end - range.start;
         match &self.body {
-            Body::Nothing => 0,
+            Body::Nothing | Body::Listing(_) => 0,
             Body::Text(text) => text.len() as u64,
-            Body::Content(_, length) => *length,
+            Body::Content(_, range) => span(range),
+            Body::Parts(_, parts, end) => {
+                let parts: u64 = parts.iter().map(|(head, range)| head.len() as u64 + span(range)).sum();
+                parts + end.len() as u64
+            }
         }
+    }
+
+    /// Whether the body is made while it is sent, so that its length is not known.
+    pub fn is_stream(&self) -> bool {
+        matches!(self.body, Body::Listing(_))
     }
 
     /// Text, with whole field lines besides type and length.
@@ -70,62 +84,88 @@ impl Answer {
         Answer { status, fields: Fields::Made(fields.into()), body: Body::Text(text) }
     }
 
-    /// A short page that says what went wrong.
-    pub fn refusal(refusal: Refusal) -> Answer {
-        let Refusal { status, why } = refusal;
+    /// A short page that says what went wrong, with whole field lines besides those of the refusal.
+    pub fn refusal(refusal: Refusal, more: &str) -> Answer {
+        let Refusal { status, why, .. } = refusal;
         let title = status.text();
         let page = format!(
             "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\n\
              <h1>{title}</h1>\n<p>{why}.</p></html>\n"
         );
-        let more = match status {
-            Status::MethodNotAllowed => ALLOW,
-            Status::ServiceUnavailable => "Retry-After: 1\r\n",
-            _ => "",
-        };
-        Answer::text(status, types::HTML, more, page)
+        Answer::text(status, types::HTML, &format!("{more}{}", refusal.fields()), page)
     }
 }
 
-/// What a path of the site can be asked for. RFC 9110 section 15.5.6 wants it with every 405.
-pub const ALLOW: &str = "Allow: GET, HEAD, OPTIONS\r\n";
-
 /// Writes `answer`, for HEAD without its body.
-pub fn write(answer: Answer, head_only: bool, persistence: Persistence, clock: &Clock, out: &mut Outbox) {
+pub fn write(answer: Answer, head_only: bool, persistence: Persistence, cx: &Services, out: &mut Outbox) {
+    let body = if head_only { Body::Nothing } else { answer.body };
     out.write(|bytes| {
-        write_head(&answer, persistence, clock, bytes);
-        match &answer.body {
-            Body::Text(text) if !head_only => bytes.extend_from_slice(text.as_bytes()),
-            Body::Content(Content::Memory(content), _) if !head_only && is_copied(content) => {
-                bytes.extend_from_slice(content);
+        write_head(answer.status, answer.fields.bytes(), persistence, cx, bytes);
+        match &body {
+            Body::Text(text) => bytes.extend_from_slice(text.as_bytes()),
+            Body::Content(Content::Memory(content), range) if is_copied(range) => {
+                bytes.extend_from_slice(&content[within(range)]);
             }
             _ => {}
         }
     });
-    match answer.body {
-        Body::Content(Content::Memory(content), _) if !head_only && !is_copied(&content) => {
-            out.share(content);
+    match body {
+        Body::Content(Content::Memory(_), range) if is_copied(&range) => {}
+        Body::Content(content, range) => send(&content, range, out),
+        Body::Parts(content, parts, end) => {
+            for (head, range) in parts {
+                out.write(|bytes| bytes.extend_from_slice(head.as_bytes()));
+                send(&content, range, out);
+            }
+            out.write(|bytes| bytes.extend_from_slice(end.as_bytes()));
         }
-        Body::Content(Content::Disk(file), length) if !head_only => out.send_file(file, 0..length),
-        _ => {}
+        Body::Nothing | Body::Text(_) | Body::Listing(_) => {}
+    }
+}
+
+/// Writes the head of an answer whose body is made while it is sent.
+pub fn write_stream_head(
+    status: Status,
+    fields: Fields,
+    chunked: bool,
+    persistence: Persistence,
+    cx: &Services,
+    out: &mut Outbox,
+) {
+    let coding: &[u8] = if chunked { b"Transfer-Encoding: chunked\r\n" } else { b"" };
+    let fields = [fields.bytes(), coding].concat();
+    out.write(|bytes| write_head(status, &fields, persistence, cx, bytes));
+}
+
+fn send(content: &Content, range: Range<u64>, out: &mut Outbox) {
+    match content {
+        Content::Memory(bytes) => out.share(bytes.part(within(&range))),
+        Content::Disk(file) => out.send_file(file.clone(), range),
     }
 }
 
 /// Whether a body goes right behind its head instead of as a piece of its own.
-fn is_copied(content: &[u8]) -> bool {
-    content.len() <= COPIED_BODY_MAX_BYTES
+fn is_copied(range: &Range<u64>) -> bool {
+    range.end - range.start <= COPIED_BODY_MAX_BYTES
 }
 
-fn write_head(answer: &Answer, persistence: Persistence, clock: &Clock, bytes: &mut Vec<u8>) {
+/// A range of what is in memory, where a `usize` holds it.
+fn within(range: &Range<u64>) -> Range<usize> {
+    range.start as usize..range.end as usize
+}
+
+fn write_head(status: Status, fields: &[u8], persistence: Persistence, cx: &Services, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(b"HTTP/1.1 ");
-    bytes.extend_from_slice(answer.status.text().as_bytes());
-    bytes.extend_from_slice(b"\r\nServer: evserve\r\nX-Content-Type-Options: nosniff\r\nDate: ");
-    bytes.extend_from_slice(clock.http_date());
+    bytes.extend_from_slice(status.text().as_bytes());
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(&cx.site.rules.lines);
+    bytes.extend_from_slice(b"Date: ");
+    bytes.extend_from_slice(cx.clock.http_date());
     bytes.extend_from_slice(match persistence {
         Persistence::Implied => b"\r\n",
         Persistence::Agreed => b"\r\nConnection: keep-alive\r\n",
         Persistence::Close => b"\r\nConnection: close\r\n",
     });
-    bytes.extend_from_slice(answer.fields.bytes());
+    bytes.extend_from_slice(fields);
     bytes.extend_from_slice(b"\r\n");
 }

@@ -2,17 +2,22 @@
 
 mod answer;
 mod body;
+mod conditions;
+mod errors;
+mod exchange;
 mod fields;
+mod files;
 mod grammar;
 mod host;
+mod listing;
 mod method;
+mod preferences;
+mod ranges;
 mod reply;
 mod request;
 mod routes;
-mod site;
 mod status;
 mod target;
-mod types;
 mod unwanted;
 
 use std::time::Instant;
@@ -24,9 +29,11 @@ use crate::services::Services;
 
 use super::{Protocol, Step};
 use body::Framing;
+use exchange::{Exchange, Production};
 use fields::Persistence;
-use reply::{method_is_head, persistence, refuse, reply_and_close, unseen, write};
-use request::{Parsed, Request};
+use reply::{method_is_head, persistence, refuse, unseen, write};
+use request::Parsed;
+use routes::Outcome;
 use status::{Refusal, Status};
 use unwanted::{Come, Unwanted};
 
@@ -46,6 +53,8 @@ enum State {
     Head { since: Instant, blank: usize, seen: usize, method_is_head: bool },
     /// The rest of a body.
     Body(Unwanted),
+    /// Its own next turn, to go on with an answer.
+    Producing(Box<Production>),
 }
 
 /// How long an idle connection has to begin a request.
@@ -111,19 +120,20 @@ impl Http {
             Parsed::Refused(refusal) => refuse(refusal, input, out, cx),
             Parsed::Request(request, length) => {
                 let head = &input[..length];
-                match request.framing {
-                    Framing::Length(0) => self.reply(&request, head, length, out, cx),
+                let ending = match request.framing {
+                    Framing::Length(0) => None,
                     // RFC 9110 section 10.1.1: who is answered at once may keep the body back or
                     // send it, and what comes next could be either.
-                    _ if request.expects_continue => reply_and_close(&request, head, length, out, cx),
+                    _ if request.expects_continue => Some(CloseReason::BodyUnwanted),
                     Framing::Length(body) if body > UNWANTED_BODY_MAX_BYTES => {
-                        reply_and_close(&request, head, length, out, cx)
+                        Some(CloseReason::BodyUnwanted)
                     }
                     framing => {
                         self.state = State::Body(Unwanted::new(framing, head));
-                        Step::Consumed(length)
+                        return Step::Consumed(length);
                     }
-                }
+                };
+                self.reply(&Exchange { request, head, ending }, out, cx).behind(length)
             }
         }
     }
@@ -145,12 +155,10 @@ impl Http {
             self.state = IDLE;
             return Step::Consumed(consumed);
         };
-        match request::parse(&head, 0) {
-            Parsed::Request(request, _) if come == Come::Whole => {
-                self.reply(&request, &head, consumed, out, cx)
-            }
-            Parsed::Request(request, _) => reply_and_close(&request, &head, consumed, out, cx),
-            _ => Step::Finish(consumed, CloseReason::Refused),
+        let ending = (come == Come::TooLong).then_some(CloseReason::BodyUnwanted);
+        match Exchange::again(&head, ending) {
+            Some(exchange) => self.reply(&exchange, out, cx).behind(consumed),
+            None => Step::Finish(consumed, CloseReason::Refused),
         }
     }
 
@@ -158,39 +166,22 @@ impl Http {
     /// is read on behind the answer.
     fn on_pause(&mut self, out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
         let State::Body(body) = &mut self.state else { return None };
+        let is_bounded = body.is_bounded();
         let Some(head) = body.take_head() else { return Some(CloseReason::BodyTimeout) };
-        let Parsed::Request(request, _) = request::parse(&head, 0) else { return Some(CloseReason::Refused) };
-        let persistence = persistence(&request, cx);
-        if persistence == Persistence::Close || !body.is_bounded() {
-            reply_and_close(&request, &head, 0, out, cx);
-            return Some(CloseReason::BodyUnwanted);
+        let Some(mut exchange) = Exchange::again(&head, None) else { return Some(CloseReason::Refused) };
+        let persistence = persistence(&exchange.request, cx);
+        match routes::answer(&exchange.request, cx) {
+            Outcome::Answer(answer)
+                if is_bounded && persistence != Persistence::Close && !answer.is_stream() =>
+            {
+                write(answer, &head, persistence, out, cx);
+                None
+            }
+            outcome => {
+                exchange.ending = Some(CloseReason::BodyUnwanted);
+                self.settle(outcome, &exchange, out, cx).ending()
+            }
         }
-        let answer = routes::answer(&request, cx);
-        write(answer, &head, persistence, out, cx);
-        None
-    }
-
-    /// Answers a request that is read to its end, of which `consumed` bytes are still input.
-    fn reply(
-        &mut self,
-        request: &Request<'_>,
-        head: &[u8],
-        consumed: usize,
-        out: &mut Outbox,
-        cx: &mut Services,
-    ) -> Step {
-        let persistence = persistence(request, cx);
-        let answer = routes::answer(request, cx);
-        write(answer, head, persistence, out, cx);
-        if persistence == Persistence::Close {
-            let asked = request.persistence == Persistence::Close;
-            return Step::Finish(
-                consumed,
-                if asked { CloseReason::Answered } else { CloseReason::LastAnswer },
-            );
-        }
-        self.state = IDLE;
-        Step::Consumed(consumed)
     }
 }
 
@@ -213,6 +204,8 @@ impl Protocol for Http {
                 Some(head) => refuse(refusal, &head, out, cx),
                 None => return CloseReason::PeerLeft,
             },
+            // All that was asked is answered before the end is told.
+            State::Producing(_) => return CloseReason::PeerClosed,
         };
         CloseReason::PeerLeft
     }
@@ -229,6 +222,21 @@ impl Protocol for Http {
                 Some(CloseReason::HeadTimeout)
             }
             State::Body(_) => self.on_pause(out, cx),
+            State::Producing(_) => None,
+        }
+    }
+
+    fn is_producing(&self) -> bool {
+        matches!(self.state, State::Producing(_))
+    }
+
+    fn resume(&mut self, out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
+        match std::mem::replace(&mut self.state, IDLE) {
+            State::Producing(production) => self.produce(*production, out, cx).ending(),
+            other => {
+                self.state = other;
+                None
+            }
         }
     }
 
@@ -238,6 +246,8 @@ impl Protocol for Http {
             State::Head { since, .. } => return Some(*since + timeouts.head),
             State::Body(body) if body.is_answered() => return Some(quiet_since? + timeouts.body),
             State::Body(_) => return Some(quiet_since? + timeouts.body.min(ANSWER_AFTER_PAUSE)),
+            // The peer is not waited for.
+            State::Producing(_) => return Some(cx.clock.now() + timeouts.idle),
             State::Idle(Waiting::ForTheFirst(accepted)) => *accepted + timeouts.head,
             State::Idle(Waiting::ForTheNext) => quiet_since? + timeouts.idle,
         };

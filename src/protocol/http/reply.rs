@@ -10,7 +10,6 @@ use super::answer::{self, Answer};
 use super::fields::Persistence;
 use super::method::Method;
 use super::request::Request;
-use super::routes;
 use super::status::Refusal;
 
 /// Whether the connection goes on behind the answer.
@@ -23,23 +22,18 @@ pub fn persistence(request: &Request<'_>, cx: &Services) -> Persistence {
     }
 }
 
-/// Answers a request whose body stays unread, which must be the connection's last.
-pub fn reply_and_close(
-    request: &Request<'_>,
-    head: &[u8],
-    consumed: usize,
-    out: &mut Outbox,
-    cx: &mut Services,
-) -> Step {
-    let answer = routes::answer(request, cx);
-    write(answer, head, Persistence::Close, out, cx);
-    Step::Finish(consumed, CloseReason::BodyUnwanted)
+/// Why a connection ends behind an answer that says so.
+pub fn closing(request: &Request<'_>) -> CloseReason {
+    match request.persistence {
+        Persistence::Close => CloseReason::Answered,
+        _ => CloseReason::LastAnswer,
+    }
 }
 
 /// Answers what cannot be carried out, of which `head` is what came. What follows it cannot be told
 /// from requests.
 pub fn refuse(refusal: Refusal, head: &[u8], out: &mut Outbox, cx: &mut Services) -> Step {
-    write(Answer::refusal(refusal), head, Persistence::Close, out, cx);
+    write(Answer::refusal(refusal, ""), head, Persistence::Close, out, cx);
     Step::Finish(0, CloseReason::Refused)
 }
 
@@ -56,8 +50,13 @@ pub fn unseen(method_is_head: bool) -> &'static [u8] {
 /// Writes an answer to the request of `head`, counts and logs it.
 pub fn write(answer: Answer, head: &[u8], persistence: Persistence, out: &mut Outbox, cx: &mut Services) {
     let head_only = method_is_head(head);
-    cx.statistics.requests += 1;
     let bytes = if head_only { 0 } else { answer.body_length() };
-    cx.logs.add(Visit { peer: cx.peer, head, status: answer.status as u16, bytes }, &cx.clock);
-    answer::write(answer, head_only, persistence, &cx.clock, out);
+    note(answer.status as u16, bytes, head, cx);
+    answer::write(answer, head_only, persistence, cx, out);
+}
+
+/// Counts and logs an answer to the request of `head`.
+pub fn note(status: u16, bytes: u64, head: &[u8], cx: &mut Services) {
+    cx.statistics.requests += 1;
+    cx.logs.add(Visit { peer: cx.peer, head, status, bytes }, &cx.clock);
 }

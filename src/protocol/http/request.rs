@@ -6,9 +6,11 @@ use std::mem::MaybeUninit;
 use crate::limits::{FIELDS_MAX, HEAD_MAX_BYTES, TARGET_MAX_BYTES};
 
 use super::body::Framing;
+use super::conditions::Conditions;
 use super::fields::{Fields, Persistence};
 use super::grammar::is_token;
 use super::method::Method;
+use super::preferences::Preferences;
 use super::status::{Refusal, Status};
 use super::target::Target;
 
@@ -25,6 +27,12 @@ pub struct Request<'a> {
     pub expects_continue: bool,
     /// Whether the connection may go on after the answer.
     pub persistence: Persistence,
+    /// Whether the client knows HTTP/1.0 only, which has no chunks.
+    pub is_1_0: bool,
+    /// What must be so for it to be carried out.
+    pub conditions: Conditions<'a>,
+    /// What the client would rather have.
+    pub preferences: Preferences<'a>,
 }
 
 /// What stands at the beginning of the input.
@@ -198,5 +206,7 @@ fn request<'a>(
     let target = Target::parse(target, method)?;
     let expects_continue = fields.expects_continue(version_1_0)?;
     let persistence = fields.persistence(version_1_0);
-    Ok(Request { method, target, framing, expects_continue, persistence })
+    let Fields { conditions, preferences, .. } = fields;
+    let is_1_0 = version_1_0;
+    Ok(Request { method, target, framing, expects_continue, persistence, is_1_0, conditions, preferences })
 }

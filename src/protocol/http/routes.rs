@@ -2,45 +2,145 @@
 
 use std::borrow::Cow;
 
-use crate::services::Services;
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
-use super::answer::{ALLOW, Answer, Body, Fields};
+use crate::services::Services;
+use crate::site::{Place, types};
+use crate::store::StoreError;
+
+use super::answer::{Answer, Body, Fields};
+use super::errors::{self, refusal};
+use super::files;
+use super::listing;
 use super::method::Method;
 use super::request::Request;
-use super::site;
-use super::status::{Refusal, Status};
+use super::status::{ALLOW, Refusal, Status};
 use super::target::{self, Target};
-use super::types;
+
+/// What comes of a request.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Its answer.
+    Answer(Answer),
+    /// Not yet: it has to be asked again in the next turn.
+    Later,
+}
 
 /// Answers a request.
-pub fn answer(request: &Request<'_>, cx: &mut Services) -> Answer {
+pub fn answer(request: &Request<'_>, cx: &mut Services) -> Outcome {
     let (path, query) = match request.target {
         Target::Path { path, query } => (target::decode(path), query),
         Target::Server | Target::Authority => (Ok(Cow::Borrowed(&b""[..])), None),
     };
-    match (request.method, path) {
-        (_, Err(refusal)) => Answer::refusal(refusal),
-        (Method::Get | Method::Head, Ok(path)) => get(&path, query, cx),
-        (Method::Options, _) => options(),
-        _ => Answer::refusal(Refusal::new(Status::MethodNotAllowed, "This cannot be done here")),
+    let outcome = match (request.method, path) {
+        (_, Err(refusal)) => Err(refusal),
+        (Method::Get | Method::Head, Ok(path)) => get(&path, query, request, cx),
+        (Method::Options, _) => Ok(Outcome::Answer(options(cx))),
+        _ => Err(Refusal::new(Status::MethodNotAllowed, "This cannot be done here")),
+    };
+    outcome.unwrap_or_else(|refusal| Outcome::Answer(errors::answer(refusal, &request.preferences, cx)))
+}
+
+fn get(
+    path: &[u8],
+    query: Option<&[u8]>,
+    request: &Request<'_>,
+    cx: &mut Services,
+) -> Result<Outcome, Refusal> {
+    match cx.site.find(path, &cx.clock) {
+        Ok(Place::File(file)) => files::answer(path, file, request, cx),
+        Ok(Place::Folder) => listing::answer(path, query, request, cx).map(Outcome::Answer),
+        Ok(Place::FolderWithoutSlash) => Ok(Outcome::Answer(redirect(path, query))),
+        Err(StoreError::NotFound) if path == b"/time" => Ok(Outcome::Answer(time(cx))),
+        Err(StoreError::NotFound) if cx.site.rules.spa && request.preferences.is_navigation() => {
+            front_page(request, cx)
+        }
+        Err(error) => Err(refusal(error)),
     }
 }
 
-fn get(path: &[u8], query: Option<&[u8]>, cx: &mut Services) -> Answer {
-    match site::get(path, query, cx) {
-        Err(refusal) if refusal.status == Status::NotFound && path == b"/time" => time(cx),
-        Err(refusal) if refusal.status == Status::NotFound => site::not_found(refusal, cx),
-        Err(refusal) => Answer::refusal(refusal),
-        Ok(answer) => answer,
+/// A path that the front page's script knows what to do with.
+fn front_page(request: &Request<'_>, cx: &mut Services) -> Result<Outcome, Refusal> {
+    match cx.site.find(b"/", &cx.clock).map_err(refusal)? {
+        Place::File(file) => files::answer(b"/", file, request, cx),
+        _ => Err(errors::NOT_FOUND),
     }
 }
 
-/// RFC 9110 section 9.3.7.
-fn options() -> Answer {
-    Answer { status: Status::NoContent, fields: Fields::Static(ALLOW.as_bytes()), body: Body::Nothing }
+/// RFC 9110 section 9.3.7, and what a browser asks before it sends a request across origins (the
+/// Fetch Standard's CORS-preflight).
+fn options(cx: &Services) -> Answer {
+    let mut fields = ALLOW.as_bytes().to_vec();
+    if cx.site.rules.cors {
+        fields.extend_from_slice(
+            b"Access-Control-Allow-Methods: GET, HEAD, OPTIONS\r\nAccess-Control-Allow-Headers: *\r\n\
+              Access-Control-Max-Age: 86400\r\n",
+        );
+    }
+    Answer { status: Status::NoContent, fields: Fields::Made(fields), body: Body::Nothing }
 }
 
 /// The documents' first data URL: the time of day, unless the site has a file of that name.
 fn time(cx: &Services) -> Answer {
     Answer::text(Status::Ok, types::TEXT, "Cache-Control: no-store\r\n", cx.clock.ctime())
+}
+
+/// To the same address with a slash, so that the folder's relative links lead into it. The path is
+/// put together anew: doubled slashes, which a browser would take for another host, are gone.
+fn redirect(path: &[u8], query: Option<&[u8]>) -> Answer {
+    let mut location = String::from("/");
+    for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
+        location.extend(percent_encode(name, SEGMENT));
+        location.push('/');
+    }
+    if let Some(query) = query {
+        location.push('?');
+        location.extend(percent_encode(query, QUERY));
+    }
+    let more = format!("Location: {location}\r\n");
+    location.push('\n');
+    Answer::text(Status::PermanentRedirect, types::TEXT, &more, location)
+}
+
+/// What is not `pchar` (RFC 3986 section 3.3).
+pub const SEGMENT: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'/')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// What a query, which comes encoded, may not contain all the same: the query percent-encode set of
+/// the WHATWG's URL Standard.
+const QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>');
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirects_stay_on_this_host_and_are_encoded() {
+        let location = |path: &str, query: Option<&str>| {
+            let answer = redirect(path.as_bytes(), query.map(str::as_bytes));
+            let Fields::Made(fields) = answer.fields else { panic!("{answer:?}") };
+            let fields = String::from_utf8(fields).expect("ASCII");
+            fields.lines().find(|line| line.starts_with("Location")).expect("a line").to_owned()
+        };
+        assert_eq!(location("/a", None), "Location: /a/");
+        assert_eq!(location("//evil.example", None), "Location: /evil.example/");
+        assert_eq!(location("/a b/\r\nX: y", Some("q=%20\"x")), "Location: /a%20b/%0D%0AX:%20y/?q=%20%22x");
+        assert_eq!(location("/\\evil", None), "Location: /%5Cevil/");
+        assert_eq!(location("/é%", None), "Location: /%C3%A9%25/");
+    }
 }

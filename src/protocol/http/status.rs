@@ -1,5 +1,7 @@
 //! Status codes (RFC 9110 section 15) and refusals, which are a status with a sentence.
 
+use std::borrow::Cow;
+
 /// A status code that the server sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -7,6 +9,10 @@ pub enum Status {
     Ok = 200,
     /// 204
     NoContent = 204,
+    /// 206
+    PartialContent = 206,
+    /// 304
+    NotModified = 304,
     /// 308
     PermanentRedirect = 308,
     /// 400
@@ -17,10 +23,16 @@ pub enum Status {
     NotFound = 404,
     /// 405
     MethodNotAllowed = 405,
+    /// 406
+    NotAcceptable = 406,
     /// 408
     RequestTimeout = 408,
+    /// 412
+    PreconditionFailed = 412,
     /// 414
     UriTooLong = 414,
+    /// 416
+    RangeNotSatisfiable = 416,
     /// 417
     ExpectationFailed = 417,
     /// 421
@@ -43,13 +55,18 @@ impl Status {
         match self {
             Status::Ok => "200 OK",
             Status::NoContent => "204 No Content",
+            Status::PartialContent => "206 Partial Content",
+            Status::NotModified => "304 Not Modified",
             Status::PermanentRedirect => "308 Permanent Redirect",
             Status::BadRequest => "400 Bad Request",
             Status::Forbidden => "403 Forbidden",
             Status::NotFound => "404 Not Found",
             Status::MethodNotAllowed => "405 Method Not Allowed",
+            Status::NotAcceptable => "406 Not Acceptable",
             Status::RequestTimeout => "408 Request Timeout",
+            Status::PreconditionFailed => "412 Precondition Failed",
             Status::UriTooLong => "414 URI Too Long",
+            Status::RangeNotSatisfiable => "416 Range Not Satisfiable",
             Status::ExpectationFailed => "417 Expectation Failed",
             Status::MisdirectedRequest => "421 Misdirected Request",
             Status::FieldsTooLarge => "431 Request Header Fields Too Large",
@@ -61,6 +78,27 @@ impl Status {
     }
 }
 
+impl Status {
+    /// The file of the site that comes with this error, if there is one.
+    pub fn page(self) -> Option<&'static str> {
+        Some(match self {
+            Status::BadRequest => "400.html",
+            Status::Forbidden => "403.html",
+            Status::NotFound => "404.html",
+            Status::MethodNotAllowed => "405.html",
+            Status::NotAcceptable => "406.html",
+            Status::PreconditionFailed => "412.html",
+            Status::RangeNotSatisfiable => "416.html",
+            Status::InternalServerError => "500.html",
+            Status::ServiceUnavailable => "503.html",
+            _ => return None,
+        })
+    }
+}
+
+/// What a path of the site can be asked for. RFC 9110 section 15.5.6 wants it with every 405.
+pub const ALLOW: &str = "Allow: GET, HEAD, OPTIONS\r\n";
+
 /// A request that is not carried out: the status of its answer, and why, in words for its sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -68,16 +106,34 @@ pub struct Refusal {
     pub status: Status,
     /// A sentence without its full stop.
     pub why: &'static str,
+    /// Of 416: how many bytes there are.
+    length: Option<u64>,
 }
 
 impl Refusal {
     /// 400: the request breaks the grammar or contradicts itself.
     pub const fn bad(why: &'static str) -> Refusal {
-        Refusal { status: Status::BadRequest, why }
+        Refusal::new(Status::BadRequest, why)
     }
 
     /// Any other status.
     pub const fn new(status: Status, why: &'static str) -> Refusal {
-        Refusal { status, why }
+        Refusal { status, why, length: None }
+    }
+
+    /// 416: of `length` bytes none are where the range is.
+    pub const fn beyond(length: u64) -> Refusal {
+        let why = "The range lies behind the end";
+        Refusal { status: Status::RangeNotSatisfiable, why, length: Some(length) }
+    }
+
+    /// The field lines that belong to the status.
+    pub fn fields(&self) -> Cow<'static, str> {
+        match (self.status, self.length) {
+            (Status::MethodNotAllowed, _) => ALLOW.into(),
+            (Status::ServiceUnavailable, _) => "Retry-After: 1\r\n".into(),
+            (_, Some(length)) => format!("Content-Range: bytes */{length}\r\n").into(),
+            _ => "".into(),
+        }
     }
 }

@@ -1,0 +1,53 @@
+//! Answers to what is not carried out: in JSON for programs, with the site's page, or a short one.
+
+use crate::services::Services;
+use crate::site::types;
+use crate::store::StoreError;
+
+use super::answer::{Answer, Body, Fields};
+use super::preferences::Preferences;
+use super::status::{Refusal, Status};
+
+/// Nothing at that address.
+pub const NOT_FOUND: Refusal = Refusal::new(Status::NotFound, "There is nothing at this address");
+
+/// Answers with a refusal, in the form that the client likes best.
+pub fn answer(refusal: Refusal, preferences: &Preferences<'_>, cx: &mut Services) -> Answer {
+    let vary = if cx.site.rules.spa { "Vary: Accept, Sec-Fetch-Mode\r\n" } else { "Vary: Accept\r\n" };
+    if preferences.best(&["text/html", types::JSON]) == Some(types::JSON) {
+        return json(refusal, vary);
+    }
+    let page = refusal.status.page().and_then(|name| cx.site.error_page(name, &cx.clock));
+    let Some(page) = page else { return Answer::refusal(refusal, vary) };
+    let more = refusal.fields();
+    let fields = if more.is_empty() {
+        Fields::Shared(page.fields)
+    } else {
+        Fields::Made([&page.fields, more.as_bytes()].concat())
+    };
+    Answer { status: refusal.status, fields, body: Body::Content(page.content, 0..page.length) }
+}
+
+/// The names are those of RFC 9457.
+fn json(refusal: Refusal, vary: &str) -> Answer {
+    let (code, title) = refusal.status.text().split_at(3);
+    let text = format!(
+        "{{\"status\":{code},\"title\":\"{}\",\"detail\":\"{}\"}}\n",
+        title.trim_start(),
+        refusal.why
+    );
+    Answer::text(refusal.status, types::JSON, &format!("{vary}{}", refusal.fields()), text)
+}
+
+/// What an error of the store means to a client.
+pub fn refusal(error: StoreError) -> Refusal {
+    match error {
+        StoreError::NotFound => NOT_FOUND,
+        StoreError::Forbidden => Refusal::new(Status::Forbidden, "The server may not read this file"),
+        StoreError::Busy => Refusal::new(Status::ServiceUnavailable, "The file cannot be opened just now"),
+        StoreError::Failed(error) => {
+            log::error!("cannot read a file of the site: {error}");
+            Refusal::new(Status::InternalServerError, "The file cannot be read")
+        }
+    }
+}

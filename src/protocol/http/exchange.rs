@@ -1,0 +1,178 @@
+//! A request and its answer: sent at once, asked for again in the next turn, or sent while it is
+//! made.
+
+use std::fmt::Write;
+
+use crate::close_reason::CloseReason;
+use crate::outbox::Outbox;
+use crate::services::Services;
+use crate::store::StoreError;
+
+use super::answer::{self, Answer, Body};
+use super::fields::Persistence;
+use super::listing::Listing;
+use super::reply::{closing, note, persistence, write};
+use super::request::{self, Parsed, Request};
+use super::routes::{self, Outcome};
+use super::{Http, IDLE, State, Step};
+
+/// A request that is to be answered.
+pub struct Exchange<'a> {
+    /// It.
+    pub request: Request<'a>,
+    /// Its bytes.
+    pub head: &'a [u8],
+    /// Why the connection ends behind the answer, whatever the request says, if it does.
+    pub ending: Option<CloseReason>,
+}
+
+impl<'a> Exchange<'a> {
+    /// One whose head was kept.
+    pub fn again(head: &'a [u8], ending: Option<CloseReason>) -> Option<Exchange<'a>> {
+        match request::parse(head, 0) {
+            Parsed::Request(request, _) => Some(Exchange { request, head, ending }),
+            _ => None,
+        }
+    }
+}
+
+/// An answer that takes more than a turn.
+#[derive(Debug)]
+pub struct Production {
+    head: Box<[u8]>,
+    ending: Option<CloseReason>,
+    work: Work,
+}
+
+/// What is made.
+#[derive(Debug)]
+enum Work {
+    /// The answer: the request is asked again.
+    Answer,
+    /// The body, of which so many bytes were sent. It goes in chunks (RFC 9112 section 7.1), or the
+    /// connection's end is its own.
+    Body { listing: Box<Listing>, chunked: bool, sent: u64 },
+}
+
+/// How a connection goes on behind an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// With the next request, or with the rest of this answer.
+    GoOn,
+    /// It ends.
+    End(CloseReason),
+}
+
+impl Then {
+    /// As a step that took so many bytes.
+    pub fn behind(self, consumed: usize) -> Step {
+        match self {
+            Then::GoOn => Step::Consumed(consumed),
+            Then::End(reason) => Step::Finish(consumed, reason),
+        }
+    }
+
+    /// The reason, if it ends.
+    pub fn ending(self) -> Option<CloseReason> {
+        match self {
+            Then::GoOn => None,
+            Then::End(reason) => Some(reason),
+        }
+    }
+}
+
+impl Http {
+    /// Answers a request.
+    pub fn reply(&mut self, exchange: &Exchange<'_>, out: &mut Outbox, cx: &mut Services) -> Then {
+        let outcome = routes::answer(&exchange.request, cx);
+        self.settle(outcome, exchange, out, cx)
+    }
+
+    /// Sends what has come of a request, or begins to produce it.
+    pub fn settle(
+        &mut self,
+        outcome: Outcome,
+        exchange: &Exchange<'_>,
+        out: &mut Outbox,
+        cx: &mut Services,
+    ) -> Then {
+        let Exchange { request, head, ending } = exchange;
+        let answer = match outcome {
+            Outcome::Answer(answer) => answer,
+            Outcome::Later => return self.begin(head, *ending, Work::Answer),
+        };
+        let persistence = match ending {
+            None if !(answer.is_stream() && request.is_1_0) => persistence(request, cx),
+            _ => Persistence::Close,
+        };
+        let ending = match persistence {
+            Persistence::Close => Some(ending.unwrap_or(closing(request))),
+            _ => None,
+        };
+        match answer {
+            Answer { status, fields, body: Body::Listing(listing) } if !head.starts_with(b"HEAD ") => {
+                let chunked = !request.is_1_0;
+                answer::write_stream_head(status, fields, chunked, persistence, cx, out);
+                self.begin(head, ending, Work::Body { listing, chunked, sent: 0 })
+            }
+            answer => {
+                write(answer, head, persistence, out, cx);
+                self.state = IDLE;
+                ending.map_or(Then::GoOn, Then::End)
+            }
+        }
+    }
+
+    fn begin(&mut self, head: &[u8], ending: Option<CloseReason>, work: Work) -> Then {
+        self.state = State::Producing(Box::new(Production { head: head.into(), ending, work }));
+        Then::GoOn
+    }
+
+    /// Goes on with an answer.
+    pub fn produce(&mut self, mut production: Production, out: &mut Outbox, cx: &mut Services) -> Then {
+        let Production { head, ending, work } = &mut production;
+        let Work::Body { listing, chunked, sent } = work else {
+            return match Exchange::again(head, *ending) {
+                Some(exchange) => self.reply(&exchange, out, cx),
+                None => Then::End(CloseReason::Refused),
+            };
+        };
+        match send_slice(listing, *chunked, out) {
+            Ok((bytes, true)) => {
+                *sent += bytes;
+                self.state = State::Producing(Box::new(production));
+                Then::GoOn
+            }
+            Ok((bytes, false)) => {
+                note(200, *sent + bytes, head, cx);
+                ending.map_or(Then::GoOn, Then::End)
+            }
+            Err(error) => {
+                // Without the end of the last chunk the client sees that it is not whole.
+                log::error!("cannot go on reading a folder: {error}");
+                note(200, *sent, head, cx);
+                Then::End(CloseReason::Failed)
+            }
+        }
+    }
+}
+
+/// Sends the next slice. Returns its bytes, and whether there is more.
+fn send_slice(listing: &mut Listing, chunked: bool, out: &mut Outbox) -> Result<(u64, bool), StoreError> {
+    let mut slice = String::new();
+    let more = listing.advance(&mut slice)?;
+    let length = slice.len() as u64;
+    let mut frame = String::new();
+    if chunked && length > 0 {
+        let _ = write!(frame, "{length:x}\r\n");
+        slice.push_str("\r\n");
+    }
+    out.write(|bytes| {
+        bytes.extend_from_slice(frame.as_bytes());
+        bytes.extend_from_slice(slice.as_bytes());
+        if chunked && !more {
+            bytes.extend_from_slice(b"0\r\n\r\n");
+        }
+    });
+    Ok((length, more))
+}

@@ -1,0 +1,124 @@
+//! Files as answers: which representation, whether it is sent, and how much of it.
+
+use std::fmt::Write;
+use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
+
+use crate::limits::COMPRESSED_FILE_MIN_BYTES;
+use crate::services::Services;
+use crate::site::{Coded, Representation};
+
+use super::answer::{Answer, Body, Fields};
+use super::conditions::{Validators, Verdict};
+use super::method::Method;
+use super::preferences::Codings;
+use super::ranges::{self, Selection};
+use super::request::Request;
+use super::routes::Outcome;
+use super::status::{Refusal, Status};
+
+/// Answers with the file at `path`, which is `plain` as it stands, in the coding that the client
+/// likes best.
+pub fn answer(
+    path: &[u8],
+    plain: Representation,
+    request: &Request<'_>,
+    cx: &mut Services,
+) -> Result<Outcome, Refusal> {
+    if let Some(accept_encoding) = &request.preferences.accept_encoding {
+        let codings = Codings::parse(accept_encoding);
+        // Too small is only what could be sent as it is.
+        let least = if codings.take_identity() { COMPRESSED_FILE_MIN_BYTES + 1 } else { 0 };
+        for coding in codings.preferred() {
+            match cx.site.coded(path, &plain, coding, least, &cx.clock) {
+                Coded::Ready(file) => return send(&file, request, cx).map(Outcome::Answer),
+                Coded::Later => return Ok(Outcome::Later),
+                Coded::Never => {}
+            }
+        }
+        if !codings.take_identity() {
+            return Err(Refusal::new(Status::NotAcceptable, "There is no such coding of this"));
+        }
+    }
+    send(&plain, request, cx).map(Outcome::Answer)
+}
+
+/// Sends what the conditions and the range leave of `file`.
+fn send(file: &Representation, request: &Request<'_>, cx: &Services) -> Result<Answer, Refusal> {
+    let conditions = &request.conditions;
+    if conditions.is_empty() {
+        return Ok(whole(file));
+    }
+    let validators = Validators { entity_tag: file.entity_tag(), last_modified: file.note.last_modified() };
+    match conditions.evaluate(validators) {
+        Verdict::NotModified => {
+            return Ok(Answer {
+                status: Status::NotModified,
+                fields: Fields::Shared(file.kept()),
+                body: Body::Nothing,
+            });
+        }
+        Verdict::Failed => {
+            return Err(Refusal::new(Status::PreconditionFailed, "It is not what the request expects"));
+        }
+        Verdict::Proceed => {}
+    }
+    // Section 14.2: Range has a meaning for GET only.
+    let range = conditions.range(validators, cx.clock.wall()).filter(|_| request.method == Method::Get);
+    match range.map_or(Selection::Whole, |range| ranges::select(range, file.length)) {
+        Selection::Whole => Ok(whole(file)),
+        Selection::Part(range) => Ok(part(file, range)),
+        Selection::Parts(ranges) => Ok(parts(file, &ranges)),
+        Selection::Unsatisfiable => Err(Refusal::beyond(file.length)),
+    }
+}
+
+fn whole(file: &Representation) -> Answer {
+    Answer {
+        status: Status::Ok,
+        fields: Fields::Shared(file.fields.clone()),
+        body: Body::Content(file.content.clone(), 0..file.length),
+    }
+}
+
+fn part(file: &Representation, range: Range<u64>) -> Answer {
+    let (first, last, length) = (range.start, range.end - 1, file.length);
+    let mut fields = Vec::with_capacity(file.fields.len() + 64);
+    fields.extend_from_slice(b"Content-Type: ");
+    fields.extend_from_slice(file.kind());
+    fields.extend_from_slice(b"\r\n");
+    fields.extend_from_slice(file.besides_kind());
+    let count = range.end - range.start;
+    let lines = format!("Content-Range: bytes {first}-{last}/{length}\r\nContent-Length: {count}\r\n");
+    fields.extend_from_slice(lines.as_bytes());
+    Answer {
+        status: Status::PartialContent,
+        fields: Fields::Made(fields),
+        body: Body::Content(file.content.clone(), range),
+    }
+}
+
+/// `multipart/byteranges` (section 14.6).
+fn parts(file: &Representation, ranges: &[Range<u64>]) -> Answer {
+    // It must not occur in what it parts, so that nobody may know it before: the keys are random.
+    let boundary = format!("{:016x}", RandomState::new().hash_one(file.entity_tag()));
+    let kind = String::from_utf8_lossy(file.kind());
+    let heads = ranges.iter().map(|range| {
+        let (first, last, length) = (range.start, range.end - 1, file.length);
+        let mut head = String::new();
+        let _ = write!(
+            head,
+            "\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: bytes {first}-{last}/{length}\r\n\r\n"
+        );
+        (head, range.clone())
+    });
+    let end = format!("\r\n--{boundary}--\r\n");
+    let body = Body::Parts(file.content.clone(), heads.collect(), end);
+    let mut answer = Answer { status: Status::PartialContent, fields: Fields::Made(Vec::new()), body };
+    let length = answer.body_length();
+    let mut fields = format!("Content-Type: multipart/byteranges; boundary={boundary}\r\n").into_bytes();
+    fields.extend_from_slice(file.besides_kind());
+    fields.extend_from_slice(format!("Content-Length: {length}\r\n").as_bytes());
+    answer.fields = Fields::Made(fields);
+    answer
+}

@@ -1,0 +1,15 @@
+const filter = document.getElementById("filter");
+const rows = [...document.querySelectorAll("tbody tr:not(.up)")];
+filter.hidden = rows.length === 0;
+filter.addEventListener("input", () => {
+  const wanted = filter.value.toLowerCase();
+  for (const row of rows) {
+    row.hidden = !row.querySelector(".name span").textContent.toLowerCase().includes(wanted);
+  }
+});
+for (const time of document.querySelectorAll("time")) {
+  const local = new Date(time.dateTime);
+  const two = (number) => String(number).padStart(2, "0");
+  time.textContent = `${local.getFullYear()}-${two(local.getMonth() + 1)}-${two(local.getDate())} ` +
+    `${two(local.getHours())}:${two(local.getMinutes())}`;
+}

@@ -1,0 +1,326 @@
+//! The forms of a listing: a page, JSON, lines of text.
+
+use std::fmt::Write;
+
+use percent_encoding::percent_encode;
+
+use super::super::routes::SEGMENT;
+use super::order::By;
+use super::{Extent, Order};
+use crate::clock::rfc3339;
+use crate::store::Child;
+
+/// Writes a listing entry by entry.
+pub trait Writer {
+    /// Before the first entry.
+    fn begin(&mut self, extent: Extent, out: &mut String);
+    /// An entry.
+    fn entry(&mut self, child: &Child, out: &mut String);
+    /// Behind the last one.
+    fn end(&mut self, out: &mut String);
+}
+
+/// A name a line, a folder's with a slash. Control characters, which could make two lines of one,
+/// are percent-encoded as in an address.
+pub struct Lines;
+
+impl Writer for Lines {
+    fn begin(&mut self, _extent: Extent, _out: &mut String) {}
+
+    fn entry(&mut self, child: &Child, out: &mut String) {
+        for character in String::from_utf8_lossy(&child.name).chars() {
+            match character.is_control() {
+                true => out.extend(percent_encode(character.encode_utf8(&mut [0; 4]).as_bytes(), SEGMENT)),
+                false => out.push(character),
+            }
+        }
+        out.push_str(if child.length.is_none() { "/\n" } else { "\n" });
+    }
+
+    fn end(&mut self, _out: &mut String) {}
+}
+
+/// An array of objects: `name`, `type` (`file` or `folder`), `size` in bytes, `modified`, and `href`,
+/// which also says names that are not UTF-8.
+#[derive(Default)]
+pub struct Json {
+    begun: bool,
+}
+
+impl Writer for Json {
+    fn begin(&mut self, _extent: Extent, out: &mut String) {
+        out.push('[');
+    }
+
+    fn entry(&mut self, child: &Child, out: &mut String) {
+        out.push_str(if std::mem::replace(&mut self.begun, true) { ",\n" } else { "\n" });
+        out.push_str("{\"name\":\"");
+        escape_json(&String::from_utf8_lossy(&child.name), out);
+        match child.length {
+            Some(length) => {
+                let _ = write!(out, "\",\"type\":\"file\",\"size\":{length}");
+            }
+            None => out.push_str("\",\"type\":\"folder\""),
+        }
+        let _ = write!(out, ",\"modified\":\"{}\",\"href\":\"{}\"}}", rfc3339(child.modified), href(child));
+    }
+
+    fn end(&mut self, out: &mut String) {
+        out.push_str("\n]\n");
+    }
+}
+
+/// RFC 8259 section 7.
+fn escape_json(text: &str, out: &mut String) {
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => out.extend(['\\', character]),
+            control if control.is_control() => {
+                let _ = write!(out, "\\u{:04x}", u32::from(control));
+            }
+            other => out.push(other),
+        }
+    }
+}
+
+/// A page for people.
+pub struct Html {
+    path: Vec<u8>,
+    order: Order,
+    extent: Extent,
+}
+
+impl Html {
+    /// For the folder at `path`, decoded.
+    pub fn new(path: &[u8], order: Order) -> Html {
+        Html { path: path.into(), order, extent: Extent { total: None, page: 1, more: false } }
+    }
+
+    fn names(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
+        self.path.split(|byte| *byte == b'/').filter(|name| !name.is_empty())
+    }
+
+    /// The way from the root to here, each step a link.
+    fn breadcrumbs(&self, out: &mut String) {
+        out.push_str("<nav aria-label=\"Path\"><a href=\"/\">home</a>");
+        let mut address = String::from("/");
+        for name in self.names() {
+            address.extend(percent_encode(name, SEGMENT));
+            address.push('/');
+            out.push_str("<span>/</span><a href=\"");
+            escape_html(&address, out);
+            out.push_str("\">");
+            escape_html(&String::from_utf8_lossy(name), out);
+            out.push_str("</a>");
+        }
+        out.push_str("</nav>\n");
+    }
+
+    /// A column's head, which sorts by it; by the same one the other way round.
+    fn column(&self, by: By, title: &str, out: &mut String) {
+        let is_current = self.order.by == by && self.extent.total.is_some();
+        let descending = is_current && !self.order.descending;
+        let order = if descending { "&amp;order=desc" } else { "" };
+        let sorted = match (is_current, self.order.descending) {
+            (false, _) => "",
+            (true, false) => " aria-sort=\"ascending\"",
+            (true, true) => " aria-sort=\"descending\"",
+        };
+        let name = by.name();
+        let _ = match self.extent.total {
+            Some(_) => {
+                write!(out, "<th class=\"{name}\"{sorted}><a href=\"?sort={name}{order}\">{title}</a></th>")
+            }
+            None => write!(out, "<th class=\"{name}\">{title}</th>"),
+        };
+    }
+
+    fn page_link(&self, page: usize, text: &str, out: &mut String) {
+        let order = if self.order.descending { "desc" } else { "asc" };
+        let by = self.order.by.name();
+        let _ = write!(out, "<a href=\"?sort={by}&amp;order={order}&amp;page={page}\">{text}</a>");
+    }
+}
+
+impl Writer for Html {
+    fn begin(&mut self, extent: Extent, out: &mut String) {
+        self.extent = extent;
+        let last = self.names().next_back().map(String::from_utf8_lossy);
+        let title = last.unwrap_or("home".into()).into_owned();
+        out.push_str("<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n");
+        out.push_str("<meta name=\"viewport\" content=\"width=device-width\">\n<title>");
+        escape_html(&title, out);
+        let _ = write!(out, "</title>\n<style>\n{}</style>\n{ICONS}", include_str!("page.css"));
+        out.push_str("<header>\n");
+        self.breadcrumbs(out);
+        out.push_str(
+            "<input id=\"filter\" type=\"search\" placeholder=\"Filter\" aria-label=\"Filter\" hidden>\n",
+        );
+        out.push_str("</header>\n<main>\n");
+        if extent.total.is_none() {
+            out.push_str("<p class=\"note\">This folder has more entries than are sorted; ");
+            out.push_str("they come as the file system has them.</p>\n");
+        }
+        out.push_str("<table>\n<thead><tr>");
+        self.column(By::Name, "Name", out);
+        self.column(By::Size, "Size", out);
+        self.column(By::Time, "Changed", out);
+        out.push_str("</tr></thead>\n<tbody>\n");
+        if self.names().next().is_some() {
+            out.push_str(
+                "<tr class=\"up\"><td class=\"name\"><a href=\"../\"><svg><use href=\"#up\"/></svg>",
+            );
+            out.push_str("<span>Up</span></a></td><td class=\"size\"></td><td class=\"time\"></td></tr>\n");
+        }
+    }
+
+    fn entry(&mut self, child: &Child, out: &mut String) {
+        let icon = if child.length.is_some() { "file" } else { "folder" };
+        let _ = write!(out, "<tr><td class=\"name\"><a href=\"");
+        escape_html(&href(child), out);
+        let _ = write!(out, "\"><svg><use href=\"#{icon}\"/></svg><span>");
+        escape_html(&String::from_utf8_lossy(&child.name), out);
+        out.push_str("</span></a></td><td class=\"size\"");
+        match child.length {
+            Some(length) => {
+                let _ = write!(out, " title=\"{length} bytes\">{}", human(length));
+            }
+            None => out.push('>'),
+        }
+        let time = rfc3339(child.modified);
+        let shown = time.get(..16).unwrap_or(&time).replace('T', " ");
+        let _ = writeln!(
+            out,
+            "</td><td class=\"time\"><time datetime=\"{time}\" title=\"{time}\">{shown}</time></td></tr>"
+        );
+    }
+
+    fn end(&mut self, out: &mut String) {
+        out.push_str("</tbody>\n</table>\n");
+        if self.extent.total == Some(0) {
+            out.push_str("<p class=\"note\">This folder is empty.</p>\n");
+        }
+        let Extent { total, page, more } = self.extent;
+        if page > 1 || more {
+            out.push_str("<p class=\"pages\">");
+            if page > 1 {
+                self.page_link(page - 1, "← Previous", out);
+            }
+            let _ = write!(out, "<span>Page {page}</span>");
+            if more {
+                self.page_link(page + 1, "Next →", out);
+            }
+            out.push_str("</p>\n");
+        }
+        out.push_str("</main>\n<footer>");
+        if let Some(total) = total {
+            let _ = write!(out, "{total} {} · ", if total == 1 { "entry" } else { "entries" });
+        }
+        let _ = write!(out, "evserve</footer>\n<script>\n{}</script>\n</html>\n", include_str!("page.js"));
+    }
+}
+
+/// A relative address that works for every name: behind `./` a colon ends no scheme.
+fn href(child: &Child) -> String {
+    let name = percent_encode(&child.name, SEGMENT);
+    format!("./{name}{}", if child.length.is_none() { "/" } else { "" })
+}
+
+fn escape_html(text: &str, out: &mut String) {
+    for character in text.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            other => out.push(other),
+        }
+    }
+}
+
+/// Bytes with a unit, in powers of 1024, three digits at least.
+fn human(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut size = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    // What would be rounded to 1024 is one of the next.
+    while size >= 1023.95 && unit + 1 < UNITS.len() {
+        size /= 1024.0;
+        unit += 1;
+    }
+    let digits = usize::from(size < 99.95);
+    format!("{size:.digits$} {}", UNITS[unit])
+}
+
+const ICONS: &str = r#"<svg hidden>
+<symbol id="folder" viewBox="0 0 24 24"><path d="M3 6.5A1.5 1.5 0 0 1 4.5 5H9l2 2.5h8.5A1.5 1.5 0 0 1 21 9v9a1.5 1.5 0 0 1-1.5 1.5h-15A1.5 1.5 0 0 1 3 18z"/></symbol>
+<symbol id="file" viewBox="0 0 24 24"><path d="M6 3h8l4 4v13a1 1 0 0 1-1 1H6a1 1 0 0 1-1-1V4a1 1 0 0 1 1-1zM14 3v4h4"/></symbol>
+<symbol id="up" viewBox="0 0 24 24"><path d="M12 20V5M6 11l6-6 6 6"/></symbol>
+</svg>
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    fn written(mut writer: impl Writer, names: &[&[u8]]) -> String {
+        let mut out = String::new();
+        writer.begin(Extent { total: Some(names.len()), page: 1, more: false }, &mut out);
+        for name in names {
+            let length = (!name.ends_with(b"/")).then_some(1536);
+            let name = name.strip_suffix(b"/").unwrap_or(name).to_vec();
+            let modified = UNIX_EPOCH + Duration::from_secs(784_111_777);
+            writer.entry(&Child { name, length, modified }, &mut out);
+        }
+        writer.end(&mut out);
+        out
+    }
+
+    #[test]
+    fn names_of_every_kind_are_named_and_linked() {
+        let names: [&[u8]; 6] = [b"sub/", b"a:b", b"a?b#c%d", b"<b>&\"'", "é".as_bytes(), b"\xff\n"];
+        assert_eq!(written(Lines, &names), "sub/\na:b\na?b#c%d\n<b>&\"'\né\n\u{fffd}%0A\n");
+        let json = written(Json::default(), &names);
+        assert!(json.starts_with("[\n{\"name\":\"sub\",\"type\":\"folder\",\"modified\":\"1994-11-06T08:49:37Z\",\"href\":\"./sub/\"},\n"));
+        assert!(json.contains("{\"name\":\"<b>&\\\"'\",\"type\":\"file\",\"size\":1536,"));
+        assert!(
+            json.contains("\"name\":\"\u{fffd}\\u000a\"") && json.contains("\"href\":\"./%FF%0A\"}\n]\n")
+        );
+        let order = Order { by: By::Name, descending: false };
+        let page = written(Html::new(b"/x/<i>/", order), &names);
+        for wanted in [
+            "<title>&lt;i&gt;</title>",
+            "<a href=\"/x/%3Ci%3E/\">&lt;i&gt;</a>",
+            "<a href=\"./sub/\">",
+            "<a href=\"./a:b\">",
+            "<a href=\"./a%3Fb%23c%25d\">",
+            "<span>&lt;b&gt;&amp;&quot;'</span>",
+            "<a href=\"./%C3%A9\">",
+            "<th class=\"name\" aria-sort=\"ascending\"><a href=\"?sort=name&amp;order=desc\">",
+            "<a href=\"?sort=size\">",
+            "title=\"1536 bytes\">1.5 KiB",
+            "6 entries",
+        ] {
+            assert!(page.contains(wanted), "{wanted} is not in {page}");
+        }
+    }
+
+    #[test]
+    fn sizes_for_people() {
+        for (bytes, shown) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (102_400, "100 KiB"),
+            (1_048_575, "1.0 MiB"),
+            (5 << 30, "5.0 GiB"),
+            (u64::MAX, "16.0 EiB"),
+        ] {
+            assert_eq!(human(bytes), shown);
+        }
+    }
+}

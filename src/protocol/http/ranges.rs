@@ -1,0 +1,218 @@
+//! Range requests (RFC 9110 section 14).
+
+use std::ops::Range;
+
+use super::grammar::trim;
+use crate::limits::RANGES_MAX;
+
+/// What of a representation is to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// All of it.
+    Whole,
+    /// One part.
+    Part(Range<u64>),
+    /// Several parts, apart from each other, in the order they were asked for.
+    Parts(Vec<Range<u64>>),
+    /// Nothing: no range that was asked for begins within it.
+    Unsatisfiable,
+}
+
+/// Selects from `length` bytes what the value of a Range field says. What is not understood is
+/// ignored (section 14.2), and so are more ranges than are worth it.
+pub fn select(value: &[u8], length: u64) -> Selection {
+    let Some(set) = parse(value) else { return Selection::Whole };
+    let ranges: Vec<Range<u64>> = set.iter().filter_map(|spec| spec.resolve(length)).collect();
+    match ranges.as_slice() {
+        // No part of nothing can be named by a Content-Range.
+        [] if set.iter().any(|spec| matches!(spec, Spec::Last(1..))) => Selection::Whole,
+        [] => Selection::Unsatisfiable,
+        [range] => Selection::Part(range.clone()),
+        _ => several(coalesce(ranges), length),
+    }
+}
+
+fn several(ranges: Vec<Range<u64>>, length: u64) -> Selection {
+    if let [range] = ranges.as_slice() {
+        return Selection::Part(range.clone());
+    }
+    let bytes: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+    if ranges.len() > RANGES_MAX || bytes >= length { Selection::Whole } else { Selection::Parts(ranges) }
+}
+
+/// One range of the set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spec {
+    /// From one position to another, both included.
+    Between(u64, u64),
+    /// From a position to the end.
+    From(u64),
+    /// So many bytes at the end.
+    Last(u64),
+}
+
+impl Spec {
+    /// The part of `length` bytes that is meant, if there is one.
+    fn resolve(self, length: u64) -> Option<Range<u64>> {
+        let range = match self {
+            Spec::Between(first, last) => first..last.saturating_add(1).min(length),
+            Spec::From(first) => first..length,
+            Spec::Last(count) => length.saturating_sub(count)..length,
+        };
+        (range.start < range.end).then_some(range)
+    }
+}
+
+/// `bytes=` and a list of ranges (section 14.1.2). `None` for another unit and for what is malformed
+/// anywhere.
+fn parse(value: &[u8]) -> Option<Vec<Spec>> {
+    let equals = memchr::memchr(b'=', value)?;
+    if !value[..equals].eq_ignore_ascii_case(b"bytes") {
+        return None;
+    }
+    let elements = value[equals + 1..].split(|byte| *byte == b',').map(trim);
+    let specs: Option<Vec<Spec>> = elements.filter(|element| !element.is_empty()).map(parse_spec).collect();
+    specs.filter(|specs| !specs.is_empty())
+}
+
+fn parse_spec(spec: &[u8]) -> Option<Spec> {
+    let dash = memchr::memchr(b'-', spec)?;
+    match (&spec[..dash], &spec[dash + 1..]) {
+        (b"", count) => Some(Spec::Last(number(count)?)),
+        (first, b"") => Some(Spec::From(number(first)?)),
+        (first, last) => {
+            let (first, last) = (number(first)?, number(last)?);
+            (first <= last).then_some(Spec::Between(first, last))
+        }
+    }
+}
+
+/// Digits; a number beyond 64 bits is beyond every file.
+fn number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let digit = |digit: &u8| u64::from(digit - b'0');
+    Some(digits.iter().fold(0, |sum: u64, next| sum.saturating_mul(10).saturating_add(digit(next))))
+}
+
+/// Joins ranges that overlap or touch. The parts stay in the order in which they were first
+/// asked for (section 15.3.7.2).
+fn coalesce(ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    let mut ordered: Vec<(usize, Range<u64>)> = ranges.into_iter().enumerate().collect();
+    ordered.sort_by_key(|(_, range)| range.start);
+    let mut joined: Vec<(usize, Range<u64>)> = Vec::new();
+    for (place, range) in ordered {
+        match joined.last_mut() {
+            Some((first, last)) if range.start <= last.end => {
+                last.end = last.end.max(range.end);
+                *first = place.min(*first);
+            }
+            _ => joined.push((place, range)),
+        }
+    }
+    joined.sort_by_key(|(place, _)| *place);
+    joined.into_iter().map(|(_, range)| range).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Selection::{Part, Parts, Unsatisfiable, Whole};
+
+    #[test]
+    fn ranges_by_rfc_9110_section_14() {
+        for (value, selection) in [
+            ("bytes=0-499", Part(0..500)),
+            ("bytes=500-999", Part(500..1000)),
+            ("bytes=-500", Part(9500..10_000)),
+            ("bytes=9500-", Part(9500..10_000)),
+            ("bytes=0-", Part(0..10_000)),
+            ("bytes=0-0,-1", Parts(vec![0..1, 9999..10_000])),
+            ("bytes=-1,0-0", Parts(vec![9999..10_000, 0..1])),
+            ("bytes= 0-999, 4500-5499, -1000", Parts(vec![0..1000, 4500..5500, 9000..10_000])),
+            ("bytes=500-600,601-999", Part(500..1000)),
+            ("bytes=500-700,601-999", Part(500..1000)),
+            ("Bytes=0-0", Part(0..1)),
+            ("bytes=0-18446744073709551615", Part(0..10_000)),
+            ("bytes=0-99999999999999999999999", Part(0..10_000)),
+            ("bytes=-99999999999999999999999", Part(0..10_000)),
+            ("bytes=9999-10000", Part(9999..10_000)),
+            // Unsatisfiable ones do not count beside others (section 14.1.1).
+            ("bytes=10000-,0-0", Part(0..1)),
+            ("bytes=10000-", Unsatisfiable),
+            ("bytes=99999999999999999999999-", Unsatisfiable),
+            ("bytes=-0", Unsatisfiable),
+            ("bytes=-0,10000-20000", Unsatisfiable),
+            // Malformed or unknown: ignored (section 14.2).
+            ("bytes=5-4", Whole),
+            ("bytes=0-0,5-4", Whole),
+            ("bytes=", Whole),
+            ("bytes=,", Whole),
+            ("bytes", Whole),
+            ("bytes=a-b", Whole),
+            ("bytes=0--1", Whole),
+            ("bytes=--1", Whole),
+            ("bytes=0 - 1", Whole),
+            ("bytes=+0-1", Whole),
+            ("bytes =0-1", Whole),
+            ("seconds=0-1", Whole),
+            ("0-1", Whole),
+            ("", Whole),
+            // All of it in two parts costs more than all of it.
+            ("bytes=0-4999,5500-9999", Parts(vec![0..5000, 5500..10_000])),
+        ] {
+            assert_eq!(select(value.as_bytes(), 10_000), selection, "{value:?}");
+        }
+        assert_eq!(select(b"bytes=0-0", 0), Unsatisfiable);
+        assert_eq!(select(b"bytes=-1", 0), Whole);
+        let far = 5 << 30;
+        assert_eq!(select(b"bytes=5368709118-", far), Part(far - 2..far));
+    }
+
+    #[test]
+    fn many_small_ranges_never_cost_more_than_the_whole() {
+        let many: Vec<String> = (0..300).map(|index| format!("{}-{}", index * 1000, index * 1000)).collect();
+        assert_eq!(select(format!("bytes={}", many.join(",")).as_bytes(), 300_000), Whole);
+        let same = vec!["0-"; 300].join(",");
+        assert_eq!(select(format!("bytes={same}").as_bytes(), 10), Part(0..10));
+    }
+
+    #[test]
+    fn coalescing_never_changes_the_bytes() {
+        let mut random = fastrand::Rng::with_seed(14);
+        for round in 0..20_000 {
+            let length = random.u64(1..5000);
+            let specs: Vec<String> = (0..random.usize(1..20))
+                .map(|_| match random.u8(..4) {
+                    0 => format!("-{}", random.u64(..6000)),
+                    1 => format!("{}-", random.u64(..6000)),
+                    _ => {
+                        let first = random.u64(..6000);
+                        format!("{first}-{}", first + random.u64(..300))
+                    }
+                })
+                .collect();
+            let value = format!("bytes={}", specs.join(","));
+            let set = parse(value.as_bytes()).expect("well-formed");
+            let asked = |at: u64| {
+                set.iter().any(|spec| spec.resolve(length).is_some_and(|range| range.contains(&at)))
+            };
+            let selected = match select(value.as_bytes(), length) {
+                Whole => vec![0..length],
+                Part(range) => vec![range],
+                Parts(ranges) => ranges,
+                Unsatisfiable => Vec::new(),
+            };
+            let sum: u64 = selected.iter().map(|range| range.end - range.start).sum();
+            assert!(sum <= length && selected.len() <= RANGES_MAX, "round {round}: {value}");
+            for at in 0..length {
+                let held = selected.iter().filter(|range| range.contains(&at)).count();
+                assert!(
+                    held <= 1 && (held == 1 || !asked(at)),
+                    "round {round}: byte {at} of {length}, {value}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Content codings (RFC 9110 section 8.4.1), and gzip made of files, a slice a turn.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::limits::{COMPRESSED_FILE_MAX_BYTES, COMPRESSION_SLICE_BYTES, COMPRESSIONS_MAX};
+use crate::slice::Slice;
+use crate::store::{Content, Opened};
+
+use super::Representation;
+
+/// A content coding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// Brotli (RFC 7932).
+    Brotli,
+    /// Zstandard (RFC 8878).
+    Zstandard,
+    /// gzip (RFC 1952).
+    Gzip,
+}
+
+impl Coding {
+    /// Those that are known, the best first.
+    pub const ALL: [Coding; 3] = [Coding::Brotli, Coding::Zstandard, Coding::Gzip];
+
+    /// Its name in HTTP.
+    pub fn name(self) -> &'static str {
+        match self {
+            Coding::Brotli => "br",
+            Coding::Zstandard => "zstd",
+            Coding::Gzip => "gzip",
+        }
+    }
+
+    /// What is appended to a file's name for the coded file beside it.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Coding::Brotli => ".br",
+            Coding::Zstandard => ".zst",
+            Coding::Gzip => ".gz",
+        }
+    }
+}
+
+/// Files that are being compressed, in turns.
+#[derive(Default)]
+pub struct Compressions {
+    under_way: VecDeque<Job>,
+    /// Where a slice of a file is read into.
+    buffer: Vec<u8>,
+}
+
+/// A file that is being compressed.
+struct Job {
+    path: Vec<u8>,
+    plain: Representation,
+    read: u64,
+    encoder: GzEncoder<Vec<u8>>,
+}
+
+/// How a compression ended.
+pub struct Finished {
+    /// The request's path.
+    pub path: Vec<u8>,
+    /// What was compressed.
+    pub plain: Representation,
+    /// What came of it, if that is worth to be sent.
+    pub result: Option<Opened>,
+}
+
+impl Compressions {
+    /// Whether the file at `path` is being compressed.
+    pub fn is_under_way(&self, path: &[u8]) -> bool {
+        self.under_way.iter().any(|job| job.path == path)
+    }
+
+    /// Begins to compress a file, unless it is too large or there are too many already.
+    pub fn begin(&mut self, path: &[u8], plain: &Representation) -> bool {
+        if self.under_way.len() >= COMPRESSIONS_MAX || plain.length > COMPRESSED_FILE_MAX_BYTES {
+            return false;
+        }
+        let encoder = GzEncoder::new(Vec::new(), Compression::default());
+        let (path, plain) = (path.to_vec(), plain.clone());
+        self.under_way.push_back(Job { path, plain, read: 0, encoder });
+        true
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
+    /// Compresses a slice of one file. `largest` is what may come of it.
+    pub fn advance(&mut self, largest: usize) -> Option<Finished> {
+        let mut job = self.under_way.pop_front()?;
+        self.buffer.resize(COMPRESSION_SLICE_BYTES, 0);
+        let going_on = job.advance(&mut self.buffer).unwrap_or(false);
+        if going_on && job.encoder.get_ref().len() <= largest {
+            self.under_way.push_back(job);
+            return None;
+        }
+        if self.under_way.is_empty() {
+            self.buffer = Vec::new();
+        }
+        Some(job.finish(largest))
+    }
+}
+
+impl Job {
+    /// Returns whether more is to be read.
+    fn advance(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
+        let slice = self.plain.content.read(self.read, buffer)?;
+        self.encoder.write_all(slice)?;
+        self.read += slice.len() as u64;
+        Ok(!slice.is_empty() && self.read < self.plain.length)
+    }
+
+    fn finish(self, largest: usize) -> Finished {
+        let Job { path, plain, read, encoder } = self;
+        let whole = read == plain.length;
+        let bytes = encoder
+            .finish()
+            .ok()
+            .filter(|bytes| whole && bytes.len() <= largest && (bytes.len() as u64) < plain.length);
+        let result = bytes.map(|bytes| Opened {
+            length: bytes.len() as u64,
+            content: Content::Memory(Slice::from(bytes)),
+            modified: plain.note.modified,
+            stamp: plain.note.stamp,
+        });
+        Finished { path, plain, result }
+    }
+}

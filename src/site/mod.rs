@@ -1,0 +1,309 @@
+//! A site: the files that HTTP serves, and the rules by which they are served.
+
+mod compression;
+mod representation;
+mod rules;
+pub mod types;
+
+use std::time::Instant;
+
+pub use compression::Coding;
+use compression::{Compressions, Finished};
+pub use representation::Representation;
+use representation::{Note, Style};
+pub use rules::{CacheRule, Rules, STANDING_LINES};
+
+use crate::clock::Clock;
+use crate::store::{Bounds, Cache, Entry, Folder, Opened, Recall, Stamp, Store, StoreError};
+
+/// One site.
+pub struct Site {
+    files: Box<dyn Store>,
+    /// What of them was asked for lately, under the path of the request.
+    cache: Cache<Note>,
+    compressions: Compressions,
+    /// Room for a key, so that looking for coded forms allocates nothing.
+    key: Vec<u8>,
+    /// How they are served.
+    pub rules: Rules,
+}
+
+/// What stands at a path.
+#[derive(Debug)]
+pub enum Place {
+    /// A file, as it is.
+    File(Representation),
+    /// A folder without a page of its own, asked for with a slash at the end.
+    Folder,
+    /// A folder, asked for without the slash that belongs there.
+    FolderWithoutSlash,
+}
+
+/// What comes of a wish for a coded representation.
+#[derive(Debug)]
+pub enum Coded {
+    /// Here it is.
+    Ready(Representation),
+    /// It is being made: ask again in the next turn.
+    Later,
+    /// There is none, and none is worth to be made.
+    Never,
+}
+
+impl Site {
+    /// The site of `files`.
+    pub fn new(files: Box<dyn Store>, rules: Rules, bounds: Bounds) -> Site {
+        Site {
+            files,
+            cache: Cache::new(bounds),
+            compressions: Compressions::default(),
+            key: Vec::new(),
+            rules,
+        }
+    }
+
+    /// Looks for what stands at `path`, which is decoded and begins with a slash: a file, or a
+    /// folder's `index.html`.
+    pub fn find(&mut self, path: &[u8], clock: &Clock) -> Result<Place, StoreError> {
+        match self.cache.get(path, &*self.files, clock.now()) {
+            Recall::File(file) => return Ok(Place::File(file.clone())),
+            Recall::Absent if path.ends_with(b"/") => return self.folder(),
+            Recall::Absent => return Err(StoreError::NotFound),
+            Recall::Unknown => {}
+        }
+        if is_hidden(path) {
+            return Err(StoreError::NotFound);
+        }
+        if path.ends_with(b"/") {
+            return match self.open(path, "index.html", clock) {
+                Ok(Place::File(file)) => Ok(Place::File(file)),
+                Ok(_) | Err(StoreError::NotFound) => self.folder(),
+                Err(error) => Err(error),
+            };
+        }
+        match self.open(path, "", clock) {
+            Err(StoreError::NotFound) | Ok(Place::FolderWithoutSlash) if self.rules.pretty_urls => {
+                self.find_pretty(path, clock)
+            }
+            found => found,
+        }
+    }
+
+    /// `/about` is `about.html`, which comes before a folder of that name.
+    fn find_pretty(&mut self, path: &[u8], clock: &Clock) -> Result<Place, StoreError> {
+        if let Ok(Place::File(page)) = self.open(path, ".html", clock) {
+            return Ok(Place::File(page));
+        }
+        let place = self.open(path, "", clock);
+        // That there is nothing would be remembered of one of the two names only.
+        self.cache.forget(path);
+        place
+    }
+
+    fn folder(&self) -> Result<Place, StoreError> {
+        if self.rules.list { Ok(Place::Folder) } else { Err(StoreError::NotFound) }
+    }
+
+    /// Opens what is at `path` and `suffix`, and remembers it under `path`.
+    fn open(&mut self, path: &[u8], suffix: &'static str, clock: &Clock) -> Result<Place, StoreError> {
+        let file_path = [path, suffix.as_bytes()].concat();
+        match self.files.open(&file_path) {
+            Ok(Entry::File(file)) => {
+                self.remember((path, &file_path), suffix, file, Style::Page(None), clock).map(Place::File)
+            }
+            Ok(Entry::Folder) => Ok(Place::FolderWithoutSlash),
+            Err(StoreError::NotFound) => {
+                self.remember_absent((path, &file_path), None, clock);
+                Err(StoreError::NotFound)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn remember(
+        &mut self,
+        paths: (&[u8], &[u8]),
+        suffix: &'static str,
+        file: Opened,
+        style: Style<'_>,
+        clock: &Clock,
+    ) -> Result<Representation, StoreError> {
+        let (fields, note) =
+            representation::describe(paths.1, suffix, &file, style, (&self.rules, clock.wall()))?;
+        let now = (clock.now(), clock.wall());
+        Ok(self.cache.put(paths, file, (fields.as_bytes(), note), now))
+    }
+
+    fn remember_absent(&mut self, paths: (&[u8], &[u8]), stamp: Option<Stamp>, clock: &Clock) {
+        self.cache.put_absent(paths, stamp, (clock.now(), clock.wall()));
+    }
+
+    /// The site's own page for a status, if it has one.
+    pub fn error_page(&mut self, name: &'static str, clock: &Clock) -> Option<Representation> {
+        // No path of a request is without a slash, so this is a key of its own.
+        let path = name.as_bytes();
+        match self.cache.get(path, &*self.files, clock.now()) {
+            Recall::File(file) => return Some(file.clone()),
+            Recall::Absent => return None,
+            Recall::Unknown => {}
+        }
+        match self.files.open(path) {
+            Ok(Entry::File(file)) => self.remember((path, path), "", file, Style::ErrorPage, clock).ok(),
+            _ => {
+                self.remember_absent((path, path), None, clock);
+                None
+            }
+        }
+    }
+
+    /// Begins to read the folder at `path`.
+    pub fn list(&self, path: &[u8]) -> Result<Box<dyn Folder>, StoreError> {
+        self.files.list(path)
+    }
+
+    /// What was found at `path`, in a content coding: as it lies beside the file, else made of it if
+    /// it has `least` bytes.
+    pub fn coded(
+        &mut self,
+        path: &[u8],
+        plain: &Representation,
+        coding: Coding,
+        least: u64,
+        clock: &Clock,
+    ) -> Coded {
+        if !plain.note.codable {
+            return Coded::Never;
+        }
+        let mut key = std::mem::take(&mut self.key);
+        let coded = match self.sidecar(&mut key, path, plain, coding, clock) {
+            Some(sidecar) => Coded::Ready(sidecar),
+            None if coding == Coding::Gzip && plain.note.text && plain.length >= least => {
+                self.compressed(&mut key, path, plain, clock)
+            }
+            None => Coded::Never,
+        };
+        self.key = key;
+        coded
+    }
+
+    /// What lies beside the file, coded, if it is not older.
+    fn sidecar(
+        &mut self,
+        key: &mut Vec<u8>,
+        path: &[u8],
+        plain: &Representation,
+        coding: Coding,
+        clock: &Clock,
+    ) -> Option<Representation> {
+        write_key(key, path, coding.extension());
+        let sidecar = match self.cache.get(key, &*self.files, clock.now()) {
+            Recall::File(file) => Some(file.clone()),
+            Recall::Absent => None,
+            Recall::Unknown => self.open_sidecar(key, path, plain, coding, clock),
+        };
+        sidecar.filter(|sidecar| sidecar.note.modified >= plain.note.modified)
+    }
+
+    fn open_sidecar(
+        &mut self,
+        key: &[u8],
+        path: &[u8],
+        plain: &Representation,
+        coding: Coding,
+        clock: &Clock,
+    ) -> Option<Representation> {
+        let suffix = plain.note.suffix;
+        let file_path = [path, suffix.as_bytes(), coding.extension().as_bytes()].concat();
+        match self.files.open(&file_path) {
+            Ok(Entry::File(file)) => {
+                let style = Style::Page(Some((coding, plain)));
+                self.remember((key, &file_path), suffix, file, style, clock).ok()
+            }
+            _ => {
+                self.remember_absent((key, &file_path), None, clock);
+                None
+            }
+        }
+    }
+
+    /// The file as gzip, made once and remembered for as long as the file stays as it is.
+    fn compressed(&mut self, key: &mut Vec<u8>, path: &[u8], plain: &Representation, clock: &Clock) -> Coded {
+        write_key(key, path, "");
+        match self.cache.get(key, &*self.files, clock.now()) {
+            Recall::File(file) if file.note.stamp == plain.note.stamp => {
+                return Coded::Ready(file.clone());
+            }
+            Recall::Absent => return Coded::Never,
+            _ => {}
+        }
+        let begun = self.compressions.is_under_way(path) || self.compressions.begin(path, plain);
+        if begun { Coded::Later } else { Coded::Never }
+    }
+
+    /// Does a slice of what is under way, and drops what nobody has asked for lately. Returns when
+    /// there is more to do.
+    pub fn advance(&mut self, clock: &Clock) -> Option<Instant> {
+        self.cache.sweep(clock.now());
+        if let Some(finished) = self.compressions.advance(self.cache.bounds().largest() / 2) {
+            self.finish(finished, clock);
+        }
+        let busy = (!self.compressions.is_empty()).then(|| clock.now());
+        busy.or(self.cache.sweep_at())
+    }
+
+    fn finish(&mut self, finished: Finished, clock: &Clock) {
+        let Finished { path, plain, result } = finished;
+        let stamp = plain.note.stamp;
+        let mut key = Vec::new();
+        write_key(&mut key, &path, "");
+        let file_path = [&path, plain.note.suffix.as_bytes()].concat();
+        // Of a file that was changed meanwhile the slices may not fit together.
+        let result = result.filter(|_| self.files.stamp(&file_path) == Some(stamp));
+        // Whether another change would have shown was settled when the file was read.
+        let now = (clock.now(), plain.note.opened);
+        let described = result.and_then(|file| {
+            let style = Style::Page(Some((Coding::Gzip, &plain)));
+            let by = (&self.rules, plain.note.opened);
+            let described = representation::describe(&file_path, plain.note.suffix, &file, style, by);
+            described.ok().map(|described| (file, described))
+        });
+        match described {
+            Some((file, (fields, note))) => {
+                self.cache.put((&key, &file_path), file, (fields.as_bytes(), note), now);
+            }
+            None => self.cache.put_absent((&key, &file_path), Some(stamp), now),
+        }
+    }
+}
+
+/// The key of a coded form of what is at `path`: no path of a request contains a NUL.
+fn write_key(key: &mut Vec<u8>, path: &[u8], extension: &str) {
+    key.clear();
+    key.extend_from_slice(path);
+    key.push(0);
+    key.extend_from_slice(extension.as_bytes());
+}
+
+/// Dot files are nobody's business, except what RFC 8615 puts there.
+fn is_hidden(path: &[u8]) -> bool {
+    let mut names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).peekable();
+    names.next_if_eq(&&b".well-known"[..]);
+    names.any(|name| name.starts_with(b".") && name != b"." && name != b"..")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dot_files_are_hidden_but_well_known_is_not() {
+        for path in
+            ["/.git/config", "/a/.env", "/.", "/..x", "/a/.well-known/x", "/.well-known/.x", "/.well-knownx"]
+        {
+            assert_eq!(is_hidden(path.as_bytes()), path != "/.", "{path}");
+        }
+        for path in ["/", "/a.b", "/.well-known/acme", "/../x", "/a/./b", "//.well-known/x"] {
+            assert!(!is_hidden(path.as_bytes()), "{path}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! A folder of the disk, read piece by piece.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{AtFlags, Dir, FileType, Stat, statat};
+
+use super::beneath::Root;
+use super::{Child, Folder, StoreError};
+
+/// A folder's descriptor, and where in it the reading stands.
+pub struct DiskFolder {
+    root: Rc<Root>,
+    /// Where the folder is beneath the root, to follow its links from there.
+    path: Vec<u8>,
+    folder: OwnedFd,
+    entries: Dir,
+}
+
+impl DiskFolder {
+    /// Opens the folder at `path`.
+    pub fn open(root: Rc<Root>, path: &[u8]) -> io::Result<DiskFolder> {
+        let folder = root.open_folder(path)?;
+        let entries = Dir::read_from(&folder)?;
+        Ok(DiskFolder { root, path: path.into(), folder, entries })
+    }
+
+    /// What stands under `name`, if it may be seen.
+    fn child(&self, name: &[u8]) -> Option<Child> {
+        let mut stat = statat(self.folder.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+            let path = [&self.path[..], b"/", name].concat();
+            stat = self.root.inspect(path.strip_prefix(b"/").unwrap_or(&path)).ok()?;
+        }
+        let length = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => None,
+            FileType::RegularFile => Some(u64::try_from(stat.st_size).unwrap_or(0)),
+            _ => return None,
+        };
+        Some(Child { name: name.into(), length, modified: modified(&stat) })
+    }
+}
+
+impl Folder for DiskFolder {
+    fn next(&mut self, count: usize) -> Result<Vec<Child>, StoreError> {
+        let mut children = Vec::new();
+        while children.len() < count {
+            let Some(entry) = self.entries.read() else { break };
+            let entry = entry.map_err(io::Error::from)?;
+            let name = entry.file_name().to_bytes();
+            if !name.starts_with(b".") {
+                children.extend(self.child(name));
+            }
+        }
+        Ok(children)
+    }
+}
+
+// Other systems have other widths.
+#[allow(clippy::unnecessary_cast, clippy::cast_lossless)]
+fn modified(stat: &Stat) -> SystemTime {
+    let seconds = stat.st_mtime as i64;
+    let whole = Duration::from_secs(seconds.unsigned_abs());
+    let since = if seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
+    since.unwrap_or(UNIX_EPOCH) + Duration::from_nanos(stat.st_mtime_nsec as u64)
+}
