@@ -10,6 +10,7 @@ use evserve::limits::Limits;
 use evserve::outbox::Outbox;
 use evserve::protocol::{Kind, Protocol, Step};
 use evserve::services::Services;
+use evserve::site::Rules;
 use evserve::store::MemoryStore;
 
 const CURL: &str =
@@ -41,7 +42,7 @@ fn converse(services: &mut Services, input: &str, outbox: &mut Outbox) {
 
 fn requests(criterion: &mut Criterion) {
     let site = MemoryStore::default().with("1k.html", vec![b'k'; 1024]);
-    let mut services = Services::new(Box::new(site), Limits::default(), Now::read());
+    let mut services = Services::new(Box::new(site), Rules::default(), Limits::default(), Now::read());
     let mut outbox = Outbox::default();
     let mut group = criterion.benchmark_group("request");
     group.throughput(Throughput::Elements(1));

@@ -62,6 +62,14 @@ impl Site {
         }
     }
 
+    /// The file that is remembered of `path`, as it is.
+    pub fn remembered(&mut self, path: &[u8], clock: &Clock) -> Option<&Representation> {
+        match self.cache.get(path, &*self.files, clock.now()) {
+            Recall::File(file) => Some(file),
+            _ => None,
+        }
+    }
+
     /// Looks for what stands at `path`, which is decoded and begins with a slash: a file, or a
     /// folder's `index.html`.
     pub fn find(&mut self, path: &[u8], clock: &Clock) -> Result<Place, StoreError> {

@@ -1,10 +1,10 @@
 //! Files that were asked for lately: small ones in memory, large ones by descriptor, each with what
 //! the protocol has made of it. Checked against the disk before anything in it is too old.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::time::{Duration, Instant, SystemTime};
 
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use slab::Slab;
 
 use super::{Content, Opened, Stamp, Store};
@@ -14,7 +14,9 @@ use crate::slice::Slice;
 pub struct Cache<N> {
     /// Where each key's entry is. It holds no keys, to be small: the entries have them.
     index: HashTable<usize>,
-    hasher: RandomState,
+    /// A fast one with random keys: who finds collisions all the same is stopped by the bound on
+    /// entries.
+    hasher: DefaultHashBuilder,
     entries: Slab<Entry<N>>,
     /// Where the search for something to evict goes on.
     hand: usize,
@@ -72,7 +74,8 @@ struct Entry<N> {
     /// Whether the file had been left alone for long enough that its next change shows in its
     /// times. Until then only reading it again tells.
     settled: bool,
-    checked: Instant,
+    /// When it has to be compared with the disk again.
+    stale_at: Instant,
     /// Whether it was asked for since the hand last passed.
     used: bool,
     cached: Option<Cached<N>>,
@@ -109,7 +112,7 @@ impl<N: Clone> Cache<N> {
     pub fn new(bounds: Bounds) -> Cache<N> {
         Cache {
             index: HashTable::new(),
-            hasher: RandomState::new(),
+            hasher: DefaultHashBuilder::default(),
             entries: Slab::new(),
             hand: 0,
             bytes: 0,
@@ -123,12 +126,12 @@ impl<N: Clone> Cache<N> {
     pub fn get(&mut self, key: &[u8], store: &dyn Store, now: Instant) -> Recall<'_, N> {
         let Some(index) = self.index_of(key) else { return Recall::Unknown };
         let entry = &mut self.entries[index];
-        if now.saturating_duration_since(entry.checked) >= FRESH {
+        if now >= entry.stale_at {
             if !entry.settled || store.stamp(entry.path()) != entry.stamp {
                 self.remove(index);
                 return Recall::Unknown;
             }
-            entry.checked = now;
+            entry.stale_at = now + FRESH;
         }
         entry.used = true;
         match &self.entries[index].cached {
@@ -180,7 +183,7 @@ impl<N: Clone> Cache<N> {
         self.bytes += entry.cost();
         if entry.holds_descriptor() {
             self.descriptors += 1;
-            self.sweep_at.get_or_insert(entry.checked + DESCRIPTOR_IDLE);
+            self.sweep_at.get_or_insert(entry.stale_at + DESCRIPTOR_IDLE);
         }
         let hash = self.hasher.hash_one(entry.key());
         let index = self.entries.insert(entry);
@@ -212,7 +215,7 @@ impl<N: Clone> Cache<N> {
             .entries
             .iter()
             .filter(|(_, entry)| entry.holds_descriptor())
-            .filter(|(_, entry)| now.saturating_duration_since(entry.checked) >= DESCRIPTOR_IDLE)
+            .filter(|(_, entry)| now >= entry.stale_at + DESCRIPTOR_IDLE)
             .map(|(index, _)| index)
             .collect();
         idle.into_iter().for_each(|index| self.remove(index));
@@ -288,7 +291,7 @@ impl<N> Entry<N> {
             path_end: parts[0].len() + parts[1].len(),
             stamp,
             settled: stamp.is_none_or(|stamp| stamp.is_settled(now.1, SETTLED_AFTER)),
-            checked: now.0,
+            stale_at: now.0 + FRESH,
             used: false,
             cached: None,
         }

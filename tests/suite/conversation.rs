@@ -10,6 +10,7 @@ use evserve::limits::Limits;
 use evserve::outbox::Outbox;
 use evserve::protocol::{AnyProtocol, Kind, Protocol, Step};
 use evserve::services::Services;
+use evserve::site::Rules;
 use evserve::store::{MemoryStore, Store};
 
 /// A moment that does not depend on when the test runs.
@@ -53,9 +54,14 @@ pub struct Talk {
 
 impl Talk {
     pub fn new(site: impl Store + 'static) -> Talk {
+        Talk::by(Rules::default(), site)
+    }
+
+    /// With a site that is served by these rules.
+    pub fn by(rules: Rules, site: impl Store + 'static) -> Talk {
         let now = start();
         Talk {
-            services: Services::new(Box::new(site), Limits::default(), now),
+            services: Services::new(Box::new(site), rules, Limits::default(), now),
             now,
             protocol: Kind::Http.start(now.monotonic),
             outbox: Outbox::default(),
@@ -79,8 +85,21 @@ impl Talk {
                 Step::Finish(_, reason) => self.outcome.ending = Some(reason),
             }
             self.send();
+            self.produce();
         }
         self.send();
+    }
+
+    /// Lets turns pass until the answer is whole.
+    fn produce(&mut self) {
+        let mut turns = 0;
+        while self.outcome.ending.is_none() && self.protocol.is_producing() {
+            self.services.housekeep();
+            self.outcome.ending = self.protocol.resume(&mut self.outbox, &mut self.services);
+            self.send();
+            turns += 1;
+            assert!(turns < 10_000, "an answer without end");
+        }
     }
 
     /// Lets the peer end its output.

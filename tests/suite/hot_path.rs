@@ -17,6 +17,7 @@ use evserve::log_file::LogFile;
 use evserve::peer::Peer;
 use evserve::protocol::Kind;
 use evserve::services::Services;
+use evserve::site::Rules;
 use evserve::store::DiskStore;
 use evserve::transport::Transport;
 
@@ -144,7 +145,7 @@ fn play(batch: &str, log: bool) -> (u64, Counts) {
     fs::write(folder.path().join("sub/index.html"), "k").unwrap();
     let mut now = Now::read();
     let store = DiskStore::new(folder.path()).unwrap();
-    let mut services = Services::new(Box::new(store), Limits::default(), now);
+    let mut services = Services::new(Box::new(store), Rules::default(), Limits::default(), now);
     if log {
         let file = LogFile::append_to(&folder.path().join("access.log")).unwrap();
         services.logs.access = Some(AccessLog::new(file, Format::Combined));

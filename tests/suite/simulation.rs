@@ -19,7 +19,8 @@ use evserve::limits::{INBOX_MAX_BYTES, Limits, OUTBOX_MAX_BYTES, TURN_READ_BYTES
 use evserve::peer::Peer;
 use evserve::protocol::Kind;
 use evserve::services::Services;
-use evserve::store::{DiskStore, Entry, MemoryStore, Stamp, Store, StoreError};
+use evserve::site::Rules;
+use evserve::store::{DiskStore, Entry, Folder, MemoryStore, Stamp, Store, StoreError};
 use evserve::transport::Transport;
 use tempfile::TempDir;
 
@@ -350,6 +351,10 @@ impl Store for WithDisk {
     fn stamp(&self, path: &[u8]) -> Option<Stamp> {
         if path == b"/disk.bin" { self.disk.stamp(path) } else { self.memory.stamp(path) }
     }
+
+    fn list(&self, path: &[u8]) -> Result<Box<dyn Folder>, StoreError> {
+        self.memory.list(path)
+    }
 }
 
 /// What a script comes to without any network. The disk's file stands in memory here.
@@ -390,7 +395,7 @@ impl Simulation {
     fn new(seed: u64, limits: Limits) -> Simulation {
         let now = start();
         let backlog = Rc::new(RefCell::new(Backlog::default()));
-        let services = Services::new(Box::new(WithDisk::new()), limits, now);
+        let services = Services::new(Box::new(WithDisk::new()), Rules { list: true, ..Rules::default() }, limits, now);
         let mut event_loop = EventLoop::new(SimNetwork(Rc::clone(&backlog)), services);
         event_loop.listen((), Kind::Http).unwrap();
         let random = fastrand::Rng::with_seed(seed);

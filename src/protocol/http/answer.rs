@@ -42,10 +42,21 @@ pub enum Body {
     Text(String),
     /// A part of a file.
     Content(Content, Range<u64>),
-    /// Several parts of one file, each behind a head, and what ends them (RFC 9110 section 14.6).
-    Parts(Content, Vec<(String, Range<u64>)>, String),
+    /// Several parts of one file (RFC 9110 section 14.6).
+    Parts(Box<Parts>),
     /// A folder's entries, which are read and written in slices.
     Listing(Box<Listing>),
+}
+
+/// Several parts of a file.
+#[derive(Debug)]
+pub struct Parts {
+    /// The file.
+    pub content: Content,
+    /// Each with its head.
+    pub parts: Vec<(String, Range<u64>)>,
+    /// What ends them.
+    pub end: String,
 }
 
 impl Fields {
@@ -65,9 +76,9 @@ impl Answer {
             Body::Nothing | Body::Listing(_) => 0,
             Body::Text(text) => text.len() as u64,
             Body::Content(_, range) => span(range),
-            Body::Parts(_, parts, end) => {
-                let parts: u64 = parts.iter().map(|(head, range)| head.len() as u64 + span(range)).sum();
-                parts + end.len() as u64
+            Body::Parts(body) => {
+                let parts = body.parts.iter().map(|(head, range)| head.len() as u64 + span(range));
+                parts.sum::<u64>() + body.end.len() as u64
             }
         }
     }
@@ -112,12 +123,12 @@ pub fn write(answer: Answer, head_only: bool, persistence: Persistence, cx: &Ser
     match body {
         Body::Content(Content::Memory(_), range) if is_copied(&range) => {}
         Body::Content(content, range) => send(&content, range, out),
-        Body::Parts(content, parts, end) => {
-            for (head, range) in parts {
+        Body::Parts(body) => {
+            for (head, range) in body.parts {
                 out.write(|bytes| bytes.extend_from_slice(head.as_bytes()));
-                send(&content, range, out);
+                send(&body.content, range, out);
             }
-            out.write(|bytes| bytes.extend_from_slice(end.as_bytes()));
+            out.write(|bytes| bytes.extend_from_slice(body.end.as_bytes()));
         }
         Body::Nothing | Body::Text(_) | Body::Listing(_) => {}
     }

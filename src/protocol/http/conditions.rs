@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::grammar::trim;
+use super::wishes::{Wish, Wishes};
 
-/// The fields that make a request conditional, and Range. One that came in several lines is joined
-/// by commas (RFC 9110 section 5.3), which no single date or tag survives.
+/// The fields that make a request conditional, and Range.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conditions<'a> {
     /// If-Match.
@@ -43,13 +43,17 @@ pub struct Validators<'a> {
     pub last_modified: SystemTime,
 }
 
-impl Conditions<'_> {
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        let Conditions { if_match, if_none_match, if_modified_since, if_unmodified_since, range, .. } = self;
-        [if_match, if_none_match, if_modified_since, if_unmodified_since, range]
-            .iter()
-            .all(|field| field.is_none())
+impl<'a> Conditions<'a> {
+    /// Those of a request.
+    pub fn of(wishes: &Wishes<'a>) -> Conditions<'a> {
+        Conditions {
+            if_match: wishes.get(Wish::IfMatch),
+            if_none_match: wishes.get(Wish::IfNoneMatch),
+            if_modified_since: wishes.get(Wish::IfModifiedSince),
+            if_unmodified_since: wishes.get(Wish::IfUnmodifiedSince),
+            if_range: wishes.get(Wish::IfRange),
+            range: wishes.get(Wish::Range),
+        }
     }
 
     /// Evaluates the preconditions in the order of RFC 9110 section 13.2.2. A tag's field hides the

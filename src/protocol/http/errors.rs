@@ -5,16 +5,17 @@ use crate::site::types;
 use crate::store::StoreError;
 
 use super::answer::{Answer, Body, Fields};
-use super::preferences::Preferences;
+use super::preferences::best_kind;
 use super::status::{Refusal, Status};
+use super::wishes::{Wish, Wishes};
 
 /// Nothing at that address.
 pub const NOT_FOUND: Refusal = Refusal::new(Status::NotFound, "There is nothing at this address");
 
 /// Answers with a refusal, in the form that the client likes best.
-pub fn answer(refusal: Refusal, preferences: &Preferences<'_>, cx: &mut Services) -> Answer {
+pub fn answer(refusal: Refusal, wishes: &Wishes<'_>, cx: &mut Services) -> Answer {
     let vary = if cx.site.rules.spa { "Vary: Accept, Sec-Fetch-Mode\r\n" } else { "Vary: Accept\r\n" };
-    if preferences.best(&["text/html", types::JSON]) == Some(types::JSON) {
+    if best_kind(wishes.get(Wish::Accept).as_deref(), &["text/html", types::JSON]) == Some(types::JSON) {
         return json(refusal, vary);
     }
     let page = refusal.status.page().and_then(|name| cx.site.error_page(name, &cx.clock));

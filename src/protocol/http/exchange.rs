@@ -11,30 +11,10 @@ use crate::store::StoreError;
 use super::answer::{self, Answer, Body};
 use super::fields::Persistence;
 use super::listing::Listing;
-use super::reply::{closing, note, persistence, write};
+use super::reply::{closing, method_is_head, note, persistence, write};
 use super::request::{self, Parsed, Request};
 use super::routes::{self, Outcome};
 use super::{Http, IDLE, State, Step};
-
-/// A request that is to be answered.
-pub struct Exchange<'a> {
-    /// It.
-    pub request: Request<'a>,
-    /// Its bytes.
-    pub head: &'a [u8],
-    /// Why the connection ends behind the answer, whatever the request says, if it does.
-    pub ending: Option<CloseReason>,
-}
-
-impl<'a> Exchange<'a> {
-    /// One whose head was kept.
-    pub fn again(head: &'a [u8], ending: Option<CloseReason>) -> Option<Exchange<'a>> {
-        match request::parse(head, 0) {
-            Parsed::Request(request, _) => Some(Exchange { request, head, ending }),
-            _ => None,
-        }
-    }
-}
 
 /// An answer that takes more than a turn.
 #[derive(Debug)]
@@ -82,24 +62,33 @@ impl Then {
 }
 
 impl Http {
-    /// Answers a request.
-    pub fn reply(&mut self, exchange: &Exchange<'_>, out: &mut Outbox, cx: &mut Services) -> Then {
-        let outcome = routes::answer(&exchange.request, cx);
-        self.settle(outcome, exchange, out, cx)
+    /// Answers a request of which `head` are the bytes. `ending` is why the connection ends behind
+    /// the answer whatever the request says, if it does.
+    pub fn reply(
+        &mut self,
+        request: &Request<'_>,
+        head: &[u8],
+        ending: Option<CloseReason>,
+        out: &mut Outbox,
+        cx: &mut Services,
+    ) -> Then {
+        let outcome = routes::answer(request, cx);
+        self.settle(outcome, request, head, ending, out, cx)
     }
 
     /// Sends what has come of a request, or begins to produce it.
     pub fn settle(
         &mut self,
         outcome: Outcome,
-        exchange: &Exchange<'_>,
+        request: &Request<'_>,
+        head: &[u8],
+        ending: Option<CloseReason>,
         out: &mut Outbox,
         cx: &mut Services,
     ) -> Then {
-        let Exchange { request, head, ending } = exchange;
         let answer = match outcome {
             Outcome::Answer(answer) => answer,
-            Outcome::Later => return self.begin(head, *ending, Work::Answer),
+            Outcome::Later => return self.begin(head, ending, Work::Answer),
         };
         let persistence = match ending {
             None if !(answer.is_stream() && request.is_1_0) => persistence(request, cx),
@@ -110,7 +99,7 @@ impl Http {
             _ => None,
         };
         match answer {
-            Answer { status, fields, body: Body::Listing(listing) } if !head.starts_with(b"HEAD ") => {
+            Answer { status, fields, body: Body::Listing(listing) } if !method_is_head(head) => {
                 let chunked = !request.is_1_0;
                 answer::write_stream_head(status, fields, chunked, persistence, cx, out);
                 self.begin(head, ending, Work::Body { listing, chunked, sent: 0 })
@@ -132,9 +121,9 @@ impl Http {
     pub fn produce(&mut self, mut production: Production, out: &mut Outbox, cx: &mut Services) -> Then {
         let Production { head, ending, work } = &mut production;
         let Work::Body { listing, chunked, sent } = work else {
-            return match Exchange::again(head, *ending) {
-                Some(exchange) => self.reply(&exchange, out, cx),
-                None => Then::End(CloseReason::Refused),
+            return match request::parse(head, 0) {
+                Parsed::Request(request, _) => self.reply(&request, head, *ending, out, cx),
+                _ => Then::End(CloseReason::Refused),
             };
         };
         match send_slice(listing, *chunked, out) {

@@ -1,14 +1,10 @@
-//! The header fields: those that decide how a message is read, judged, and those that decide what is
-//! answered, picked out.
-
-use std::borrow::Cow;
+//! The header fields that decide how a message is read: Host, framing, expectation, connection.
 
 use super::body::Framing;
-use super::conditions::Conditions;
 use super::grammar::trim;
 use super::host;
-use super::preferences::Preferences;
 use super::status::{Refusal, Status};
+use super::wishes::Present;
 
 /// What a request says about the life of its connection (RFC 9112 section 9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +17,7 @@ pub enum Persistence {
     Close,
 }
 
-/// The fields that the server knows.
+/// The fields that every request is judged by.
 #[derive(Default)]
 pub struct Fields<'a> {
     /// Present and valid, or absent.
@@ -32,10 +28,8 @@ pub struct Fields<'a> {
     expects_other: bool,
     close: bool,
     keep_alive: bool,
-    /// What must be so for the request to be carried out, and for which part of the answer.
-    pub conditions: Conditions<'a>,
-    /// What the client would rather have.
-    pub preferences: Preferences<'a>,
+    /// Which others there are that the answer may hang on.
+    pub present: Present,
 }
 
 impl<'a> Fields<'a> {
@@ -44,27 +38,17 @@ impl<'a> Fields<'a> {
         let mut found = Fields::default();
         for httparse::Header { name, value } in fields {
             let is = |expected: &str| name.eq_ignore_ascii_case(expected);
-            let Fields { conditions, preferences, .. } = &mut found;
             match name.len() {
                 4 if is("host") => once(&mut found.host, value, "Host is given twice")?,
-                5 if is("range") => join(&mut conditions.range, value),
-                6 if is("accept") => join(&mut preferences.accept, value),
                 6 if is("expect") => found.expect(value),
-                8 if is("if-match") => join(&mut conditions.if_match, value),
-                8 if is("if-range") => join(&mut conditions.if_range, value),
                 10 if is("connection") => found.connection(value),
-                13 if is("if-none-match") => join(&mut conditions.if_none_match, value),
                 14 if is("content-length") => {
                     once(&mut found.content_length, value, "Content-Length is given twice")?;
                 }
-                14 if is("sec-fetch-mode") => join(&mut preferences.fetch_mode, value),
-                15 if is("accept-encoding") => join(&mut preferences.accept_encoding, value),
-                17 if is("if-modified-since") => join(&mut conditions.if_modified_since, value),
                 17 if is("transfer-encoding") => {
                     once(&mut found.transfer_encoding, value, "Transfer-Encoding is given twice")?;
                 }
-                19 if is("if-unmodified-since") => join(&mut conditions.if_unmodified_since, value),
-                _ => {}
+                _ => found.present.note(name),
             }
         }
         match found.host {
@@ -131,14 +115,6 @@ fn once<'a>(field: &mut Option<&'a [u8]>, value: &'a [u8], twice: &'static str) 
         Some(_) => Err(Refusal::bad(twice)),
         None => Ok(()),
     }
-}
-
-/// Several lines of one field are one list (RFC 9110 section 5.3).
-fn join<'a>(field: &mut Option<Cow<'a, [u8]>>, value: &'a [u8]) {
-    *field = Some(match field.take() {
-        None => Cow::Borrowed(value),
-        Some(before) => Cow::Owned([&before, value].join(&b", "[..])),
-    });
 }
 
 /// RFC 9112 section 6.1: unknown codings before a last `chunked` are 501; without it as the last

@@ -8,14 +8,15 @@ use crate::limits::COMPRESSED_FILE_MIN_BYTES;
 use crate::services::Services;
 use crate::site::{Coded, Representation};
 
-use super::answer::{Answer, Body, Fields};
-use super::conditions::{Validators, Verdict};
+use super::answer::{Answer, Body, Fields, Parts};
+use super::conditions::{Conditions, Validators, Verdict};
 use super::method::Method;
 use super::preferences::Codings;
 use super::ranges::{self, Selection};
 use super::request::Request;
 use super::routes::Outcome;
 use super::status::{Refusal, Status};
+use super::wishes::Wish;
 
 /// Answers with the file at `path`, which is `plain` as it stands, in the coding that the client
 /// likes best.
@@ -25,8 +26,8 @@ pub fn answer(
     request: &Request<'_>,
     cx: &mut Services,
 ) -> Result<Outcome, Refusal> {
-    if let Some(accept_encoding) = &request.preferences.accept_encoding {
-        let codings = Codings::parse(accept_encoding);
+    if let Some(accept_encoding) = request.wishes.get(Wish::AcceptEncoding) {
+        let codings = Codings::parse(&accept_encoding);
         // Too small is only what could be sent as it is.
         let least = if codings.take_identity() { COMPRESSED_FILE_MIN_BYTES + 1 } else { 0 };
         for coding in codings.preferred() {
@@ -45,10 +46,7 @@ pub fn answer(
 
 /// Sends what the conditions and the range leave of `file`.
 fn send(file: &Representation, request: &Request<'_>, cx: &Services) -> Result<Answer, Refusal> {
-    let conditions = &request.conditions;
-    if conditions.is_empty() {
-        return Ok(whole(file));
-    }
+    let conditions = Conditions::of(&request.wishes);
     let validators = Validators { entity_tag: file.entity_tag(), last_modified: file.note.last_modified() };
     match conditions.evaluate(validators) {
         Verdict::NotModified => {
@@ -73,7 +71,8 @@ fn send(file: &Representation, request: &Request<'_>, cx: &Services) -> Result<A
     }
 }
 
-fn whole(file: &Representation) -> Answer {
+/// Sends all of `file`.
+pub fn whole(file: &Representation) -> Answer {
     Answer {
         status: Status::Ok,
         fields: Fields::Shared(file.fields.clone()),
@@ -113,7 +112,8 @@ fn parts(file: &Representation, ranges: &[Range<u64>]) -> Answer {
         (head, range.clone())
     });
     let end = format!("\r\n--{boundary}--\r\n");
-    let body = Body::Parts(file.content.clone(), heads.collect(), end);
+    let parts = Parts { content: file.content.clone(), parts: heads.collect(), end };
+    let body = Body::Parts(Box::new(parts));
     let mut answer = Answer { status: Status::PartialContent, fields: Fields::Made(Vec::new()), body };
     let length = answer.body_length();
     let mut fields = format!("Content-Type: multipart/byteranges; boundary={boundary}\r\n").into_bytes();

@@ -19,6 +19,7 @@ mod routes;
 mod status;
 mod target;
 mod unwanted;
+mod wishes;
 
 use std::time::Instant;
 
@@ -29,7 +30,7 @@ use crate::services::Services;
 
 use super::{Protocol, Step};
 use body::Framing;
-use exchange::{Exchange, Production};
+use exchange::Production;
 use fields::Persistence;
 use reply::{method_is_head, persistence, refuse, unseen, write};
 use request::Parsed;
@@ -133,7 +134,7 @@ impl Http {
                         return Step::Consumed(length);
                     }
                 };
-                self.reply(&Exchange { request, head, ending }, out, cx).behind(length)
+                self.reply(&request, head, ending, out, cx).behind(length)
             }
         }
     }
@@ -156,9 +157,9 @@ impl Http {
             return Step::Consumed(consumed);
         };
         let ending = (come == Come::TooLong).then_some(CloseReason::BodyUnwanted);
-        match Exchange::again(&head, ending) {
-            Some(exchange) => self.reply(&exchange, out, cx).behind(consumed),
-            None => Step::Finish(consumed, CloseReason::Refused),
+        match request::parse(&head, 0) {
+            Parsed::Request(request, _) => self.reply(&request, &head, ending, out, cx).behind(consumed),
+            _ => Step::Finish(consumed, CloseReason::Refused),
         }
     }
 
@@ -168,9 +169,9 @@ impl Http {
         let State::Body(body) = &mut self.state else { return None };
         let is_bounded = body.is_bounded();
         let Some(head) = body.take_head() else { return Some(CloseReason::BodyTimeout) };
-        let Some(mut exchange) = Exchange::again(&head, None) else { return Some(CloseReason::Refused) };
-        let persistence = persistence(&exchange.request, cx);
-        match routes::answer(&exchange.request, cx) {
+        let Parsed::Request(request, _) = request::parse(&head, 0) else { return Some(CloseReason::Refused) };
+        let persistence = persistence(&request, cx);
+        match routes::answer(&request, cx) {
             Outcome::Answer(answer)
                 if is_bounded && persistence != Persistence::Close && !answer.is_stream() =>
             {
@@ -178,8 +179,8 @@ impl Http {
                 None
             }
             outcome => {
-                exchange.ending = Some(CloseReason::BodyUnwanted);
-                self.settle(outcome, &exchange, out, cx).ending()
+                let ending = Some(CloseReason::BodyUnwanted);
+                self.settle(outcome, &request, &head, ending, out, cx).ending()
             }
         }
     }

@@ -1,50 +1,34 @@
 //! Content negotiation (RFC 9110 section 12): what the client would rather have.
 
-use std::borrow::Cow;
-
 use super::grammar::{is_token, trim};
+use super::wishes::{Wish, Wishes};
 use crate::site::Coding;
-
-/// What a request says of the answer it would like. A field that came in several lines is joined
-/// by commas (RFC 9110 section 5.3).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Preferences<'a> {
-    /// Accept.
-    pub accept: Option<Cow<'a, [u8]>>,
-    /// Accept-Encoding.
-    pub accept_encoding: Option<Cow<'a, [u8]>>,
-    /// Sec-Fetch-Mode (Fetch Metadata Request Headers).
-    pub fetch_mode: Option<Cow<'a, [u8]>>,
-}
 
 /// A weight in thousandths (RFC 9110 section 12.4.2).
 type Weight = u16;
 
-impl Preferences<'_> {
-    /// Whether a person follows a link or types an address, as far as can be told: browsers say
-    /// so; of others that name a page among what they accept it is assumed.
-    pub fn is_navigation(&self) -> bool {
-        match &self.fetch_mode {
-            Some(mode) => mode.eq_ignore_ascii_case(b"navigate"),
-            None => self.accept.as_deref().is_some_and(|accept| {
-                elements(accept).any(|(range, weight)| range.eq_ignore_ascii_case(b"text/html") && weight > 0)
-            }),
-        }
+/// Whether a person follows a link or types an address, as far as can be told: browsers say so; of
+/// others that name a page among what they accept it is assumed.
+pub fn is_navigation(wishes: &Wishes<'_>) -> bool {
+    if let Some(mode) = wishes.get(Wish::SecFetchMode) {
+        return mode.eq_ignore_ascii_case(b"navigate");
     }
+    let names_page = |(range, weight): (&[u8], Weight)| range.eq_ignore_ascii_case(b"text/html") && weight > 0;
+    wishes.get(Wish::Accept).is_some_and(|accept| elements(&accept).any(names_page))
+}
 
-    /// Which of `kinds`, as `type/subtype`, is liked best; of equals the first. `None` when none is
-    /// acceptable.
-    pub fn best<'k>(&self, kinds: &[&'k str]) -> Option<&'k str> {
-        let Some(accept) = &self.accept else { return kinds.first().copied() };
-        let mut best = None;
-        for kind in kinds {
-            let weight = media_weight(accept, kind.as_bytes());
-            if weight > best.map_or(0, |(weight, _)| weight) {
-                best = Some((weight, *kind));
-            }
+/// Which of `kinds`, as `type/subtype`, an Accept likes best; of equals the first. `None` when none
+/// is acceptable.
+pub fn best_kind<'k>(accept: Option<&[u8]>, kinds: &[&'k str]) -> Option<&'k str> {
+    let Some(accept) = accept else { return kinds.first().copied() };
+    let mut best = None;
+    for kind in kinds {
+        let weight = media_weight(accept, kind.as_bytes());
+        if weight > best.map_or(0, |(weight, _)| weight) {
+            best = Some((weight, *kind));
         }
-        best.map(|(_, kind)| kind)
     }
+    best.map(|(_, kind)| kind)
 }
 
 /// The weight of the most specific range that covers a kind (RFC 9110 section 12.5.1).
@@ -226,9 +210,7 @@ mod tests {
             (Some(""), None),
             (Some("TEXT/PLAIN;charset=utf-8"), Some("text/plain")),
         ] {
-            let accept = accept.map(|accept| Cow::Borrowed(accept.as_bytes()));
-            let preferences = Preferences { accept, ..Preferences::default() };
-            assert_eq!(preferences.best(&KINDS), best, "{preferences:?}");
+            assert_eq!(best_kind(accept.map(str::as_bytes), &KINDS), best, "{accept:?}");
         }
     }
 }

@@ -6,13 +6,12 @@ use std::mem::MaybeUninit;
 use crate::limits::{FIELDS_MAX, HEAD_MAX_BYTES, TARGET_MAX_BYTES};
 
 use super::body::Framing;
-use super::conditions::Conditions;
 use super::fields::{Fields, Persistence};
 use super::grammar::is_token;
 use super::method::Method;
-use super::preferences::Preferences;
 use super::status::{Refusal, Status};
 use super::target::Target;
+use super::wishes::Wishes;
 
 /// A request, borrowed from the input it was parsed from.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,10 +28,8 @@ pub struct Request<'a> {
     pub persistence: Persistence,
     /// Whether the client knows HTTP/1.0 only, which has no chunks.
     pub is_1_0: bool,
-    /// What must be so for it to be carried out.
-    pub conditions: Conditions<'a>,
-    /// What the client would rather have.
-    pub preferences: Preferences<'a>,
+    /// What answer the client would like.
+    pub wishes: Wishes<'a>,
 }
 
 /// What stands at the beginning of the input.
@@ -91,7 +88,7 @@ fn parse_lines(lines: &[u8]) -> Result<Option<(Request<'_>, usize)>, Refusal> {
         Err(error) => return Err(line_refusal(lines).unwrap_or_else(|| refusal_of(error))),
     };
     let version_1_0 = head.version == Some(0);
-    let request = request(head.method, head.path, version_1_0, head.headers)?;
+    let request = request(&lines[..length], head.method, head.path, version_1_0, head.headers)?;
     Ok(Some((request, length)))
 }
 
@@ -104,7 +101,8 @@ fn parse_later_version(lines: &[u8]) -> Result<Option<(Request<'_>, usize)>, Ref
     let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
     match httparse::parse_headers(&lines[line..], &mut storage) {
         Ok(httparse::Status::Complete((length, fields))) => {
-            Ok(Some((request(head.method, head.path, false, fields)?, line + length)))
+            let length = line + length;
+            Ok(Some((request(&lines[..length], head.method, head.path, false, fields)?, length)))
         }
         Ok(httparse::Status::Partial) => Ok(None),
         Err(error) => Err(line_refusal(lines).unwrap_or_else(|| refusal_of(error))),
@@ -187,6 +185,7 @@ const UNKNOWN_METHOD: Refusal = Refusal::new(Status::NotImplemented, "The method
 
 /// Makes a request of what httparse found.
 fn request<'a>(
+    head: &'a [u8],
     method: Option<&'a str>,
     target: Option<&'a str>,
     version_1_0: bool,
@@ -206,7 +205,6 @@ fn request<'a>(
     let target = Target::parse(target, method)?;
     let expects_continue = fields.expects_continue(version_1_0)?;
     let persistence = fields.persistence(version_1_0);
-    let Fields { conditions, preferences, .. } = fields;
-    let is_1_0 = version_1_0;
-    Ok(Request { method, target, framing, expects_continue, persistence, is_1_0, conditions, preferences })
+    let wishes = Wishes::new(head, fields.present);
+    Ok(Request { method, target, framing, expects_continue, persistence, is_1_0: version_1_0, wishes })
 }

@@ -13,6 +13,7 @@ use super::errors::{self, refusal};
 use super::files;
 use super::listing;
 use super::method::Method;
+use super::preferences::is_navigation;
 use super::request::Request;
 use super::status::{ALLOW, Refusal, Status};
 use super::target::{self, Target};
@@ -28,6 +29,9 @@ pub enum Outcome {
 
 /// Answers a request.
 pub fn answer(request: &Request<'_>, cx: &mut Services) -> Outcome {
+    if let Some(answer) = remembered(request, cx) {
+        return Outcome::Answer(answer);
+    }
     let (path, query) = match request.target {
         Target::Path { path, query } => (target::decode(path), query),
         Target::Server | Target::Authority => (Ok(Cow::Borrowed(&b""[..])), None),
@@ -38,7 +42,19 @@ pub fn answer(request: &Request<'_>, cx: &mut Services) -> Outcome {
         (Method::Options, _) => Ok(Outcome::Answer(options(cx))),
         _ => Err(Refusal::new(Status::MethodNotAllowed, "This cannot be done here")),
     };
-    outcome.unwrap_or_else(|refusal| Outcome::Answer(errors::answer(refusal, &request.preferences, cx)))
+    outcome.unwrap_or_else(|refusal| Outcome::Answer(errors::answer(refusal, &request.wishes, cx)))
+}
+
+/// Answers what most load is made of: a file that is remembered, asked for without any wishes.
+fn remembered(request: &Request<'_>, cx: &mut Services) -> Option<Answer> {
+    match (request.method, request.target) {
+        (Method::Get | Method::Head, Target::Path { path, .. })
+            if request.wishes.are_none() && target::is_plain(path) =>
+        {
+            cx.site.remembered(path, &cx.clock).map(files::whole)
+        }
+        _ => None,
+    }
 }
 
 fn get(
@@ -52,7 +68,7 @@ fn get(
         Ok(Place::Folder) => listing::answer(path, query, request, cx).map(Outcome::Answer),
         Ok(Place::FolderWithoutSlash) => Ok(Outcome::Answer(redirect(path, query))),
         Err(StoreError::NotFound) if path == b"/time" => Ok(Outcome::Answer(time(cx))),
-        Err(StoreError::NotFound) if cx.site.rules.spa && request.preferences.is_navigation() => {
+        Err(StoreError::NotFound) if cx.site.rules.spa && is_navigation(&request.wishes) => {
             front_page(request, cx)
         }
         Err(error) => Err(refusal(error)),

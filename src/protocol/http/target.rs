@@ -79,6 +79,11 @@ fn strip_scheme<'a>(target: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
     start.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
+/// Whether a path is the same decoded.
+pub fn is_plain(path: &[u8]) -> bool {
+    memchr::memchr(b'%', path).is_none()
+}
+
 /// Decodes a path once, strictly: a `%` without two hexadecimal digits is an error, and so is a
 /// NUL, which no file name has.
 pub fn decode(path: &[u8]) -> Result<Cow<'_, [u8]>, Refusal> {

@@ -11,10 +11,12 @@ use crate::site::types;
 use crate::store::{Child, Folder, StoreError};
 
 use super::answer::{Answer, Body, Fields};
-use super::conditions::{Validators, Verdict};
+use super::conditions::{Conditions, Validators, Verdict};
 use super::errors::refusal;
+use super::preferences::best_kind;
 use super::request::Request;
 use super::status::{Refusal, Status};
+use super::wishes::Wish;
 pub use order::Order;
 use page::{Html, Json, Lines, Writer};
 
@@ -70,11 +72,12 @@ pub fn answer(
 ) -> Result<Answer, Refusal> {
     let folder = cx.site.list(path).map_err(refusal)?;
     // It has no validators, so that only `*` says something of it.
-    match request.conditions.evaluate(Validators { entity_tag: b"", last_modified: cx.clock.wall() }) {
+    let conditions = Conditions::of(&request.wishes);
+    match conditions.evaluate(Validators { entity_tag: b"", last_modified: cx.clock.wall() }) {
         Verdict::Failed => {
             return Err(Refusal::new(Status::PreconditionFailed, "It is not what the request expects"));
         }
-        Verdict::NotModified if request.conditions.if_none_match.is_some() => {
+        Verdict::NotModified if conditions.if_none_match.is_some() => {
             let fields = Fields::Made(CACHING.into());
             return Ok(Answer { status: Status::NotModified, fields, body: Body::Nothing });
         }
@@ -83,7 +86,7 @@ pub fn answer(
     let order = Order::parse(query);
     let asked = order::page(query);
     let (kind, page, writer): (_, _, Box<dyn Writer>) =
-        match request.preferences.best(&[HTML, types::JSON, PLAIN]) {
+        match best_kind(request.wishes.get(Wish::Accept).as_deref(), &[HTML, types::JSON, PLAIN]) {
             Some(types::JSON) => (types::JSON, asked, Box::new(Json::default())),
             Some(PLAIN) => (types::TEXT, asked, Box::new(Lines)),
             _ => (types::HTML, Some(asked.unwrap_or(1)), Box::new(Html::new(path, order))),

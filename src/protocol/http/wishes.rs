@@ -1,0 +1,130 @@
+//! The fields that say what answer a request would like. Most requests have few of them, so it is
+//! noted which there are, and their values are looked up when an answer hangs on them.
+
+use std::borrow::Cow;
+
+use super::grammar::trim;
+
+/// One of these fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Accept.
+    Accept,
+    /// Accept-Encoding.
+    AcceptEncoding,
+    /// If-Match.
+    IfMatch,
+    /// If-Modified-Since.
+    IfModifiedSince,
+    /// If-None-Match.
+    IfNoneMatch,
+    /// If-Range.
+    IfRange,
+    /// If-Unmodified-Since.
+    IfUnmodifiedSince,
+    /// Range.
+    Range,
+    /// Sec-Fetch-Mode (Fetch Metadata Request Headers).
+    SecFetchMode,
+}
+
+impl Wish {
+    const ALL: [Wish; 9] = [
+        Wish::Accept,
+        Wish::AcceptEncoding,
+        Wish::IfMatch,
+        Wish::IfModifiedSince,
+        Wish::IfNoneMatch,
+        Wish::IfRange,
+        Wish::IfUnmodifiedSince,
+        Wish::Range,
+        Wish::SecFetchMode,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Wish::Accept => "accept",
+            Wish::AcceptEncoding => "accept-encoding",
+            Wish::IfMatch => "if-match",
+            Wish::IfModifiedSince => "if-modified-since",
+            Wish::IfNoneMatch => "if-none-match",
+            Wish::IfRange => "if-range",
+            Wish::IfUnmodifiedSince => "if-unmodified-since",
+            Wish::Range => "range",
+            Wish::SecFetchMode => "sec-fetch-mode",
+        }
+    }
+}
+
+/// Which of the fields there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Present(u16);
+
+impl Present {
+    /// Notes a field, if it is one of them.
+    pub fn note(&mut self, name: &str) {
+        let wish = Wish::ALL
+            .into_iter()
+            .find(|wish| wish.name().len() == name.len() && wish.name().eq_ignore_ascii_case(name));
+        if let Some(wish) = wish {
+            self.0 |= 1 << wish as u16;
+        }
+    }
+}
+
+/// The fields of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wishes<'a> {
+    /// The request's head, which was parsed.
+    head: &'a [u8],
+    present: Present,
+}
+
+impl<'a> Wishes<'a> {
+    /// Those that were noted of `head`.
+    pub fn new(head: &'a [u8], present: Present) -> Wishes<'a> {
+        Wishes { head, present }
+    }
+
+    /// Whether there are none.
+    pub fn are_none(&self) -> bool {
+        self.present.0 == 0
+    }
+
+    /// Whether this one is there.
+    pub fn has(&self, wish: Wish) -> bool {
+        self.present.0 & 1 << wish as u16 != 0
+    }
+
+    /// The value of a field. Several lines of one field are one list, joined by commas (RFC 9110
+    /// section 5.3), which no single date, tag or range survives.
+    pub fn get(&self, wish: Wish) -> Option<Cow<'a, [u8]>> {
+        if !self.has(wish) {
+            return None;
+        }
+        let mut values = self.head.split(|byte| *byte == b'\n').skip(1).filter_map(|line| {
+            let colon = memchr::memchr(b':', line)?;
+            let value = line[colon + 1..].strip_suffix(b"\r").unwrap_or(&line[colon + 1..]);
+            line[..colon].eq_ignore_ascii_case(wish.name().as_bytes()).then_some(trim(value))
+        });
+        let first = Cow::Borrowed(values.next()?);
+        Some(values.fold(first, |joined, value| Cow::Owned([&joined, value].join(&b", "[..]))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_found_and_lines_joined() {
+        let head = b"GET /range: HTTP/1.1\r\nHost: h\r\nRANGE:\t bytes=0-1 \r\nIf-Match:\"a\"\n\
+            x-range: no\r\nif-match: \"b:c\"\r\n\r\n";
+        let mut present = Present::default();
+        ["Host", "RANGE", "If-Match", "x-range", "if-match"].iter().for_each(|name| present.note(name));
+        let wishes = Wishes::new(head, present);
+        assert_eq!(wishes.get(Wish::Range).as_deref(), Some(&b"bytes=0-1"[..]));
+        assert_eq!(wishes.get(Wish::IfMatch).as_deref(), Some(&b"\"a\", \"b:c\""[..]));
+        assert_eq!((wishes.get(Wish::IfRange), wishes.are_none()), (None, false));
+    }
+}
