@@ -2,7 +2,7 @@
 
 use super::BadValue;
 use crate::options::Options;
-use crate::site::{CacheRule, Rules, STANDING_LINES};
+use crate::site::{CacheRule, Rules, STANDING_HEAD};
 
 const A_TYPE: &str = "it takes ext=type/subtype, each extension once";
 const A_CACHE_RULE: &str =
@@ -42,16 +42,18 @@ pub fn check(options: &Options) -> Result<Rules, BadValue> {
     if options.cors {
         lines.push_str("Access-Control-Allow-Origin: *\r\nAccess-Control-Expose-Headers: *\r\n");
     }
-    rules.lines = with_standing_lines(&lines).into_bytes();
+    rules.head = head(&lines).into_bytes();
     Ok(rules)
 }
 
-/// A field that is given replaces the standing one of that name.
-fn with_standing_lines(lines: &str) -> String {
+/// The standing part of heads with these lines in it. One that is given replaces a standing one of
+/// that name.
+fn head(lines: &str) -> String {
     let name = |line: &str| line.split(':').next().unwrap_or_default().to_ascii_lowercase();
     let is_given = |line: &str| lines.lines().any(|given| name(given) == name(line));
-    let standing = STANDING_LINES.split_inclusive('\n').filter(|line| !is_given(line));
-    standing.chain([lines]).collect()
+    let (standing, date) = STANDING_HEAD.split_at(STANDING_HEAD.len() - "Date: ".len());
+    let kept = standing.split_inclusive('\n').filter(|line| !is_given(line));
+    kept.chain([lines, date]).collect()
 }
 
 /// `ext=type/subtype`; text gets the charset that all text here has.
@@ -125,13 +127,13 @@ mod tests {
         assert_eq!(given.types[0], ("x3d".into(), "model/x3d+xml".into()));
         assert_eq!(given.types[1].1, "text/x-log; charset=utf-8");
         assert_eq!(
-            String::from_utf8_lossy(&given.lines),
-            "X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nserver: mine\r\n\
-             Access-Control-Allow-Origin: *\r\nAccess-Control-Expose-Headers: *\r\n"
+            String::from_utf8_lossy(&given.head),
+            "\r\nX-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nserver: mine\r\n\
+             Access-Control-Allow-Origin: *\r\nAccess-Control-Expose-Headers: *\r\nDate: "
         );
         assert!(given.list && given.cors && given.compress && !given.spa);
         let plain = rules(&[]).expect("defaults");
-        assert_eq!(plain.lines, STANDING_LINES.as_bytes());
+        assert_eq!(plain.head, STANDING_HEAD.as_bytes());
     }
 
     #[test]

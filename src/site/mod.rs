@@ -11,7 +11,7 @@ pub use compression::Coding;
 use compression::{Compressions, Finished};
 pub use representation::Representation;
 use representation::{Note, Style};
-pub use rules::{CacheRule, Rules, STANDING_LINES};
+pub use rules::{CacheRule, Rules, STANDING_HEAD};
 
 use crate::clock::Clock;
 use crate::store::{Bounds, Cache, Entry, Folder, Opened, Recall, Stamp, Store, StoreError};

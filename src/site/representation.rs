@@ -41,6 +41,8 @@ struct Layout {
     kind: usize,
     /// What describes the bytes.
     described: usize,
+    /// The value of ETag, which comes first in what is kept.
+    tag: usize,
     /// ETag, Vary, Cache-Control: what 304 repeats.
     kept: usize,
 }
@@ -72,9 +74,8 @@ impl Representation {
 
     /// The entity tag, with its quotes.
     pub fn entity_tag(&self) -> &[u8] {
-        let kept = &self.fields[self.note.layout.described..self.note.layout.kept];
-        let line = kept.strip_prefix(ETAG.as_bytes()).unwrap_or_default();
-        line.split(|byte| *byte == b'\r').next().unwrap_or_default()
+        let Layout { described, tag, .. } = self.note.layout;
+        self.fields.get(described + ETAG.len()..tag).unwrap_or_default()
     }
 
     /// The lines that 304 repeats (RFC 9110 section 15.4.5).
@@ -125,7 +126,9 @@ pub fn describe(
     }
     layout.described = fields.len();
     if is_page {
-        line(&mut fields, "ETag", &entity_tag(file, coding));
+        let _ = write!(fields, "{ETAG}{}", entity_tag(file, coding));
+        layout.tag = fields.len();
+        fields.push_str("\r\n");
         let vary = vary(coding.is_some() || (codable && text), rules.spa && path == b"/index.html");
         if let Some(vary) = vary {
             line(&mut fields, "Vary", &vary);

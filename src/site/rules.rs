@@ -21,8 +21,9 @@ pub struct Rules {
     pub types: Vec<(String, String)>,
     /// Values of Cache-Control; the first that matches counts.
     pub cache_control: Vec<CacheRule>,
-    /// Field lines that stand in every answer.
-    pub lines: Vec<u8>,
+    /// What stands in every head behind the status: the end of its line, whole field lines, and
+    /// `Date: `, whose value comes next.
+    pub head: Vec<u8>,
 }
 
 /// Which files get which Cache-Control (RFC 9111 section 5.2).
@@ -50,13 +51,13 @@ impl Default for Rules {
             cors: false,
             types: Vec::new(),
             cache_control: Vec::new(),
-            lines: STANDING_LINES.into(),
+            head: STANDING_HEAD.into(),
         }
     }
 }
 
-/// What every answer says unless an option replaces it.
-pub const STANDING_LINES: &str = "Server: evserve\r\nX-Content-Type-Options: nosniff\r\n";
+/// The head's standing part unless an option changes it.
+pub const STANDING_HEAD: &str = "\r\nServer: evserve\r\nX-Content-Type-Options: nosniff\r\nDate: ";
 
 impl Rules {
     /// The media type that a path's extension says; `None` when the last name has no extension.

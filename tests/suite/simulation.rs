@@ -395,7 +395,8 @@ impl Simulation {
     fn new(seed: u64, limits: Limits) -> Simulation {
         let now = start();
         let backlog = Rc::new(RefCell::new(Backlog::default()));
-        let services = Services::new(Box::new(WithDisk::new()), Rules { list: true, ..Rules::default() }, limits, now);
+        let services =
+            Services::new(Box::new(WithDisk::new()), Rules { list: true, ..Rules::default() }, limits, now);
         let mut event_loop = EventLoop::new(SimNetwork(Rc::clone(&backlog)), services);
         event_loop.listen((), Kind::Http).unwrap();
         let random = fastrand::Rng::with_seed(seed);

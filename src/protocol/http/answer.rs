@@ -109,29 +109,61 @@ impl Answer {
 
 /// Writes `answer`, for HEAD without its body.
 pub fn write(answer: Answer, head_only: bool, persistence: Persistence, cx: &Services, out: &mut Outbox) {
-    let body = if head_only { Body::Nothing } else { answer.body };
-    out.write(|bytes| {
-        write_head(answer.status, answer.fields.bytes(), persistence, cx, bytes);
-        match &body {
-            Body::Text(text) => bytes.extend_from_slice(text.as_bytes()),
-            Body::Content(Content::Memory(content), range) if is_copied(range) => {
-                bytes.extend_from_slice(&content[within(range)]);
-            }
-            _ => {}
-        }
-    });
-    match body {
-        Body::Content(Content::Memory(_), range) if is_copied(&range) => {}
-        Body::Content(content, range) => send(&content, range, out),
+    out.write(|bytes| write_head(answer.status, answer.fields.bytes(), persistence, cx, bytes));
+    if head_only {
+        return;
+    }
+    match answer.body {
+        Body::Nothing | Body::Listing(_) => {}
+        Body::Text(text) => out.write(|bytes| bytes.extend_from_slice(text.as_bytes())),
+        Body::Content(content, range) => write_content(&content, range, out),
         Body::Parts(body) => {
             for (head, range) in body.parts {
                 out.write(|bytes| bytes.extend_from_slice(head.as_bytes()));
-                send(&body.content, range, out);
+                write_content(&body.content, range, out);
             }
             out.write(|bytes| bytes.extend_from_slice(body.end.as_bytes()));
         }
-        Body::Nothing | Body::Text(_) | Body::Listing(_) => {}
     }
+}
+
+/// Writes a part of a file: a small one goes right behind its head instead of as a piece of its own,
+/// which would cost a system call more than reading it.
+#[inline]
+fn write_content(content: &Content, mut range: Range<u64>, out: &mut Outbox) {
+    if range.end - range.start <= COPIED_BODY_MAX_BYTES {
+        out.write(|bytes| range.start += copy(content, &range, bytes));
+    }
+    if range.is_empty() {
+        return;
+    }
+    match content {
+        Content::Memory(bytes) => out.share(bytes.part(in_memory(&range))),
+        // What could not be read is left to fail where the connection's end is decided.
+        Content::Disk(file) => out.send_file(file.clone(), range),
+    }
+}
+
+/// Copies what is there of `range`, and returns how much that is.
+fn copy(content: &Content, range: &Range<u64>, bytes: &mut Vec<u8>) -> u64 {
+    match content {
+        Content::Memory(content) => {
+            bytes.extend_from_slice(&content[in_memory(range)]);
+            range.end - range.start
+        }
+        Content::Disk(_) => {
+            let before = bytes.len();
+            bytes.resize(before + in_memory(range).len(), 0);
+            let count = content.read(range.start, &mut bytes[before..]).map_or(0, <[u8]>::len);
+            bytes.truncate(before + count);
+            count as u64
+        }
+    }
+}
+
+/// A range of what a `usize` can count.
+fn in_memory(range: &Range<u64>) -> Range<usize> {
+    range.start as usize..range.end as usize
 }
 
 /// Writes the head of an answer whose body is made while it is sent.
@@ -148,29 +180,10 @@ pub fn write_stream_head(
     out.write(|bytes| write_head(status, &fields, persistence, cx, bytes));
 }
 
-fn send(content: &Content, range: Range<u64>, out: &mut Outbox) {
-    match content {
-        Content::Memory(bytes) => out.share(bytes.part(within(&range))),
-        Content::Disk(file) => out.send_file(file.clone(), range),
-    }
-}
-
-/// Whether a body goes right behind its head instead of as a piece of its own.
-fn is_copied(range: &Range<u64>) -> bool {
-    range.end - range.start <= COPIED_BODY_MAX_BYTES
-}
-
-/// A range of what is in memory, where a `usize` holds it.
-fn within(range: &Range<u64>) -> Range<usize> {
-    range.start as usize..range.end as usize
-}
-
 fn write_head(status: Status, fields: &[u8], persistence: Persistence, cx: &Services, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(b"HTTP/1.1 ");
     bytes.extend_from_slice(status.text().as_bytes());
-    bytes.extend_from_slice(b"\r\n");
-    bytes.extend_from_slice(&cx.site.rules.lines);
-    bytes.extend_from_slice(b"Date: ");
+    bytes.extend_from_slice(&cx.site.rules.head);
     bytes.extend_from_slice(cx.clock.http_date());
     bytes.extend_from_slice(match persistence {
         Persistence::Implied => b"\r\n",

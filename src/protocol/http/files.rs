@@ -1,9 +1,9 @@
 //! Files as answers: which representation, whether it is sent, and how much of it.
 
-use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 
+use crate::clock::Clock;
 use crate::limits::COMPRESSED_FILE_MIN_BYTES;
 use crate::services::Services;
 use crate::site::{Coded, Representation};
@@ -32,7 +32,7 @@ pub fn answer(
         let least = if codings.take_identity() { COMPRESSED_FILE_MIN_BYTES + 1 } else { 0 };
         for coding in codings.preferred() {
             match cx.site.coded(path, &plain, coding, least, &cx.clock) {
-                Coded::Ready(file) => return send(&file, request, cx).map(Outcome::Answer),
+                Coded::Ready(file) => return send(&file, request, &cx.clock).map(Outcome::Answer),
                 Coded::Later => return Ok(Outcome::Later),
                 Coded::Never => {}
             }
@@ -41,11 +41,14 @@ pub fn answer(
             return Err(Refusal::new(Status::NotAcceptable, "There is no such coding of this"));
         }
     }
-    send(&plain, request, cx).map(Outcome::Answer)
+    send(&plain, request, &cx.clock).map(Outcome::Answer)
 }
 
 /// Sends what the conditions and the range leave of `file`.
-fn send(file: &Representation, request: &Request<'_>, cx: &Services) -> Result<Answer, Refusal> {
+pub fn send(file: &Representation, request: &Request<'_>, clock: &Clock) -> Result<Answer, Refusal> {
+    if request.wishes.are_none() {
+        return Ok(whole(file));
+    }
     let conditions = Conditions::of(&request.wishes);
     let validators = Validators { entity_tag: file.entity_tag(), last_modified: file.note.last_modified() };
     match conditions.evaluate(validators) {
@@ -62,7 +65,7 @@ fn send(file: &Representation, request: &Request<'_>, cx: &Services) -> Result<A
         Verdict::Proceed => {}
     }
     // Section 14.2: Range has a meaning for GET only.
-    let range = conditions.range(validators, cx.clock.wall()).filter(|_| request.method == Method::Get);
+    let range = conditions.range(validators, clock.wall()).filter(|_| request.method == Method::Get);
     match range.map_or(Selection::Whole, |range| ranges::select(range, file.length)) {
         Selection::Whole => Ok(whole(file)),
         Selection::Part(range) => Ok(part(file, range)),
@@ -71,8 +74,7 @@ fn send(file: &Representation, request: &Request<'_>, cx: &Services) -> Result<A
     }
 }
 
-/// Sends all of `file`.
-pub fn whole(file: &Representation) -> Answer {
+fn whole(file: &Representation) -> Answer {
     Answer {
         status: Status::Ok,
         fields: Fields::Shared(file.fields.clone()),
@@ -81,15 +83,22 @@ pub fn whole(file: &Representation) -> Answer {
 }
 
 fn part(file: &Representation, range: Range<u64>) -> Answer {
-    let (first, last, length) = (range.start, range.end - 1, file.length);
     let mut fields = Vec::with_capacity(file.fields.len() + 64);
     fields.extend_from_slice(b"Content-Type: ");
     fields.extend_from_slice(file.kind());
     fields.extend_from_slice(b"\r\n");
     fields.extend_from_slice(file.besides_kind());
-    let count = range.end - range.start;
-    let lines = format!("Content-Range: bytes {first}-{last}/{length}\r\nContent-Length: {count}\r\n");
-    fields.extend_from_slice(lines.as_bytes());
+    let mut digits = itoa::Buffer::new();
+    for (text, number) in [
+        ("Content-Range: bytes ", range.start),
+        ("-", range.end - 1),
+        ("/", file.length),
+        ("\r\nContent-Length: ", range.end - range.start),
+    ] {
+        fields.extend_from_slice(text.as_bytes());
+        fields.extend_from_slice(digits.format(number).as_bytes());
+    }
+    fields.extend_from_slice(b"\r\n");
     Answer {
         status: Status::PartialContent,
         fields: Fields::Made(fields),
@@ -104,9 +113,7 @@ fn parts(file: &Representation, ranges: &[Range<u64>]) -> Answer {
     let kind = String::from_utf8_lossy(file.kind());
     let heads = ranges.iter().map(|range| {
         let (first, last, length) = (range.start, range.end - 1, file.length);
-        let mut head = String::new();
-        let _ = write!(
-            head,
+        let head = format!(
             "\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: bytes {first}-{last}/{length}\r\n\r\n"
         );
         (head, range.clone())

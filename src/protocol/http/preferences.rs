@@ -13,7 +13,8 @@ pub fn is_navigation(wishes: &Wishes<'_>) -> bool {
     if let Some(mode) = wishes.get(Wish::SecFetchMode) {
         return mode.eq_ignore_ascii_case(b"navigate");
     }
-    let names_page = |(range, weight): (&[u8], Weight)| range.eq_ignore_ascii_case(b"text/html") && weight > 0;
+    let names_page =
+        |(range, weight): (&[u8], Weight)| range.eq_ignore_ascii_case(b"text/html") && weight > 0;
     wishes.get(Wish::Accept).is_some_and(|accept| elements(&accept).any(names_page))
 }
 

@@ -21,14 +21,29 @@ pub enum Selection {
 /// Selects from `length` bytes what the value of a Range field says. What is not understood is
 /// ignored (section 14.2), and so are more ranges than are worth it.
 pub fn select(value: &[u8], length: u64) -> Selection {
-    let Some(set) = parse(value) else { return Selection::Whole };
-    let ranges: Vec<Range<u64>> = set.iter().filter_map(|spec| spec.resolve(length)).collect();
-    match ranges.as_slice() {
-        // No part of nothing can be named by a Content-Range.
-        [] if set.iter().any(|spec| matches!(spec, Spec::Last(1..))) => Selection::Whole,
-        [] => Selection::Unsatisfiable,
-        [range] => Selection::Part(range.clone()),
+    let Some(set) = unit_bytes(value) else { return Selection::Whole };
+    if memchr::memchr(b',', set).is_none() {
+        return parse_spec(trim(set)).map_or(Selection::Whole, |spec| one(spec, length));
+    }
+    let elements = set.split(|byte| *byte == b',').map(trim).filter(|element| !element.is_empty());
+    let specs: Option<Vec<Spec>> = elements.map(parse_spec).collect();
+    let specs = specs.unwrap_or_default();
+    let ranges: Vec<Range<u64>> = specs.iter().filter_map(|spec| spec.resolve(length)).collect();
+    match (specs.as_slice(), ranges.is_empty()) {
+        ([], _) => Selection::Whole,
+        (_, true) if specs.iter().any(|spec| one(*spec, length) == Selection::Whole) => Selection::Whole,
+        (_, true) => Selection::Unsatisfiable,
         _ => several(coalesce(ranges), length),
+    }
+}
+
+/// What a single range selects.
+fn one(spec: Spec, length: u64) -> Selection {
+    match spec.resolve(length) {
+        Some(range) => Selection::Part(range),
+        // No part of nothing can be named by a Content-Range.
+        None if matches!(spec, Spec::Last(1..)) => Selection::Whole,
+        None => Selection::Unsatisfiable,
     }
 }
 
@@ -63,18 +78,13 @@ impl Spec {
     }
 }
 
-/// `bytes=` and a list of ranges (section 14.1.2). `None` for another unit and for what is malformed
-/// anywhere.
-fn parse(value: &[u8]) -> Option<Vec<Spec>> {
+/// What follows `bytes=`. `None` for another unit.
+fn unit_bytes(value: &[u8]) -> Option<&[u8]> {
     let equals = memchr::memchr(b'=', value)?;
-    if !value[..equals].eq_ignore_ascii_case(b"bytes") {
-        return None;
-    }
-    let elements = value[equals + 1..].split(|byte| *byte == b',').map(trim);
-    let specs: Option<Vec<Spec>> = elements.filter(|element| !element.is_empty()).map(parse_spec).collect();
-    specs.filter(|specs| !specs.is_empty())
+    value[..equals].eq_ignore_ascii_case(b"bytes").then_some(&value[equals + 1..])
 }
 
+/// One range (section 14.1.2). `None` if it is malformed, which makes the whole set so.
 fn parse_spec(spec: &[u8]) -> Option<Spec> {
     let dash = memchr::memchr(b'-', spec)?;
     match (&spec[..dash], &spec[dash + 1..]) {
@@ -194,7 +204,7 @@ mod tests {
                 })
                 .collect();
             let value = format!("bytes={}", specs.join(","));
-            let set = parse(value.as_bytes()).expect("well-formed");
+            let set: Vec<Spec> = specs.iter().filter_map(|spec| parse_spec(spec.as_bytes())).collect();
             let asked = |at: u64| {
                 set.iter().any(|spec| spec.resolve(length).is_some_and(|range| range.contains(&at)))
             };

@@ -17,6 +17,7 @@ use super::preferences::is_navigation;
 use super::request::Request;
 use super::status::{ALLOW, Refusal, Status};
 use super::target::{self, Target};
+use super::wishes::Wish;
 
 /// What comes of a request.
 #[derive(Debug)]
@@ -29,31 +30,40 @@ pub enum Outcome {
 
 /// Answers a request.
 pub fn answer(request: &Request<'_>, cx: &mut Services) -> Outcome {
-    if let Some(answer) = remembered(request, cx) {
-        return Outcome::Answer(answer);
-    }
-    let (path, query) = match request.target {
-        Target::Path { path, query } => (target::decode(path), query),
-        Target::Server | Target::Authority => (Ok(Cow::Borrowed(&b""[..])), None),
+    let refusal = match remembered(request, cx) {
+        Some(Ok(answer)) => return Outcome::Answer(answer),
+        Some(Err(refusal)) => refusal,
+        None => match route(request, cx) {
+            Ok(outcome) => return outcome,
+            Err(refusal) => refusal,
+        },
     };
-    let outcome = match (request.method, path) {
-        (_, Err(refusal)) => Err(refusal),
-        (Method::Get | Method::Head, Ok(path)) => get(&path, query, request, cx),
-        (Method::Options, _) => Ok(Outcome::Answer(options(cx))),
-        _ => Err(Refusal::new(Status::MethodNotAllowed, "This cannot be done here")),
-    };
-    outcome.unwrap_or_else(|refusal| Outcome::Answer(errors::answer(refusal, &request.wishes, cx)))
+    Outcome::Answer(errors::answer(refusal, &request.wishes, cx))
 }
 
-/// Answers what most load is made of: a file that is remembered, asked for without any wishes.
-fn remembered(request: &Request<'_>, cx: &mut Services) -> Option<Answer> {
+/// Answers what most load is made of: a file that is remembered, of which no other coding is asked
+/// for.
+fn remembered(request: &Request<'_>, cx: &mut Services) -> Option<Result<Answer, Refusal>> {
     match (request.method, request.target) {
         (Method::Get | Method::Head, Target::Path { path, .. })
-            if request.wishes.are_none() && target::is_plain(path) =>
+            if !request.wishes.has(Wish::AcceptEncoding) && target::is_plain(path) =>
         {
-            cx.site.remembered(path, &cx.clock).map(files::whole)
+            let file = cx.site.remembered(path, &cx.clock)?;
+            Some(files::send(file, request, &cx.clock))
         }
         _ => None,
+    }
+}
+
+fn route(request: &Request<'_>, cx: &mut Services) -> Result<Outcome, Refusal> {
+    let (path, query) = match request.target {
+        Target::Path { path, query } => (target::decode(path)?, query),
+        Target::Server | Target::Authority => (Cow::Borrowed(&b""[..]), None),
+    };
+    match request.method {
+        Method::Get | Method::Head => get(&path, query, request, cx),
+        Method::Options => Ok(Outcome::Answer(options(cx))),
+        _ => Err(Refusal::new(Status::MethodNotAllowed, "This cannot be done here")),
     }
 }
 

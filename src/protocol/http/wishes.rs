@@ -102,13 +102,22 @@ impl<'a> Wishes<'a> {
         if !self.has(wish) {
             return None;
         }
-        let mut values = self.head.split(|byte| *byte == b'\n').skip(1).filter_map(|line| {
-            let colon = memchr::memchr(b':', line)?;
-            let value = line[colon + 1..].strip_suffix(b"\r").unwrap_or(&line[colon + 1..]);
-            line[..colon].eq_ignore_ascii_case(wish.name().as_bytes()).then_some(trim(value))
-        });
-        let first = Cow::Borrowed(values.next()?);
-        Some(values.fold(first, |joined, value| Cow::Owned([&joined, value].join(&b", "[..]))))
+        let name = wish.name().as_bytes();
+        let mut joined: Option<Cow<'a, [u8]>> = None;
+        let mut start = 0;
+        for end in memchr::memchr_iter(b'\n', self.head) {
+            let line = &self.head[start..end];
+            start = end + 1;
+            if line.get(name.len()) != Some(&b':') || !line[..name.len()].eq_ignore_ascii_case(name) {
+                continue;
+            }
+            let value = trim(line[name.len() + 1..].strip_suffix(b"\r").unwrap_or(&line[name.len() + 1..]));
+            joined = Some(match joined {
+                None => Cow::Borrowed(value),
+                Some(before) => Cow::Owned([&before, value].join(&b", "[..])),
+            });
+        }
+        joined
     }
 }
 
