@@ -1,6 +1,8 @@
 //! Files that were asked for lately: small ones in memory, large ones by descriptor, each with what
 //! the protocol has made of it. Checked against the disk before anything in it is too old.
 
+mod entry;
+
 use std::hash::BuildHasher;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -9,6 +11,7 @@ use slab::Slab;
 
 use super::{Content, Opened, Stamp, Store};
 use crate::slice::Slice;
+use entry::{Entry, FRESH};
 
 /// A cache in front of a store, with a note of the protocol's on every file.
 pub struct Cache<N> {
@@ -62,38 +65,8 @@ pub enum Recall<'a, N> {
     File(&'a Cached<N>),
 }
 
-struct Entry<N> {
-    /// Key, path, fields and content in one piece: each lies where the one before has just been
-    /// read, which spares a cache miss on the way to it.
-    block: Slice,
-    key_end: usize,
-    /// Behind the key stands where the file is, which need not be what was asked for.
-    path_end: usize,
-    /// What is there; `None` while there is nothing.
-    stamp: Option<Stamp>,
-    /// Whether the file had been left alone for long enough that its next change shows in its
-    /// times. Until then only reading it again tells.
-    settled: bool,
-    /// When it has to be compared with the disk again.
-    stale_at: Instant,
-    /// Whether it was asked for since the hand last passed.
-    used: bool,
-    cached: Option<Cached<N>>,
-}
-
-/// For how long an entry is served without a look at the disk. The contract is 100 ms; what a turn
-/// takes is on top of it.
-const FRESH: Duration = Duration::from_millis(90);
-
-/// File systems tell times in steps of a timer tick, 10 ms at most; two changes within one look
-/// alike.
-const SETTLED_AFTER: Duration = Duration::from_millis(30);
-
 /// How long a descriptor is held that nobody asks for: a deleted file takes its space until then.
 const DESCRIPTOR_IDLE: Duration = Duration::from_secs(1);
-
-/// What an entry costs besides its block.
-const ENTRY_BYTES: usize = 256;
 
 impl Bounds {
     /// For a server that may hold `descriptors` open in all.
@@ -279,37 +252,5 @@ impl<N: Clone> Cache<N> {
         }
         self.bytes -= entry.cost();
         self.descriptors -= usize::from(entry.holds_descriptor());
-    }
-}
-
-impl<N> Entry<N> {
-    /// Of a block whose first two parts are key and path.
-    fn new(parts: [&[u8]; 4], stamp: Option<Stamp>, now: (Instant, SystemTime)) -> Entry<N> {
-        Entry {
-            block: Slice::from(parts.concat()),
-            key_end: parts[0].len(),
-            path_end: parts[0].len() + parts[1].len(),
-            stamp,
-            settled: stamp.is_none_or(|stamp| stamp.is_settled(now.1, SETTLED_AFTER)),
-            stale_at: now.0 + FRESH,
-            used: false,
-            cached: None,
-        }
-    }
-
-    fn key(&self) -> &[u8] {
-        &self.block[..self.key_end]
-    }
-
-    fn path(&self) -> &[u8] {
-        &self.block[self.key_end..self.path_end]
-    }
-
-    fn cost(&self) -> usize {
-        ENTRY_BYTES + self.block.len()
-    }
-
-    fn holds_descriptor(&self) -> bool {
-        matches!(self.cached, Some(Cached { content: Content::Disk(_), .. }))
     }
 }
