@@ -6,7 +6,9 @@ use std::io::{self, Write};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::limits::{COMPRESSED_FILE_MAX_BYTES, COMPRESSION_SLICE_BYTES, COMPRESSIONS_MAX};
+use crate::limits::{
+    COMPRESSED_FILE_MAX_BYTES, COMPRESSED_FILE_MIN_BYTES, COMPRESSION_SLICE_BYTES, COMPRESSIONS_MAX,
+};
 use crate::slice::Slice;
 use crate::store::{Content, Opened};
 
@@ -122,10 +124,10 @@ impl Job {
     fn finish(self, largest: usize) -> Finished {
         let Job { path, plain, read, encoder } = self;
         let whole = read == plain.length;
-        let bytes = encoder
-            .finish()
-            .ok()
-            .filter(|bytes| whole && bytes.len() <= largest && (bytes.len() as u64) < plain.length);
+        // A small file is compressed only for who would not take it as it is.
+        let worth = |length: u64| length < plain.length || plain.length <= COMPRESSED_FILE_MIN_BYTES;
+        let fits = |bytes: &Vec<u8>| bytes.len() <= largest && worth(bytes.len() as u64);
+        let bytes = encoder.finish().ok().filter(|bytes| whole && fits(bytes));
         let result = bytes.map(|bytes| Opened {
             length: bytes.len() as u64,
             content: Content::Memory(Slice::from(bytes)),

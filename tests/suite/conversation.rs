@@ -93,12 +93,33 @@ impl Talk {
     /// Lets turns pass until the answer is whole.
     fn produce(&mut self) {
         let mut turns = 0;
-        while self.outcome.ending.is_none() && self.protocol.is_producing() {
-            self.services.housekeep();
-            self.outcome.ending = self.protocol.resume(&mut self.outbox, &mut self.services);
-            self.send();
+        while self.produce_slice().is_some() {
             turns += 1;
             assert!(turns < 10_000, "an answer without end");
+        }
+    }
+
+    /// Lets a turn pass, if the answer needs one. Returns how many bytes it brought.
+    fn produce_slice(&mut self) -> Option<usize> {
+        if self.outcome.ending.is_some() || !self.protocol.is_producing() {
+            return None;
+        }
+        self.services.housekeep();
+        self.outcome.ending = self.protocol.resume(&mut self.outbox, &mut self.services);
+        let before = self.outcome.output.len();
+        self.send();
+        Some(self.outcome.output.len() - before)
+    }
+
+    /// Lets the peer send a request and calls `seen` for every turn that its answer takes, with the
+    /// bytes that the turn brought.
+    pub fn each_turn(&mut self, request: &[u8], mut seen: impl FnMut(usize)) {
+        self.outcome.output.clear();
+        let step = self.protocol.on_input(request, &mut self.outbox, &mut self.services);
+        assert_eq!(step, Step::Consumed(request.len()));
+        self.send();
+        while let Some(bytes) = self.produce_slice() {
+            seen(bytes);
         }
     }
 

@@ -44,6 +44,13 @@ pub fn take_response(bytes: &mut &[u8], head_only: bool) -> Option<Response> {
     let length = match response.field("Content-Length") {
         Some(length) if !head_only => length.parse().expect("a length"),
         Some(_) => 0,
+        None if response.field("Transfer-Encoding").is_some() && !head_only => {
+            let mut rest = &bytes[end + 4..];
+            response.body = take_chunks(&mut rest)?;
+            *bytes = rest;
+            return Some(response);
+        }
+        None if head_only => 0,
         None => {
             assert!(matches!(status, 204 | 304), "a response without a length: {head:?}");
             0
@@ -53,6 +60,23 @@ pub fn take_response(bytes: &mut &[u8], head_only: bool) -> Option<Response> {
     response.body = rest.get(..length)?.to_vec();
     *bytes = &rest[length..];
     Some(response)
+}
+
+/// Takes a chunked body (RFC 9112 section 7.1). `None` if it is not whole.
+fn take_chunks(bytes: &mut &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = bytes.windows(2).position(|window| window == b"\r\n")?;
+        let size = std::str::from_utf8(&bytes[..end]).expect("a size of text");
+        let size = usize::from_str_radix(size, 16).unwrap_or_else(|_| panic!("no size: {size:?}"));
+        let chunk = bytes.get(end + 2..end + 2 + size + 2)?;
+        assert!(chunk.ends_with(b"\r\n"), "a chunk without an end");
+        body.extend_from_slice(&chunk[..size]);
+        *bytes = &bytes[end + 2 + size + 2..];
+        if size == 0 {
+            return Some(body);
+        }
+    }
 }
 
 /// All responses in `bytes`, to requests of these methods; what is left over is a failure.

@@ -99,6 +99,9 @@ fn sources() -> Vec<Source> {
                 folders.push(path);
                 continue;
             }
+            if path.extension().is_none_or(|extension| extension != "rs") {
+                continue;
+            }
             let text = fs::read_to_string(&path).unwrap();
             let code = text.split("#[cfg(test)]").next().unwrap().to_owned();
             let path = path.strip_prefix(root().join("src")).unwrap().to_str().unwrap().to_owned();

@@ -1,0 +1,189 @@
+//! Listings of folders: what they say, in which order, and that a large one neither stalls nor grows.
+
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+
+use evserve::site::Rules;
+use evserve::store::{DiskStore, MemoryStore, Store};
+
+use crate::conversation::Talk;
+use crate::reading::{Response, responses};
+
+fn listed(site: impl Store + 'static, request: &str) -> Response {
+    let mut talk = Talk::by(Rules { list: true, ..Rules::default() }, site);
+    let (line, fields) = request.split_once('\n').unwrap_or((request, ""));
+    let fields: String = fields.lines().map(|field| format!("{field}\r\n")).collect();
+    talk.input(format!("{line} HTTP/1.1\r\nHost: h\r\n{fields}\r\n").as_bytes());
+    responses(&talk.outcome.output, &[line.starts_with("HEAD")]).remove(0)
+}
+
+fn folder() -> MemoryStore {
+    MemoryStore::default()
+        .with("b.txt", "22")
+        .with("a10.txt", "1")
+        .with("a9.txt", "333")
+        .with(".secret", "x")
+        .with("zoo/index.html", "<p>zoo")
+        .with("plain/x", "y")
+}
+
+fn names(site: impl Store + 'static, path: &str) -> String {
+    let found = listed(site, &format!("GET {path}\nAccept: text/plain"));
+    assert_eq!(found.field("Content-Type"), Some("text/plain; charset=utf-8"));
+    found.text().lines().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_form_is_the_one_that_is_liked_best() {
+    for (fields, kind, start) in [
+        ("", "text/html; charset=utf-8", "<!doctype html>"),
+        ("Accept: */*", "text/html; charset=utf-8", "<!doctype html>"),
+        ("Accept: application/json", "application/json", "[\n{\"name\":\"plain\",\"type\":\"folder\","),
+        ("Accept: text/plain", "text/plain; charset=utf-8", "plain/\nzoo/\na9.txt\na10.txt\nb.txt\n"),
+        ("Accept: image/png", "text/html; charset=utf-8", "<!doctype html>"),
+    ] {
+        let found = listed(folder(), &format!("GET /\n{fields}"));
+        assert_eq!((found.status, found.field("Content-Type")), (200, Some(kind)), "{fields}");
+        assert_eq!(
+            (found.field("Vary"), found.field("Transfer-Encoding")),
+            (Some("Accept"), Some("chunked"))
+        );
+        assert!(found.text().starts_with(start), "{fields}: {}", found.text());
+        assert!(!found.text().contains(".secret"));
+    }
+    let head = listed(folder(), "HEAD /");
+    assert!(head.status == 200 && head.body.is_empty());
+}
+
+#[test]
+fn only_folders_without_a_page_are_listed_and_only_if_asked_for() {
+    assert_eq!(listed(folder(), "GET /zoo/").text(), "<p>zoo");
+    assert_eq!(listed(folder(), "GET /plain").field("Location"), Some("/plain/"));
+    assert_eq!(names(folder(), "/plain/"), "x");
+    for path in ["/nowhere/", "/b.txt/", "/.secret/", "/plain/x/"] {
+        assert_eq!(listed(folder(), &format!("GET {path}")).status, 404, "{path}");
+    }
+    let mut talk = Talk::new(folder());
+    talk.input(b"GET /plain/ HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(responses(&talk.outcome.output, &[])[0].status, 404);
+}
+
+#[test]
+fn the_order_is_the_query_s() {
+    assert_eq!(names(folder(), "/?sort=name&order=desc"), "zoo/ plain/ b.txt a10.txt a9.txt");
+    assert_eq!(names(folder(), "/?sort=size"), "plain/ zoo/ a10.txt b.txt a9.txt");
+    assert_eq!(names(folder(), "/?sort=nonsense&order=&page=x"), "plain/ zoo/ a9.txt a10.txt b.txt");
+}
+
+#[test]
+fn http_1_0_has_no_chunks() {
+    let mut talk = Talk::by(Rules { list: true, ..Rules::default() }, folder());
+    talk.input(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\nAccept: text/plain\r\n\r\n");
+    assert!(talk.outcome.ending.is_some(), "the end of the connection is the end of the body");
+    let text = String::from_utf8(talk.outcome.output).unwrap();
+    assert!(text.contains("Connection: close\r\n") && !text.contains("chunked"), "{text}");
+    assert!(text.ends_with("\r\n\r\nplain/\nzoo/\na9.txt\na10.txt\nb.txt\n"), "{text}");
+}
+
+#[test]
+fn requests_behind_a_listing_are_answered_behind_it() {
+    let mut talk = Talk::by(Rules { list: true, ..Rules::default() }, folder());
+    talk.input(&b"GET / HTTP/1.1\r\nHost: h\r\n\r\nGET /b.txt HTTP/1.1\r\nHost: h\r\n\r\n".repeat(3));
+    let found = responses(&talk.outcome.output, &[]);
+    assert_eq!(found.len(), 6);
+    assert!(found.iter().skip(1).step_by(2).all(|response| response.text() == "22"));
+}
+
+#[test]
+fn conditions_on_what_has_no_validators() {
+    assert_eq!(listed(folder(), "GET /\nIf-None-Match: *").status, 304);
+    assert_eq!(listed(folder(), "GET /\nIf-None-Match: \"x\"").status, 200);
+    assert_eq!(listed(folder(), "GET /\nIf-Match: \"x\"").status, 412);
+    assert_eq!(listed(folder(), "GET /\nRange: bytes=0-1").status, 200);
+}
+
+#[test]
+fn the_disk_s_folders() {
+    let site = tempfile::tempdir().unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    let path = |name: &str| site.path().join(name);
+    fs::write(path("a:b?c#d%e"), "12345").unwrap();
+    fs::write(site.path().join(std::ffi::OsStr::from_bytes(b"\xff")), "1").unwrap();
+    fs::create_dir(path("sub")).unwrap();
+    fs::write(path(".hidden"), "").unwrap();
+    symlink("sub", path("link")).unwrap();
+    symlink(outside.path(), path("leads-out")).unwrap();
+    symlink("nowhere", path("dangling")).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, path("fifo"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    for lookup in [None, Some(evserve::store::Lookup::Walk)] {
+        let store = match lookup {
+            None => DiskStore::new(site.path()).unwrap(),
+            Some(lookup) => DiskStore::with_lookup(site.path(), lookup).unwrap(),
+        };
+        let found = listed(store, "GET /\nAccept: application/json");
+        let lines: Vec<&str> = found.text().lines().filter(|line| line.starts_with('{')).collect();
+        assert_eq!(lines.len(), 4, "{lines:?}");
+        assert!(lines[0].starts_with("{\"name\":\"link\",\"type\":\"folder\""));
+        assert!(lines[1].starts_with("{\"name\":\"sub\",\"type\":\"folder\""));
+        assert!(lines[2].starts_with("{\"name\":\"a:b?c#d%e\",\"type\":\"file\",\"size\":5"));
+        assert!(
+            lines[2].contains("\"href\":\"./a:b%3Fc%23d%25e\"") && lines[3].contains("\"href\":\"./%FF\"")
+        );
+    }
+}
+
+/// A folder of 12,345 files.
+fn large() -> (tempfile::TempDir, DiskStore) {
+    let folder = tempfile::tempdir().unwrap();
+    for index in 0..12_345 {
+        File::create(folder.path().join(format!("file-{index}"))).unwrap();
+    }
+    let store = DiskStore::new(folder.path()).unwrap();
+    (folder, store)
+}
+
+#[test]
+fn a_large_folder_comes_in_slices_and_whole() {
+    let (_folder, store) = large();
+    let mut talk = Talk::by(Rules { list: true, ..Rules::default() }, store);
+    let (mut turns, mut most) = (0, 0);
+    talk.each_turn(b"GET / HTTP/1.1\r\nHost: h\r\nAccept: text/plain\r\n\r\n", |bytes| {
+        turns += 1;
+        most = bytes.max(most);
+    });
+    assert!(turns > 12_345 / 256 && most < 64 * 1024, "{turns} turns, {most} bytes");
+    let found = responses(&talk.outcome.output, &[]).remove(0);
+    let mut names: Vec<&str> = found.text().lines().collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), 12_345);
+}
+
+#[test]
+fn the_pages_of_a_large_folder_are_the_folder() {
+    let (folder, store) = large();
+    let first = listed(store, "GET /");
+    assert!(first.text().contains("more entries than are sorted") && first.text().contains("page=2"));
+    let mut names = Vec::new();
+    for page in 1..=14 {
+        let store = DiskStore::new(folder.path()).unwrap();
+        let found = listed(store, &format!("GET /?page={page}\nAccept: text/plain"));
+        let lines = found.text().lines().count();
+        assert_eq!(
+            lines,
+            if page <= 12 {
+                1000
+            } else if page == 13 {
+                345
+            } else {
+                0
+            },
+            "page {page}"
+        );
+        names.extend(found.text().lines().map(str::to_owned));
+    }
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), 12_345);
+}

@@ -1,0 +1,384 @@
+//! Files as HTTP has them: conditions, ranges, codings, error pages, and the options that change them.
+
+use std::io::Read;
+use std::time::Duration;
+
+use evserve::site::{CacheRule, Rules};
+use evserve::store::MemoryStore;
+use flate2::read::GzDecoder;
+
+use crate::conversation::{Talk, site};
+use crate::reading::{Response, responses};
+
+/// What a site served by `rules` answers to these requests, all on one connection.
+fn answers(rules: Rules, site: MemoryStore, requests: &[&str]) -> Vec<Response> {
+    let mut talk = Talk::by(rules, site);
+    let script: String = requests
+        .iter()
+        .map(|request| {
+            let (line, fields) = request.split_once('\n').unwrap_or((request, ""));
+            let fields: String = fields.lines().map(|field| format!("{}\r\n", field.trim())).collect();
+            format!("{line} HTTP/1.1\r\nHost: h\r\n{fields}\r\n")
+        })
+        .collect();
+    talk.input(script.as_bytes());
+    assert_eq!(talk.outcome.ending, None, "{requests:?}");
+    let heads: Vec<bool> = requests.iter().map(|request| request.starts_with("HEAD")).collect();
+    let found = responses(&talk.outcome.output, &heads);
+    assert_eq!(found.len(), requests.len(), "{requests:?}");
+    found
+}
+
+fn answer(request: &str) -> Response {
+    answers(Rules::default(), site(), &[request]).remove(0)
+}
+
+const TAG: &str = "\"ae1b981bc490a00-5\"";
+const THEN: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+const BEFORE: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
+
+#[test]
+fn conditions_decide_whether_a_file_is_sent() {
+    for (fields, status) in [
+        (format!("If-None-Match: {TAG}"), 304),
+        (format!("If-None-Match: W/{TAG}"), 304),
+        (format!("If-None-Match: \"x\"\nIf-None-Match: {TAG}"), 304),
+        ("If-None-Match: *".into(), 304),
+        ("If-None-Match: \"x\"".into(), 200),
+        (format!("If-Modified-Since: {THEN}"), 304),
+        (format!("If-Modified-Since: {BEFORE}"), 200),
+        (format!("If-Modified-Since: {THEN}\nIf-Modified-Since: {THEN}"), 200),
+        (format!("If-None-Match: \"x\"\nIf-Modified-Since: {THEN}"), 200),
+        (format!("If-Match: {TAG}"), 200),
+        (format!("If-Match: W/{TAG}"), 412),
+        ("If-Match: \"x\"".into(), 412),
+        (format!("If-Unmodified-Since: {THEN}"), 200),
+        (format!("If-Unmodified-Since: {BEFORE}"), 412),
+        (format!("If-Match: {TAG}\nIf-Unmodified-Since: {BEFORE}"), 200),
+    ] {
+        for method in ["GET", "HEAD"] {
+            assert_eq!(answer(&format!("{method} /a.txt\n{fields}")).status, status, "{method} {fields}");
+        }
+        // What is not there, or elsewhere, is so under any condition (RFC 9110 section 13.2.1).
+        assert_eq!(answer(&format!("GET /missing\n{fields}")).status, 404, "{fields}");
+        assert_eq!(answer(&format!("GET /sub\n{fields}")).status, 308, "{fields}");
+        assert_eq!(answer(&format!("OPTIONS /a.txt\n{fields}")).status, 204, "{fields}");
+    }
+}
+
+#[test]
+fn a_304_repeats_what_guides_a_cache_and_nothing_else() {
+    let rules =
+        Rules { cache_control: CacheRule::parse("no-cache").into_iter().collect(), ..Rules::default() };
+    let found = answers(
+        rules,
+        site(),
+        &["GET /a.txt", "GET /a.txt\nIf-None-Match: *", "GET /a.txt\nRange: bytes=1-2"],
+    );
+    for name in ["ETag", "Vary", "Cache-Control"] {
+        let value = found[0].field(name);
+        assert!(value.is_some(), "{name}");
+        assert_eq!((found[1].field(name), found[2].field(name)), (value, value), "{name}");
+    }
+    for name in ["Content-Type", "Content-Length", "Last-Modified"] {
+        assert_eq!(found[1].field(name), None, "{name}");
+    }
+    assert!(found[1].field("Date").is_some());
+}
+
+#[test]
+fn ranges_of_a_file() {
+    for (fields, status, range, body) in [
+        ("Range: bytes=1-2", 206, Some("bytes 1-2/5"), "el"),
+        ("Range: bytes=-2", 206, Some("bytes 3-4/5"), "lo"),
+        ("Range: bytes=3-", 206, Some("bytes 3-4/5"), "lo"),
+        ("Range: bytes=0-1,2-3", 206, Some("bytes 0-3/5"), "hell"),
+        ("Range: bytes=9-", 416, Some("bytes */5"), ""),
+        ("Range: bytes=2-1", 200, None, "hello"),
+        ("Range: lines=1-2", 200, None, "hello"),
+        ("Range: bytes=1-1\nRange: bytes=2-2", 200, None, "hello"),
+        ("Range: bytes=1-2\nIf-Range: \"x\"", 200, None, "hello"),
+        ("Range: bytes=9-\nIf-Range: \"x\"", 200, None, "hello"),
+        ("Range: bytes=1-2\nIf-None-Match: *", 304, None, ""),
+    ] {
+        let found = answer(&format!("GET /a.txt\n{fields}"));
+        assert_eq!((found.status, found.field("Content-Range")), (status, range), "{fields}");
+        assert!(status == 416 || found.text() == body, "{fields}: {found:?}");
+    }
+    for validator in [TAG, THEN] {
+        assert_eq!(answer(&format!("GET /a.txt\nRange: bytes=1-2\nIf-Range: {validator}")).text(), "el");
+    }
+    let head = answer("HEAD /a.txt\nRange: bytes=1-2");
+    assert_eq!((head.status, head.field("Content-Length")), (200, Some("5")));
+}
+
+/// The parts of a `multipart/byteranges`: each with its Content-Range.
+fn parts(response: &Response) -> Vec<(String, Vec<u8>)> {
+    let kind = response.field("Content-Type").unwrap();
+    let boundary = kind.strip_prefix("multipart/byteranges; boundary=").unwrap();
+    let text = String::from_utf8(response.body.clone()).unwrap();
+    let delimiter = format!("\r\n--{boundary}");
+    let mut pieces = text.split(&delimiter);
+    assert_eq!(pieces.next(), Some(""));
+    let mut found = Vec::new();
+    for piece in pieces {
+        if piece == "--\r\n" {
+            return found;
+        }
+        let (head, body) = piece.strip_prefix("\r\n").unwrap().split_once("\r\n\r\n").unwrap();
+        assert!(head.contains("Content-Type: "), "{head}");
+        let range = head.split("Content-Range: ").nth(1).unwrap();
+        found.push((range.to_owned(), body.as_bytes().to_vec()));
+    }
+    panic!("no end: {text}");
+}
+
+#[test]
+fn several_ranges_are_the_parts_that_were_asked_for() {
+    let text: String = (0..1000).map(|number| format!("{number:04} ")).collect();
+    let mut random = fastrand::Rng::with_seed(206);
+    let mut several = 0;
+    for _ in 0..300 {
+        let specs: Vec<String> = (0..random.usize(2..12))
+            .map(|_| {
+                let first = random.usize(..5000);
+                format!("{first}-{}", first + random.usize(..200))
+            })
+            .collect();
+        let request = format!("GET /t\nRange: bytes={}", specs.join(", "));
+        let found = answers(Rules::default(), MemoryStore::default().with("t", text.as_bytes()), &[&request])
+            .remove(0);
+        if found.status != 206 || found.field("Content-Range").is_some() {
+            continue;
+        }
+        several += 1;
+        for (range, body) in parts(&found) {
+            let (first, rest) = range.strip_prefix("bytes ").unwrap().split_once('-').unwrap();
+            let (last, length) = rest.split_once('/').unwrap();
+            assert_eq!(length, "5000");
+            let range = first.parse::<usize>().unwrap()..=last.parse::<usize>().unwrap();
+            assert_eq!(body, &text.as_bytes()[range], "{request}");
+        }
+    }
+    assert!(several > 200);
+}
+
+fn page() -> String {
+    "<p>The same words again and again.\n".repeat(100)
+}
+
+fn unpack(response: &Response) -> String {
+    let mut text = String::new();
+    GzDecoder::new(&response.body[..]).read_to_string(&mut text).unwrap();
+    text
+}
+
+fn coded_site() -> MemoryStore {
+    MemoryStore::default()
+        .with("page.html", page())
+        .with("small.html", "<p>small")
+        .with("image.png", "x".repeat(5000))
+        .with("app.js", page())
+        .with("app.js.br", "brotli")
+        .with("app.js.gz", "gzip")
+        .with("sub/index.html", page())
+        .with("sub/index.html.zst", "zstandard")
+}
+
+#[test]
+fn the_coding_is_the_one_that_is_liked_best() {
+    for (path, accept, coding) in [
+        ("/page.html", "gzip", Some("gzip")),
+        ("/page.html", "br, gzip;q=0.1", Some("gzip")),
+        ("/page.html", "*", Some("gzip")),
+        ("/page.html", "gzip;q=0", None),
+        ("/page.html", "identity, gzip;q=0.5", None),
+        ("/page.html", "br", None),
+        ("/page.html", "", None),
+        ("/small.html", "gzip", None),
+        ("/small.html", "gzip, identity;q=0", Some("gzip")),
+        ("/image.png", "gzip", None),
+        ("/app.js", "gzip, br", Some("br")),
+        ("/app.js", "gzip", Some("gzip")),
+        ("/app.js", "gzip;q=0.9, br;q=0.8", Some("gzip")),
+        ("/app.js", "zstd", None),
+        ("/sub/", "zstd, gzip", Some("zstd")),
+    ] {
+        let request = format!("GET {path}\nAccept-Encoding: {accept}");
+        let found = answers(Rules::default(), coded_site(), &[&request, &request]);
+        assert_eq!(found[0].fields, found[1].fields, "{request}");
+        assert_eq!((found[0].status, found[0].field("Content-Encoding")), (200, coding), "{request}");
+        let varies = found[0].field("Vary") == Some("Accept-Encoding");
+        assert_eq!(varies, path != "/image.png", "{request}");
+        let plain = answers(Rules::default(), coded_site(), &[&format!("GET {path}")]).remove(0);
+        assert_eq!(plain.field("Content-Type"), found[0].field("Content-Type"), "{request}");
+        assert_eq!(plain.field("ETag") == found[0].field("ETag"), coding.is_none(), "{request}");
+        let rules = Rules { compress: false, ..Rules::default() };
+        let plain = answers(rules, coded_site(), &[&format!("GET {path}\nAccept-Encoding: gzip")]).remove(0);
+        assert_eq!((plain.field("Content-Encoding"), plain.field("Vary")), (None, None));
+    }
+    let refused = answers(Rules::default(), coded_site(), &["GET /image.png\nAccept-Encoding: *;q=0"]);
+    assert_eq!(refused[0].status, 406);
+}
+
+#[test]
+fn what_was_compressed_is_the_file_and_has_conditions_and_ranges_of_its_own() {
+    let gzip = "Accept-Encoding: gzip";
+    let found = answers(
+        Rules::default(),
+        coded_site(),
+        &[&format!("GET /page.html\n{gzip}"), &format!("HEAD /page.html\n{gzip}"), "GET /page.html"],
+    );
+    assert_eq!(unpack(&found[0]), page());
+    assert_eq!(found[1].fields, found[0].fields);
+    let (tag, plain_tag) = (found[0].field("ETag").unwrap(), found[2].field("ETag").unwrap());
+    let found = answers(
+        Rules::default(),
+        coded_site(),
+        &[
+            &format!("GET /page.html\n{gzip}\nIf-None-Match: {tag}"),
+            &format!("GET /page.html\n{gzip}\nIf-None-Match: {plain_tag}"),
+            &format!("GET /page.html\n{gzip}\nRange: bytes=2-5\nIf-Range: {tag}"),
+            &format!("GET /page.html\n{gzip}\nRange: bytes=2-5\nIf-Range: {plain_tag}"),
+            &format!("GET /page.html\nRange: bytes=2-5\nIf-Range: {tag}"),
+        ],
+    );
+    let statuses: Vec<u16> = found.iter().map(|response| response.status).collect();
+    assert_eq!(statuses, [304, 200, 206, 200, 200]);
+    assert_eq!((found[0].field("ETag"), found[0].field("Vary")), (Some(tag), Some("Accept-Encoding")));
+    assert_eq!(found[2].body, found[1].body[2..=5]);
+    assert_eq!(found[2].field("Content-Encoding"), Some("gzip"));
+    assert_eq!((found[4].text(), found[4].field("Content-Encoding")), (&*page(), None));
+}
+
+#[test]
+fn a_large_file_is_compressed_in_slices_while_others_are_served() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let large: String = (0..600_000).map(|_| random.alphanumeric()).collect();
+    let site = coded_site().with("large.txt", large.as_bytes());
+    let mut talk = Talk::new(site);
+    let request = b"GET /large.txt HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\n\r\n";
+    let mut turns = 0;
+    talk.each_turn(request, |_| turns += 1);
+    assert!(turns >= 600_000 / (64 * 1024), "{turns} turns");
+    assert_eq!(unpack(&responses(&talk.outcome.output, &[])[0]), large);
+    // From then on it is remembered.
+    let mut turns = 0;
+    talk.each_turn(request, |_| turns += 1);
+    assert_eq!(turns, 0);
+}
+
+#[test]
+fn what_cannot_be_made_smaller_is_sent_as_it_is() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let noise: Vec<u8> = (0..40_000).map(|_| random.u8(..)).collect();
+    let site = MemoryStore::default().with("noise.txt", noise.clone());
+    let request = "GET /noise.txt\nAccept-Encoding: gzip";
+    for found in answers(Rules::default(), site, &[request, request]) {
+        assert_eq!((found.field("Content-Encoding"), found.field("Vary")), (None, Some("Accept-Encoding")));
+        assert!(found.body == noise);
+    }
+}
+
+#[test]
+fn errors_come_as_the_client_likes_them() {
+    let site = || site().with("404.html", "<p>lost").with("416.html", "<p>too far");
+    let found = answers(
+        Rules::default(),
+        site(),
+        &[
+            "GET /missing",
+            "GET /missing\nAccept: application/json",
+            "GET /missing\nAccept: text/html, application/json;q=0.9",
+            "GET /a.txt\nRange: bytes=99-",
+            "GET /a.txt\nIf-Match: \"x\"",
+            "POST /a.txt\nAccept: application/json",
+            "HEAD /missing",
+        ],
+    );
+    let statuses: Vec<u16> = found.iter().map(|response| response.status).collect();
+    assert_eq!(statuses, [404, 404, 404, 416, 412, 405, 404]);
+    assert!(found.iter().all(|response| response.field("Vary") == Some("Accept")));
+    assert_eq!((found[0].text(), found[2].text(), found[3].text()), ("<p>lost", "<p>lost", "<p>too far"));
+    assert_eq!(
+        found[1].text(),
+        "{\"status\":404,\"title\":\"Not Found\",\"detail\":\"There is nothing at this address\"}\n"
+    );
+    assert_eq!(found[1].field("Content-Type"), Some("application/json"));
+    assert_eq!(found[3].field("Content-Range"), Some("bytes */5"));
+    assert!(found[4].text().contains("412 Precondition Failed"));
+    assert_eq!(found[5].field("Allow"), Some("GET, HEAD, OPTIONS"));
+    assert!(found[5].text().starts_with("{\"status\":405,"));
+    // A page of that name is a file like others.
+    let page = answers(Rules::default(), site(), &["GET /404.html"]).remove(0);
+    assert!(page.status == 200 && page.field("ETag").is_some());
+}
+
+#[test]
+fn a_single_page_app_gets_its_page_for_navigations_only() {
+    let rules = || Rules { spa: true, ..Rules::default() };
+    for (fields, status) in [
+        ("Accept: text/html,*/*;q=0.8", 200),
+        ("Sec-Fetch-Mode: navigate", 200),
+        ("Sec-Fetch-Mode: no-cors\nAccept: text/html", 404),
+        ("Accept: */*", 404),
+        ("", 404),
+    ] {
+        let found = answers(rules(), site(), &[&format!("GET /users/7\n{fields}")]).remove(0);
+        assert_eq!(found.status, status, "{fields}");
+        let vary = found.field("Vary").unwrap();
+        assert!(vary.contains("Accept") && vary.contains("Sec-Fetch-Mode"), "{vary}");
+        assert_eq!(found.text() == "<p>front", status == 200);
+    }
+    let found = answers(rules(), site(), &["GET /users/7\nAccept: text/html\nIf-None-Match: *"]);
+    assert_eq!(found[0].status, 304);
+    assert_eq!(answer("GET /users/7\nAccept: text/html").status, 404);
+}
+
+#[test]
+fn pretty_addresses_are_pages() {
+    let site = || {
+        site()
+            .with("about.html", "<p>about")
+            .with("docs.html", "<p>docs")
+            .with("docs/more.html", "<p>more")
+            .with("a.txt.html", "<p>not this one")
+    };
+    let rules = || Rules { pretty_urls: true, ..Rules::default() };
+    let paths = ["/about", "/docs", "/docs/more", "/a.txt", "/about.html", "/sub", "/nowhere", "/about/"];
+    let requests: Vec<String> = paths.iter().map(|path| format!("GET {path}")).collect();
+    let requests: Vec<&str> = requests.iter().map(String::as_str).collect();
+    let found = answers(rules(), site(), &requests);
+    let statuses: Vec<u16> = found.iter().map(|response| response.status).collect();
+    assert_eq!(statuses, [200, 200, 200, 200, 200, 308, 404, 404]);
+    assert_eq!((found[0].text(), found[1].text(), found[3].text()), ("<p>about", "<p>docs", "hello"));
+    assert_eq!(found[0].field("Content-Type"), Some("text/html; charset=utf-8"));
+    assert_eq!(answer("GET /about").status, 404);
+}
+
+#[test]
+fn other_origins_are_told_what_they_may_do() {
+    let rules = Rules { cors: true, ..Rules::default() };
+    let found = answers(
+        rules,
+        site(),
+        &[
+            "OPTIONS /a.txt\nOrigin: http://x\nAccess-Control-Request-Method: GET\nAccess-Control-Request-Headers: range",
+        ],
+    );
+    assert_eq!(found[0].status, 204);
+    assert_eq!(found[0].field("Access-Control-Allow-Methods"), Some("GET, HEAD, OPTIONS"));
+    assert_eq!(found[0].field("Access-Control-Allow-Headers"), Some("*"));
+    assert_eq!(answer("OPTIONS /a.txt").field("Access-Control-Allow-Methods"), None);
+}
+
+#[test]
+fn last_modified_is_never_later_than_date() {
+    let mut talk = Talk::new(site());
+    // The clock stands before the file's time.
+    talk.now.wall = std::time::UNIX_EPOCH + Duration::from_secs(700_000_000);
+    talk.wait(Duration::ZERO);
+    talk.input(b"GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n");
+    let found = responses(&talk.outcome.output, &[]).remove(0);
+    assert_eq!(found.field("Last-Modified"), found.field("Date"));
+}
