@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: run test test-portable check bench
+.PHONY: run test test-portable test-browser check bench
 
 # Arguments go in ARGS: make run ARGS='--http :8080'
 run:
@@ -14,6 +14,11 @@ test:
 # The portable twins of the Linux-only calls, in a target folder of their own.
 test-portable:
 	RUSTFLAGS='$(RUSTFLAGS) --cfg evserve_portable' CARGO_TARGET_DIR=target/portable $(CARGO) test --locked
+
+# The pages in headless Chromium (Debian: apt-get install chromium); what they look like goes to
+# target/screenshots.
+test-browser:
+	$(CARGO) test --locked --test browser
 
 # Format, lints, documentation, and the rules that tests/suite/tidy.rs holds.
 check:

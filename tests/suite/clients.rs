@@ -3,7 +3,9 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::process::{Server, large_file, output, tool};
+use std::path::Path;
+
+use crate::process::{PROGRAM, Server, large_file, output, small_site, tool};
 
 #[test]
 fn curl() {
@@ -86,4 +88,85 @@ fn ab() {
         let printed = output(&ab, &["-q", keep_alive, "-n", "5000", "-c", "50", &url]);
         assert!(printed.contains("Failed requests:        0") && printed.contains(expected), "{printed}");
     }
+}
+
+#[test]
+fn curl_takes_a_download_up_again_and_unpacks_what_comes_packed() {
+    let Some(curl) = tool("curl") else { return };
+    let server = Server::start(&[]);
+    let url = |path: &str| format!("http://{}{path}", server.address);
+    let copy = server.site.path().join("copy");
+    fs::write(&copy, &large_file()[..1_234_567]).unwrap();
+    output(&curl, &["-sS", "--fail", "-C", "-", "-o", copy.to_str().unwrap(), &url("/large.bin")]);
+    assert!(fs::read(&copy).unwrap() == large_file());
+    fs::write(server.site.path().join("page.html"), "<p>words ".repeat(40_000)).unwrap();
+    let printed = output(&curl, &["-sS", "--compressed", "-w", "%{size_download}", &url("/page.html")]);
+    let (page, size) = printed.split_at("<p>words ".len() * 40_000);
+    assert!(page == "<p>words ".repeat(40_000) && size.parse::<usize>().unwrap() < 5000, "{size} bytes");
+    // What curl has is not sent again.
+    let newer = ["-sS", "-z", copy.to_str().unwrap(), "-w", "%{http_code}", &url("/page.html")];
+    output(&curl, &["-sS", "-R", "-o", copy.to_str().unwrap(), &url("/page.html")]);
+    assert_eq!(output(&curl, &newer), "304");
+}
+
+#[test]
+fn files_beyond_four_gigabytes() {
+    let Some(curl) = tool("curl") else { return };
+    let server = Server::start(&[]);
+    let file = fs::File::create(server.site.path().join("huge")).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"the end", (5 << 30) - 7).unwrap();
+    let url = format!("http://{}/huge", server.address);
+    assert!(output(&curl, &["-sSI", &url]).contains("Content-Length: 5368709120\r\n"));
+    assert_eq!(output(&curl, &["-sS", "-r", "5368709113-", &url]), "the end");
+    let two = output(&curl, &["-sS", "-r", "5368709113-5368709115,5368709117-", &url]);
+    assert!(two.contains("\r\n\r\nthe\r\n--") && two.contains("\r\n\r\nend\r\n--"), "{two}");
+}
+
+#[test]
+fn the_examples_of_the_readme() {
+    let Some(_) = tool("curl").and(tool("nc")) else { return };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let demo = Server::start_on(&root.join("html"), &[]);
+    let listing = Server::start_on(root, &["--list"]);
+    let folder = tempfile::tempdir().unwrap();
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let blocks = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("\n```").next());
+    let mut count = 0;
+    for line in blocks.flat_map(str::lines) {
+        let (command, comment) = line.split_once("  # ").unwrap_or((line, ""));
+        match command.split(' ').next().unwrap() {
+            "curl" | "printf" => {
+                let command = command
+                    .replace("127.0.0.1:7890", &demo.address.to_string())
+                    .replace("127.0.0.1 7890", &format!("127.0.0.1 {}", demo.address.port()))
+                    .replace("127.0.0.1:7892", &listing.address.to_string());
+                let made =
+                    Command::new("sh").args(["-c", &command]).current_dir(folder.path()).output().unwrap();
+                let printed = String::from_utf8_lossy(&made.stdout);
+                assert!(made.status.success(), "{line}: {}", String::from_utf8_lossy(&made.stderr));
+                // Where a comment begins with a status, that is what comes.
+                let status =
+                    comment.trim().split([' ', ',']).next().filter(|word| word.parse::<u16>().is_ok());
+                assert!(
+                    status.is_none_or(|status| printed.contains(&format!("HTTP/1.1 {status} "))),
+                    "{line}: {printed}"
+                );
+                assert!(!printed.is_empty() || command.contains(" -O "), "{line}");
+                count += 1;
+            }
+            "evserve" => {
+                // On a site and a port of its own.
+                let words: Vec<&str> = command.split_whitespace().skip(1).collect();
+                let own = |at: usize| words[at] == "--html" || words[at] == "--http";
+                let kept = (0..words.len()).filter(|at| !own(*at) && (*at == 0 || !own(at - 1)));
+                let options: Vec<&str> = kept.map(|at| words[at]).collect();
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("exec {PROGRAM} {} \"$@\"", options.join(" ")), "sh"]);
+                Server::start_with(shell, small_site(), &[]);
+                count += 1;
+            }
+            _ => {}
+        }
+    }
+    assert!(count >= 14, "{count} examples");
 }

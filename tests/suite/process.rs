@@ -68,8 +68,18 @@ impl Server {
     }
 
     /// Starts `command`, which runs the program, on `site`.
-    pub fn start_with(mut command: Command, site: TempDir, arguments: &[&str]) -> Server {
-        command.arg("--html").arg(site.path()).args(arguments);
+    pub fn start_with(command: Command, site: TempDir, arguments: &[&str]) -> Server {
+        let folder = site.path().to_owned();
+        Server::spawn(command, &folder, site, arguments)
+    }
+
+    /// Starts the program on a folder that is there and stays.
+    pub fn start_on(folder: &Path, arguments: &[&str]) -> Server {
+        Server::spawn(Command::new(PROGRAM), folder, tempfile::tempdir().unwrap(), arguments)
+    }
+
+    fn spawn(mut command: Command, folder: &Path, site: TempDir, arguments: &[&str]) -> Server {
+        command.arg("--html").arg(folder).args(arguments);
         if !arguments.iter().any(|argument| argument.starts_with("--http")) {
             command.args(["--http", "0"]);
         }

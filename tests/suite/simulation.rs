@@ -298,13 +298,18 @@ fn script(random: &mut fastrand::Rng) -> (Vec<u8>, Vec<bool>) {
     let count = if random.u8(..8) == 0 { 200 } else { random.usize(1..12) };
     for _ in 0..count {
         let large = count < 12;
-        let request: &[u8] = match random.u8(..12) {
+        let request: &[u8] = match random.u8(..17) {
             0 if large => b"GET /large.bin HTTP/1.1\r\nHost: h\r\n\r\n",
             1 if large => b"GET /disk.bin HTTP/1.1\r\nHost: h\r\n\r\n",
             2 => b"POST /a.txt HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nsome body",
             3 => {
                 b"POST /a.txt HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
             }
+            12 if large => b"GET /empty/ HTTP/1.1\r\nHost: h\r\nAccept: application/json\r\n\r\n",
+            13 if large => b"GET /many/ HTTP/1.1\r\nHost: h\r\n\r\n",
+            14 => b"GET /words.txt HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\n\r\n",
+            15 if large => b"GET /disk.bin HTTP/1.1\r\nHost: h\r\nRange: bytes=300000-600000\r\n\r\n",
+            16 => b"GET /a.txt HTTP/1.1\r\nHost: h\r\nIf-None-Match: *\r\n\r\n",
             4 => b"HEAD /disk.bin HTTP/1.1\r\nHost: h\r\n\r\n",
             5 => b"\r\nGET /missing HTTP/1.1\r\nHost: h\r\n\r\n",
             6 if random.u8(..4) == 0 => b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
@@ -339,7 +344,7 @@ impl WithDisk {
         let file = File::create(folder.path().join("disk.bin")).unwrap();
         file.write_all_at(&bytes, 0).unwrap();
         file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(784_111_777)).unwrap();
-        WithDisk { memory: site(), disk: DiskStore::new(folder.path()).unwrap(), _folder: folder }
+        WithDisk { memory: simulated_site(), disk: DiskStore::new(folder.path()).unwrap(), _folder: folder }
     }
 }
 
@@ -357,10 +362,19 @@ impl Store for WithDisk {
     }
 }
 
+/// The site of the other tests, with a text that takes several turns to be compressed and a folder
+/// that takes several to be listed.
+fn simulated_site() -> MemoryStore {
+    let words: String = (0..30_000).map(|index| format!("{} ", index * 7919 % 10_007)).collect();
+    let site = site().with("words.txt", words);
+    (0..700).fold(site, |site, index| site.with(&format!("many/{index}"), ""))
+}
+
 /// What a script comes to without any network. The disk's file stands in memory here.
 fn converse_with_disk(script: &[u8], ends: bool) -> Vec<u8> {
     let bytes: Vec<u8> = (0..DISK_FILE_BYTES).map(|index| (index % 251) as u8).collect();
-    let mut talk = Talk::new(site().with("disk.bin", bytes));
+    let rules = Rules { list: true, ..Rules::default() };
+    let mut talk = Talk::by(rules, simulated_site().with("disk.bin", bytes));
     talk.input(script);
     if ends {
         talk.eof();

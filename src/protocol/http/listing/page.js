@@ -10,6 +10,6 @@ filter.addEventListener("input", () => {
 for (const time of document.querySelectorAll("time")) {
   const local = new Date(time.dateTime);
   const two = (number) => String(number).padStart(2, "0");
-  time.textContent = `${local.getFullYear()}-${two(local.getMonth() + 1)}-${two(local.getDate())} ` +
-    `${two(local.getHours())}:${two(local.getMinutes())}`;
+  time.firstChild.data = `${local.getFullYear()}-${two(local.getMonth() + 1)}-${two(local.getDate())} `;
+  time.lastChild.textContent = `${two(local.getHours())}:${two(local.getMinutes())}`;
 }

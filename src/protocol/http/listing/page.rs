@@ -150,7 +150,7 @@ impl Writer for Html {
         out.push_str("<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n");
         out.push_str("<meta name=\"viewport\" content=\"width=device-width\">\n<title>");
         escape_html(&title, out);
-        let _ = write!(out, "</title>\n<style>\n{}</style>\n{ICONS}", include_str!("page.css"));
+        let _ = write!(out, "</title>\n{ICON}<style>\n{}</style>\n{ICONS}", include_str!("page.css"));
         out.push_str("<header>\n");
         self.breadcrumbs(out);
         out.push_str(
@@ -188,10 +188,12 @@ impl Writer for Html {
             None => out.push('>'),
         }
         let time = rfc3339(child.modified);
-        let shown = time.get(..16).unwrap_or(&time).replace('T', " ");
+        let (date, clock) = time.split_once('T').unwrap_or((&time, ""));
+        let clock = clock.get(..5).unwrap_or(clock);
         let _ = writeln!(
             out,
-            "</td><td class=\"time\"><time datetime=\"{time}\" title=\"{time}\">{shown}</time></td></tr>"
+            "</td><td class=\"time\"><time datetime=\"{time}\" title=\"{time}\">\
+             {date} <span>{clock}</span></time></td></tr>"
         );
     }
 
@@ -255,7 +257,11 @@ fn human(bytes: u64) -> String {
     format!("{size:.digits$} {}", UNITS[unit])
 }
 
-const ICONS: &str = r#"<svg hidden>
+/// A folder, as the page's own icon.
+const ICON: &str = r##"<link rel="icon" href="data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24'><path fill='%23c08a1e' d='M3 6.5A1.5 1.5 0 0 1 4.5 5H9l2 2.5h8.5A1.5 1.5 0 0 1 21 9v9a1.5 1.5 0 0 1-1.5 1.5h-15A1.5 1.5 0 0 1 3 18z'/></svg>">
+"##;
+
+const ICONS: &str = r#"<svg style="display:none">
 <symbol id="folder" viewBox="0 0 24 24"><path d="M3 6.5A1.5 1.5 0 0 1 4.5 5H9l2 2.5h8.5A1.5 1.5 0 0 1 21 9v9a1.5 1.5 0 0 1-1.5 1.5h-15A1.5 1.5 0 0 1 3 18z"/></symbol>
 <symbol id="file" viewBox="0 0 24 24"><path d="M6 3h8l4 4v13a1 1 0 0 1-1 1H6a1 1 0 0 1-1-1V4a1 1 0 0 1 1-1zM14 3v4h4"/></symbol>
 <symbol id="up" viewBox="0 0 24 24"><path d="M12 20V5M6 11l6-6 6 6"/></symbol>
