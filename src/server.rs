@@ -19,7 +19,7 @@ use crate::limits::{LISTEN_BACKLOG, Limits, RESERVED_DESCRIPTORS};
 use crate::log_file::{EventLog, LogFile};
 use crate::protocol::Kind;
 use crate::services::{Logs, Services};
-use crate::store::DiskStore;
+use crate::store::{DiskStore, Entry, Store};
 
 /// A server whose listeners are bound.
 pub struct Server {
@@ -53,6 +53,12 @@ impl Server {
             ))
         })?;
         let limits = within_descriptors(config.limits.clone());
+        if config.rules.spa && !matches!(site.open(b"/index.html"), Ok(Entry::File(_))) {
+            let folder = config.html.display();
+            return Err(StartError(format!(
+                "--spa answers with index.html, which is not in {folder}; make one, or leave --spa out"
+            )));
+        }
         let mut services = Services::new(Box::new(site), config.rules.clone(), limits, Now::read());
         services.logs = Logs { access: access_log(config)?, events: Some(events) };
         let runner = Runner::new(services)

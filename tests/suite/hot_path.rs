@@ -18,7 +18,7 @@ use evserve::peer::Peer;
 use evserve::protocol::Kind;
 use evserve::services::Services;
 use evserve::site::Rules;
-use evserve::store::DiskStore;
+use evserve::store::{DiskStore, Entry, Folder, Stamp, Store, StoreError};
 use evserve::transport::Transport;
 
 thread_local! {
@@ -59,6 +59,8 @@ struct Counts {
     send: Cell<u64>,
     send_file: Cell<u64>,
     sent: Cell<u64>,
+    /// Files and folders that were opened.
+    opened: Cell<u64>,
     /// Whether the next batch of requests has come.
     arrived: Cell<bool>,
 }
@@ -104,6 +106,25 @@ impl Transport for Replay {
     }
 }
 
+/// A disk that counts.
+struct CountingDisk(DiskStore, Rc<Counts>);
+
+impl Store for CountingDisk {
+    fn open(&self, path: &[u8]) -> Result<Entry, StoreError> {
+        self.1.opened.set(self.1.opened.get() + 1);
+        self.0.open(path)
+    }
+
+    fn stamp(&self, path: &[u8]) -> Option<Stamp> {
+        self.0.stamp(path)
+    }
+
+    fn list(&self, path: &[u8]) -> Result<Box<dyn Folder>, StoreError> {
+        self.1.opened.set(self.1.opened.get() + 1);
+        self.0.list(path)
+    }
+}
+
 /// A network with one peer.
 struct OnePeer(Option<Replay>, Rc<Cell<Option<Token>>>);
 
@@ -144,13 +165,14 @@ fn play(batch: &str, log: bool) -> (u64, Counts) {
     fs::create_dir(folder.path().join("sub")).unwrap();
     fs::write(folder.path().join("sub/index.html"), "k").unwrap();
     let mut now = Now::read();
-    let store = DiskStore::new(folder.path()).unwrap();
+    fs::write(folder.path().join("words.html"), "words ".repeat(1000)).unwrap();
+    let (counts, token) = (Rc::new(Counts::default()), Rc::default());
+    let store = CountingDisk(DiskStore::new(folder.path()).unwrap(), Rc::clone(&counts));
     let mut services = Services::new(Box::new(store), Rules::default(), Limits::default(), now);
     if log {
         let file = LogFile::append_to(&folder.path().join("access.log")).unwrap();
         services.logs.access = Some(AccessLog::new(file, Format::Combined));
     }
-    let (counts, token) = (Rc::new(Counts::default()), Rc::default());
     let stream = Replay { counts: Rc::clone(&counts), batch: batch.as_bytes().into() };
     let mut event_loop = EventLoop::new(OnePeer(Some(stream), Rc::clone(&token)), services);
     event_loop.listen((), Kind::Http).unwrap();
@@ -165,7 +187,7 @@ fn play(batch: &str, log: bool) -> (u64, Counts) {
         }
     };
     rounds(500);
-    for count in [&counts.recv, &counts.send, &counts.send_file, &counts.sent] {
+    for count in [&counts.recv, &counts.send, &counts.send_file, &counts.sent, &counts.opened] {
         count.set(0);
     }
     let before = ALLOCATIONS.get();
@@ -187,6 +209,24 @@ fn a_request_costs_one_recv_one_send_and_no_allocation() {
             let decoded = if path.contains('%') { ROUNDS } else { 0 };
             assert_eq!(allocations, decoded, "{method} {path}");
         }
+    }
+}
+
+#[test]
+fn conditions_ranges_codings_and_404_open_no_file() {
+    for (path, fields, allocations_max) in [
+        ("1k.html", "If-None-Match: *\r\nIf-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n", 0),
+        ("1k.html", "Accept-Encoding: identity\r\n", 0),
+        ("1k.html", "Range: bytes=0-99\r\n", 1),
+        ("large.bin", "Range: bytes=0-1023\r\n", 1),
+        ("words.html", "Accept-Encoding: gzip, deflate, br, zstd\r\n", 0),
+        ("missing.html", "", 20),
+    ] {
+        let request = GET.replace("1k.html", path).replace("Accept: */*\r\n", fields);
+        let (allocations, counts) = play(&request, false);
+        assert_eq!((counts.recv.get(), counts.send.get()), (ROUNDS, ROUNDS), "{request}");
+        assert_eq!((counts.opened.get(), counts.send_file.get()), (0, 0), "{request}");
+        assert!(allocations <= allocations_max * ROUNDS, "{allocations} allocations for {request}");
     }
 }
 

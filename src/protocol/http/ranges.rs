@@ -209,8 +209,8 @@ mod tests {
                 set.iter().any(|spec| spec.resolve(length).is_some_and(|range| range.contains(&at)))
             };
             let selected = match select(value.as_bytes(), length) {
-                Whole => vec![0..length],
-                Part(range) => vec![range],
+                Whole => Vec::from([0..length]),
+                Part(range) => Vec::from([range]),
                 Parts(ranges) => ranges,
                 Unsatisfiable => Vec::new(),
             };
