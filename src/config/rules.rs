@@ -61,7 +61,13 @@ fn media_type(text: &str) -> Option<(String, String)> {
     let (extension, kind) = text.split_once('=')?;
     let extension = extension.strip_prefix('.').unwrap_or(extension).to_ascii_lowercase();
     let (group, subtype) = kind.split(';').next()?.trim().split_once('/')?;
-    let is_value = kind.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    let is_parameter = |parameter: &str| {
+        let (name, value) = parameter.trim().split_once('=').unwrap_or_default();
+        let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+        is_token(name) && (is_token(value) || quoted.is_some_and(|value| !value.contains(['"', '\\'])))
+    };
+    let is_value =
+        kind.bytes().all(|byte| matches!(byte, b' '..=b'~')) && kind.split(';').skip(1).all(is_parameter);
     if extension.is_empty()
         || extension.contains(['/', '.'])
         || !is_token(group)
@@ -87,9 +93,9 @@ fn field(text: &str) -> Result<(&str, &str), &'static str> {
     match name.to_ascii_lowercase().as_str() {
         "cache-control" => Err(A_CACHE_LINE),
         "access-control-allow-origin" => Err(A_CORS_LINE),
-        "accept-ranges" | "connection" | "content-encoding" | "content-length" | "content-range"
-        | "content-type" | "date" | "etag" | "keep-alive" | "last-modified" | "location" | "trailer"
-        | "transfer-encoding" | "upgrade" => Err(A_LINE_OF_OURS),
+        "accept-ranges" | "allow" | "connection" | "content-encoding" | "content-length"
+        | "content-range" | "content-type" | "date" | "etag" | "keep-alive" | "last-modified"
+        | "location" | "trailer" | "transfer-encoding" | "upgrade" => Err(A_LINE_OF_OURS),
         _ => Ok((name, value)),
     }
 }
@@ -145,6 +151,8 @@ mod tests {
             ("--mime", "x=text"),
             ("--mime", "x=text/"),
             ("--mime", "x=text/a\r\nY: z"),
+            ("--mime", "x=text/a;charset"),
+            ("--header", "Allow: x"),
             ("--mime", "a.b=text/a"),
             ("--cache-control", "*.js=sometimes"),
             ("--cache-control", ""),

@@ -15,6 +15,8 @@ pub enum Coded {
     Later,
     /// There is none, and none is worth to be made.
     Never,
+    /// One cannot be made just now: too many others are, or the file is being changed.
+    Busy,
 }
 
 impl Site {
@@ -55,7 +57,7 @@ impl Site {
         write_key(key, path, coding.extension());
         let sidecar = match self.cache.get(key, &*self.files, clock.now()) {
             Recall::File(file) => Some(file.clone()),
-            Recall::Absent => None,
+            Recall::Absent(_) => None,
             Recall::Unknown => self.open_sidecar(key, path, plain, coding, clock),
         };
         sidecar.filter(|sidecar| sidecar.note.modified >= plain.note.modified)
@@ -87,14 +89,12 @@ impl Site {
     fn compressed(&mut self, key: &mut Vec<u8>, path: &[u8], plain: &Representation, clock: &Clock) -> Coded {
         write_key(key, path, "");
         match self.cache.get(key, &*self.files, clock.now()) {
-            Recall::File(file) if file.note.stamp == plain.note.stamp => {
-                return Coded::Ready(file.clone());
-            }
-            Recall::Absent => return Coded::Never,
-            _ => {}
+            Recall::File(file) if file.note.stamp == plain.note.stamp => Coded::Ready(file.clone()),
+            Recall::Absent(Some(_)) => Coded::Never,
+            Recall::Absent(None) => Coded::Busy,
+            _ if self.compressions.is_under_way(path) => Coded::Later,
+            _ => self.compressions.begin(path, plain),
         }
-        let begun = self.compressions.is_under_way(path) || self.compressions.begin(path, plain);
-        if begun { Coded::Later } else { Coded::Never }
     }
 
     /// Remembers what has come of a compression.
@@ -105,7 +105,10 @@ impl Site {
         write_key(&mut key, &path, "");
         let file_path = [&path, plain.note.suffix.as_bytes()].concat();
         // Of a file that was changed meanwhile the slices may not fit together.
-        let result = result.filter(|_| self.files.stamp(&file_path) == Some(stamp));
+        if self.files.stamp(&file_path) != Some(stamp) {
+            self.cache.forget(&path);
+            return self.remember_absent((&key, &file_path), None, clock);
+        }
         // Whether another change would have shown was settled when the file was read.
         let now = (clock.now(), plain.note.opened);
         let described = result.and_then(|file| {

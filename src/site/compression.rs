@@ -12,7 +12,7 @@ use crate::limits::{
 use crate::slice::Slice;
 use crate::store::{Content, Opened};
 
-use super::Representation;
+use super::{Coded, Representation};
 
 /// A content coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,14 +81,17 @@ impl Compressions {
     }
 
     /// Begins to compress a file, unless it is too large or there are too many already.
-    pub fn begin(&mut self, path: &[u8], plain: &Representation) -> bool {
-        if self.under_way.len() >= COMPRESSIONS_MAX || plain.length > COMPRESSED_FILE_MAX_BYTES {
-            return false;
+    pub fn begin(&mut self, path: &[u8], plain: &Representation) -> Coded {
+        if plain.length > COMPRESSED_FILE_MAX_BYTES {
+            return Coded::Never;
+        }
+        if self.under_way.len() >= COMPRESSIONS_MAX {
+            return Coded::Busy;
         }
         let encoder = GzEncoder::new(Vec::new(), Compression::default());
         let (path, plain) = (path.to_vec(), plain.clone());
         self.under_way.push_back(Job { path, plain, read: 0, encoder });
-        true
+        Coded::Later
     }
 
     /// Whether there is nothing to do.

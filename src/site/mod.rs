@@ -66,8 +66,8 @@ impl Site {
     pub fn find(&mut self, path: &[u8], clock: &Clock) -> Result<Place, StoreError> {
         match self.cache.get(path, &*self.files, clock.now()) {
             Recall::File(file) => return Ok(Place::File(file.clone())),
-            Recall::Absent if path.ends_with(b"/") => return self.folder(),
-            Recall::Absent => return Err(StoreError::NotFound),
+            Recall::Absent(_) if path.ends_with(b"/") => return self.folder(),
+            Recall::Absent(_) => return Err(StoreError::NotFound),
             Recall::Unknown => {}
         }
         if is_hidden(path) {
@@ -143,7 +143,7 @@ impl Site {
         let path = name.as_bytes();
         match self.cache.get(path, &*self.files, clock.now()) {
             Recall::File(file) => return Some(file.clone()),
-            Recall::Absent => return None,
+            Recall::Absent(_) => return None,
             Recall::Unknown => {}
         }
         match self.files.open(path) {

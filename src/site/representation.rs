@@ -136,8 +136,6 @@ pub fn describe(
         if let Some(value) = rules.cache_control(path) {
             line(&mut fields, "Cache-Control", &value);
         }
-    } else {
-        line(&mut fields, "Vary", &if rules.spa { "Accept, Sec-Fetch-Mode" } else { "Accept" });
     }
     layout.kept = fields.len();
     line(&mut fields, "Content-Length", &file.length);

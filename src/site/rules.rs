@@ -108,7 +108,10 @@ fn matcher(glob: &str) -> Option<GlobMatcher> {
     }
     let anchored = glob.trim_start_matches('/');
     let anywhere = if glob.contains('/') { "" } else { "**/" };
-    let glob = GlobBuilder::new(&format!("{anywhere}{anchored}")).literal_separator(true).build().ok()?;
+    // A folder is all that is in it.
+    let below = if glob.ends_with('/') { "**" } else { "" };
+    let glob =
+        GlobBuilder::new(&format!("{anywhere}{anchored}{below}")).literal_separator(true).build().ok()?;
     Some(glob.compile_matcher())
 }
 
@@ -163,6 +166,7 @@ mod tests {
                 rule("fingerprinted=immutable"),
                 rule("*.{html,htm} = no-cache"),
                 rule("assets/**=public, max-age=60"),
+                rule("private/=no-store"),
                 rule("/top.txt=no-store"),
                 rule("max-age=5, public"),
             ],
@@ -174,6 +178,7 @@ mod tests {
             ("/deep/er/page.html", "no-cache"),
             ("/index.htm", "no-cache"),
             ("/assets/a/b.txt", "public, max-age=60"),
+            ("/private/a/b", "no-store"),
             ("/top.txt", "no-store"),
             ("/sub/top.txt", "max-age=5, public"),
             ("/app.js", "max-age=5, public"),

@@ -59,8 +59,8 @@ pub struct Cached<N> {
 pub enum Recall<'a, N> {
     /// Whether there is anything has to be seen.
     Unknown,
-    /// There is nothing.
-    Absent,
+    /// There is nothing to serve, of this version of the file.
+    Absent(Option<Stamp>),
     /// There is a file.
     File(&'a Cached<N>),
 }
@@ -107,9 +107,10 @@ impl<N: Clone> Cache<N> {
             entry.stale_at = now + FRESH;
         }
         entry.used = true;
-        match &self.entries[index].cached {
+        let entry = &self.entries[index];
+        match &entry.cached {
             Some(cached) => Recall::File(cached),
-            None => Recall::Absent,
+            None => Recall::Absent(entry.stamp),
         }
     }
 

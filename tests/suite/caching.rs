@@ -15,7 +15,7 @@ fn ask(cache: &mut Cache<()>, store: &DiskStore, name: &str, now: Instant) -> Op
     let name = name.as_bytes();
     match cache.get(name, store, now) {
         Recall::File(cached) => return Some(cached.clone()),
-        Recall::Absent => return None,
+        Recall::Absent(_) => return None,
         Recall::Unknown => {}
     }
     match store.open(name) {

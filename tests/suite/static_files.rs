@@ -4,7 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use evserve::site::{CacheRule, Rules};
-use evserve::store::MemoryStore;
+use evserve::store::{DiskStore, MemoryStore};
 use flate2::read::GzDecoder;
 
 use crate::conversation::{Talk, site};
@@ -269,6 +269,29 @@ fn a_large_file_is_compressed_in_slices_while_others_are_served() {
 }
 
 #[test]
+fn a_file_that_changes_while_it_is_compressed_is_sent_as_it_is_by_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.txt");
+    for identity in ["", ", identity;q=0"] {
+        std::fs::write(&path, "words ".repeat(20_000)).unwrap();
+        let mut talk = Talk::new(DiskStore::new(folder.path()).unwrap());
+        let request = format!("GET /log.txt HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip{identity}\r\n\r\n");
+        let mut turns = 0;
+        talk.each_turn(request.as_bytes(), |_| {
+            turns += 1;
+            if turns == 1 {
+                std::fs::write(&path, "other words").unwrap();
+            }
+        });
+        let found = responses(&talk.outcome.output, &[]).remove(0);
+        match identity {
+            "" => assert_eq!((found.status, found.text()), (200, "other words")),
+            _ => assert_eq!((found.status, found.field("Retry-After")), (503, Some("1"))),
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_made_smaller_is_sent_as_it_is() {
     let mut random = fastrand::Rng::with_seed(7);
     let noise: Vec<u8> = (0..40_000).map(|_| random.u8(..)).collect();
@@ -298,7 +321,13 @@ fn errors_come_as_the_client_likes_them() {
     );
     let statuses: Vec<u16> = found.iter().map(|response| response.status).collect();
     assert_eq!(statuses, [404, 404, 404, 416, 412, 405, 404]);
-    assert!(found.iter().all(|response| response.field("Vary") == Some("Accept")));
+    for response in &found {
+        let coding_too = matches!(response.status, 412 | 416);
+        assert_eq!(
+            response.field("Vary"),
+            Some(if coding_too { "Accept, Accept-Encoding" } else { "Accept" })
+        );
+    }
     assert_eq!((found[0].text(), found[2].text(), found[3].text()), ("<p>lost", "<p>lost", "<p>too far"));
     assert_eq!(
         found[1].text(),
@@ -312,6 +341,23 @@ fn errors_come_as_the_client_likes_them() {
     // A page of that name is a file like others.
     let page = answers(Rules::default(), site(), &["GET /404.html"]).remove(0);
     assert!(page.status == 200 && page.field("ETag").is_some());
+}
+
+#[test]
+fn what_is_refused_at_the_head_has_the_site_s_page_too() {
+    let site = || site().with("501.html", "<p>never heard of it").with("400.html", "<p>what?");
+    for (script, body) in [
+        ("BREW /a.txt HTTP/1.1\r\nHost: h\r\n\r\n", "<p>never heard of it"),
+        ("BREW /a.txt HTTP/1.1\r\nHost: h\r\nAccept: application/json\r\n\r\n", "{\"status\":501,"),
+        ("GET / HTTP/1.1\r\n\r\n", "<p>what?"),
+        ("GET / HTTP/1.1\r\nBroken\r\nAccept: application/json\r\n\r\n", "<p>what?"),
+        ("GET /%zz HTTP/1.1\r\nHost: h\r\nAccept: application/json\r\n\r\n", "{\"status\":400,"),
+    ] {
+        let mut talk = Talk::new(site());
+        talk.input(script.as_bytes());
+        let found = responses(&talk.outcome.output, &[]).remove(0);
+        assert!(found.text().starts_with(body), "{script}: {found:?}");
+    }
 }
 
 #[test]
@@ -370,6 +416,20 @@ fn other_origins_are_told_what_they_may_do() {
     assert_eq!(found[0].field("Access-Control-Allow-Methods"), Some("GET, HEAD, OPTIONS"));
     assert_eq!(found[0].field("Access-Control-Allow-Headers"), Some("*"));
     assert_eq!(answer("OPTIONS /a.txt").field("Access-Control-Allow-Methods"), None);
+}
+
+#[test]
+fn what_is_made_on_the_spot_has_conditions_too() {
+    for (fields, status) in [
+        ("", 200),
+        ("If-Match: \"x\"", 412),
+        ("If-Match: *", 200),
+        ("If-None-Match: *", 304),
+        ("If-None-Match: \"x\"", 200),
+        ("If-Modified-Since: Fri, 15 Jan 2027 08:00:00 GMT", 200),
+    ] {
+        assert_eq!(answer(&format!("GET /time\n{fields}")).status, status, "{fields}");
+    }
 }
 
 #[test]

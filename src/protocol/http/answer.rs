@@ -88,6 +88,11 @@ impl Answer {
         matches!(self.body, Body::Listing(_))
     }
 
+    /// 304, with the fields that it repeats.
+    pub fn not_modified(fields: Fields) -> Answer {
+        Answer { status: Status::NotModified, fields, body: Body::Nothing }
+    }
+
     /// Text, with whole field lines besides type and length.
     pub fn text(status: Status, kind: &str, more: &str, text: String) -> Answer {
         let length = text.len();

@@ -76,6 +76,16 @@ impl<'a> Conditions<'a> {
         if is_new { Verdict::Proceed } else { Verdict::NotModified }
     }
 
+    /// Evaluates the preconditions on what has no validators: `*` is all that says something of it.
+    pub fn evaluate_unvalidated(&self) -> Verdict {
+        let any = |tags: &Option<Cow<'_, [u8]>>| tags.as_deref().map(|tags| trim(tags) == b"*");
+        match (any(&self.if_match), any(&self.if_none_match)) {
+            (Some(false), _) => Verdict::Failed,
+            (_, Some(true)) => Verdict::NotModified,
+            _ => Verdict::Proceed,
+        }
+    }
+
     /// The Range to be honoured: If-Range takes it back unless the client's part is of what would
     /// be sent (RFC 9110 section 13.1.5).
     pub fn range(&self, validators: Validators<'_>, now: SystemTime) -> Option<&[u8]> {
@@ -104,27 +114,31 @@ enum Comparison {
     Weak,
 }
 
-/// Whether `tags`, which is `*` or a list, has one that equals `own`. At what is no tag the list
-/// ends.
+/// Whether `tags`, which is `*` or a list, has one that equals `own`. What is neither has none.
 fn matches(tags: &[u8], own: &[u8], comparison: Comparison) -> bool {
-    if trim(tags) == b"*" {
-        return true;
-    }
+    trim(tags) == b"*" || find(tags, own, comparison).unwrap_or(false)
+}
+
+/// Looks for `own` in a list of tags. `None` if the list is malformed anywhere.
+fn find(tags: &[u8], own: &[u8], comparison: Comparison) -> Option<bool> {
+    let mut found = false;
     let mut rest = tags;
     loop {
+        // Elements may be empty (RFC 9110 section 5.6.1.2).
         let start = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b','));
-        let Some(start) = start else { return false };
+        let Some(start) = start else { return Some(found) };
         rest = &rest[start..];
         let (weak, tag) = match rest.strip_prefix(b"W/") {
             Some(tag) => (true, tag),
             None => (false, rest),
         };
         // A comma may be part of a tag.
-        let Some(length) = tag_length(tag) else { return false };
-        if tag[..length] == *own && !(weak && comparison == Comparison::Strong) {
-            return true;
+        let length = tag_length(tag)?;
+        found |= tag[..length] == *own && !(weak && comparison == Comparison::Strong);
+        rest = trim(&tag[length..]);
+        if !rest.is_empty() && !rest.starts_with(b",") {
+            return None;
         }
-        rest = &tag[length..];
     }
 }
 
@@ -138,7 +152,9 @@ fn tag_length(bytes: &[u8]) -> Option<usize> {
 /// A date in any of the three formats (RFC 9110 section 5.6.7), as seconds since 1970.
 fn parse_date(value: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(trim(value)).ok()?;
-    httpdate::parse_http_date(text).ok().map(seconds)
+    let date = |text: &str| httpdate::parse_http_date(text).ok().map(seconds);
+    // A leap second, which the parser does not know, is the end of the second before.
+    date(text).or_else(|| Some(date(&text.replacen(":60 ", ":59 ", 1))? + 1))
 }
 
 /// Whole seconds since 1970.
@@ -204,6 +220,10 @@ mod tests {
             (&[("none", "\"a")], Proceed),
             (&[("none", "w/\"a\"")], Proceed),
             (&[("none", "*, \"b\"")], Proceed),
+            (&[("none", "\"b\" \"a\"")], Proceed),
+            (&[("none", "\"a\"b")], Proceed),
+            (&[("none", "\"a\", b")], Proceed),
+            (&[("none", ", \"a\" , ,")], NotModified),
             // 13.1.3 and 5.6.7: three formats; what is no date is ignored.
             (&[("since", THEN)], NotModified),
             (&[("since", AFTER)], NotModified),
@@ -218,6 +238,8 @@ mod tests {
             (&[("unmodified", AFTER)], Proceed),
             (&[("unmodified", BEFORE)], Failed),
             (&[("unmodified", "0")], Proceed),
+            (&[("unmodified", "Wed, 31 Dec 1986 23:59:60 GMT")], Failed),
+            (&[("since", "Sat, 31 Dec 2016 23:59:60 GMT")], NotModified),
             // 13.2.2: tags hide dates, and what must hold comes first.
             (&[("none", "\"b\""), ("since", AFTER)], Proceed),
             (&[("none", "a"), ("since", AFTER)], Proceed),

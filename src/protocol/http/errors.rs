@@ -9,23 +9,28 @@ use super::preferences::best_kind;
 use super::status::{Refusal, Status};
 use super::wishes::{Wish, Wishes};
 
+/// A precondition that does not hold.
+pub const FAILED: Refusal = Refusal::new(Status::PreconditionFailed, "It is not what the request expects");
+
 /// Nothing at that address.
 pub const NOT_FOUND: Refusal = Refusal::new(Status::NotFound, "There is nothing at this address");
 
 /// Answers with a refusal, in the form that the client likes best.
 pub fn answer(refusal: Refusal, wishes: &Wishes<'_>, cx: &mut Services) -> Answer {
-    let vary = if cx.site.rules.spa { "Vary: Accept, Sec-Fetch-Mode\r\n" } else { "Vary: Accept\r\n" };
+    let vary = match refusal.status {
+        Status::NotAcceptable | Status::PreconditionFailed | Status::RangeNotSatisfiable => {
+            "Vary: Accept, Accept-Encoding\r\n"
+        }
+        Status::NotFound if cx.site.rules.spa => "Vary: Accept, Sec-Fetch-Mode\r\n",
+        _ => "Vary: Accept\r\n",
+    };
     if best_kind(wishes.get(Wish::Accept).as_deref(), &["text/html", types::JSON]) == Some(types::JSON) {
         return json(refusal, vary);
     }
     let page = refusal.status.page().and_then(|name| cx.site.error_page(name, &cx.clock));
     let Some(page) = page else { return Answer::refusal(refusal, vary) };
-    let more = refusal.fields();
-    let fields = if more.is_empty() {
-        Fields::Shared(page.fields)
-    } else {
-        Fields::Made([&page.fields, more.as_bytes()].concat())
-    };
+    let more = [vary, &refusal.fields()].concat();
+    let fields = Fields::Made([&page.fields, more.as_bytes()].concat());
     Answer { status: refusal.status, fields, body: Body::Content(page.content, 0..page.length) }
 }
 

@@ -10,6 +10,7 @@ use crate::site::{Coded, Representation};
 
 use super::answer::{Answer, Body, Fields, Parts};
 use super::conditions::{Conditions, Validators, Verdict};
+use super::errors;
 use super::method::Method;
 use super::preferences::Codings;
 use super::ranges::{self, Selection};
@@ -30,12 +31,17 @@ pub fn answer(
         let codings = Codings::parse(&accept_encoding);
         // Too small is only what could be sent as it is.
         let least = if codings.take_identity() { COMPRESSED_FILE_MIN_BYTES + 1 } else { 0 };
+        let mut busy = false;
         for coding in codings.preferred() {
             match cx.site.coded(path, &plain, coding, least, &cx.clock) {
                 Coded::Ready(file) => return send(&file, request, &cx.clock).map(Outcome::Answer),
                 Coded::Later => return Ok(Outcome::Later),
                 Coded::Never => {}
+                Coded::Busy => busy = true,
             }
+        }
+        if !codings.take_identity() && busy {
+            return Err(Refusal::new(Status::ServiceUnavailable, "It cannot be compressed just now"));
         }
         if !codings.take_identity() {
             return Err(Refusal::new(Status::NotAcceptable, "There is no such coding of this"));
@@ -53,15 +59,9 @@ pub fn send(file: &Representation, request: &Request<'_>, clock: &Clock) -> Resu
     let validators = Validators { entity_tag: file.entity_tag(), last_modified: file.note.last_modified() };
     match conditions.evaluate(validators) {
         Verdict::NotModified => {
-            return Ok(Answer {
-                status: Status::NotModified,
-                fields: Fields::Shared(file.kept()),
-                body: Body::Nothing,
-            });
+            return Ok(Answer::not_modified(Fields::Shared(file.kept())));
         }
-        Verdict::Failed => {
-            return Err(Refusal::new(Status::PreconditionFailed, "It is not what the request expects"));
-        }
+        Verdict::Failed => return Err(errors::FAILED),
         Verdict::Proceed => {}
     }
     // Section 14.2: Range has a meaning for GET only.

@@ -37,6 +37,7 @@ use request::Parsed;
 use routes::Outcome;
 use status::{Refusal, Status};
 use unwanted::{Come, Unwanted};
+use wishes::Wishes;
 
 /// The server's side of one HTTP connection.
 #[derive(Debug)]
@@ -103,7 +104,7 @@ impl Http {
         let blank = blank + length;
         if blank > BLANK_MAX_BYTES {
             let refusal = Refusal::bad("Too many empty lines stand before the request");
-            return Some(refuse(refusal, b"", out, cx));
+            return Some(refuse(refusal, &Wishes::NONE, b"", out, cx));
         }
         self.state = State::Head { since, blank, seen: 0, method_is_head: false };
         Some(if length == 0 { Step::NeedInput } else { Step::Consumed(length) })
@@ -118,7 +119,7 @@ impl Http {
                 self.state = State::Head { since, blank, seen: input.len(), method_is_head };
                 Step::NeedInput
             }
-            Parsed::Refused(refusal) => refuse(refusal, input, out, cx),
+            Parsed::Refused(refusal, wishes) => refuse(refusal, &wishes, input, out, cx),
             Parsed::Request(request, length) => {
                 let head = &input[..length];
                 let ending = match request.framing {
@@ -149,7 +150,7 @@ impl Http {
             Err(_) if body.is_answered() => return Step::Finish(0, CloseReason::Refused),
             Err(refusal) => {
                 let head = body.take_head().unwrap_or_default();
-                return refuse(refusal, &head, out, cx);
+                return refuse(refusal, &Wishes::NONE, &head, out, cx);
             }
         };
         let Some(head) = body.take_head() else {
@@ -200,9 +201,11 @@ impl Protocol for Http {
         // Who ended its output only, as netcat does, still hears what was wrong.
         match &mut self.state {
             State::Idle(_) | State::Head { seen: 0, .. } => return CloseReason::PeerClosed,
-            State::Head { method_is_head, .. } => refuse(refusal, unseen(*method_is_head), out, cx),
+            State::Head { method_is_head, .. } => {
+                refuse(refusal, &Wishes::NONE, unseen(*method_is_head), out, cx)
+            }
             State::Body(body) => match body.take_head() {
-                Some(head) => refuse(refusal, &head, out, cx),
+                Some(head) => refuse(refusal, &Wishes::NONE, &head, out, cx),
                 None => return CloseReason::PeerLeft,
             },
             // All that was asked is answered before the end is told.
@@ -219,7 +222,7 @@ impl Protocol for Http {
             },
             State::Head { method_is_head, .. } => {
                 let refusal = Refusal::new(Status::RequestTimeout, "The request head took too long");
-                refuse(refusal, unseen(method_is_head), out, cx);
+                refuse(refusal, &Wishes::NONE, unseen(method_is_head), out, cx);
                 Some(CloseReason::HeadTimeout)
             }
             State::Body(_) => self.on_pause(out, cx),

@@ -7,10 +7,12 @@ use crate::services::Services;
 
 use super::Step;
 use super::answer::{self, Answer};
+use super::errors;
 use super::fields::Persistence;
 use super::method::Method;
 use super::request::Request;
 use super::status::Refusal;
+use super::wishes::Wishes;
 
 /// Whether the connection goes on behind the answer.
 pub fn persistence(request: &Request<'_>, cx: &Services) -> Persistence {
@@ -32,8 +34,15 @@ pub fn closing(request: &Request<'_>) -> CloseReason {
 
 /// Answers what cannot be carried out, of which `head` is what came. What follows it cannot be told
 /// from requests.
-pub fn refuse(refusal: Refusal, head: &[u8], out: &mut Outbox, cx: &mut Services) -> Step {
-    write(Answer::refusal(refusal, ""), head, Persistence::Close, out, cx);
+pub fn refuse(
+    refusal: Refusal,
+    wishes: &Wishes<'_>,
+    head: &[u8],
+    out: &mut Outbox,
+    cx: &mut Services,
+) -> Step {
+    let answer = errors::answer(refusal, wishes, cx);
+    write(answer, head, Persistence::Close, out, cx);
     Step::Finish(0, CloseReason::Refused)
 }
 

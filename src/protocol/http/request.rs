@@ -39,8 +39,9 @@ pub enum Parsed<'a> {
     Request(Request<'a>, usize),
     /// The beginning of one.
     Partial,
-    /// Nothing that can be carried out.
-    Refused(Refusal),
+    /// Nothing that can be carried out, and how its sender would like to hear that, if the head is
+    /// whole.
+    Refused(Refusal, Wishes<'a>),
 }
 
 /// Looks for a head in `input`, of which the first `seen` bytes were there at the last try.
@@ -56,18 +57,19 @@ pub fn parse(input: &[u8], seen: usize) -> Parsed<'_> {
         match parse_lines(&window[..end]) {
             Ok(Some((request, length))) => return Parsed::Request(request, length),
             Ok(None) => {}
-            Err(refusal) => return Parsed::Refused(refusal),
+            Err((refusal, wishes)) => return Parsed::Refused(refusal, wishes),
         }
     }
     let tail_start = memchr::memrchr(b'\n', window).map_or(0, |at| at + 1);
     let tail = &window[tail_start.max(seen.min(window.len()))..];
     if tail.iter().any(|byte| is_control(*byte)) {
         // The words are those that the whole line would have got.
-        let refusal = parse_lines(window).err();
-        return Parsed::Refused(refusal.unwrap_or(Refusal::bad("The head has a control character")));
+        let refusal = parse_lines(window).err().map(|(refusal, _)| refusal);
+        let refusal = refusal.unwrap_or(Refusal::bad("The head has a control character"));
+        return Parsed::Refused(refusal, Wishes::NONE);
     }
     if input.len() >= HEAD_MAX_BYTES {
-        return Parsed::Refused(too_large(window));
+        return Parsed::Refused(too_large(window), Wishes::NONE);
     }
     Parsed::Partial
 }
@@ -78,34 +80,40 @@ fn is_control(byte: u8) -> bool {
 }
 
 /// Parses whole lines. `None` when the empty line is not among them.
-fn parse_lines(lines: &[u8]) -> Result<Option<(Request<'_>, usize)>, Refusal> {
+fn parse_lines(lines: &[u8]) -> Result<Option<(Request<'_>, usize)>, (Refusal, Wishes<'_>)> {
     let mut storage = [const { MaybeUninit::<httparse::Header>::uninit() }; FIELDS_MAX];
     let mut head = httparse::Request::new(&mut []);
     let length = match head.parse_with_uninit_headers(lines, &mut storage) {
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(httparse::Error::Version) if is_later_minor_version(lines) => return parse_later_version(lines),
-        Err(error) => return Err(line_refusal(lines).unwrap_or_else(|| refusal_of(error))),
+        Err(error) => return Err((syntax_refusal(lines, error), Wishes::NONE)),
     };
     let version_1_0 = head.version == Some(0);
-    let request = request(&lines[..length], head.method, head.path, version_1_0, head.headers)?;
-    Ok(Some((request, length)))
+    let lines = &lines[..length];
+    match request(lines, head.method, head.path, version_1_0, head.headers) {
+        Ok(request) => Ok(Some((request, length))),
+        Err(refusal) => Err((refusal, Wishes::of_unjudged(lines))),
+    }
 }
 
 /// HTTP/1.2 and later are answered as 1.1 (RFC 9110 section 2.5). httparse does not know them, but
 /// has kept the method and the target when it stops at the version.
-fn parse_later_version(lines: &[u8]) -> Result<Option<(Request<'_>, usize)>, Refusal> {
+fn parse_later_version(lines: &[u8]) -> Result<Option<(Request<'_>, usize)>, (Refusal, Wishes<'_>)> {
     let mut head = httparse::Request::new(&mut []);
     let _ = head.parse(lines);
     let line = memchr::memchr(b'\n', lines).map_or(lines.len(), |at| at + 1);
     let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
     match httparse::parse_headers(&lines[line..], &mut storage) {
         Ok(httparse::Status::Complete((length, fields))) => {
-            let length = line + length;
-            Ok(Some((request(&lines[..length], head.method, head.path, false, fields)?, length)))
+            let lines = &lines[..line + length];
+            match request(lines, head.method, head.path, false, fields) {
+                Ok(request) => Ok(Some((request, lines.len()))),
+                Err(refusal) => Err((refusal, Wishes::of_unjudged(lines))),
+            }
         }
         Ok(httparse::Status::Partial) => Ok(None),
-        Err(error) => Err(line_refusal(lines).unwrap_or_else(|| refusal_of(error))),
+        Err(error) => Err((syntax_refusal(lines, error), Wishes::NONE)),
     }
 }
 
@@ -130,6 +138,10 @@ fn version(line: &[u8]) -> Option<(u8, u8)> {
 fn first_line(lines: &[u8]) -> &[u8] {
     let line = memchr::memchr(b'\n', lines).map_or(lines, |at| &lines[..at]);
     line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+fn syntax_refusal(lines: &[u8], error: httparse::Error) -> Refusal {
+    line_refusal(lines).unwrap_or_else(|| refusal_of(error))
 }
 
 fn refusal_of(error: httparse::Error) -> Refusal {

@@ -9,6 +9,7 @@ use crate::site::{Place, types};
 use crate::store::StoreError;
 
 use super::answer::{Answer, Body, Fields};
+use super::conditions::{Conditions, Verdict};
 use super::errors::{self, refusal};
 use super::files;
 use super::listing;
@@ -77,7 +78,7 @@ fn get(
         Ok(Place::File(file)) => files::answer(path, file, request, cx),
         Ok(Place::Folder) => listing::answer(path, query, request, cx).map(Outcome::Answer),
         Ok(Place::FolderWithoutSlash) => Ok(Outcome::Answer(redirect(path, query))),
-        Err(StoreError::NotFound) if path == b"/time" => Ok(Outcome::Answer(time(cx))),
+        Err(StoreError::NotFound) if path == b"/time" => time(request, cx).map(Outcome::Answer),
         Err(StoreError::NotFound) if cx.site.rules.spa && is_navigation(&request.wishes) => {
             front_page(request, cx)
         }
@@ -107,8 +108,13 @@ fn options(cx: &Services) -> Answer {
 }
 
 /// The documents' first data URL: the time of day, unless the site has a file of that name.
-fn time(cx: &Services) -> Answer {
-    Answer::text(Status::Ok, types::TEXT, "Cache-Control: no-store\r\n", cx.clock.ctime())
+fn time(request: &Request<'_>, cx: &Services) -> Result<Answer, Refusal> {
+    const CACHING: &str = "Cache-Control: no-store\r\n";
+    match Conditions::of(&request.wishes).evaluate_unvalidated() {
+        Verdict::Proceed => Ok(Answer::text(Status::Ok, types::TEXT, CACHING, cx.clock.ctime())),
+        Verdict::NotModified => Ok(Answer::not_modified(Fields::Made(CACHING.into()))),
+        Verdict::Failed => Err(errors::FAILED),
+    }
 }
 
 /// To the same address with a slash, so that the folder's relative links lead into it. The path is

@@ -87,10 +87,17 @@ impl Status {
             Status::NotFound => "404.html",
             Status::MethodNotAllowed => "405.html",
             Status::NotAcceptable => "406.html",
+            Status::RequestTimeout => "408.html",
             Status::PreconditionFailed => "412.html",
+            Status::UriTooLong => "414.html",
             Status::RangeNotSatisfiable => "416.html",
+            Status::ExpectationFailed => "417.html",
+            Status::MisdirectedRequest => "421.html",
+            Status::FieldsTooLarge => "431.html",
             Status::InternalServerError => "500.html",
+            Status::NotImplemented => "501.html",
             Status::ServiceUnavailable => "503.html",
+            Status::VersionNotSupported => "505.html",
             _ => return None,
         })
     }

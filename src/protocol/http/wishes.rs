@@ -81,6 +81,14 @@ pub struct Wishes<'a> {
 }
 
 impl<'a> Wishes<'a> {
+    /// None.
+    pub const NONE: Wishes<'static> = Wishes { head: b"", present: Present(0) };
+
+    /// Those of a head whose fields were not noted.
+    pub fn of_unjudged(head: &'a [u8]) -> Wishes<'a> {
+        Wishes { head, present: Present(u16::MAX) }
+    }
+
     /// Those that were noted of `head`.
     pub fn new(head: &'a [u8], present: Present) -> Wishes<'a> {
         Wishes { head, present }

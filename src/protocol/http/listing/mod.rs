@@ -11,8 +11,8 @@ use crate::site::types;
 use crate::store::{Child, Folder, StoreError};
 
 use super::answer::{Answer, Body, Fields};
-use super::conditions::{Conditions, Validators, Verdict};
-use super::errors::refusal;
+use super::conditions::{Conditions, Verdict};
+use super::errors::{self, refusal};
 use super::preferences::best_kind;
 use super::request::Request;
 use super::status::{Refusal, Status};
@@ -71,17 +71,10 @@ pub fn answer(
     cx: &mut Services,
 ) -> Result<Answer, Refusal> {
     let folder = cx.site.list(path).map_err(refusal)?;
-    // It has no validators, so that only `*` says something of it.
-    let conditions = Conditions::of(&request.wishes);
-    match conditions.evaluate(Validators { entity_tag: b"", last_modified: cx.clock.wall() }) {
-        Verdict::Failed => {
-            return Err(Refusal::new(Status::PreconditionFailed, "It is not what the request expects"));
-        }
-        Verdict::NotModified if conditions.if_none_match.is_some() => {
-            let fields = Fields::Made(CACHING.into());
-            return Ok(Answer { status: Status::NotModified, fields, body: Body::Nothing });
-        }
-        _ => {}
+    match Conditions::of(&request.wishes).evaluate_unvalidated() {
+        Verdict::Proceed => {}
+        Verdict::Failed => return Err(errors::FAILED),
+        Verdict::NotModified => return Ok(Answer::not_modified(Fields::Made(CACHING.into()))),
     }
     let order = Order::parse(query);
     let asked = order::page(query);
