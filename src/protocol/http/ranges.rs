@@ -209,8 +209,8 @@ mod tests {
                 set.iter().any(|spec| spec.resolve(length).is_some_and(|range| range.contains(&at)))
             };
             let selected = match select(value.as_bytes(), length) {
-                Whole => Vec::from([0..length]),
-                Part(range) => Vec::from([range]),
+                Whole => std::iter::once(0..length).collect(),
+                Part(range) => std::iter::once(range).collect(),
                 Parts(ranges) => ranges,
                 Unsatisfiable => Vec::new(),
             };
