@@ -1,5 +1,7 @@
 //! The coded forms of the site's files: those that lie beside them, and those that are made of them.
 
+use std::rc::Rc;
+
 use super::Site;
 use super::compression::{Coding, Finished};
 use super::representation::{self, Representation, Style};
@@ -119,7 +121,7 @@ impl Site {
         });
         match described {
             Some((file, (fields, note))) => {
-                self.cache.put((&key, &file_path), file, (fields.as_bytes(), note), now);
+                self.cache.put((&key, &file_path), file, (fields.as_bytes(), Rc::new(note)), now);
             }
             None => self.cache.put_absent((&key, &file_path), Some(stamp), now),
         }

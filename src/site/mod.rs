@@ -6,6 +6,7 @@ mod representation;
 mod rules;
 pub mod types;
 
+use std::rc::Rc;
 use std::time::Instant;
 
 pub use codings::Coded;
@@ -22,7 +23,7 @@ use crate::store::{Bounds, Cache, Entry, Folder, Opened, Recall, Stamp, Store, S
 pub struct Site {
     files: Box<dyn Store>,
     /// What of them was asked for lately, under the path of the request.
-    cache: Cache<Note>,
+    cache: Cache<Rc<Note>>,
     compressions: Compressions,
     /// Room for a key, so that looking for coded forms allocates nothing.
     key: Vec<u8>,
@@ -130,7 +131,7 @@ impl Site {
         let (fields, note) =
             representation::describe(paths.1, suffix, &file, style, (&self.rules, clock.wall()))?;
         let now = (clock.now(), clock.wall());
-        Ok(self.cache.put(paths, file, (fields.as_bytes(), note), now))
+        Ok(self.cache.put(paths, file, (fields.as_bytes(), Rc::new(note)), now))
     }
 
     fn remember_absent(&mut self, paths: (&[u8], &[u8]), stamp: Option<Stamp>, clock: &Clock) {

@@ -2,6 +2,7 @@
 //! describe them.
 
 use std::fmt::Write;
+use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::compression::Coding;
@@ -13,10 +14,11 @@ use crate::store::{Cached, Content, Opened, Stamp};
 
 /// What a request selects, as it is remembered. Its `fields` are whole lines, ready to be sent with
 /// a 200.
-pub type Representation = Cached<Note>;
+pub type Representation = Cached<Rc<Note>>;
 
-/// What has to be known of a representation besides its fields.
-#[derive(Clone, Copy, Debug)]
+/// What has to be known of a representation besides its fields. It stands apart, so that what is asked
+/// for without any wishes has less to read.
+#[derive(Debug)]
 pub struct Note {
     /// When the file was last changed.
     pub modified: SystemTime,
