@@ -99,6 +99,8 @@ impl Browser {
             Some("Runtime.exceptionThrown") => {
                 self.complaints.push(parameters["exceptionDetails"].to_string())
             }
+            // A text has no icon, and the browser looks for one all the same.
+            Some("Log.entryAdded") if parameters["entry"]["url"].to_string().contains("favicon.ico") => {}
             Some("Log.entryAdded") if parameters["entry"]["level"] == "error" => {
                 self.complaints.push(parameters["entry"].to_string());
             }
