@@ -11,7 +11,7 @@ use evserve::outbox::Outbox;
 use evserve::protocol::{Kind, Protocol, Step};
 use evserve::services::Services;
 use evserve::site::Rules;
-use evserve::store::MemoryStore;
+use evserve::store::{Library, LibraryRules, MemoryStore};
 
 const CURL: &str =
     "GET /1k.html HTTP/1.1\r\nHost: localhost:7890\r\nUser-Agent: curl/8.14.1\r\nAccept: */*\r\n\r\n";
@@ -42,7 +42,10 @@ fn converse(services: &mut Services, input: &str, outbox: &mut Outbox) {
 
 fn requests(criterion: &mut Criterion) {
     let site = MemoryStore::default().with("1k.html", vec![b'k'; 1024]);
-    let mut services = Services::new(Box::new(site), Rules::default(), Limits::default(), Now::read());
+    let rules = LibraryRules { read_only: true, ..LibraryRules::default() };
+    let library = Library::open(std::path::Path::new("/"), rules).expect("a library");
+    let mut services =
+        Services::new(Box::new(site), Rules::default(), library, Limits::default(), Now::read());
     let mut outbox = Outbox::default();
     let mut group = criterion.benchmark_group("request");
     group.throughput(Throughput::Elements(1));

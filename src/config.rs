@@ -12,7 +12,9 @@ use log::LevelFilter;
 use crate::access_log::Format;
 use crate::limits::Limits;
 use crate::options::Options;
+use crate::protocol::Dialect;
 use crate::site::Rules;
+use crate::store::{KeepFree, LibraryRules};
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
@@ -23,6 +25,16 @@ pub struct Config {
     pub rules: Rules,
     /// Where HTTP is listened for.
     pub http: Vec<Address>,
+    /// The folder of the library; without it, the site's, and nothing is written.
+    pub files: Option<PathBuf>,
+    /// What may be done with the library.
+    pub library: LibraryRules,
+    /// Where the file protocol is listened for.
+    pub file: Vec<Address>,
+    /// In which dialect.
+    pub dialect: Dialect,
+    /// Whether those are the default, which need not be free.
+    pub file_is_default: bool,
     /// The limits.
     pub limits: Limits,
     /// Which events are logged.
@@ -61,6 +73,7 @@ impl fmt::Display for BadValue {
 impl std::error::Error for BadValue {}
 
 const DEFAULT_HTTP: &str = "7890";
+const DEFAULT_FILE: &str = "8888";
 
 impl Config {
     /// Checks `options`.
@@ -69,6 +82,7 @@ impl Config {
         let timeouts = &mut limits.timeouts;
         for (option, text, timeout) in [
             ("--idle-timeout", &options.idle_timeout, &mut timeouts.idle),
+            ("--file-idle-timeout", &options.file_idle_timeout, &mut timeouts.file_idle),
             ("--head-timeout", &options.head_timeout, &mut timeouts.head),
             ("--body-timeout", &options.body_timeout, &mut timeouts.body),
             ("--write-timeout", &options.write_timeout, &mut timeouts.write),
@@ -82,12 +96,19 @@ impl Config {
         set(&mut log_level, "--log-level", &options.log_level, |text| text.parse().ok(), A_LEVEL)?;
         let mut format = Format::Combined;
         set(&mut format, "--access-format", &options.access_format, access_format, A_FORMAT)?;
-        not_built_yet("--file", &options.file)?;
+        let mut dialect = Dialect::Auto;
+        set(&mut dialect, "--dialect", &options.dialect, parse_dialect, A_DIALECT)?;
+        set(&mut limits.pace, "--pace", &options.pace, time, A_TIME)?;
         not_built_yet("--admin", &options.admin)?;
         Ok(Config {
             html: PathBuf::from(&options.html),
             rules: rules::check(options)?,
-            http: listeners(&options.http)?,
+            http: listeners("--http", &options.http, DEFAULT_HTTP)?,
+            files: options.files.as_ref().map(PathBuf::from),
+            library: library(options)?,
+            file: listeners("--file", &options.file, DEFAULT_FILE)?,
+            dialect,
+            file_is_default: options.file.is_empty(),
             limits,
             log_level,
             log_file: options.log_file.as_ref().map(PathBuf::from),
@@ -100,6 +121,9 @@ const A_TIME: &str = "a time is 500ms, 10s, 2m, 1h, or a bare number of seconds"
 const A_TIMEOUT: &str = "a time above zero is 500ms, 10s, 2m, 1h, or a bare number of seconds";
 const A_NUMBER: &str = "it takes a number from 1 on";
 const A_COUNT: &str = "it takes a number, and 0 is no limit";
+const A_SIZE: &str = "a size is 500, 64k, 10M, 1G or 1T";
+const A_SHARE: &str = "it takes a size as 64k, 10M, 1G, or a share of the disk as 5%";
+const A_DIALECT: &str = "it takes auto, lines, joined or listed";
 const A_LEVEL: &str = "it takes off, error, warn, info, debug or trace";
 const A_FORMAT: &str = "it takes combined or json";
 const AN_ADDRESS: &str = "an address is PORT, :PORT, IP:PORT, [IPv6]:PORT, unix:PATH or off";
@@ -127,12 +151,27 @@ fn not_built_yet(option: &'static str, texts: &[String]) -> Result<(), BadValue>
     }
 }
 
-fn listeners(texts: &[String]) -> Result<Vec<Address>, BadValue> {
-    let default = [DEFAULT_HTTP.to_owned()];
+/// What may be done with the library.
+fn library(options: &Options) -> Result<LibraryRules, BadValue> {
+    let mut rules = LibraryRules {
+        // Without a folder of its own the site is the library.
+        read_only: options.read_only || options.files.is_none(),
+        overwrite: options.overwrite,
+        fsync: options.fsync,
+        ..LibraryRules::default()
+    };
+    set(&mut rules.max_upload, "--max-upload", &options.max_upload, size, A_SIZE)?;
+    set(&mut rules.max_library, "--max-library", &options.max_library, |text| size(text).map(Some), A_SIZE)?;
+    set(&mut rules.keep_free, "--keep-free", &options.keep_free, keep_free, A_SHARE)?;
+    Ok(rules)
+}
+
+fn listeners(option: &'static str, texts: &[String], default: &str) -> Result<Vec<Address>, BadValue> {
+    let default = [default.to_owned()];
     let texts = if texts.is_empty() { &default } else { texts };
     let mut addresses = Vec::new();
     for text in texts.iter().filter(|text| *text != "off") {
-        let bad = || BadValue { option: "--http", value: text.clone(), wanted: AN_ADDRESS };
+        let bad = || BadValue { option, value: text.clone(), wanted: AN_ADDRESS };
         addresses.push(address(text).ok_or_else(bad)?);
     }
     Ok(addresses)
@@ -170,6 +209,33 @@ fn access_format(text: &str) -> Option<Format> {
         "combined" => Some(Format::Combined),
         "json" => Some(Format::Json),
         _ => None,
+    }
+}
+
+fn parse_dialect(text: &str) -> Option<Dialect> {
+    match text {
+        "auto" => Some(Dialect::Auto),
+        "lines" => Some(Dialect::Lines),
+        "joined" => Some(Dialect::Joined),
+        "listed" => Some(Dialect::Listed),
+        _ => None,
+    }
+}
+
+/// Bytes, in powers of 1024.
+fn size(text: &str) -> Option<u64> {
+    let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(end);
+    let power = ["", "k", "m", "g", "t"].iter().position(|known| unit.eq_ignore_ascii_case(known))?;
+    digits.parse::<u64>().ok()?.checked_mul(1 << (10 * power))
+}
+
+fn keep_free(text: &str) -> Option<KeepFree> {
+    match text.strip_suffix('%') {
+        Some(percent) => {
+            number(percent).filter(|percent| *percent < 100).map(|percent| KeepFree::Percent(percent as u64))
+        }
+        None => size(text).map(KeepFree::Bytes),
     }
 }
 
@@ -249,6 +315,27 @@ mod tests {
     }
 
     #[test]
+    fn sizes() {
+        for (text, bytes) in [
+            ("500", Some(500)),
+            ("64k", Some(64 << 10)),
+            ("10M", Some(10 << 20)),
+            ("1g", Some(1 << 30)),
+            ("2T", Some(2 << 40)),
+            ("", None),
+            ("k", None),
+            ("1.5G", None),
+            ("1kb", None),
+            ("-1", None),
+            ("99999999999T", None),
+        ] {
+            assert_eq!(size(text), bytes, "{text:?}");
+        }
+        assert_eq!(keep_free("5%"), Some(KeepFree::Percent(5)));
+        assert_eq!(keep_free("1G"), Some(KeepFree::Bytes(1 << 30)));
+    }
+
+    #[test]
     fn the_defaults_are_the_contract_s() {
         let config = config("").expect("defaults");
         assert_eq!(config.http, [address("7890").expect("an address")]);
@@ -272,7 +359,13 @@ mod tests {
             ("--drain-timeout -1", "--drain-timeout"),
             ("--log-level loud", "--log-level"),
             ("--access-format xml", "--access-format"),
-            ("--file 8888", "--file"),
+            ("--file x", "--file"),
+            ("--dialect french", "--dialect"),
+            ("--pace soon", "--pace"),
+            ("--max-upload 1X", "--max-upload"),
+            ("--max-library -1", "--max-library"),
+            ("--keep-free 100%", "--keep-free"),
+            ("--file-idle-timeout 0", "--file-idle-timeout"),
             ("--admin 7891", "--admin"),
         ] {
             let bad = config(line).expect_err(line);

@@ -115,6 +115,30 @@ pub const PAGE_ENTRIES: usize = 1000;
 /// Entries that are read and written in a turn: a millisecond.
 pub const LISTING_SLICE_ENTRIES: usize = 256;
 
+/// Bytes of a line of the file protocol.
+pub const COMMAND_MAX_BYTES: usize = 4 * 1024;
+
+/// How long nothing may come before a `##` that ends an upload of the documents' clients by itself.
+pub const ALONE_BEFORE: Duration = Duration::from_millis(50);
+
+/// How long nothing may come behind any other `##` until it is taken for the end.
+pub const ALONE_BEHIND: Duration = Duration::from_millis(250);
+
+/// How long nothing may come behind a first message that could be one of the joined dialect.
+pub const UNDECIDED_SILENCE: Duration = Duration::from_millis(200);
+
+/// Bytes of such a message, as many as the documents' servers receive at once.
+pub const FIRST_MESSAGE_MAX_BYTES: usize = 1024;
+
+/// Bytes of a listing in the joined dialect, as many as the documents' clients receive at once.
+pub const JOINED_LIST_MAX_BYTES: usize = 4096;
+
+/// How long to wait until a peer is asked again whether it has acknowledged everything.
+pub const ACKNOWLEDGED_RETRY: Duration = Duration::from_millis(5);
+
+/// Files that one LIST names: it says first how many, so they are held until all are known.
+pub const LISTED_ITEMS_MAX: usize = 100_000;
+
 /// Ranges of one answer. More are refused by sending the whole file (RFC 9110 section 14.2).
 pub const RANGES_MAX: usize = 16;
 
@@ -125,6 +149,8 @@ pub struct Limits {
     pub max_connections: usize,
     /// Connections at once from one peer address; 0 is no limit.
     pub max_per_client: usize,
+    /// The pause between two messages to the documents' clients.
+    pub pace: Duration,
     /// How long things may take.
     pub timeouts: Timeouts,
 }
@@ -136,6 +162,8 @@ pub struct Timeouts {
     pub idle: Duration,
     /// For a whole request head, from its first byte; the first one counts from the accept.
     pub head: Duration,
+    /// Between two commands of a file connection.
+    pub file_idle: Duration,
     /// Without a byte of an incoming body.
     pub body: Duration,
     /// Without progress of the output.
@@ -146,7 +174,12 @@ pub struct Timeouts {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { max_connections: 16_000, max_per_client: 0, timeouts: Timeouts::default() }
+        Limits {
+            max_connections: 16_000,
+            max_per_client: 0,
+            pace: Duration::from_millis(100),
+            timeouts: Timeouts::default(),
+        }
     }
 }
 
@@ -155,6 +188,7 @@ impl Default for Timeouts {
         Timeouts {
             idle: Duration::from_secs(60),
             head: Duration::from_secs(10),
+            file_idle: Duration::from_secs(3600),
             body: Duration::from_secs(30),
             write: Duration::from_secs(30),
             drain: Duration::from_secs(30),

@@ -10,7 +10,8 @@ use argh::FromArgs;
 /// Serves a folder of files over HTTP, in one thread and one loop.
 ///
 /// ADDR is PORT (this machine only), :PORT (every interface), IP:PORT, [IPv6]:PORT, unix:PATH or
-/// off. A time is 500ms, 10s, 2m, 1h, or a bare number of seconds.
+/// off. A time is 500ms, 10s, 2m, 1h, or a bare number of seconds; a size is 500, 64k, 10M or 1G,
+/// in powers of 1024.
 #[derive(Debug, FromArgs)]
 #[allow(rustdoc::broken_intra_doc_links)] // This comment is the help text.
 #[argh(help_triggers("-h", "--help"))]
@@ -23,9 +24,45 @@ pub struct Options {
     #[argh(option, arg_name = "ADDR")]
     pub http: Vec<String>,
 
-    /// listen for the file protocol; not built yet, only off is valid (off)
+    /// the library that every door reads and writes (the site, and nothing is written)
+    #[argh(option, arg_name = "DIR")]
+    pub files: Option<String>,
+
+    /// listen for the file protocol; repeatable (8888)
     #[argh(option, arg_name = "ADDR")]
     pub file: Vec<String>,
+
+    /// how file connections speak: auto, lines, joined or listed (auto)
+    #[argh(option, arg_name = "DIALECT")]
+    pub dialect: Option<String>,
+
+    /// between two messages of the joined and listed dialects (100ms)
+    #[argh(option, arg_name = "TIME")]
+    pub pace: Option<String>,
+
+    /// write nothing to the library
+    #[argh(switch)]
+    pub read_only: bool,
+
+    /// let an upload replace a file of its name
+    #[argh(switch)]
+    pub overwrite: bool,
+
+    /// acknowledge an upload when it is on the disk
+    #[argh(switch)]
+    pub fsync: bool,
+
+    /// bytes of the largest upload (1G)
+    #[argh(option, arg_name = "SIZE")]
+    pub max_upload: Option<String>,
+
+    /// bytes of all files of the library together (no limit)
+    #[argh(option, arg_name = "SIZE")]
+    pub max_library: Option<String>,
+
+    /// what uploads leave free of the disk, in bytes or percent (5%)
+    #[argh(option, arg_name = "SIZE")]
+    pub keep_free: Option<String>,
 
     /// listen for the inspector; not built yet, only off is valid (off)
     #[argh(option, arg_name = "ADDR")]
@@ -76,7 +113,11 @@ pub struct Options {
     #[argh(option, arg_name = "TIME")]
     pub idle_timeout: Option<String>,
 
-    /// for a whole request head (10s)
+    /// between two commands of a file connection (1h)
+    #[argh(option, arg_name = "TIME")]
+    pub file_idle_timeout: Option<String>,
+
+    /// for a whole request head or command (10s)
     #[argh(option, arg_name = "TIME")]
     pub head_timeout: Option<String>,
 

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::IoSlice;
 use std::ops::Range;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::limits::OUTBOX_MAX_BYTES;
 use crate::slice::Slice;
@@ -18,6 +19,8 @@ enum Segment {
     Shared(Slice),
     /// A part of a file, which goes to the socket without passing through here.
     File(Rc<File>, Range<u64>),
+    /// A silence, once all before it is acknowledged.
+    Pause(Duration),
 }
 
 /// The queue of output. Empty, it owns no memory unless it was used as the loop's spare one.
@@ -72,6 +75,26 @@ impl Outbox {
         }
     }
 
+    /// Appends a silence, which begins when the peer has acknowledged all that is before it.
+    pub fn pause(&mut self, duration: Duration) {
+        self.segments.push_back(Segment::Pause(duration));
+    }
+
+    /// The silence that comes next, if one does.
+    pub fn front_pause(&self) -> Option<Duration> {
+        match self.segments.front() {
+            Some(Segment::Pause(duration)) => Some(*duration),
+            _ => None,
+        }
+    }
+
+    /// Takes away the silence that comes next, which is over.
+    pub fn end_pause(&mut self) {
+        if let Some(Segment::Pause(_)) = self.segments.front() {
+            self.segments.pop_front();
+        }
+    }
+
     /// Whether everything was sent.
     pub fn is_empty(&self) -> bool {
         self.segments.is_empty()
@@ -105,6 +128,8 @@ impl Outbox {
                 }
                 Segment::Shared(bytes) => bytes,
                 Segment::File(..) => return (count, true),
+                // What comes before a silence must leave at once.
+                Segment::Pause(_) => return (count, false),
             };
             if count == pieces.len() || room == 0 {
                 return (count, true);
@@ -135,6 +160,8 @@ impl Outbox {
                     self.in_memory -= taken;
                     (taken, !bytes.is_empty())
                 }
+                // A silence is not sent.
+                Segment::Pause(_) => break,
                 Segment::File(_, range) => {
                     let taken = count.min(usize::try_from(range.end - range.start).unwrap_or(usize::MAX));
                     range.start += taken as u64;

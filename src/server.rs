@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use crate::access_log::AccessLog;
 use crate::clock::Now;
@@ -19,7 +19,7 @@ use crate::limits::{LISTEN_BACKLOG, Limits, RESERVED_DESCRIPTORS};
 use crate::log_file::{EventLog, LogFile};
 use crate::protocol::Kind;
 use crate::services::{Logs, Services};
-use crate::store::{DiskStore, Entry, Store};
+use crate::store::{DiskStore, Entry, Library, Store};
 
 /// A server whose listeners are bound.
 pub struct Server {
@@ -43,7 +43,7 @@ impl std::error::Error for StartError {}
 impl Server {
     /// Opens and binds all that `config` names.
     pub fn start(config: &Config, events: EventLog) -> Result<Server, StartError> {
-        if config.http.is_empty() {
+        if config.http.is_empty() && (config.file.is_empty() || config.file_is_default) {
             return Err(StartError("there is nothing to listen on; give --http an address".into()));
         }
         let site = DiskStore::new(&config.html).map_err(|error| {
@@ -59,13 +59,24 @@ impl Server {
                 "--spa answers with index.html, which is not in {folder}; make one, or leave --spa out"
             )));
         }
-        let mut services = Services::new(Box::new(site), config.rules.clone(), limits, Now::read());
+        let mut services =
+            Services::new(Box::new(site), config.rules.clone(), library(config)?, limits, Now::read());
         services.logs = Logs { access: access_log(config)?, events: Some(events) };
         let runner = Runner::new(services)
             .map_err(|error| StartError(format!("cannot set up the event loop: {error}")))?;
         let mut server = Server { runner, socket_files: Vec::new() };
         for address in &config.http {
-            server.listen(address).map_err(|error| cannot_listen(address, &error))?;
+            server.listen(address, Kind::Http).map_err(|error| cannot_listen("--http", address, &error))?;
+        }
+        for address in &config.file {
+            match server
+                .listen(address, Kind::File(config.dialect))
+                .map_err(|error| cannot_listen("--file", address, &error))
+            {
+                // The site is what was asked for.
+                Err(error) if config.file_is_default => log::warn!("{error}, or --file off"),
+                listening => listening?,
+            }
         }
         Ok(server)
     }
@@ -78,29 +89,47 @@ impl Server {
         ended
     }
 
-    fn listen(&mut self, address: &Address) -> io::Result<()> {
+    fn listen(&mut self, address: &Address, kind: Kind) -> io::Result<()> {
         match address {
-            Address::Inet(address) => self.listen_tcp(bind_tcp(*address, true)?),
-            Address::Everywhere(port) => self.listen_tcp(bind_everywhere(*port)?),
+            Address::Inet(address) => self.listen_tcp(bind_tcp(*address, true)?, kind),
+            Address::Everywhere(port) => self.listen_tcp(bind_everywhere(*port)?, kind),
             Address::Unix(path) => {
                 let (listener, file) = bind_unix(path)?;
                 self.socket_files.push(file);
-                self.runner.listen_unix(listener, Kind::Http)?;
-                log::info!("listening {} unix:{}", Kind::Http, path.display());
+                self.runner.listen_unix(listener, kind)?;
+                log::info!("listening {kind} unix:{}", path.display());
                 Ok(())
             }
         }
     }
 
-    fn listen_tcp(&mut self, socket: net::TcpListener) -> io::Result<()> {
+    fn listen_tcp(&mut self, socket: net::TcpListener, kind: Kind) -> io::Result<()> {
         let address = socket.local_addr()?;
-        self.runner.listen_tcp(socket, Kind::Http)?;
-        log::info!("listening {} http://{address}/", Kind::Http);
-        if address.ip().is_loopback() {
+        if matches!(kind, Kind::File(_)) {
+            // Connections inherit it: a client may sit in its menu for an hour, and be gone.
+            SockRef::from(&socket).set_keepalive(true)?;
+        }
+        self.runner.listen_tcp(socket, kind)?;
+        match kind {
+            Kind::Http => log::info!("listening {kind} http://{address}/"),
+            Kind::File(_) => log::info!("listening {kind} tcp://{address}"),
+        }
+        if kind == Kind::Http && address.ip().is_loopback() {
             log::info!("only this machine can connect; --http :{} opens it to the network", address.port());
         }
         Ok(())
     }
+}
+
+/// Opens the library. Without a folder of its own it is the site, which is only read.
+fn library(config: &Config) -> Result<Library, StartError> {
+    let folder = config.files.as_ref().unwrap_or(&config.html);
+    Library::open(folder, config.library.clone()).map_err(|error| {
+        let folder = folder.display();
+        StartError(format!(
+            "cannot open the library {folder}: {error}; give --files a folder that can be read"
+        ))
+    })
 }
 
 fn access_log(config: &Config) -> Result<Option<AccessLog>, StartError> {
@@ -210,21 +239,22 @@ impl Drop for SocketFile {
     }
 }
 
-fn cannot_listen(address: &Address, error: &io::Error) -> StartError {
+fn cannot_listen(option: &str, address: &Address, error: &io::Error) -> StartError {
     let name = match address {
         Address::Inet(address) => address.to_string(),
         Address::Everywhere(port) => format!(":{port}"),
         Address::Unix(path) => format!("unix:{}", path.display()),
     };
     let (what, todo) = match error.kind() {
-        ErrorKind::AddrInUse => {
-            ("it is in use".to_owned(), "stop the other server, or choose another address with --http")
-        }
+        ErrorKind::AddrInUse => (
+            "it is in use".to_owned(),
+            format!("stop the other server, or choose another address with {option}"),
+        ),
         ErrorKind::PermissionDenied => (
             error.to_string(),
-            "ports below 1024 need CAP_NET_BIND_SERVICE, a unix socket a folder you may write to",
+            "ports below 1024 need CAP_NET_BIND_SERVICE, a unix socket a folder you may write to".to_owned(),
         ),
-        _ => (error.to_string(), "choose another address with --http"),
+        _ => (error.to_string(), format!("choose another address with {option}")),
     };
     StartError(format!("cannot listen on {name}: {what}; {todo}"))
 }

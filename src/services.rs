@@ -10,7 +10,7 @@ use crate::limits::{DRAIN_GRACE, LOG_RETRY, Limits};
 use crate::log_file::EventLog;
 use crate::peer::Peer;
 use crate::site::{Rules, Site};
-use crate::store::{Bounds, Store};
+use crate::store::{Bounds, Library, Store};
 
 /// The services of one event loop.
 pub struct Services {
@@ -18,6 +18,8 @@ pub struct Services {
     pub clock: Clock,
     /// The site that HTTP serves.
     pub site: Site,
+    /// The files that every door reads and writes.
+    pub library: Library,
     /// Whose turn it is.
     pub peer: Peer,
     /// Where answers are logged.
@@ -32,11 +34,12 @@ pub struct Services {
 }
 
 impl Services {
-    /// Services that serve `files` by `rules`, with the clock at `now`.
-    pub fn new(files: Box<dyn Store>, rules: Rules, limits: Limits, now: Now) -> Services {
+    /// Services that serve `files` by `rules`, and a library, with the clock at `now`.
+    pub fn new(files: Box<dyn Store>, rules: Rules, library: Library, limits: Limits, now: Now) -> Services {
         Services {
             clock: Clock::new(now),
             site: Site::new(files, rules, Bounds::within(limits.max_connections)),
+            library,
             peer: Peer::Unix,
             logs: Logs::default(),
             limits,

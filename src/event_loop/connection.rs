@@ -174,7 +174,10 @@ impl<T: Transport> Connection<T> {
                 let (taken, stop) = self.offer(&inbox, &mut budget.requests, cx);
                 self.intake.put_back(inbox, taken, stop != Stop::Starved);
             } else if self.intake.has_ended() {
-                self.phase = Phase::Finishing(self.protocol.on_eof(&mut self.delivery.outbox, cx));
+                let rest = self.intake.take_rest();
+                if let Some(reason) = self.protocol.on_eof(&rest, &mut self.delivery.outbox, cx) {
+                    self.phase = Phase::Finishing(reason);
+                }
             } else if !self.intake.is_readable() {
                 return Ok(Stop::Starved);
             } else if budget.read == 0 {

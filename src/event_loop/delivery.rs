@@ -4,6 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::scratch::Scratch;
+use crate::limits::ACKNOWLEDGED_RETRY;
 use crate::outbox::Outbox;
 use crate::transport::{Flushed, Transport, flush};
 
@@ -20,12 +21,31 @@ pub struct Delivery {
     sent: usize,
     /// Bytes that the peer had not acknowledged when the socket took no more.
     unacknowledged: usize,
+    pause: Pause,
+}
+
+/// A silence between two messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pause {
+    /// There is none.
+    None,
+    /// It begins when the peer has acknowledged everything, which is looked for then.
+    Pending(Instant),
+    /// It ends then.
+    Until(Instant),
 }
 
 impl Delivery {
     /// The output of a connection that was accepted at `now`.
     pub fn new(now: Instant) -> Delivery {
-        Delivery { outbox: Outbox::default(), writable: true, progress: now, sent: 0, unacknowledged: 0 }
+        Delivery {
+            outbox: Outbox::default(),
+            writable: true,
+            progress: now,
+            sent: 0,
+            unacknowledged: 0,
+            pause: Pause::None,
+        }
     }
 
     /// Notes what an event said.
@@ -45,7 +65,12 @@ impl Delivery {
 
     /// Until when the peer has to take something; `None` when nothing waits for it.
     pub fn deadline(&self, timeout: Duration) -> Option<Instant> {
-        (!self.outbox.is_empty()).then(|| self.progress + timeout)
+        let patience = (!self.outbox.is_empty()).then(|| self.progress + timeout)?;
+        Some(match self.pause {
+            Pause::None => patience,
+            Pause::Pending(again) => patience.min(again),
+            Pause::Until(end) => end,
+        })
     }
 
     /// Begins a turn: an empty outbox is exchanged for the loop's.
@@ -71,7 +96,11 @@ impl Delivery {
             return Ok((Flushed::Blocked, false));
         }
         let before = *budget;
-        let flushed = flush(&mut self.outbox, transport, budget)?;
+        let mut flushed = flush(&mut self.outbox, transport, budget)?;
+        while flushed == Flushed::Paused && self.is_silence_over(transport, now) {
+            self.outbox.end_pause();
+            flushed = flush(&mut self.outbox, transport, budget)?;
+        }
         let moved = before - *budget;
         if moved > 0 {
             self.progress = now;
@@ -82,6 +111,28 @@ impl Delivery {
             self.unacknowledged = transport.unacknowledged().unwrap_or(0);
         }
         Ok((flushed, moved > 0))
+    }
+
+    /// Begins the silence that comes next, or goes on with it.
+    fn is_silence_over<T: Transport>(&mut self, transport: &T, now: Instant) -> bool {
+        match self.pause {
+            Pause::Until(end) if end <= now => {
+                self.pause = Pause::None;
+                self.progress = now;
+                return true;
+            }
+            Pause::Until(_) => {}
+            Pause::None | Pause::Pending(_) => {
+                let begun = transport.unacknowledged().is_none_or(|left| left == 0);
+                let silence = self.outbox.front_pause().unwrap_or_default();
+                self.pause = if begun {
+                    Pause::Until(now + silence)
+                } else {
+                    Pause::Pending(now + ACKNOWLEDGED_RETRY)
+                };
+            }
+        }
+        false
     }
 
     /// Asks, when the deadline has passed, whether the peer has acknowledged output since the

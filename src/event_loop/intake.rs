@@ -125,6 +125,11 @@ impl Intake {
         self.offered_again.then(|| std::mem::take(&mut self.inbox))
     }
 
+    /// Takes out what the protocol wanted more behind, when there is no more.
+    pub fn take_rest(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.inbox)
+    }
+
     /// Puts the inbox back without the first `taken` bytes.
     pub fn put_back(&mut self, mut inbox: Vec<u8>, taken: usize, offer_again: bool) {
         inbox.drain(..taken);

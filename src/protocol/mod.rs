@@ -1,6 +1,7 @@
 //! Protocols: bytes in, bytes out. They know no socket, no poll and no clock but the one that is
 //! lent to them, so each can be driven byte by byte under a virtual time.
 
+pub mod file;
 pub mod http;
 
 use std::fmt;
@@ -9,6 +10,8 @@ use std::time::Instant;
 pub use crate::close_reason::CloseReason;
 use crate::outbox::Outbox;
 use crate::services::Services;
+pub use file::Dialect;
+use file::File;
 use http::Http;
 
 /// One connection's side of a conversation.
@@ -18,8 +21,9 @@ pub trait Protocol {
     /// nothing is being produced.
     fn on_input(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Services) -> Step;
 
-    /// The peer has ended its output, and all of it that `on_input` wanted was given.
-    fn on_eof(&mut self, out: &mut Outbox, cx: &mut Services) -> CloseReason;
+    /// The peer has ended its output; `rest` is what `on_input` wanted more behind. `None` if an
+    /// answer is under way: it is called again, without a rest, when that is done.
+    fn on_eof(&mut self, rest: &[u8], out: &mut Outbox, cx: &mut Services) -> Option<CloseReason>;
 
     /// The deadline has passed. `None` if the conversation goes on, with a later deadline.
     fn on_deadline(&mut self, out: &mut Outbox, cx: &mut Services) -> Option<CloseReason>;
@@ -61,6 +65,8 @@ pub enum Step {
 pub enum Kind {
     /// HTTP/1.1 and 1.0.
     Http,
+    /// The file protocol.
+    File(Dialect),
 }
 
 impl Kind {
@@ -68,6 +74,7 @@ impl Kind {
     pub fn start(self, now: Instant) -> AnyProtocol {
         match self {
             Kind::Http => AnyProtocol::Http(Http::new(now)),
+            Kind::File(dialect) => AnyProtocol::File(File::new(dialect)),
         }
     }
 
@@ -75,6 +82,7 @@ impl Kind {
     pub fn busy_reply(self) -> &'static [u8] {
         match self {
             Kind::Http => http::BUSY_REPLY,
+            Kind::File(_) => file::BUSY_REPLY,
         }
     }
 }
@@ -83,6 +91,7 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Kind::Http => "http",
+            Kind::File(_) => "file",
         })
     }
 }
@@ -92,12 +101,15 @@ impl fmt::Display for Kind {
 pub enum AnyProtocol {
     /// HTTP/1.1 and 1.0.
     Http(Http),
+    /// The file protocol.
+    File(File),
 }
 
 macro_rules! dispatch {
     ($self:expr, $protocol:ident => $call:expr) => {
         match $self {
             AnyProtocol::Http($protocol) => $call,
+            AnyProtocol::File($protocol) => $call,
         }
     };
 }
@@ -107,8 +119,8 @@ impl Protocol for AnyProtocol {
         dispatch!(self, protocol => protocol.on_input(input, out, cx))
     }
 
-    fn on_eof(&mut self, out: &mut Outbox, cx: &mut Services) -> CloseReason {
-        dispatch!(self, protocol => protocol.on_eof(out, cx))
+    fn on_eof(&mut self, rest: &[u8], out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
+        dispatch!(self, protocol => protocol.on_eof(rest, out, cx))
     }
 
     fn on_deadline(&mut self, out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {

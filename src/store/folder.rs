@@ -60,7 +60,8 @@ impl Folder for DiskFolder {
 
 // Other systems have other widths.
 #[allow(clippy::unnecessary_cast, clippy::cast_lossless)]
-fn modified(stat: &Stat) -> SystemTime {
+/// When what a `stat` is of was last changed.
+pub fn modified(stat: &Stat) -> SystemTime {
     let seconds = stat.st_mtime as i64;
     let whole = Duration::from_secs(seconds.unsigned_abs());
     let since = if seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };

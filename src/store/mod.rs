@@ -4,6 +4,7 @@ mod beneath;
 mod cache;
 mod disk;
 mod folder;
+mod library;
 mod memory;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub use beneath::Lookup;
 pub use cache::{Bounds, Cache, Cached, Recall};
 pub use disk::DiskStore;
+pub use library::{Item, Items, KeepFree, Library, LibraryError, LibraryRules, Name, Stored, Upload};
 pub use memory::MemoryStore;
 
 use crate::slice::Slice;

@@ -42,6 +42,8 @@ pub enum Flushed {
     Blocked,
     /// The budget is used up.
     OutOfBudget,
+    /// A silence comes next.
+    Paused,
 }
 
 /// Sends what it can of `outbox` and takes the bytes from `budget`. A file that ends before its
@@ -52,6 +54,9 @@ pub fn flush<T: Transport>(
     budget: &mut usize,
 ) -> io::Result<Flushed> {
     while !outbox.is_empty() {
+        if outbox.front_pause().is_some() {
+            return Ok(Flushed::Paused);
+        }
         if *budget == 0 {
             return Ok(Flushed::OutOfBudget);
         }

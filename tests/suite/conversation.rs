@@ -2,6 +2,8 @@
 //! cuts.
 
 use std::io::IoSlice;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use evserve::clock::Now;
@@ -11,7 +13,7 @@ use evserve::outbox::Outbox;
 use evserve::protocol::{AnyProtocol, Kind, Protocol, Step};
 use evserve::services::Services;
 use evserve::site::Rules;
-use evserve::store::{MemoryStore, Store};
+use evserve::store::{Library, LibraryRules, MemoryStore, Store};
 
 /// A moment that does not depend on when the test runs.
 pub fn start() -> Now {
@@ -40,6 +42,12 @@ pub struct Outcome {
     pub ending: Option<CloseReason>,
 }
 
+/// A library that nobody uses.
+pub fn no_library() -> Library {
+    let rules = LibraryRules { read_only: true, ..LibraryRules::default() };
+    Library::open(Path::new("/"), rules).expect("a library")
+}
+
 /// One connection's protocol with all it needs.
 pub struct Talk {
     pub services: Services,
@@ -59,11 +67,20 @@ impl Talk {
 
     /// With a site that is served by these rules.
     pub fn by(rules: Rules, site: impl Store + 'static) -> Talk {
+        Talk::of(Kind::Http, site, rules, no_library())
+    }
+
+    /// With a library, in any protocol.
+    pub fn with_library(kind: Kind, site: impl Store + 'static, library: Library) -> Talk {
+        Talk::of(kind, site, Rules::default(), library)
+    }
+
+    fn of(kind: Kind, site: impl Store + 'static, rules: Rules, library: Library) -> Talk {
         let now = start();
         Talk {
-            services: Services::new(Box::new(site), rules, Limits::default(), now),
+            services: Services::new(Box::new(site), rules, library, Limits::default(), now),
             now,
-            protocol: Kind::Http.start(now.monotonic),
+            protocol: kind.start(now.monotonic),
             outbox: Outbox::default(),
             unread: Vec::new(),
             moved: now.monotonic,
@@ -126,8 +143,14 @@ impl Talk {
     /// Lets the peer end its output.
     pub fn eof(&mut self) {
         if self.outcome.ending.is_none() {
-            self.outcome.ending = Some(self.protocol.on_eof(&mut self.outbox, &mut self.services));
+            let rest = std::mem::take(&mut self.unread);
+            self.outcome.ending = self.protocol.on_eof(&rest, &mut self.outbox, &mut self.services);
             self.send();
+            if self.outcome.ending.is_none() {
+                self.produce();
+                self.outcome.ending = self.protocol.on_eof(&[], &mut self.outbox, &mut self.services);
+                self.send();
+            }
         }
     }
 
@@ -151,9 +174,16 @@ impl Talk {
             self.moved = self.now.monotonic;
         }
         while !self.outbox.is_empty() {
+            if let Some((file, range)) = self.outbox.front_file() {
+                let before = self.outcome.output.len();
+                self.outcome.output.resize(before + (range.end - range.start) as usize, 0);
+                file.read_exact_at(&mut self.outcome.output[before..], range.start).expect("a file");
+                self.outbox.advance(self.outcome.output.len() - before);
+                continue;
+            }
             let mut pieces = [IoSlice::new(&[]); 4];
             let (count, _) = self.outbox.gather(&mut pieces, usize::MAX);
-            assert!(count > 0, "these tests have no files");
+            assert!(count > 0, "these tests have no pauses");
             let before = self.outcome.output.len();
             pieces[..count].iter().for_each(|piece| self.outcome.output.extend_from_slice(piece));
             self.outbox.advance(self.outcome.output.len() - before);

@@ -21,6 +21,8 @@ use evserve::site::Rules;
 use evserve::store::{DiskStore, Entry, Folder, Stamp, Store, StoreError};
 use evserve::transport::Transport;
 
+use crate::conversation::no_library;
+
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
@@ -168,7 +170,7 @@ fn play(batch: &str, log: bool) -> (u64, Counts) {
     fs::write(folder.path().join("words.html"), "words ".repeat(1000)).unwrap();
     let (counts, token) = (Rc::new(Counts::default()), Rc::default());
     let store = CountingDisk(DiskStore::new(folder.path()).unwrap(), Rc::clone(&counts));
-    let mut services = Services::new(Box::new(store), Rules::default(), Limits::default(), now);
+    let mut services = Services::new(Box::new(store), Rules::default(), no_library(), Limits::default(), now);
     if log {
         let file = LogFile::append_to(&folder.path().join("access.log")).unwrap();
         services.logs.access = Some(AccessLog::new(file, Format::Combined));

@@ -7,6 +7,7 @@ mod attacks;
 mod caching;
 mod clients;
 mod conversation;
+mod file_protocol;
 mod hot_path;
 mod http;
 mod lifecycle;

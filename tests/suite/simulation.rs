@@ -24,7 +24,7 @@ use evserve::store::{DiskStore, Entry, Folder, MemoryStore, Stamp, Store, StoreE
 use evserve::transport::Transport;
 use tempfile::TempDir;
 
-use crate::conversation::{Talk, site, start};
+use crate::conversation::{Talk, no_library, site, start};
 use crate::reading::responses;
 
 /// A connection as the network sees it. One end is the server's [`SimStream`], the other a
@@ -409,8 +409,13 @@ impl Simulation {
     fn new(seed: u64, limits: Limits) -> Simulation {
         let now = start();
         let backlog = Rc::new(RefCell::new(Backlog::default()));
-        let services =
-            Services::new(Box::new(WithDisk::new()), Rules { list: true, ..Rules::default() }, limits, now);
+        let services = Services::new(
+            Box::new(WithDisk::new()),
+            Rules { list: true, ..Rules::default() },
+            no_library(),
+            limits,
+            now,
+        );
         let mut event_loop = EventLoop::new(SimNetwork(Rc::clone(&backlog)), services);
         event_loop.listen((), Kind::Http).unwrap();
         let random = fastrand::Rng::with_seed(seed);

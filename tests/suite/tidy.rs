@@ -56,7 +56,7 @@ const KEPT_TO: &[(&str, &[&str])] = &[
     ("SystemTime::now", &["clock.rs"]),
     ("Now::read", &["event_loop/run.rs", "server.rs"]),
     ("File::open", &["event_loop/network.rs"]),
-    ("openat", &["store/beneath.rs"]),
+    ("openat", &["store/beneath.rs", "store/library/"]),
     ("std::thread", &[]),
     ("async fn", &[]),
     ("unsafe", &["transport/queue.rs"]),

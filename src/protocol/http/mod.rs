@@ -196,22 +196,21 @@ impl Protocol for Http {
         }
     }
 
-    fn on_eof(&mut self, out: &mut Outbox, cx: &mut Services) -> CloseReason {
+    fn on_eof(&mut self, _rest: &[u8], out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
         let refusal = Refusal::bad("The request ended in the middle");
         // Who ended its output only, as netcat does, still hears what was wrong.
         match &mut self.state {
-            State::Idle(_) | State::Head { seen: 0, .. } => return CloseReason::PeerClosed,
+            State::Idle(_) | State::Head { seen: 0, .. } => return Some(CloseReason::PeerClosed),
             State::Head { method_is_head, .. } => {
                 refuse(refusal, &Wishes::NONE, unseen(*method_is_head), out, cx)
             }
             State::Body(body) => match body.take_head() {
                 Some(head) => refuse(refusal, &Wishes::NONE, &head, out, cx),
-                None => return CloseReason::PeerLeft,
+                None => return Some(CloseReason::PeerLeft),
             },
-            // All that was asked is answered before the end is told.
-            State::Producing(_) => return CloseReason::PeerClosed,
+            State::Producing(_) => return None,
         };
-        CloseReason::PeerLeft
+        Some(CloseReason::PeerLeft)
     }
 
     fn on_deadline(&mut self, out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {

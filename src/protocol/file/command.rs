@@ -1,0 +1,203 @@
+//! Command lines of the file protocol: taken out of the input, and read.
+
+use crate::limits::COMMAND_MAX_BYTES;
+
+/// What stands at the beginning of the input.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Line {
+    /// The beginning of a line.
+    Partial,
+    /// More than a line may have.
+    TooLong,
+    /// A line without its end and without what telnet says to itself, and how many bytes it took.
+    Whole(Vec<u8>, usize),
+}
+
+/// Telnet's bytes (RFC 854), which come in command lines only.
+const IAC: u8 = 255;
+const SB: u8 = 250;
+const SE: u8 = 240;
+const WILL: u8 = 251;
+const DONT: u8 = 254;
+
+/// Takes a line, ended by LF or CRLF, from the beginning of `input`. At the input's end what is left
+/// is a line, too.
+pub fn take_line(input: &[u8], at_end: bool) -> Line {
+    let mut line = Vec::new();
+    let mut at = 0;
+    while let Some(byte) = input.get(at) {
+        if at >= COMMAND_MAX_BYTES {
+            return Line::TooLong;
+        }
+        match (byte, input.get(at + 1)) {
+            (b'\n', _) => {
+                line.truncate(line.strip_suffix(b"\r").map_or(line.len(), <[u8]>::len));
+                return Line::Whole(line, at + 1);
+            }
+            (&IAC, None) => break,
+            (&IAC, Some(&SB)) => match end_of_subnegotiation(&input[at..]) {
+                Some(length) => at += length,
+                None => break,
+            },
+            (&IAC, Some(WILL..=DONT)) if input.len() < at + 3 => break,
+            (&IAC, Some(WILL..=DONT)) => at += 3,
+            (&IAC, Some(241..=249)) => at += 2,
+            (&IAC, _) => at += 1,
+            (byte, _) => {
+                line.push(*byte);
+                at += 1;
+            }
+        }
+    }
+    match at_end && !line.is_empty() {
+        true => Line::Whole(line, input.len()),
+        false if input.len() >= COMMAND_MAX_BYTES => Line::TooLong,
+        false => Line::Partial,
+    }
+}
+
+/// The length of `IAC SB … IAC SE`.
+fn end_of_subnegotiation(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(2).position(|pair| pair == [IAC, SE]).map(|at| at + 2)
+}
+
+/// A command.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Command<'a> {
+    /// What files there are.
+    List,
+    /// A file's bytes.
+    Get(&'a [u8]),
+    /// So many bytes follow, to be a file of that name. `None` is a length that is no number.
+    Put(Option<u64>, &'a [u8]),
+    /// Lines of text follow, to be a file of that name.
+    Type(&'a [u8]),
+    /// What is known of a file.
+    Stat(&'a [u8]),
+    /// The next [`Get`](Command::Get) starts there.
+    Restart(u64),
+    /// What commands there are.
+    Help,
+    /// The end.
+    Quit,
+    /// HTTP, that is a browser that was led here by some page.
+    Http,
+    /// None of them.
+    Unknown,
+}
+
+impl<'a> Command<'a> {
+    /// Reads a line.
+    pub fn parse(line: &'a [u8]) -> Command<'a> {
+        if is_http(line) {
+            return Command::Http;
+        }
+        let (word, rest) = match memchr::memchr(b' ', line) {
+            Some(space) => (&line[..space], Some(&line[space + 1..])),
+            None => (line, None),
+        };
+        match (word.to_ascii_uppercase().as_slice(), rest) {
+            (b"L" | b"LIST", None) => Command::List,
+            (b"G" | b"GET", Some(name)) => Command::Get(name),
+            (b"P", Some(name)) => Command::Type(name),
+            (b"PUT", Some(rest)) => {
+                let space = memchr::memchr(b' ', rest).unwrap_or(rest.len());
+                Command::Put(number(&rest[..space]), rest.get(space + 1..).unwrap_or_default())
+            }
+            (b"PUT", None) => Command::Put(None, b""),
+            (b"STAT", Some(name)) => Command::Stat(name),
+            (b"REST", Some(offset)) => number(offset).map_or(Command::Unknown, Command::Restart),
+            (b"H" | b"HELP" | b"?", None) => Command::Help,
+            (b"Q" | b"QUIT", None) => Command::Quit,
+            _ => Command::Unknown,
+        }
+    }
+}
+
+/// Digits, within 64 bits.
+fn number(digits: &[u8]) -> Option<u64> {
+    let all_digits = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(digits).ok().filter(|_| all_digits)?.parse().ok()
+}
+
+/// A page can make a browser send a request to any port; what of it could be a command must not be
+/// carried out.
+fn is_http(line: &[u8]) -> bool {
+    let first = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+    let version = line.len().checked_sub(b" HTTP/1.x".len()).map(|at| &line[at..]);
+    first.eq_ignore_ascii_case(b"POST")
+        || line.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"Host:"))
+        || version.is_some_and(|version| version[..8].eq_ignore_ascii_case(b" HTTP/1."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_and_what_telnet_puts_into_them() {
+        let whole = |line: &str, length| Line::Whole(line.into(), length);
+        let table: &[(&[u8], Line)] = &[
+            (b"L\nG", whole("L", 2)),
+            (b"L\r\n", whole("L", 3)),
+            (b"\n", whole("", 1)),
+            (b"a\rb\n", whole("a\rb", 4)),
+            (b"L", Line::Partial),
+            (b"", Line::Partial),
+            (b"\xff\xfd\x01L\n", whole("L", 5)),
+            (b"\xff\xf4\xff\xfbL", Line::Partial),
+            (b"L\xff\xf1\n", whole("L", 4)),
+            (b"\xff\xfa\x18\n\xff\xf0L\n", whole("L", 7)),
+            (b"\xff\xfa\x18\n", Line::Partial),
+            (b"\xffL\n", whole("L", 3)),
+            (b"\xff\xff\xf1L\n", whole("L", 5)),
+            (b"\xff", Line::Partial),
+        ];
+        for (input, line) in table {
+            assert_eq!(take_line(input, false), *line, "{input:?}");
+            // However it comes, nothing is decided early.
+            for cut in 0..input.len() {
+                let begun = take_line(&input[..cut], false);
+                assert!(begun == Line::Partial || begun == *line, "{input:?} cut at {cut}: {begun:?}");
+            }
+        }
+        assert_eq!(take_line(b"L", true), whole("L", 1));
+        assert_eq!(take_line(&[b'x'; COMMAND_MAX_BYTES], false), Line::TooLong);
+        let longest = [vec![b'x'; COMMAND_MAX_BYTES - 1], b"\n".to_vec()].concat();
+        assert!(matches!(take_line(&longest, false), Line::Whole(..)));
+    }
+
+    #[test]
+    fn commands() {
+        for (line, command) in [
+            ("L", Command::List),
+            ("list", Command::List),
+            ("L x", Command::Unknown),
+            ("G a b ", Command::Get(b"a b ")),
+            ("get  a", Command::Get(b" a")),
+            ("G", Command::Unknown),
+            ("PUT 5 a b", Command::Put(Some(5), b"a b")),
+            ("PUT 5", Command::Put(Some(5), b"")),
+            ("PUT x a", Command::Put(None, b"a")),
+            ("PUT -5 a", Command::Put(None, b"a")),
+            ("PUT 99999999999999999999 a", Command::Put(None, b"a")),
+            ("PUT", Command::Put(None, b"")),
+            ("p a", Command::Type(b"a")),
+            ("STAT a", Command::Stat(b"a")),
+            ("REST 7", Command::Restart(7)),
+            ("REST x", Command::Unknown),
+            ("?", Command::Help),
+            ("quit", Command::Quit),
+            ("", Command::Unknown),
+            ("GET / HTTP/1.1", Command::Http),
+            ("POST /", Command::Http),
+            ("post", Command::Http),
+            ("Host: x", Command::Http),
+            ("host:x", Command::Http),
+            ("G notes on HTTP/1.1", Command::Http),
+            ("G HTTP", Command::Get(b"HTTP")),
+        ] {
+            assert_eq!(Command::parse(line.as_bytes()), command, "{line:?}");
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! The dialect of lines: a command is a line, a reply is a line, and bytes follow only where their
+//! number was said.
+
+use std::time::Instant;
+
+use crate::clock::rfc3339;
+use crate::close_reason::CloseReason;
+use crate::limits::{LISTED_ITEMS_MAX, LISTING_SLICE_ENTRIES};
+use crate::outbox::Outbox;
+use crate::services::Services;
+use crate::store::{Item, Items, Upload};
+
+use super::command::{Command, Line, take_line};
+use super::reply::{Refusal, commit, get, parse_name, refusal, refuse, say, stat, write};
+use super::typing::Typing;
+use crate::protocol::{Protocol, Step};
+
+/// One connection.
+#[derive(Debug)]
+pub struct Lines {
+    state: State,
+    /// Where the next GET starts.
+    restart: u64,
+}
+
+/// What the connection is waiting for.
+enum State {
+    /// A command, or the rest of one that began then.
+    Command(Option<Instant>),
+    /// So many bytes of a PUT. Without an upload it was refused, and they are dropped.
+    Receiving(Option<Box<Upload>>, u64),
+    /// Lines of text. Without an upload it has failed, and they are dropped.
+    Typing(Option<Box<Upload>>, Typing),
+    /// Its own next turn, to go on reading the library.
+    Reading(Items, Vec<Item>),
+    /// Its own next turn, to go on with a listing.
+    Writing(std::vec::IntoIter<Item>),
+}
+
+const IDLE: State = State::Command(None);
+
+impl Default for Lines {
+    fn default() -> Lines {
+        Lines { state: IDLE, restart: 0 }
+    }
+}
+
+impl Lines {
+    fn on_line(&mut self, line: &[u8], consumed: usize, out: &mut Outbox, cx: &mut Services) -> Step {
+        cx.statistics.requests += 1;
+        self.state = IDLE;
+        let restart = std::mem::take(&mut self.restart);
+        let done = match Command::parse(line) {
+            Command::List => self.list(cx),
+            Command::Get(name) => get(name, restart, out, cx),
+            Command::Put(length, name) => return self.put(length, name, consumed, out, cx),
+            Command::Type(name) => self.type_text(name, out, cx),
+            Command::Stat(name) => stat(name, cx).map(|reply| say(&reply, out)),
+            Command::Restart(offset) => {
+                self.restart = offset;
+                say(&format!("OK {offset}"), out);
+                Ok(())
+            }
+            Command::Help => {
+                say("OK L | G name | PUT length name | P name | STAT name | REST offset | Q", out);
+                Ok(())
+            }
+            Command::Quit => {
+                say("OK bye", out);
+                return Step::Finish(consumed, CloseReason::Answered);
+            }
+            Command::Http => {
+                refuse(&("bad-command", "this is not HTTP".into()), out);
+                return Step::Finish(consumed, CloseReason::Refused);
+            }
+            Command::Unknown => Err(("bad-command", "HELP lists the commands".into())),
+        };
+        if let Err(refusal) = done {
+            refuse(&refusal, out);
+        }
+        self.after(consumed, cx)
+    }
+
+    /// Between two commands a server that ends says goodbye.
+    fn after(&self, consumed: usize, cx: &Services) -> Step {
+        match self.state {
+            State::Command(_) if cx.draining_since.is_some() => {
+                Step::Finish(consumed, CloseReason::LastAnswer)
+            }
+            _ => Step::Consumed(consumed),
+        }
+    }
+
+    fn list(&mut self, cx: &Services) -> Result<(), Refusal> {
+        self.state = State::Reading(cx.library.list().map_err(refusal)?, Vec::new());
+        Ok(())
+    }
+
+    fn put(
+        &mut self,
+        length: Option<u64>,
+        name: &[u8],
+        consumed: usize,
+        out: &mut Outbox,
+        cx: &mut Services,
+    ) -> Step {
+        // What follows could not be told from commands.
+        let (Some(length), false) = (length, name.is_empty()) else {
+            let code = if length.is_none() { "bad-length" } else { "bad-name" };
+            refuse(&(code, "PUT takes a length in bytes and a name".into()), out);
+            return Step::Finish(consumed, CloseReason::Refused);
+        };
+        let upload =
+            parse_name(name).and_then(|name| cx.library.create(&name, Some(length)).map_err(refusal));
+        match upload {
+            Ok(upload) => self.state = State::Receiving(Some(Box::new(upload)), length),
+            Err(refusal) => {
+                refuse(&refusal, out);
+                if refusal.0 == "too-large" {
+                    return Step::Finish(consumed, CloseReason::Refused);
+                }
+                self.state = State::Receiving(None, length);
+            }
+        }
+        if length == 0 {
+            self.received(out);
+        }
+        self.after(consumed, cx)
+    }
+
+    /// The last byte of a PUT has come.
+    fn received(&mut self, out: &mut Outbox) {
+        if let State::Receiving(Some(upload), _) = std::mem::replace(&mut self.state, IDLE) {
+            commit(*upload, out);
+        }
+    }
+
+    fn on_payload(&mut self, input: &[u8], out: &mut Outbox, cx: &Services) -> Step {
+        let State::Receiving(upload, left) = &mut self.state else { return Step::NeedInput };
+        let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+        write(upload, &input[..taken], out);
+        *left -= taken as u64;
+        if *left == 0 {
+            self.received(out);
+        }
+        self.after(taken, cx)
+    }
+
+    fn type_text(&mut self, name: &[u8], out: &mut Outbox, cx: &Services) -> Result<(), Refusal> {
+        let upload = cx.library.create(&parse_name(name)?, None).map_err(refusal)?;
+        say("OK send lines, end with ##", out);
+        self.state = State::Typing(Some(Box::new(upload)), Typing::default());
+        Ok(())
+    }
+
+    fn on_text(&mut self, input: &[u8], out: &mut Outbox, cx: &Services) -> Step {
+        let State::Typing(upload, typing) = &mut self.state else { return Step::NeedInput };
+        let mut text = Vec::with_capacity(input.len());
+        let typed = typing.take(input, &mut text);
+        write(upload, &text, out);
+        if typed.ended
+            && let State::Typing(Some(upload), _) = std::mem::replace(&mut self.state, IDLE)
+        {
+            commit(*upload, out);
+        }
+        self.after(typed.taken, cx)
+    }
+
+    fn read_slice(
+        &mut self,
+        mut items: Items,
+        mut found: Vec<Item>,
+        out: &mut Outbox,
+    ) -> Result<(), Refusal> {
+        let slice = items.next(LISTING_SLICE_ENTRIES).map_err(refusal)?;
+        let last = slice.len() < LISTING_SLICE_ENTRIES;
+        found.extend(slice);
+        if found.len() > LISTED_ITEMS_MAX {
+            return Err(("too-large", format!("there are more than {LISTED_ITEMS_MAX} files")));
+        }
+        if !last {
+            self.state = State::Reading(items, found);
+            return Ok(());
+        }
+        found.sort_by(|one, other| one.name.cmp(&other.name));
+        say(&format!("OK {}", found.len()), out);
+        self.state = State::Writing(found.into_iter());
+        Ok(())
+    }
+
+    fn write_slice(&mut self, mut items: std::vec::IntoIter<Item>, out: &mut Outbox) {
+        for item in items.by_ref().take(LISTING_SLICE_ENTRIES) {
+            say(&format!("{} {} {}", item.length, rfc3339(item.modified), item.name), out);
+        }
+        if items.len() > 0 {
+            self.state = State::Writing(items);
+        }
+    }
+}
+
+impl Protocol for Lines {
+    fn on_input(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Services) -> Step {
+        match self.state {
+            State::Receiving(..) => self.on_payload(input, out, cx),
+            State::Typing(..) => self.on_text(input, out, cx),
+            State::Command(since) => match take_line(input, false) {
+                Line::Whole(line, length) => self.on_line(&line, length, out, cx),
+                Line::Partial => {
+                    self.state = State::Command(since.or(Some(cx.clock.now())));
+                    Step::NeedInput
+                }
+                Line::TooLong => {
+                    refuse(&("bad-command", "the line is too long".into()), out);
+                    Step::Finish(0, CloseReason::Refused)
+                }
+            },
+            State::Reading(..) | State::Writing(_) => Step::NeedInput,
+        }
+    }
+
+    fn on_eof(&mut self, rest: &[u8], out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
+        match self.state {
+            // Dropped, it was never there.
+            State::Receiving(..) | State::Typing(..) => Some(CloseReason::PeerLeft),
+            _ => match take_line(rest, true) {
+                Line::Whole(line, length) => {
+                    self.on_line(&line, length, out, cx);
+                    (!self.is_producing()).then_some(CloseReason::PeerClosed)
+                }
+                _ => Some(CloseReason::PeerClosed),
+            },
+        }
+    }
+
+    fn on_deadline(&mut self, out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
+        let reason = match std::mem::replace(&mut self.state, IDLE) {
+            State::Command(None) if cx.draining_since.is_some() => return Some(CloseReason::Drained),
+            State::Command(None) => return Some(CloseReason::IdleTimeout),
+            State::Command(Some(_)) => CloseReason::HeadTimeout,
+            State::Receiving(..) => CloseReason::BodyTimeout,
+            State::Typing(..) => CloseReason::IdleTimeout,
+            producing => {
+                self.state = producing;
+                return None;
+            }
+        };
+        refuse(&("timeout", "that took too long".into()), out);
+        Some(reason)
+    }
+
+    fn is_producing(&self) -> bool {
+        matches!(self.state, State::Reading(..) | State::Writing(_))
+    }
+
+    fn resume(&mut self, out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
+        match std::mem::replace(&mut self.state, IDLE) {
+            State::Reading(items, found) => {
+                if let Err(refusal) = self.read_slice(items, found, out) {
+                    refuse(&refusal, out);
+                }
+            }
+            State::Writing(items) => self.write_slice(items, out),
+            other => self.state = other,
+        }
+        match self.after(0, cx) {
+            Step::Finish(_, reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    fn deadline(&self, quiet_since: Option<Instant>, cx: &Services) -> Option<Instant> {
+        let timeouts = &cx.limits.timeouts;
+        match self.state {
+            State::Command(Some(since)) => Some(since + timeouts.head),
+            State::Command(None) => {
+                let idle = quiet_since? + timeouts.file_idle;
+                Some(cx.grace_ends().map_or(idle, |end| end.min(idle)))
+            }
+            State::Receiving(..) => Some(quiet_since? + timeouts.body),
+            State::Typing(..) => Some(quiet_since? + timeouts.file_idle),
+            // The peer is not waited for.
+            State::Reading(..) | State::Writing(_) => Some(cx.clock.now() + timeouts.idle),
+        }
+    }
+
+    fn appetite(&self) -> usize {
+        match self.state {
+            State::Receiving(_, left) => usize::try_from(left).unwrap_or(usize::MAX / 2).min(usize::MAX / 2),
+            _ => 0,
+        }
+    }
+
+    fn may_make_room(&self) -> bool {
+        matches!(self.state, State::Command(None))
+    }
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            State::Command(_) => "Command",
+            State::Receiving(..) => "Receiving",
+            State::Typing(..) => "Typing",
+            State::Reading(..) => "Reading",
+            State::Writing(_) => "Writing",
+        })
+    }
+}

@@ -1,0 +1,272 @@
+//! The library: one folder of files that every door reads and writes.
+
+mod name;
+mod upload;
+
+use std::cell::Cell;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, fstatvfs, openat, statat,
+    unlinkat,
+};
+use rustix::io::Errno;
+
+use super::folder::modified;
+pub use name::Name;
+use upload::Way;
+pub use upload::{Stored, Upload};
+
+/// The library.
+pub struct Library {
+    folder: Rc<OwnedFd>,
+    rules: LibraryRules,
+    way: Way,
+    /// Bytes that uploads under way have announced and not written.
+    announced: Rc<Cell<u64>>,
+}
+
+/// What may be done with the library.
+#[derive(Clone, Debug)]
+pub struct LibraryRules {
+    /// Nothing is written.
+    pub read_only: bool,
+    /// An upload may replace a file of its name.
+    pub overwrite: bool,
+    /// An upload is on the disk before it is acknowledged.
+    pub fsync: bool,
+    /// Bytes of an upload.
+    pub max_upload: u64,
+    /// Bytes of all files.
+    pub max_library: Option<u64>,
+    /// What stays free of the disk.
+    pub keep_free: KeepFree,
+}
+
+/// How much of a disk stays free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeepFree {
+    /// So many hundredths of it.
+    Percent(u64),
+    /// So many bytes.
+    Bytes(u64),
+}
+
+/// A file of the library.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// Its name.
+    pub name: Name,
+    /// Its bytes.
+    pub length: u64,
+    /// When it was last changed.
+    pub modified: SystemTime,
+}
+
+/// Why something cannot be done with a file of the library.
+#[derive(Debug)]
+pub enum LibraryError {
+    /// There is no such file.
+    NotFound,
+    /// There is one of that name.
+    Exists,
+    /// Nothing may be written.
+    ReadOnly,
+    /// It is larger than uploads may be.
+    TooLarge,
+    /// The disk is full, or would be.
+    NoSpace,
+    /// Not now: no descriptor is free.
+    Busy,
+    /// The disk failed.
+    Failed(io::Error),
+}
+
+/// What hidden files of our own are called, before their random part.
+const OWN_PREFIX: &str = ".evserve-upload-";
+
+impl Default for LibraryRules {
+    fn default() -> LibraryRules {
+        LibraryRules {
+            read_only: false,
+            overwrite: false,
+            fsync: false,
+            max_upload: 1 << 30,
+            max_library: None,
+            keep_free: KeepFree::Percent(5),
+        }
+    }
+}
+
+impl Library {
+    /// Opens the library at `path`, and removes what a crash has left there.
+    pub fn open(path: &Path, rules: LibraryRules) -> io::Result<Library> {
+        let folder = openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let mut way = Way::Named;
+        if !rules.read_only {
+            sweep(&folder)?;
+            way = Way::find(&folder);
+        }
+        Ok(Library { folder: Rc::new(folder), rules, way, announced: Rc::default() })
+    }
+
+    /// Begins to list the files, in no order.
+    pub fn list(&self) -> Result<Items, LibraryError> {
+        Ok(Items { folder: Rc::clone(&self.folder), entries: Dir::read_from(&*self.folder)? })
+    }
+
+    /// What is known of a file without opening it.
+    pub fn stat(&self, name: &Name) -> Result<Item, LibraryError> {
+        let stat = statat(&*self.folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW)?;
+        item(name, &stat).ok_or(LibraryError::NotFound)
+    }
+
+    /// Opens a file for reading.
+    pub fn read(&self, name: &Name) -> Result<(Rc<File>, Item), LibraryError> {
+        // What is no file is not opened: an open could wake the other end of a FIFO.
+        self.stat(name)?;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = openat(&*self.folder, name.as_str(), flags, Mode::empty())?;
+        let item = item(name, &fstat(&file)?).ok_or(LibraryError::NotFound)?;
+        Ok((Rc::new(file.into()), item))
+    }
+
+    /// Begins an upload of `length` bytes, if that is known. Nothing is to be seen of it before it is
+    /// committed.
+    pub fn create(&self, name: &Name, length: Option<u64>) -> Result<Upload, LibraryError> {
+        if self.rules.read_only {
+            return Err(LibraryError::ReadOnly);
+        }
+        if length.is_some_and(|length| length > self.rules.max_upload) {
+            return Err(LibraryError::TooLarge);
+        }
+        if !self.rules.overwrite && statat(&*self.folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+            return Err(LibraryError::Exists);
+        }
+        let room = self.room()?;
+        if length.unwrap_or(0) > room {
+            return Err(LibraryError::NoSpace);
+        }
+        let most = length.unwrap_or(self.rules.max_upload.min(room));
+        Upload::begin(self, name, length, most)
+    }
+
+    /// Bytes that may still be written.
+    fn room(&self) -> Result<u64, LibraryError> {
+        let disk = fstatvfs(&*self.folder)?;
+        let kept = match self.rules.keep_free {
+            KeepFree::Percent(percent) => (disk.f_blocks * disk.f_frsize) / 100 * percent,
+            KeepFree::Bytes(bytes) => bytes,
+        };
+        let free = (disk.f_bavail * disk.f_frsize).saturating_sub(kept);
+        let left = match self.rules.max_library {
+            Some(most) => free.min(most.saturating_sub(self.size()?)),
+            None => free,
+        };
+        Ok(left.saturating_sub(self.announced.get()))
+    }
+
+    fn size(&self) -> Result<u64, LibraryError> {
+        let mut items = self.list()?;
+        let mut sum = 0;
+        loop {
+            let slice = items.next(usize::MAX)?;
+            if slice.is_empty() {
+                return Ok(sum);
+            }
+            sum += slice.iter().map(|item| item.length).sum::<u64>();
+        }
+    }
+}
+
+/// The library's files, read piece by piece.
+pub struct Items {
+    folder: Rc<OwnedFd>,
+    entries: Dir,
+}
+
+impl Items {
+    /// The `count` files that come next; fewer only when there are no more.
+    pub fn next(&mut self, count: usize) -> Result<Vec<Item>, LibraryError> {
+        let mut items = Vec::new();
+        while items.len() < count {
+            let Some(entry) = self.entries.read() else { break };
+            let entry = entry?;
+            let Some(name) = Name::parse(entry.file_name().to_bytes()) else { continue };
+            let stat = statat(&*self.folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
+            items.extend(stat.ok().and_then(|stat| item(&name, &stat)));
+        }
+        Ok(items)
+    }
+}
+
+/// The item of a regular file.
+fn item(name: &Name, stat: &Stat) -> Option<Item> {
+    let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    let length = u64::try_from(stat.st_size).unwrap_or(0);
+    is_file.then(|| Item { name: name.clone(), length, modified: modified(stat) })
+}
+
+/// Removes the hidden files of uploads whose server is gone. A living one holds a lock.
+fn sweep(folder: &OwnedFd) -> io::Result<()> {
+    let mut entries = Dir::read_from(folder)?;
+    while let Some(entry) = entries.read() {
+        let entry = entry?;
+        let name = entry.file_name();
+        if !name.to_bytes().starts_with(OWN_PREFIX.as_bytes()) {
+            continue;
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = openat(folder.as_fd(), name, flags, Mode::empty());
+        if file.is_ok_and(|file| flock(file, FlockOperation::NonBlockingLockExclusive).is_ok()) {
+            unlinkat(folder, name, AtFlags::empty())?;
+        }
+    }
+    Ok(())
+}
+
+impl From<Errno> for LibraryError {
+    fn from(error: Errno) -> LibraryError {
+        match error {
+            // ELOOP: a symbolic link stands there, which counts as nothing.
+            Errno::NOENT | Errno::LOOP | Errno::MLINK => LibraryError::NotFound,
+            Errno::EXIST | Errno::ISDIR | Errno::NOTEMPTY => LibraryError::Exists,
+            Errno::ACCESS | Errno::PERM | Errno::ROFS => LibraryError::ReadOnly,
+            Errno::NOSPC | Errno::DQUOT => LibraryError::NoSpace,
+            Errno::FBIG => LibraryError::TooLarge,
+            Errno::MFILE | Errno::NFILE | Errno::NOMEM => LibraryError::Busy,
+            error => LibraryError::Failed(error.into()),
+        }
+    }
+}
+
+impl From<io::Error> for LibraryError {
+    fn from(error: io::Error) -> LibraryError {
+        match Errno::from_io_error(&error) {
+            Some(errno) => errno.into(),
+            None => LibraryError::Failed(error),
+        }
+    }
+}
+
+impl fmt::Display for LibraryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LibraryError::NotFound => "there is no such file",
+            LibraryError::Exists => "there is a file of that name",
+            LibraryError::ReadOnly => "nothing may be written here",
+            LibraryError::TooLarge => "the file is larger than is taken",
+            LibraryError::NoSpace => "there is not enough space",
+            LibraryError::Busy => "too much is under way",
+            LibraryError::Failed(error) => return write!(f, "the disk failed: {error}"),
+        })
+    }
+}
+
+impl std::error::Error for LibraryError {}
