@@ -27,6 +27,10 @@ pub struct Config {
     pub http: Vec<Address>,
     /// The folder of the library; without it, the site's, and nothing is written.
     pub files: Option<PathBuf>,
+    /// Whether its files may be deleted over HTTP.
+    pub allow_delete: bool,
+    /// Names of this server that browsers may write under.
+    pub hosts: Vec<String>,
     /// What may be done with the library.
     pub library: LibraryRules,
     /// Where the file protocol is listened for.
@@ -105,6 +109,8 @@ impl Config {
             rules: rules::check(options)?,
             http: listeners("--http", &options.http, DEFAULT_HTTP)?,
             files: options.files.as_ref().map(PathBuf::from),
+            allow_delete: options.allow_delete,
+            hosts: options.host.clone(),
             library: library(options)?,
             file: listeners("--file", &options.file, DEFAULT_FILE)?,
             dialect,

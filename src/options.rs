@@ -48,6 +48,14 @@ pub struct Options {
     #[argh(switch)]
     pub overwrite: bool,
 
+    /// let files of the library be deleted over HTTP
+    #[argh(switch)]
+    pub allow_delete: bool,
+
+    /// a name of this server that browsers may write under; repeatable
+    #[argh(option, arg_name = "NAME")]
+    pub host: Vec<String>,
+
     /// acknowledge an upload when it is on the disk
     #[argh(switch)]
     pub fsync: bool,

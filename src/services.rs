@@ -20,6 +20,8 @@ pub struct Services {
     pub site: Site,
     /// The files that every door reads and writes.
     pub library: Library,
+    /// The same over HTTP, if there is a folder for them besides the site.
+    pub files: Option<Files>,
     /// Whose turn it is.
     pub peer: Peer,
     /// Where answers are logged.
@@ -40,6 +42,7 @@ impl Services {
             clock: Clock::new(now),
             site: Site::new(files, rules, Bounds::within(limits.max_connections)),
             library,
+            files: None,
             peer: Peer::Unix,
             logs: Logs::default(),
             limits,
@@ -58,6 +61,16 @@ impl Services {
     pub fn grace_ends(&self) -> Option<Instant> {
         self.draining_since.map(|since| since + DRAIN_GRACE)
     }
+}
+
+/// The library as HTTP serves it.
+pub struct Files {
+    /// Its files.
+    pub site: Site,
+    /// Whether they may be deleted.
+    pub allow_delete: bool,
+    /// Names of this server that a browser may write under, besides addresses and localhost.
+    pub hosts: Vec<String>,
 }
 
 /// The logs that there are.

@@ -14,7 +14,7 @@ pub use compression::Coding;
 use compression::Compressions;
 pub use representation::Representation;
 use representation::{Note, Style};
-pub use rules::{CacheRule, Rules, STANDING_HEAD};
+pub use rules::{CacheRule, Rules, STANDING_HEAD, UPLOADED_LINES};
 
 use crate::clock::Clock;
 use crate::store::{Bounds, Cache, Entry, Folder, Opened, Recall, Stamp, Store, StoreError};
@@ -154,6 +154,11 @@ impl Site {
                 None
             }
         }
+    }
+
+    /// Forgets what is remembered of `path`, where something has just been changed.
+    pub fn forget(&mut self, path: &[u8]) {
+        self.cache.forget(path);
     }
 
     /// Begins to read the folder at `path`.

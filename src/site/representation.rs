@@ -138,6 +138,7 @@ pub fn describe(
         if let Some(value) = rules.cache_control(path) {
             line(&mut fields, "Cache-Control", &value);
         }
+        fields.push_str(rules.file_lines);
     }
     layout.kept = fields.len();
     line(&mut fields, "Content-Length", &file.length);

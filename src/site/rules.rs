@@ -21,6 +21,8 @@ pub struct Rules {
     pub types: Vec<(String, String)>,
     /// Values of Cache-Control; the first that matches counts.
     pub cache_control: Vec<CacheRule>,
+    /// Field lines of every file.
+    pub file_lines: &'static str,
     /// What stands in every head behind the status: the end of its line, whole field lines, and
     /// `Date: `, whose value comes next.
     pub head: Vec<u8>,
@@ -51,6 +53,7 @@ impl Default for Rules {
             cors: false,
             types: Vec::new(),
             cache_control: Vec::new(),
+            file_lines: "",
             head: STANDING_HEAD.into(),
         }
     }
@@ -58,6 +61,10 @@ impl Default for Rules {
 
 /// The head's standing part unless an option changes it.
 pub const STANDING_HEAD: &str = "\r\nServer: evserve\r\nX-Content-Type-Options: nosniff\r\nDate: ";
+
+/// What anybody may have uploaded must not run in the site's origin.
+pub const UPLOADED_LINES: &str = "Content-Security-Policy: sandbox; default-src 'none'; img-src 'self'; \
+    media-src 'self'; style-src 'unsafe-inline'\r\n";
 
 impl Rules {
     /// The media type that a path's extension says; `None` when the last name has no extension.

@@ -129,20 +129,27 @@ fn the_examples_of_the_readme() {
     let demo = Server::start_on(&root.join("html"), &[]);
     let listing = Server::start_on(root, &["--list"]);
     let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.bin"), large_file()).unwrap();
+    let library = tempfile::tempdir().unwrap();
+    let files =
+        Server::start_on(&root.join("html"), &["--files", library.path().to_str().unwrap(), "--file", "0"]);
+    let port = files.wait_for_line("listening file").rsplit(':').next().unwrap().to_owned();
     let readme = fs::read_to_string(root.join("README.md")).unwrap();
     let blocks = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("\n```").next());
     let mut count = 0;
     for line in blocks.flat_map(str::lines) {
         let (command, comment) = line.split_once("  # ").unwrap_or((line, ""));
         match command.split(' ').next().unwrap() {
-            "curl" | "printf" => {
+            "curl" | "printf" | "echo" | "(printf" => {
+                let web = if command.contains("/files/") { &files } else { &demo };
                 let command = command
-                    .replace("127.0.0.1:7890", &demo.address.to_string())
+                    .replace("127.0.0.1 8888", &format!("127.0.0.1 {port}"))
+                    .replace("127.0.0.1:7890", &web.address.to_string())
                     .replace("127.0.0.1 7890", &format!("127.0.0.1 {}", demo.address.port()))
                     .replace("127.0.0.1:7892", &listing.address.to_string());
                 let made =
                     Command::new("sh").args(["-c", &command]).current_dir(folder.path()).output().unwrap();
-                let printed = String::from_utf8_lossy(&made.stdout);
+                let printed = String::from_utf8_lossy(&made.stdout).into_owned();
                 assert!(made.status.success(), "{line}: {}", String::from_utf8_lossy(&made.stderr));
                 // Where a comment begins with a status, that is what comes.
                 let status =
@@ -151,13 +158,13 @@ fn the_examples_of_the_readme() {
                     status.is_none_or(|status| printed.contains(&format!("HTTP/1.1 {status} "))),
                     "{line}: {printed}"
                 );
-                assert!(!printed.is_empty() || command.contains(" -O "), "{line}");
+                assert!(!printed.is_empty() || command.contains(" -O ") || command.contains(" > "), "{line}");
                 count += 1;
             }
             "evserve" => {
                 // On a site and a port of its own.
                 let words: Vec<&str> = command.split_whitespace().skip(1).collect();
-                let own = |at: usize| words[at] == "--html" || words[at] == "--http";
+                let own = |at: usize| ["--html", "--http", "--files", "--file"].contains(&words[at]);
                 let kept = (0..words.len()).filter(|at| !own(*at) && (*at == 0 || !own(at - 1)));
                 let options: Vec<&str> = kept.map(|at| words[at]).collect();
                 let mut shell = Command::new("sh");
@@ -168,5 +175,6 @@ fn the_examples_of_the_readme() {
             _ => {}
         }
     }
-    assert!(count >= 14, "{count} examples");
+    assert!(count >= 20, "{count} examples");
+    assert!(fs::read(folder.path().join("copy")).unwrap() == large_file());
 }

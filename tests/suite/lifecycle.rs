@@ -34,7 +34,7 @@ fn what_cannot_start_says_why_in_one_line() {
         (&["--html", html, "--http", "x"], 1, "--http \"x\""),
         (&["--html", html, "--http", "off"], 1, "nothing to listen on"),
         (&["--html", html, "--idle-timeout=0"], 1, "--idle-timeout"),
-        (&["--html", html, "--file", "8888"], 1, "--file"),
+        (&["--html", html, "--file", "x"], 1, "--file"),
         (&["--html", html, "--cache-control", "*.js=sometimes"], 1, "--cache-control"),
         (&["--html", html, "--header", "Content-Length: 5"], 1, "--header"),
         (&["--html", html, "--mime", "x3d"], 1, "--mime"),

@@ -10,6 +10,7 @@ mod conversation;
 mod file_protocol;
 mod hot_path;
 mod http;
+mod library;
 mod lifecycle;
 mod listing;
 mod logs;

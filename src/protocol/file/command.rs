@@ -147,7 +147,7 @@ mod tests {
             (b"\xff\xfd\x01L\n", whole("L", 5)),
             (b"\xff\xf4\xff\xfbL", Line::Partial),
             (b"L\xff\xf1\n", whole("L", 4)),
-            (b"\xff\xfa\x18\n\xff\xf0L\n", whole("L", 7)),
+            (b"\xff\xfa\x18\n\xff\xf0L\n", whole("L", 8)),
             (b"\xff\xfa\x18\n", Line::Partial),
             (b"\xffL\n", whole("L", 3)),
             (b"\xff\xff\xf1L\n", whole("L", 5)),

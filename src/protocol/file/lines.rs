@@ -24,6 +24,7 @@ pub struct Lines {
 }
 
 /// What the connection is waiting for.
+#[derive(Debug)]
 enum State {
     /// A command, or the rest of one that began then.
     Command(Option<Instant>),
@@ -292,17 +293,5 @@ impl Protocol for Lines {
 
     fn may_make_room(&self) -> bool {
         matches!(self.state, State::Command(None))
-    }
-}
-
-impl std::fmt::Debug for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            State::Command(_) => "Command",
-            State::Receiving(..) => "Receiving",
-            State::Typing(..) => "Typing",
-            State::Reading(..) => "Reading",
-            State::Writing(_) => "Writing",
-        })
     }
 }

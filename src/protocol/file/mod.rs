@@ -4,6 +4,7 @@
 mod command;
 mod lines;
 mod paced;
+mod receiving;
 mod reply;
 mod typing;
 

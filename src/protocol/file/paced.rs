@@ -4,11 +4,13 @@
 use std::time::Instant;
 
 use crate::close_reason::CloseReason;
-use crate::limits::{ALONE_BEFORE, ALONE_BEHIND, JOINED_LIST_MAX_BYTES, LISTED_ITEMS_MAX};
+use crate::limits::{JOINED_LIST_MAX_BYTES, LISTED_ITEMS_MAX};
 use crate::outbox::Outbox;
 use crate::protocol::{Protocol, Step};
 use crate::services::Services;
-use crate::store::{Items, LibraryError, Name, Upload};
+use crate::store::{Items, LibraryError, Name};
+
+use super::receiving::{END, Receiving};
 
 /// One connection.
 #[derive(Debug)]
@@ -52,6 +54,7 @@ pub const LISTED: Words = Words {
 };
 
 /// What the connection is waiting for.
+#[derive(Debug)]
 enum State {
     Command,
     /// The bytes of an upload and the `##` that ends it.
@@ -59,18 +62,6 @@ enum State {
     /// Its own next turn, to go on reading the library.
     Reading(Items, Vec<Name>),
 }
-
-/// An upload. Without a file it has failed, and its bytes are dropped.
-struct Receiving {
-    upload: Option<Upload>,
-    /// The `#` or `##` that came last, which may be data or the end.
-    held: &'static [u8],
-    /// When bytes last came.
-    since: Instant,
-}
-
-/// What ends a payload.
-const END: &[u8] = b"##";
 
 /// A command of these dialects, which is a whole message.
 #[derive(Debug, PartialEq, Eq)]
@@ -150,8 +141,7 @@ impl Paced {
         match upload {
             Ok(upload) => {
                 say(self.words.upload, out);
-                let since = cx.clock.now();
-                self.state = State::Receiving(Box::new(Receiving { upload: Some(upload), held: b"", since }));
+                self.state = State::Receiving(Box::new(Receiving::new(upload, cx.clock.now())));
             }
             Err(LibraryError::Exists) => say(self.words.exists, out),
             Err(error) => self.refuse(&error, self.words.cannot_store, out),
@@ -211,45 +201,6 @@ fn joined(names: &[Name]) -> String {
     text
 }
 
-impl Receiving {
-    /// Takes what one receive call has brought. Returns whether it was the end.
-    fn take(&mut self, input: &[u8], now: Instant) -> bool {
-        let alone = input == END && now.saturating_duration_since(self.since) >= ALONE_BEFORE;
-        self.since = now;
-        let held = std::mem::take(&mut self.held);
-        if alone {
-            // What was held back before was data.
-            self.write(held);
-            return true;
-        }
-        let mut bytes = [held, input].concat();
-        let tail = bytes.iter().rev().take_while(|byte| **byte == b'#').count().min(END.len());
-        bytes.truncate(bytes.len() - tail);
-        self.held = &END[..tail];
-        self.write(&bytes);
-        false
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(upload) = &mut self.upload
-            && let Err(error) = upload.write(bytes)
-        {
-            // The dialect has no word for it once the upload has begun.
-            log::warn!("an upload has failed: {error}");
-            self.upload = None;
-        }
-    }
-
-    /// The end has come.
-    fn commit(self) {
-        if let Some(upload) = self.upload
-            && let Err(error) = upload.commit()
-        {
-            log::warn!("an upload could not be stored: {error}");
-        }
-    }
-}
-
 impl Protocol for Paced {
     fn on_input(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Services) -> Step {
         if self.skip > 0 {
@@ -279,7 +230,7 @@ impl Protocol for Paced {
         match std::mem::replace(&mut self.state, State::Command) {
             State::Command if cx.draining_since.is_some() => Some(CloseReason::Drained),
             State::Command => Some(CloseReason::IdleTimeout),
-            State::Receiving(receiving) if receiving.held == END => {
+            State::Receiving(receiving) if receiving.may_have_ended() => {
                 receiving.commit();
                 self.ending(cx)
             }
@@ -310,8 +261,7 @@ impl Protocol for Paced {
                 let idle = quiet_since? + timeouts.file_idle;
                 Some(cx.grace_ends().map_or(idle, |end| end.min(idle)))
             }
-            State::Receiving(receiving) if receiving.held == END => Some(receiving.since + ALONE_BEHIND),
-            State::Receiving(receiving) => Some(receiving.since + timeouts.body),
+            State::Receiving(receiving) => Some(receiving.deadline(timeouts.body)),
             State::Reading(..) => Some(cx.clock.now() + timeouts.idle),
         }
     }
@@ -327,14 +277,4 @@ impl Protocol for Paced {
 
 fn say(text: &str, out: &mut Outbox) {
     out.write(|bytes| bytes.extend_from_slice(text.as_bytes()));
-}
-
-impl std::fmt::Debug for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            State::Command => "Command",
-            State::Receiving(_) => "Receiving",
-            State::Reading(..) => "Reading",
-        })
-    }
 }

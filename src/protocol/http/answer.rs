@@ -88,6 +88,12 @@ impl Answer {
         matches!(self.body, Body::Listing(_))
     }
 
+    /// The answer with one field line more.
+    pub fn with(self, line: &str) -> Answer {
+        let fields = Fields::Made([self.fields.bytes(), line.as_bytes()].concat());
+        Answer { fields, ..self }
+    }
+
     /// 304, with the fields that it repeats.
     pub fn not_modified(fields: Fields) -> Answer {
         Answer { status: Status::NotModified, fields, body: Body::Nothing }

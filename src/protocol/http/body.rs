@@ -14,6 +14,16 @@ pub enum Framing {
     Chunked,
 }
 
+impl Framing {
+    /// Bytes of the body, if that is known.
+    pub fn length(self) -> Option<u64> {
+        match self {
+            Framing::Length(length) => Some(length),
+            Framing::Chunked => None,
+        }
+    }
+}
+
 /// A body that is being received.
 #[derive(Debug)]
 pub enum Body {

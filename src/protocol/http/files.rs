@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::clock::Clock;
 use crate::limits::COMPRESSED_FILE_MIN_BYTES;
 use crate::services::Services;
-use crate::site::{Coded, Representation};
+use crate::site::{Coded, Representation, Site};
 
 use super::answer::{Answer, Body, Fields, Parts};
 use super::conditions::{Conditions, Validators, Verdict};
@@ -19,7 +19,7 @@ use super::routes::Outcome;
 use super::status::{Refusal, Status};
 use super::wishes::Wish;
 
-/// Answers with the file at `path`, which is `plain` as it stands, in the coding that the client
+/// Answers with the site's file at `path`, which is `plain` as it stands, in the coding that the client
 /// likes best.
 pub fn answer(
     path: &[u8],
@@ -27,27 +27,37 @@ pub fn answer(
     request: &Request<'_>,
     cx: &mut Services,
 ) -> Result<Outcome, Refusal> {
-    if let Some(accept_encoding) = request.wishes.get(Wish::AcceptEncoding) {
-        let codings = Codings::parse(&accept_encoding);
-        // Too small is only what could be sent as it is.
-        let least = if codings.take_identity() { COMPRESSED_FILE_MIN_BYTES + 1 } else { 0 };
-        let mut busy = false;
-        for coding in codings.preferred() {
-            match cx.site.coded(path, &plain, coding, least, &cx.clock) {
-                Coded::Ready(file) => return send(&file, request, &cx.clock).map(Outcome::Answer),
-                Coded::Later => return Ok(Outcome::Later),
-                Coded::Never => {}
-                Coded::Busy => busy = true,
-            }
-        }
-        if !codings.take_identity() && busy {
-            return Err(Refusal::new(Status::ServiceUnavailable, "It cannot be compressed just now"));
-        }
-        if !codings.take_identity() {
-            return Err(Refusal::new(Status::NotAcceptable, "There is no such coding of this"));
+    choose(path, plain, request, &mut cx.site, &cx.clock)
+}
+
+/// The same with a file of any site.
+pub fn choose(
+    path: &[u8],
+    plain: Representation,
+    request: &Request<'_>,
+    site: &mut Site,
+    clock: &Clock,
+) -> Result<Outcome, Refusal> {
+    let Some(accept_encoding) = request.wishes.get(Wish::AcceptEncoding) else {
+        return send(&plain, request, clock).map(Outcome::Answer);
+    };
+    let codings = Codings::parse(&accept_encoding);
+    // Too small is only what could be sent as it is.
+    let least = if codings.take_identity() { COMPRESSED_FILE_MIN_BYTES + 1 } else { 0 };
+    let mut busy = false;
+    for coding in codings.preferred() {
+        match site.coded(path, &plain, coding, least, clock) {
+            Coded::Ready(file) => return send(&file, request, clock).map(Outcome::Answer),
+            Coded::Later => return Ok(Outcome::Later),
+            Coded::Never => {}
+            Coded::Busy => busy = true,
         }
     }
-    send(&plain, request, &cx.clock).map(Outcome::Answer)
+    match (codings.take_identity(), busy) {
+        (true, _) => send(&plain, request, clock).map(Outcome::Answer),
+        (false, true) => Err(Refusal::new(Status::ServiceUnavailable, "It cannot be compressed just now")),
+        (false, false) => Err(Refusal::new(Status::NotAcceptable, "There is no such coding of this")),
+    }
 }
 
 /// Sends what the conditions and the range leave of `file`.

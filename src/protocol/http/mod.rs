@@ -9,6 +9,7 @@ mod fields;
 mod files;
 mod grammar;
 mod host;
+mod library;
 mod listing;
 mod method;
 mod preferences;
@@ -17,6 +18,7 @@ mod reply;
 mod request;
 mod routes;
 mod status;
+mod storing;
 mod target;
 mod unwanted;
 mod wishes;
@@ -32,10 +34,12 @@ use super::{Protocol, Step};
 use body::Framing;
 use exchange::Production;
 use fields::Persistence;
+use method::Method;
 use reply::{method_is_head, persistence, refuse, unseen, write};
 use request::Parsed;
 use routes::Outcome;
 use status::{Refusal, Status};
+use storing::Storing;
 use unwanted::{Come, Unwanted};
 use wishes::Wishes;
 
@@ -55,6 +59,8 @@ enum State {
     Head { since: Instant, blank: usize, seen: usize, method_is_head: bool },
     /// The rest of a body.
     Body(Unwanted),
+    /// The rest of a body that is being stored.
+    Storing(Box<Storing>),
     /// Its own next turn, to go on with an answer.
     Producing(Box<Production>),
 }
@@ -122,6 +128,11 @@ impl Http {
             Parsed::Refused(refusal, wishes) => refuse(refusal, &wishes, input, out, cx),
             Parsed::Request(request, length) => {
                 let head = &input[..length];
+                if request.method == Method::Put
+                    && let Some(step) = self.begin_storing(&request, head, out, cx)
+                {
+                    return step;
+                }
                 let ending = match request.framing {
                     Framing::Length(0) => None,
                     // RFC 9110 section 10.1.1: who is answered at once may keep the body back or
@@ -191,6 +202,7 @@ impl Protocol for Http {
     fn on_input(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Services) -> Step {
         match self.state {
             State::Body(_) => self.on_body(input, out, cx),
+            State::Storing(_) => self.store(input, out, cx),
             State::Head { seen: 1.., .. } => self.on_head(input, out, cx),
             _ => self.skip_blank_lines(input, out, cx).unwrap_or_else(|| self.on_head(input, out, cx)),
         }
@@ -203,6 +215,10 @@ impl Protocol for Http {
             State::Idle(_) | State::Head { seen: 0, .. } => return Some(CloseReason::PeerClosed),
             State::Head { method_is_head, .. } => {
                 refuse(refusal, &Wishes::NONE, unseen(*method_is_head), out, cx)
+            }
+            State::Storing(storing) => {
+                let head = std::mem::take(&mut storing.head);
+                refuse(refusal, &Wishes::NONE, &head, out, cx)
             }
             State::Body(body) => match body.take_head() {
                 Some(head) => refuse(refusal, &Wishes::NONE, &head, out, cx),
@@ -225,6 +241,11 @@ impl Protocol for Http {
                 Some(CloseReason::HeadTimeout)
             }
             State::Body(_) => self.on_pause(out, cx),
+            State::Storing(_) => {
+                let refusal = Refusal::new(Status::RequestTimeout, "The body took too long");
+                refuse(refusal, &Wishes::NONE, b"", out, cx);
+                Some(CloseReason::BodyTimeout)
+            }
             State::Producing(_) => None,
         }
     }
@@ -247,6 +268,7 @@ impl Protocol for Http {
         let timeouts = &cx.limits.timeouts;
         let idle = match &self.state {
             State::Head { since, .. } => return Some(*since + timeouts.head),
+            State::Storing(_) => return Some(quiet_since? + timeouts.body),
             State::Body(body) if body.is_answered() => return Some(quiet_since? + timeouts.body),
             State::Body(_) => return Some(quiet_since? + timeouts.body.min(ANSWER_AFTER_PAUSE)),
             // The peer is not waited for.
@@ -260,6 +282,7 @@ impl Protocol for Http {
     fn appetite(&self) -> usize {
         match &self.state {
             State::Body(body) => body.expected(),
+            State::Storing(storing) => storing.body.expected(),
             _ => 0,
         }
     }

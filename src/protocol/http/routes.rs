@@ -12,6 +12,7 @@ use super::answer::{Answer, Body, Fields};
 use super::conditions::{Conditions, Verdict};
 use super::errors::{self, refusal};
 use super::files;
+use super::library;
 use super::listing;
 use super::method::Method;
 use super::preferences::is_navigation;
@@ -57,6 +58,9 @@ fn remembered(request: &Request<'_>, cx: &mut Services) -> Option<Result<Answer,
 }
 
 fn route(request: &Request<'_>, cx: &mut Services) -> Result<Outcome, Refusal> {
+    if let Some(path) = library::within(request, cx) {
+        return library::answer(&path, request, cx);
+    }
     let (path, query) = match request.target {
         Target::Path { path, query } => (target::decode(path)?, query),
         Target::Server | Target::Authority => (Cow::Borrowed(&b""[..]), None),
@@ -64,7 +68,7 @@ fn route(request: &Request<'_>, cx: &mut Services) -> Result<Outcome, Refusal> {
     match request.method {
         Method::Get | Method::Head => get(&path, query, request, cx),
         Method::Options => Ok(Outcome::Answer(options(cx))),
-        _ => Err(Refusal::new(Status::MethodNotAllowed, "This cannot be done here")),
+        _ => Err(Refusal::not_allowed(ALLOW)),
     }
 }
 

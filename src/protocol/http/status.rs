@@ -7,6 +7,8 @@ use std::borrow::Cow;
 pub enum Status {
     /// 200
     Ok = 200,
+    /// 201
+    Created = 201,
     /// 204
     NoContent = 204,
     /// 206
@@ -27,8 +29,12 @@ pub enum Status {
     NotAcceptable = 406,
     /// 408
     RequestTimeout = 408,
+    /// 409
+    Conflict = 409,
     /// 412
     PreconditionFailed = 412,
+    /// 413
+    ContentTooLarge = 413,
     /// 414
     UriTooLong = 414,
     /// 416
@@ -45,6 +51,8 @@ pub enum Status {
     NotImplemented = 501,
     /// 503
     ServiceUnavailable = 503,
+    /// 507
+    InsufficientStorage = 507,
     /// 505
     VersionNotSupported = 505,
 }
@@ -54,6 +62,7 @@ impl Status {
     pub fn text(self) -> &'static str {
         match self {
             Status::Ok => "200 OK",
+            Status::Created => "201 Created",
             Status::NoContent => "204 No Content",
             Status::PartialContent => "206 Partial Content",
             Status::NotModified => "304 Not Modified",
@@ -64,7 +73,9 @@ impl Status {
             Status::MethodNotAllowed => "405 Method Not Allowed",
             Status::NotAcceptable => "406 Not Acceptable",
             Status::RequestTimeout => "408 Request Timeout",
+            Status::Conflict => "409 Conflict",
             Status::PreconditionFailed => "412 Precondition Failed",
+            Status::ContentTooLarge => "413 Content Too Large",
             Status::UriTooLong => "414 URI Too Long",
             Status::RangeNotSatisfiable => "416 Range Not Satisfiable",
             Status::ExpectationFailed => "417 Expectation Failed",
@@ -73,6 +84,7 @@ impl Status {
             Status::InternalServerError => "500 Internal Server Error",
             Status::NotImplemented => "501 Not Implemented",
             Status::ServiceUnavailable => "503 Service Unavailable",
+            Status::InsufficientStorage => "507 Insufficient Storage",
             Status::VersionNotSupported => "505 HTTP Version Not Supported",
         }
     }
@@ -88,7 +100,9 @@ impl Status {
             Status::MethodNotAllowed => "405.html",
             Status::NotAcceptable => "406.html",
             Status::RequestTimeout => "408.html",
+            Status::Conflict => "409.html",
             Status::PreconditionFailed => "412.html",
+            Status::ContentTooLarge => "413.html",
             Status::UriTooLong => "414.html",
             Status::RangeNotSatisfiable => "416.html",
             Status::ExpectationFailed => "417.html",
@@ -98,6 +112,7 @@ impl Status {
             Status::NotImplemented => "501.html",
             Status::ServiceUnavailable => "503.html",
             Status::VersionNotSupported => "505.html",
+            Status::InsufficientStorage => "507.html",
             _ => return None,
         })
     }
@@ -115,6 +130,8 @@ pub struct Refusal {
     pub why: &'static str,
     /// Of 416: how many bytes there are.
     length: Option<u64>,
+    /// Of 405: what is allowed, as a line.
+    allow: &'static str,
 }
 
 impl Refusal {
@@ -125,19 +142,24 @@ impl Refusal {
 
     /// Any other status.
     pub const fn new(status: Status, why: &'static str) -> Refusal {
-        Refusal { status, why, length: None }
+        Refusal { status, why, length: None, allow: ALLOW }
     }
 
     /// 416: of `length` bytes none are where the range is.
     pub const fn beyond(length: u64) -> Refusal {
         let why = "The range lies behind the end";
-        Refusal { status: Status::RangeNotSatisfiable, why, length: Some(length) }
+        Refusal { length: Some(length), ..Refusal::new(Status::RangeNotSatisfiable, why) }
+    }
+
+    /// 405, with the line that says what is allowed.
+    pub const fn not_allowed(allow: &'static str) -> Refusal {
+        Refusal { allow, ..Refusal::new(Status::MethodNotAllowed, "This cannot be done here") }
     }
 
     /// The field lines that belong to the status.
     pub fn fields(&self) -> Cow<'static, str> {
         match (self.status, self.length) {
-            (Status::MethodNotAllowed, _) => ALLOW.into(),
+            (Status::MethodNotAllowed, _) => self.allow.into(),
             (Status::ServiceUnavailable, _) => "Retry-After: 1\r\n".into(),
             (_, Some(length)) => format!("Content-Range: bytes */{length}\r\n").into(),
             _ => "".into(),

@@ -1,4 +1,4 @@
-//! The fields that say what answer a request would like. Most requests have few of them, so it is
+//! The fields that say what answer a request would like, or what it hangs on. Most requests have few of them, so it is
 //! noted which there are, and their values are looked up when an answer hangs on them.
 
 use std::borrow::Cow;
@@ -12,6 +12,8 @@ pub enum Wish {
     Accept,
     /// Accept-Encoding.
     AcceptEncoding,
+    /// Content-Range.
+    ContentRange,
     /// If-Match.
     IfMatch,
     /// If-Modified-Since.
@@ -22,36 +24,46 @@ pub enum Wish {
     IfRange,
     /// If-Unmodified-Since.
     IfUnmodifiedSince,
+    /// Origin.
+    Origin,
     /// Range.
     Range,
     /// Sec-Fetch-Mode (Fetch Metadata Request Headers).
     SecFetchMode,
+    /// Sec-Fetch-Site.
+    SecFetchSite,
 }
 
 impl Wish {
-    const ALL: [Wish; 9] = [
+    const ALL: [Wish; 12] = [
         Wish::Accept,
         Wish::AcceptEncoding,
+        Wish::ContentRange,
         Wish::IfMatch,
         Wish::IfModifiedSince,
         Wish::IfNoneMatch,
         Wish::IfRange,
         Wish::IfUnmodifiedSince,
+        Wish::Origin,
         Wish::Range,
         Wish::SecFetchMode,
+        Wish::SecFetchSite,
     ];
 
     fn name(self) -> &'static str {
         match self {
             Wish::Accept => "accept",
             Wish::AcceptEncoding => "accept-encoding",
+            Wish::ContentRange => "content-range",
             Wish::IfMatch => "if-match",
             Wish::IfModifiedSince => "if-modified-since",
             Wish::IfNoneMatch => "if-none-match",
             Wish::IfRange => "if-range",
             Wish::IfUnmodifiedSince => "if-unmodified-since",
+            Wish::Origin => "origin",
             Wish::Range => "range",
             Wish::SecFetchMode => "sec-fetch-mode",
+            Wish::SecFetchSite => "sec-fetch-site",
         }
     }
 }

@@ -157,6 +157,15 @@ impl Library {
         Upload::begin(self, name, length, most)
     }
 
+    /// Removes a file.
+    pub fn remove(&self, name: &Name) -> Result<(), LibraryError> {
+        if self.rules.read_only {
+            return Err(LibraryError::ReadOnly);
+        }
+        self.stat(name)?;
+        Ok(unlinkat(&*self.folder, name.as_str(), AtFlags::empty())?)
+    }
+
     /// Bytes that may still be written.
     fn room(&self) -> Result<u64, LibraryError> {
         let disk = fstatvfs(&*self.folder)?;
@@ -203,6 +212,12 @@ impl Items {
             items.extend(stat.ok().and_then(|stat| item(&name, &stat)));
         }
         Ok(items)
+    }
+}
+
+impl fmt::Debug for Items {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Items")
     }
 }
 

@@ -122,6 +122,11 @@ impl Upload {
         })
     }
 
+    /// What it will be called.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
     /// Bytes so far.
     pub fn written(&self) -> u64 {
         self.written

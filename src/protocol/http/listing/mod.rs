@@ -70,7 +70,18 @@ pub fn answer(
     request: &Request<'_>,
     cx: &mut Services,
 ) -> Result<Answer, Refusal> {
-    let folder = cx.site.list(path).map_err(refusal)?;
+    answer_with(cx.site.list(path).map_err(refusal)?, path, query, request, SITE)
+}
+
+/// Answers with the entries of `folder`, which is at `path`. `kinds` are the forms, of which the
+/// first is for who likes none best.
+pub fn answer_with(
+    folder: Box<dyn Folder>,
+    path: &[u8],
+    query: Option<&[u8]>,
+    request: &Request<'_>,
+    kinds: &[&str],
+) -> Result<Answer, Refusal> {
     match Conditions::of(&request.wishes).evaluate_unvalidated() {
         Verdict::Proceed => {}
         Verdict::Failed => return Err(errors::FAILED),
@@ -79,7 +90,7 @@ pub fn answer(
     let order = Order::parse(query);
     let asked = order::page(query);
     let (kind, page, writer): (_, _, Box<dyn Writer>) =
-        match best_kind(request.wishes.get(Wish::Accept).as_deref(), &[HTML, types::JSON, PLAIN]) {
+        match best_kind(request.wishes.get(Wish::Accept).as_deref(), kinds).or(kinds.first().copied()) {
             Some(types::JSON) => (types::JSON, asked, Box::new(Json::default())),
             Some(PLAIN) => (types::TEXT, asked, Box::new(Lines)),
             _ => (types::HTML, Some(asked.unwrap_or(1)), Box::new(Html::new(path, order))),
@@ -89,6 +100,11 @@ pub fn answer(
     let listing = Box::new(Listing { folder, order, page, writer, stage });
     Ok(Answer { status: Status::Ok, fields, body: Body::Listing(listing) })
 }
+
+/// The forms of a site's listings.
+const SITE: &[&str] = &[HTML, types::JSON, PLAIN];
+/// The forms of the library's, which curl has in lines.
+pub const FILES: &[&str] = &[PLAIN, HTML, types::JSON];
 
 const HTML: &str = "text/html";
 const PLAIN: &str = "text/plain";

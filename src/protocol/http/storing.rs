@@ -1,0 +1,93 @@
+//! Bodies that are stored: what a PUT to the library brings.
+
+use std::fmt;
+
+use crate::close_reason::CloseReason;
+use crate::outbox::Outbox;
+use crate::services::Services;
+use crate::store::Upload;
+
+use super::body::{Body, Framing};
+use super::library;
+use super::reply::refuse;
+use super::request::{self, Parsed, Request};
+use super::routes::Outcome;
+use super::status::Refusal;
+use super::wishes::Wishes;
+use super::{Http, IDLE, State, Step, errors};
+
+/// A body that is being stored.
+pub struct Storing {
+    /// The request's head, to be read again when it is answered.
+    pub head: Box<[u8]>,
+    /// How its end is told.
+    pub body: Body,
+    upload: Upload,
+}
+
+impl Http {
+    /// Begins to store a body, if it is one that may be stored. What may not is answered as any other
+    /// request.
+    pub fn begin_storing(
+        &mut self,
+        request: &Request<'_>,
+        head: &[u8],
+        out: &mut Outbox,
+        cx: &mut Services,
+    ) -> Option<Step> {
+        let path = library::within(request, cx)?;
+        let upload = library::begin(&path, request, cx).ok()?;
+        if request.expects_continue {
+            // RFC 9110 section 10.1.1.
+            out.write(|bytes| bytes.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"));
+        }
+        let storing = Storing { head: head.into(), body: Body::new(request.framing), upload };
+        self.state = State::Storing(Box::new(storing));
+        match (request.framing, head.len()) {
+            (Framing::Length(0), length) => Some(match self.store(b"", out, cx) {
+                Step::Finish(_, reason) => Step::Finish(length, reason),
+                _ => Step::Consumed(length),
+            }),
+            (_, length) => Some(Step::Consumed(length)),
+        }
+    }
+
+    /// Stores what belongs to the body. At its end the request is answered.
+    pub fn store(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Services) -> Step {
+        let State::Storing(mut storing) = std::mem::replace(&mut self.state, IDLE) else {
+            return Step::NeedInput;
+        };
+        let mut failed = None;
+        let taken = storing.body.take(input, |bytes| {
+            if failed.is_none() {
+                failed = storing.upload.write(bytes).err();
+            }
+        });
+        let Storing { head, body, upload } = *storing;
+        let taken = match taken {
+            Ok(taken) => taken,
+            Err(refusal) => return refuse(refusal, &Wishes::NONE, &head, out, cx),
+        };
+        let Parsed::Request(request, _) = request::parse(&head, 0) else {
+            return Step::Finish(taken.consumed, CloseReason::Refused);
+        };
+        let stored = match failed {
+            Some(error) => Err(library::refusal(error)),
+            None if !taken.done => {
+                self.state = State::Storing(Box::new(Storing { head, body, upload }));
+                return Step::Consumed(taken.consumed);
+            }
+            None => library::commit(upload, cx),
+        };
+        // What was refused in the middle is not read to its end.
+        let ending = (!taken.done).then_some(CloseReason::BodyUnwanted);
+        let answer = stored.unwrap_or_else(|refusal: Refusal| errors::answer(refusal, &request.wishes, cx));
+        self.settle(Outcome::Answer(answer), &request, &head, ending, out, cx).behind(taken.consumed)
+    }
+}
+
+impl fmt::Debug for Storing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Storing")
+    }
+}

@@ -1,0 +1,216 @@
+//! The library over HTTP: stored, listed, read and deleted, and who may not.
+
+use std::fs;
+use std::process::Command;
+
+use evserve::close_reason::CloseReason;
+use evserve::protocol::Kind;
+use evserve::services::Files;
+use evserve::site::{Rules, Site};
+use evserve::store::{Bounds, DiskStore, Library, LibraryRules};
+use tempfile::TempDir;
+
+use crate::conversation::{Talk, site};
+use crate::process::{PROGRAM, Server, large_file, output, small_site, tool};
+use crate::reading::{Response, responses};
+
+fn talk(folder: &TempDir, rules: LibraryRules) -> Talk {
+    let library = Library::open(folder.path(), rules).unwrap();
+    let mut talk = Talk::with_library(Kind::Http, site(), library);
+    let store = DiskStore::new(folder.path()).unwrap();
+    let site = Site::new(Box::new(store), Rules::default(), Bounds::within(1000));
+    talk.services.files = Some(Files { site, allow_delete: true, hosts: vec!["files.example".into()] });
+    talk
+}
+
+fn rules() -> LibraryRules {
+    LibraryRules { max_upload: 1000, ..LibraryRules::default() }
+}
+
+/// A library with one file.
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("old.txt"), "old").unwrap();
+    folder
+}
+
+/// A request with these fields besides Host, and a body of which the length is said.
+fn request(line: &str, fields: &str, body: &str) -> String {
+    let fields: String = fields.lines().map(|field| format!("{}\r\n", field.trim())).collect();
+    let host = if fields.contains("Host: ") { "" } else { "Host: 127.0.0.1:7890\r\n" };
+    format!("{line} HTTP/1.1\r\n{host}{fields}Content-Length: {}\r\n\r\n{body}", body.len())
+}
+
+fn answer(talk: &mut Talk, script: &str) -> Response {
+    talk.outcome.output.clear();
+    talk.input(script.as_bytes());
+    responses(&talk.outcome.output, &[script.starts_with("HEAD")]).remove(0)
+}
+
+#[test]
+fn a_put_is_stored_however_it_is_cut() {
+    let chunked = "PUT /files/new%20file HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n\
+        3\r\nhel\r\n2;x=y\r\nlo\r\n0\r\nTrailer: t\r\n\r\n";
+    let behind = "GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n";
+    for script in [request("PUT /files/new%20file", "", "hello") + behind, chunked.to_owned() + behind] {
+        let bytes = script.as_bytes();
+        for cut in 0..=bytes.len() {
+            let folder = folder();
+            let mut talk = talk(&folder, rules());
+            match cut {
+                0 => bytes.chunks(1).for_each(|piece| talk.input(piece)),
+                cut => [&bytes[..cut], &bytes[cut..]].into_iter().for_each(|piece| talk.input(piece)),
+            }
+            let found = responses(&talk.outcome.output, &[]);
+            assert_eq!((found[0].status, found[1].text()), (201, "hello"), "cut at {cut}");
+            assert_eq!(fs::read(folder.path().join("new file")).unwrap(), b"hello");
+        }
+    }
+}
+
+#[test]
+fn what_a_write_comes_to() {
+    for (line, fields, body, status) in [
+        ("PUT /files/new", "", "x", 201),
+        ("PUT /files/new", "", "", 201),
+        ("PUT /files/new", "If-None-Match: *", "x", 201),
+        ("PUT /files/old.txt", "If-None-Match: *", "x", 412),
+        ("PUT /files/new", "If-Match: *", "x", 412),
+        ("PUT /files/old.txt", "If-Match: \"other\"", "x", 412),
+        ("PUT /files/old.txt", "If-Match: *", "x", 409),
+        ("PUT /files/old.txt", "", "x", 409),
+        ("PUT /files/new", "Content-Range: bytes 0-0/1", "x", 400),
+        ("PUT /files/.new", "", "x", 400),
+        ("PUT /files/a%2Fb", "", "x", 400),
+        ("PUT /files/%ff", "", "x", 400),
+        ("PUT /files/", "", "x", 400),
+        ("PUT /elsewhere", "", "x", 405),
+        ("POST /files/new", "", "x", 405),
+        ("DELETE /files/old.txt", "", "", 204),
+        ("DELETE /files/old.txt", "If-Match: \"other\"", "", 412),
+        ("DELETE /files/new", "", "", 404),
+        ("DELETE /a.txt", "", "", 405),
+        // A browser's writes come from pages of this very server.
+        ("PUT /files/new", "Sec-Fetch-Site: same-origin", "x", 201),
+        ("PUT /files/new", "Sec-Fetch-Site: none", "x", 201),
+        ("PUT /files/new", "Sec-Fetch-Site: cross-site", "x", 403),
+        ("PUT /files/new", "Sec-Fetch-Site: same-site", "x", 403),
+        ("PUT /files/new", "Sec-Fetch-Site: same-origin\nSec-Fetch-Site: none", "x", 403),
+        ("PUT /files/new", "Origin: http://127.0.0.1:7890", "x", 201),
+        ("PUT /files/new", "Origin: http://127.0.0.1:7891", "x", 403),
+        ("PUT /files/new", "Origin: null", "x", 403),
+        ("PUT /files/new", "Host: localhost\nOrigin: http://localhost", "x", 201),
+        ("PUT /files/new", "Host: [::1]:80\nOrigin: http://[::1]:80", "x", 201),
+        ("PUT /files/new", "Host: files.example\nOrigin: http://files.example", "x", 201),
+        ("PUT /files/new", "Host: rebound.example\nOrigin: http://rebound.example", "x", 403),
+        ("PUT /files/new", "Host: rebound.example\nSec-Fetch-Site: same-origin", "x", 403),
+        ("DELETE /files/old.txt", "Sec-Fetch-Site: cross-site", "", 403),
+    ] {
+        let folder = folder();
+        let mut talk = talk(&folder, rules());
+        let found = answer(&mut talk, &request(line, fields, body));
+        assert_eq!(found.status, status, "{line} {fields}");
+        let stored = fs::read(folder.path().join("new")).ok();
+        assert_eq!(stored, (status == 201).then(|| body.as_bytes().to_vec()), "{line} {fields}");
+        assert_eq!(folder.path().join("old.txt").exists(), status != 204, "{line} {fields}");
+        // The connection goes on in step.
+        let next = answer(&mut talk, "GET /files/old.txt HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(next.status, if status == 204 { 404 } else { 200 }, "{line} {fields}");
+    }
+}
+
+#[test]
+fn what_is_too_large_or_stops_in_the_middle_leaves_nothing() {
+    let large = "x".repeat(1001);
+    let chunked = format!(
+        "PUT /files/new HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n{large}\r\n0\r\n\r\n"
+    );
+    for script in [request("PUT /files/new", "", &large), chunked] {
+        let folder = folder();
+        let mut talk = talk(&folder, rules());
+        assert_eq!(answer(&mut talk, &script).status, 413);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+    let folder = folder();
+    let script = request("PUT /files/new", "", "hello");
+    for cut in 1..script.len() {
+        let mut talk = talk(&folder, rules());
+        talk.input(&script.as_bytes()[..cut]);
+        talk.eof();
+        assert!(talk.outcome.ending.is_some());
+        drop(talk);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "cut at {cut}");
+    }
+    let mut talk = talk(&folder, rules());
+    talk.input(&script.as_bytes()[..script.len() - 1]);
+    talk.wait(std::time::Duration::from_secs(30));
+    assert_eq!(talk.outcome.ending, Some(CloseReason::BodyTimeout));
+    assert!(talk.outcome.output.starts_with(b"HTTP/1.1 408 "));
+}
+
+#[test]
+fn what_is_replaced_is_new_at_once() {
+    let folder = folder();
+    let mut talk = talk(&folder, LibraryRules { overwrite: true, ..rules() });
+    let get = "GET /files/old.txt HTTP/1.1\r\nHost: h\r\n\r\n";
+    assert_eq!(answer(&mut talk, get).text(), "old");
+    assert_eq!(answer(&mut talk, &request("PUT /files/old.txt", "", "new")).status, 204);
+    assert_eq!(answer(&mut talk, get).text(), "new");
+    let read_only = answer(
+        &mut self::talk(&folder, LibraryRules { read_only: true, ..rules() }),
+        &request("PUT /files/x", "", "x"),
+    );
+    assert_eq!(read_only.status, 403);
+}
+
+#[test]
+fn the_library_is_listed_as_the_client_likes_it() {
+    let folder = folder();
+    fs::create_dir(folder.path().join("sub")).unwrap();
+    fs::write(folder.path().join(".hidden"), "").unwrap();
+    let mut talk = talk(&folder, rules());
+    for (accept, kind) in [
+        ("*/*", "text/plain; charset=utf-8"),
+        ("text/html,*/*;q=0.8", "text/html; charset=utf-8"),
+        ("application/json", "application/json"),
+    ] {
+        let found =
+            answer(&mut talk, &format!("GET /files/ HTTP/1.1\r\nHost: h\r\nAccept: {accept}\r\n\r\n"));
+        assert_eq!((found.field("Content-Type"), found.field("Vary")), (Some(kind), Some("Accept")));
+        assert!(found.text().contains("old.txt") && !found.text().contains("sub/"));
+        assert!(accept != "*/*" || found.text() == "old.txt\n");
+    }
+    for (path, status) in
+        [("/files/sub", 404), ("/files/sub/", 404), ("/files/../x", 404), ("/files/.hidden", 404)]
+    {
+        assert_eq!(answer(&mut talk, &format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")).status, status);
+    }
+    let found = answer(&mut talk, "GET /files/old.txt?download HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(found.field("Content-Disposition"), Some("attachment"));
+}
+
+#[test]
+fn curl_stores_and_takes_a_download_up_again() {
+    let Some(curl) = tool("curl") else { return };
+    let library = tempfile::tempdir().unwrap();
+    let path = library.path().to_str().unwrap();
+    let server = Server::start_with(
+        Command::new(PROGRAM),
+        small_site(),
+        &["--files", path, "--file", "off", "--allow-delete"],
+    );
+    let url = format!("http://{}/files/large.bin", server.address);
+    let source = server.site.path().join("large.bin");
+    let put = ["-sS", "-w", "%{http_code}", "-T", source.to_str().unwrap(), &url];
+    assert_eq!(output(&curl, &put), "201");
+    assert!(fs::read(library.path().join("large.bin")).unwrap() == large_file());
+    assert!(output(&curl, &put).ends_with("409"));
+    let copy = server.site.path().join("copy");
+    fs::write(&copy, &large_file()[..3_000_000]).unwrap();
+    output(&curl, &["-sS", "--fail", "-C", "-", "-o", copy.to_str().unwrap(), &url]);
+    assert!(fs::read(&copy).unwrap() == large_file());
+    let head = output(&curl, &["-sSI", &url]);
+    assert!(head.contains("Content-Security-Policy: sandbox; default-src 'none';"), "{head}");
+    assert_eq!(output(&curl, &["-sS", "-w", "%{http_code}", "-X", "DELETE", &url]), "204");
+    assert!(!library.path().join("large.bin").exists());
+}
