@@ -180,9 +180,14 @@ fn the_library_is_listed_as_the_client_likes_it() {
         assert!(found.text().contains("old.txt") && !found.text().contains("sub/"));
         assert!(accept != "*/*" || found.text() == "old.txt\n");
     }
-    for (path, status) in
-        [("/files/sub", 404), ("/files/sub/", 404), ("/files/../x", 404), ("/files/.hidden", 404)]
-    {
+    for (path, status) in [
+        ("/files", 308),
+        ("/filesystem", 404),
+        ("/files/sub", 404),
+        ("/files/sub/", 404),
+        ("/files/../x", 404),
+        ("/files/.hidden", 404),
+    ] {
         assert_eq!(answer(&mut talk, &format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")).status, status);
     }
     let found = answer(&mut talk, "GET /files/old.txt?download HTTP/1.1\r\nHost: h\r\n\r\n");

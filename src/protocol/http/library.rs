@@ -13,7 +13,7 @@ use super::files;
 use super::listing;
 use super::method::Method;
 use super::request::Request;
-use super::routes::Outcome;
+use super::routes::{self, Outcome};
 use super::status::{Refusal, Status};
 use super::target::{self, Target};
 use super::wishes::Wish;
@@ -31,13 +31,15 @@ pub fn within(request: &Request<'_>, cx: &Services) -> Option<Vec<u8>> {
         return None;
     }
     let decoded = target::decode(path).ok()?;
-    decoded.starts_with(FOLDER).then(|| decoded[FOLDER.len() - 1..].to_vec())
+    let inside = decoded.starts_with(FOLDER) || *decoded == FOLDER[..FOLDER.len() - 1];
+    inside.then(|| decoded[FOLDER.len() - 1..].to_vec())
 }
 
-/// Answers what is asked of `path`, which begins with the slash behind `/files`.
+/// Answers what is asked of `path`, which is what stands behind `/files`.
 pub fn answer(path: &[u8], request: &Request<'_>, cx: &mut Services) -> Result<Outcome, Refusal> {
     let query = if let Target::Path { query, .. } = request.target { query } else { None };
     match request.method {
+        Method::Get | Method::Head if path.is_empty() => Ok(Outcome::Answer(routes::redirect(FOLDER, query))),
         Method::Get | Method::Head if path == b"/" => list(query, request, cx).map(Outcome::Answer),
         Method::Get | Method::Head => get(path, query, request, cx),
         Method::Options => {

@@ -123,7 +123,7 @@ fn time(request: &Request<'_>, cx: &Services) -> Result<Answer, Refusal> {
 
 /// To the same address with a slash, so that the folder's relative links lead into it. The path is
 /// put together anew: doubled slashes, which a browser would take for another host, are gone.
-fn redirect(path: &[u8], query: Option<&[u8]>) -> Answer {
+pub fn redirect(path: &[u8], query: Option<&[u8]>) -> Answer {
     let mut location = String::from("/");
     for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
         location.extend(percent_encode(name, SEGMENT));
