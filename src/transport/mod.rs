@@ -48,20 +48,19 @@ pub enum Flushed {
 
 /// Sends what it can of `outbox` and takes the bytes from `budget`. A file that ends before its
 /// promised length is `UnexpectedEof`: nobody may pad it.
+#[inline]
 pub fn flush<T: Transport>(
     outbox: &mut Outbox,
     transport: &mut T,
     budget: &mut usize,
 ) -> io::Result<Flushed> {
     while !outbox.is_empty() {
-        if outbox.front_pause().is_some() {
-            return Ok(Flushed::Paused);
-        }
         if *budget == 0 {
             return Ok(Flushed::OutOfBudget);
         }
         match send_front(outbox, transport, *budget) {
-            Ok(sent) => {
+            Ok(None) => return Ok(Flushed::Paused),
+            Ok(Some(sent)) => {
                 outbox.advance(sent);
                 *budget -= sent;
             }
@@ -73,18 +72,22 @@ pub fn flush<T: Transport>(
     Ok(Flushed::Everything)
 }
 
-fn send_front<T: Transport>(outbox: &Outbox, transport: &mut T, limit: usize) -> io::Result<usize> {
+/// Sends what comes first, or nothing if that is a silence.
+fn send_front<T: Transport>(outbox: &Outbox, transport: &mut T, limit: usize) -> io::Result<Option<usize>> {
     if let Some((file, range)) = outbox.front_file() {
         let count = usize::try_from(range.end - range.start).unwrap_or(usize::MAX).min(limit);
         return match transport.send_file(file, range.start, count)? {
             0 => Err(ErrorKind::UnexpectedEof.into()),
-            sent => Ok(sent),
+            sent => Ok(Some(sent)),
         };
     }
     let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
     let (count, more) = outbox.gather(&mut pieces, limit);
+    if count == 0 {
+        return Ok(None);
+    }
     match transport.send(&pieces[..count], more)? {
         0 => Err(ErrorKind::WriteZero.into()),
-        sent => Ok(sent),
+        sent => Ok(Some(sent)),
     }
 }

@@ -83,6 +83,7 @@ macro_rules! dispatch {
 }
 
 impl Protocol for File {
+    #[inline(never)]
     fn on_input(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Services) -> Step {
         dispatch!(self, self.decide(input, out, cx), protocol => protocol.on_input(input, out, cx))
     }

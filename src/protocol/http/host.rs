@@ -25,11 +25,11 @@ fn split(value: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
 
 /// `port = *DIGIT` (RFC 3986 section 3.2.3), and one that TCP can have.
 fn is_port(port: &[u8]) -> bool {
-    port.iter().all(u8::is_ascii_digit)
-        && port
-            .iter()
-            .try_fold(0_u16, |sum, digit| sum.checked_mul(10)?.checked_add(u16::from(digit - b'0')))
-            .is_some()
+    let mut number = 0_u32;
+    port.iter().all(|digit| {
+        number = number * 10 + u32::from(digit.wrapping_sub(b'0'));
+        digit.is_ascii_digit() && number <= u32::from(u16::MAX)
+    })
 }
 
 /// `"[" ( IPv6address / IPvFuture ) "]"`

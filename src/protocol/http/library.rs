@@ -183,16 +183,16 @@ fn may_write(request: &Request<'_>, cx: &Services) -> Result<(), Refusal> {
     if site.is_none() && origin.is_none() {
         return Ok(());
     }
-    let host = request.host.unwrap_or_default();
+    let host = request.wishes.host().unwrap_or_default();
     let same = match (site.as_deref(), origin.as_deref()) {
         (Some(site), _) => site == b"same-origin" || site == b"none",
         (None, Some(origin)) => {
-            origin.strip_prefix(b"http://").or(origin.strip_prefix(b"https://")) == Some(host)
+            origin.strip_prefix(b"http://").or(origin.strip_prefix(b"https://")) == Some(&*host)
         }
         (None, None) => true,
     };
     // A name that leads here may be anybody's (DNS rebinding).
-    if same && is_own(host, cx) {
+    if same && is_own(&host, cx) {
         return Ok(());
     }
     Err(Refusal::new(Status::Forbidden, "Pages of other origins may not write here"))

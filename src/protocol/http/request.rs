@@ -26,8 +26,6 @@ pub struct Request<'a> {
     pub expects_continue: bool,
     /// Whether the connection may go on after the answer.
     pub persistence: Persistence,
-    /// Host, if it was given.
-    pub host: Option<&'a [u8]>,
     /// Whether the client knows HTTP/1.0 only, which has no chunks.
     pub is_1_0: bool,
     /// What answer the client would like.
@@ -220,14 +218,5 @@ fn request<'a>(
     let expects_continue = fields.expects_continue(version_1_0)?;
     let persistence = fields.persistence(version_1_0);
     let wishes = Wishes::new(head, fields.present);
-    Ok(Request {
-        method,
-        target,
-        framing,
-        expects_continue,
-        persistence,
-        host: fields.host,
-        is_1_0: version_1_0,
-        wishes,
-    })
+    Ok(Request { method, target, framing, expects_continue, persistence, is_1_0: version_1_0, wishes })
 }

@@ -128,10 +128,17 @@ pub struct Refusal {
     pub status: Status,
     /// A sentence without its full stop.
     pub why: &'static str,
+    detail: Detail,
+}
+
+/// What a status has to say besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Detail {
+    Nothing,
     /// Of 416: how many bytes there are.
-    length: Option<u64>,
+    Length(u64),
     /// Of 405: what is allowed, as a line.
-    allow: &'static str,
+    Allow(&'static str),
 }
 
 impl Refusal {
@@ -142,26 +149,29 @@ impl Refusal {
 
     /// Any other status.
     pub const fn new(status: Status, why: &'static str) -> Refusal {
-        Refusal { status, why, length: None, allow: ALLOW }
+        Refusal { status, why, detail: Detail::Nothing }
     }
 
     /// 416: of `length` bytes none are where the range is.
     pub const fn beyond(length: u64) -> Refusal {
         let why = "The range lies behind the end";
-        Refusal { length: Some(length), ..Refusal::new(Status::RangeNotSatisfiable, why) }
+        Refusal { detail: Detail::Length(length), ..Refusal::new(Status::RangeNotSatisfiable, why) }
     }
 
     /// 405, with the line that says what is allowed.
     pub const fn not_allowed(allow: &'static str) -> Refusal {
-        Refusal { allow, ..Refusal::new(Status::MethodNotAllowed, "This cannot be done here") }
+        Refusal {
+            detail: Detail::Allow(allow),
+            ..Refusal::new(Status::MethodNotAllowed, "This cannot be done here")
+        }
     }
 
     /// The field lines that belong to the status.
     pub fn fields(&self) -> Cow<'static, str> {
-        match (self.status, self.length) {
-            (Status::MethodNotAllowed, _) => self.allow.into(),
+        match (self.status, self.detail) {
+            (_, Detail::Allow(allow)) => allow.into(),
             (Status::ServiceUnavailable, _) => "Retry-After: 1\r\n".into(),
-            (_, Some(length)) => format!("Content-Range: bytes */{length}\r\n").into(),
+            (_, Detail::Length(length)) => format!("Content-Range: bytes */{length}\r\n").into(),
             _ => "".into(),
         }
     }

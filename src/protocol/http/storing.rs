@@ -28,6 +28,7 @@ pub struct Storing {
 impl Http {
     /// Begins to store a body, if it is one that may be stored. What may not is answered as any other
     /// request.
+    #[inline(never)]
     pub fn begin_storing(
         &mut self,
         request: &Request<'_>,
@@ -53,6 +54,7 @@ impl Http {
     }
 
     /// Stores what belongs to the body. At its end the request is answered.
+    #[inline(never)]
     pub fn store(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Services) -> Step {
         let State::Storing(mut storing) = std::mem::replace(&mut self.state, IDLE) else {
             return Step::NeedInput;

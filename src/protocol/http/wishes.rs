@@ -122,7 +122,16 @@ impl<'a> Wishes<'a> {
         if !self.has(wish) {
             return None;
         }
-        let name = wish.name().as_bytes();
+        self.find(wish.name())
+    }
+
+    /// The value of Host, which every request was judged by.
+    pub fn host(&self) -> Option<Cow<'a, [u8]>> {
+        self.find("host")
+    }
+
+    fn find(&self, name: &str) -> Option<Cow<'a, [u8]>> {
+        let name = name.as_bytes();
         let mut joined: Option<Cow<'a, [u8]>> = None;
         let mut start = 0;
         for end in memchr::memchr_iter(b'\n', self.head) {
