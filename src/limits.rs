@@ -82,8 +82,8 @@ pub const LOG_RETRY: Duration = Duration::from_millis(100);
 /// arrives within it and is answered.
 pub const DRAIN_GRACE: Duration = Duration::from_millis(250);
 
-/// Bodies up to this size are read into memory when they are opened; larger ones go from file to
-/// socket by sendfile(2).
+/// Bodies up to this size are read into memory when they are opened; larger ones stay on the
+/// disk, and go from file to socket by sendfile(2).
 pub const MEMORY_BODY_MAX_BYTES: u64 = 128 * 1024;
 
 /// Bodies and parts up to this size are copied beside their head, so that both leave in one piece:

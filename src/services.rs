@@ -54,12 +54,19 @@ impl Services {
     /// Does what is due by itself, at the end of a turn. Returns when there is more of it.
     pub fn housekeep(&mut self) -> Option<Instant> {
         let site = self.site.advance(&self.clock);
-        [site, self.logs.write(self.clock.now())].into_iter().flatten().min()
+        let files = self.files.as_mut().and_then(|files| files.site.advance(&self.clock));
+        [site, files, self.logs.write(self.clock.now())].into_iter().flatten().min()
     }
 
-    /// Until when a connection on which nothing is under way may stay although the server ends.
-    pub fn grace_ends(&self) -> Option<Instant> {
-        self.draining_since.map(|since| since + DRAIN_GRACE)
+    /// Until when a connection on which nothing is under way may stay: until `patience` ends, or for a
+    /// moment when the server does.
+    pub fn idle_until(&self, patience: Instant) -> Instant {
+        self.draining_since.map_or(patience, |since| patience.min(since + DRAIN_GRACE))
+    }
+
+    /// Why it ends then.
+    pub fn idle_ending(&self) -> CloseReason {
+        if self.draining_since.is_some() { CloseReason::Drained } else { CloseReason::IdleTimeout }
     }
 }
 

@@ -60,6 +60,24 @@ pub enum Step {
     Finish(usize, CloseReason),
 }
 
+impl Step {
+    /// So many bytes were taken, and behind the answer the conversation ends, if it does.
+    pub fn after(consumed: usize, ending: Option<CloseReason>) -> Step {
+        match ending {
+            Some(reason) => Step::Finish(consumed, reason),
+            None => Step::Consumed(consumed),
+        }
+    }
+
+    /// Why the conversation ends, if it does.
+    pub fn ending(self) -> Option<CloseReason> {
+        match self {
+            Step::Finish(_, reason) => Some(reason),
+            Step::Consumed(_) | Step::NeedInput => None,
+        }
+    }
+}
+
 /// What a listener's connections speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

@@ -81,23 +81,25 @@ impl Site {
                 Err(error) => Err(error),
             };
         }
-        match self.open(path, "", clock) {
+        let place = self.open(path, "", clock);
+        match place {
             Err(StoreError::NotFound) | Ok(Place::FolderWithoutSlash) if self.rules.pretty_urls => {
-                self.find_pretty(path, clock)
+                self.find_pretty(path, clock).map_or(place, |page| Ok(Place::File(page)))
             }
-            found => found,
+            place => place,
         }
     }
 
     /// `/about` is `about.html`, which comes before a folder of that name.
-    fn find_pretty(&mut self, path: &[u8], clock: &Clock) -> Result<Place, StoreError> {
-        if let Ok(Place::File(page)) = self.open(path, ".html", clock) {
-            return Ok(Place::File(page));
+    fn find_pretty(&mut self, path: &[u8], clock: &Clock) -> Option<Representation> {
+        match self.open(path, ".html", clock) {
+            Ok(Place::File(page)) => Some(page),
+            _ => {
+                // That there is nothing would be remembered of one of the two names only.
+                self.cache.forget(path);
+                None
+            }
         }
-        let place = self.open(path, "", clock);
-        // That there is nothing would be remembered of one of the two names only.
-        self.cache.forget(path);
-        place
     }
 
     fn folder(&self) -> Result<Place, StoreError> {

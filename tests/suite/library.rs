@@ -195,6 +195,35 @@ fn the_library_is_listed_as_the_client_likes_it() {
 }
 
 #[test]
+fn what_is_compressed_of_the_library_is_finished() {
+    let folder = folder();
+    fs::write(folder.path().join("words.txt"), "words ".repeat(50_000)).unwrap();
+    let mut talk = talk(&folder, rules());
+    let request = "GET /files/words.txt HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\n\r\n";
+    let found = answer(&mut talk, request);
+    assert_eq!((found.status, found.field("Content-Encoding")), (200, Some("gzip")));
+    assert!(found.body.len() < 5000);
+}
+
+#[test]
+fn a_write_s_conditions_look_at_the_disk() {
+    let folder = folder();
+    let mut talk = talk(&folder, LibraryRules { overwrite: true, ..rules() });
+    assert_eq!(answer(&mut talk, "GET /files/new HTTP/1.1\r\nHost: h\r\n\r\n").status, 404);
+    // Another door stores a file of that name, which HTTP has just seen to be absent.
+    fs::write(folder.path().join("new"), "theirs").unwrap();
+    assert_eq!(answer(&mut talk, &request("PUT /files/new", "If-None-Match: *", "ours")).status, 412);
+    // And one while the body is coming.
+    let script = request("PUT /files/late", "If-None-Match: *", "ours");
+    talk.input(&script.as_bytes()[..script.len() - 1]);
+    fs::write(folder.path().join("late"), "theirs").unwrap();
+    assert_eq!(answer(&mut talk, &script[script.len() - 1..]).status, 412);
+    for name in ["new", "late"] {
+        assert_eq!(fs::read(folder.path().join(name)).unwrap(), b"theirs", "{name}");
+    }
+}
+
+#[test]
 fn curl_stores_and_takes_a_download_up_again() {
     let Some(curl) = tool("curl") else { return };
     let library = tempfile::tempdir().unwrap();

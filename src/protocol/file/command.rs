@@ -20,9 +20,13 @@ const SE: u8 = 240;
 const WILL: u8 = 251;
 const DONT: u8 = 254;
 
-/// Takes a line, ended by LF or CRLF, from the beginning of `input`. At the input's end what is left
-/// is a line, too.
-pub fn take_line(input: &[u8], at_end: bool) -> Line {
+/// Takes a line, ended by LF or CRLF, from the beginning of `input`, of which the first `seen` bytes
+/// were there at the last try. At the input's end what is left is a line, too.
+pub fn take_line(input: &[u8], seen: usize, at_end: bool) -> Line {
+    let may_be_whole = memchr::memchr(b'\n', &input[seen.min(input.len())..]).is_some() || at_end;
+    if !may_be_whole && input.len() < COMMAND_MAX_BYTES {
+        return Line::Partial;
+    }
     let mut line = Vec::new();
     let mut at = 0;
     while let Some(byte) = input.get(at) {
@@ -154,17 +158,17 @@ mod tests {
             (b"\xff", Line::Partial),
         ];
         for (input, line) in table {
-            assert_eq!(take_line(input, false), *line, "{input:?}");
+            assert_eq!(take_line(input, 0, false), *line, "{input:?}");
             // However it comes, nothing is decided early.
             for cut in 0..input.len() {
-                let begun = take_line(&input[..cut], false);
+                let begun = take_line(&input[..cut], 0, false);
                 assert!(begun == Line::Partial || begun == *line, "{input:?} cut at {cut}: {begun:?}");
             }
         }
-        assert_eq!(take_line(b"L", true), whole("L", 1));
-        assert_eq!(take_line(&[b'x'; COMMAND_MAX_BYTES], false), Line::TooLong);
+        assert_eq!(take_line(b"L", 0, true), whole("L", 1));
+        assert_eq!(take_line(&[b'x'; COMMAND_MAX_BYTES], 0, false), Line::TooLong);
         let longest = [vec![b'x'; COMMAND_MAX_BYTES - 1], b"\n".to_vec()].concat();
-        assert!(matches!(take_line(&longest, false), Line::Whole(..)));
+        assert!(matches!(take_line(&longest, 0, false), Line::Whole(..)));
     }
 
     #[test]

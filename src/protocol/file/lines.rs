@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::clock::rfc3339;
 use crate::close_reason::CloseReason;
-use crate::limits::{LISTED_ITEMS_MAX, LISTING_SLICE_ENTRIES};
+use crate::limits::{LISTED_ITEMS_MAX, LISTING_SLICE_ENTRIES, TURN_READ_BYTES};
 use crate::outbox::Outbox;
 use crate::services::Services;
 use crate::store::{Item, Items, Upload};
@@ -26,8 +26,8 @@ pub struct Lines {
 /// What the connection is waiting for.
 #[derive(Debug)]
 enum State {
-    /// A command, or the rest of one that began then.
-    Command(Option<Instant>),
+    /// A command, or the rest of one.
+    Command(Option<Begun>),
     /// So many bytes of a PUT. Without an upload it was refused, and they are dropped.
     Receiving(Option<Box<Upload>>, u64),
     /// Lines of text. Without an upload it has failed, and they are dropped.
@@ -36,6 +36,14 @@ enum State {
     Reading(Items, Vec<Item>),
     /// Its own next turn, to go on with a listing.
     Writing(std::vec::IntoIter<Item>),
+}
+
+/// A command of which the beginning has come.
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    since: Instant,
+    /// Bytes that were looked at: in what drips in, only a new line is a reason to look again.
+    seen: usize,
 }
 
 const IDLE: State = State::Command(None);
@@ -79,17 +87,13 @@ impl Lines {
         if let Err(refusal) = done {
             refuse(&refusal, out);
         }
-        self.after(consumed, cx)
+        Step::after(consumed, self.ending(cx))
     }
 
     /// Between two commands a server that ends says goodbye.
-    fn after(&self, consumed: usize, cx: &Services) -> Step {
-        match self.state {
-            State::Command(_) if cx.draining_since.is_some() => {
-                Step::Finish(consumed, CloseReason::LastAnswer)
-            }
-            _ => Step::Consumed(consumed),
-        }
+    fn ending(&self, cx: &Services) -> Option<CloseReason> {
+        let between = matches!(self.state, State::Command(_));
+        (between && cx.draining_since.is_some()).then_some(CloseReason::LastAnswer)
     }
 
     fn list(&mut self, cx: &Services) -> Result<(), Refusal> {
@@ -126,7 +130,7 @@ impl Lines {
         if length == 0 {
             self.received(out);
         }
-        self.after(consumed, cx)
+        Step::after(consumed, self.ending(cx))
     }
 
     /// The last byte of a PUT has come.
@@ -144,7 +148,7 @@ impl Lines {
         if *left == 0 {
             self.received(out);
         }
-        self.after(taken, cx)
+        Step::after(taken, self.ending(cx))
     }
 
     fn type_text(&mut self, name: &[u8], out: &mut Outbox, cx: &Services) -> Result<(), Refusal> {
@@ -164,7 +168,7 @@ impl Lines {
         {
             commit(*upload, out);
         }
-        self.after(typed.taken, cx)
+        Step::after(typed.taken, self.ending(cx))
     }
 
     fn read_slice(
@@ -204,10 +208,11 @@ impl Protocol for Lines {
         match self.state {
             State::Receiving(..) => self.on_payload(input, out, cx),
             State::Typing(..) => self.on_text(input, out, cx),
-            State::Command(since) => match take_line(input, false) {
+            State::Command(begun) => match take_line(input, begun.map_or(0, |begun| begun.seen), false) {
                 Line::Whole(line, length) => self.on_line(&line, length, out, cx),
                 Line::Partial => {
-                    self.state = State::Command(since.or(Some(cx.clock.now())));
+                    let since = begun.map_or(cx.clock.now(), |begun| begun.since);
+                    self.state = State::Command(Some(Begun { since, seen: input.len() }));
                     Step::NeedInput
                 }
                 Line::TooLong => {
@@ -223,7 +228,7 @@ impl Protocol for Lines {
         match self.state {
             // Dropped, it was never there.
             State::Receiving(..) | State::Typing(..) => Some(CloseReason::PeerLeft),
-            _ => match take_line(rest, true) {
+            _ => match take_line(rest, 0, true) {
                 Line::Whole(line, length) => {
                     self.on_line(&line, length, out, cx);
                     (!self.is_producing()).then_some(CloseReason::PeerClosed)
@@ -235,8 +240,7 @@ impl Protocol for Lines {
 
     fn on_deadline(&mut self, out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
         let reason = match std::mem::replace(&mut self.state, IDLE) {
-            State::Command(None) if cx.draining_since.is_some() => return Some(CloseReason::Drained),
-            State::Command(None) => return Some(CloseReason::IdleTimeout),
+            State::Command(None) => return Some(cx.idle_ending()),
             State::Command(Some(_)) => CloseReason::HeadTimeout,
             State::Receiving(..) => CloseReason::BodyTimeout,
             State::Typing(..) => CloseReason::IdleTimeout,
@@ -263,20 +267,14 @@ impl Protocol for Lines {
             State::Writing(items) => self.write_slice(items, out),
             other => self.state = other,
         }
-        match self.after(0, cx) {
-            Step::Finish(_, reason) => Some(reason),
-            _ => None,
-        }
+        self.ending(cx)
     }
 
     fn deadline(&self, quiet_since: Option<Instant>, cx: &Services) -> Option<Instant> {
         let timeouts = &cx.limits.timeouts;
         match self.state {
-            State::Command(Some(since)) => Some(since + timeouts.head),
-            State::Command(None) => {
-                let idle = quiet_since? + timeouts.file_idle;
-                Some(cx.grace_ends().map_or(idle, |end| end.min(idle)))
-            }
+            State::Command(Some(begun)) => Some(begun.since + timeouts.head),
+            State::Command(None) => Some(cx.idle_until(quiet_since? + timeouts.file_idle)),
             State::Receiving(..) => Some(quiet_since? + timeouts.body),
             State::Typing(..) => Some(quiet_since? + timeouts.file_idle),
             // The peer is not waited for.
@@ -286,7 +284,7 @@ impl Protocol for Lines {
 
     fn appetite(&self) -> usize {
         match self.state {
-            State::Receiving(_, left) => usize::try_from(left).unwrap_or(usize::MAX / 2).min(usize::MAX / 2),
+            State::Receiving(_, left) => left.min(TURN_READ_BYTES as u64) as usize,
             _ => 0,
         }
     }

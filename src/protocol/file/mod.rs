@@ -101,8 +101,7 @@ impl Protocol for File {
         };
         let message = std::mem::take(message);
         if message.is_empty() {
-            let drained = cx.draining_since.is_some();
-            return Some(if drained { CloseReason::Drained } else { CloseReason::IdleTimeout });
+            return Some(cx.idle_ending());
         }
         let mut paced = Paced::after(&JOINED, message.len());
         let ending = paced.on_message(&message, out, cx);
@@ -121,10 +120,7 @@ impl Protocol for File {
     fn deadline(&self, quiet_since: Option<Instant>, cx: &Services) -> Option<Instant> {
         match self {
             File::Undecided(message) if !message.is_empty() => Some(quiet_since? + UNDECIDED_SILENCE),
-            File::Undecided(_) => {
-                let idle = quiet_since? + cx.limits.timeouts.file_idle;
-                Some(cx.grace_ends().map_or(idle, |end| end.min(idle)))
-            }
+            File::Undecided(_) => Some(cx.idle_until(quiet_since? + cx.limits.timeouts.file_idle)),
             File::Lines(lines) => lines.deadline(quiet_since, cx),
             File::Paced(paced) => paced.deadline(quiet_since, cx),
         }

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use crate::close_reason::CloseReason;
-use crate::limits::{JOINED_LIST_MAX_BYTES, LISTED_ITEMS_MAX};
+use crate::limits::{JOINED_LIST_MAX_BYTES, LISTED_ITEMS_MAX, LISTING_SLICE_ENTRIES};
 use crate::outbox::Outbox;
 use crate::protocol::{Protocol, Step};
 use crate::services::Services;
@@ -156,7 +156,7 @@ impl Paced {
     }
 
     fn read_slice(&mut self, mut items: Items, mut names: Vec<Name>, out: &mut Outbox, cx: &Services) {
-        let slice = match items.next(crate::limits::LISTING_SLICE_ENTRIES) {
+        let slice = match items.next(LISTING_SLICE_ENTRIES) {
             Ok(slice) => slice,
             Err(error) => return self.refuse(&error, self.words.empty, out),
         };
@@ -208,14 +208,14 @@ impl Protocol for Paced {
         }
         let State::Receiving(receiving) = &mut self.state else {
             let ending = self.on_message(input, out, cx);
-            return ending.map_or(Step::Consumed(input.len()), |reason| Step::Finish(input.len(), reason));
+            return Step::after(input.len(), ending);
         };
         if receiving.take(input, cx.clock.now())
             && let State::Receiving(receiving) = std::mem::replace(&mut self.state, State::Command)
         {
             receiving.commit();
         }
-        self.ending(cx).map_or(Step::Consumed(input.len()), |reason| Step::Finish(input.len(), reason))
+        Step::after(input.len(), self.ending(cx))
     }
 
     fn on_eof(&mut self, _rest: &[u8], _out: &mut Outbox, _cx: &mut Services) -> Option<CloseReason> {
@@ -228,8 +228,7 @@ impl Protocol for Paced {
 
     fn on_deadline(&mut self, _out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
         match std::mem::replace(&mut self.state, State::Command) {
-            State::Command if cx.draining_since.is_some() => Some(CloseReason::Drained),
-            State::Command => Some(CloseReason::IdleTimeout),
+            State::Command => Some(cx.idle_ending()),
             State::Receiving(receiving) if receiving.may_have_ended() => {
                 receiving.commit();
                 self.ending(cx)
@@ -257,10 +256,7 @@ impl Protocol for Paced {
     fn deadline(&self, quiet_since: Option<Instant>, cx: &Services) -> Option<Instant> {
         let timeouts = &cx.limits.timeouts;
         match &self.state {
-            State::Command => {
-                let idle = quiet_since? + timeouts.file_idle;
-                Some(cx.grace_ends().map_or(idle, |end| end.min(idle)))
-            }
+            State::Command => Some(cx.idle_until(quiet_since? + timeouts.file_idle)),
             State::Receiving(receiving) => Some(receiving.deadline(timeouts.body)),
             State::Reading(..) => Some(cx.clock.now() + timeouts.idle),
         }

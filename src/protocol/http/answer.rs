@@ -94,6 +94,11 @@ impl Answer {
         Answer { fields, ..self }
     }
 
+    /// An answer without a body, with these field lines.
+    pub fn empty(status: Status, fields: &str) -> Answer {
+        Answer { status, fields: Fields::Made(fields.into()), body: Body::Nothing }
+    }
+
     /// 304, with the fields that it repeats.
     pub fn not_modified(fields: Fields) -> Answer {
         Answer { status: Status::NotModified, fields, body: Body::Nothing }

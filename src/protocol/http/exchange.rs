@@ -14,7 +14,7 @@ use super::listing::Listing;
 use super::reply::{closing, method_is_head, note, persistence, write};
 use super::request::{self, Parsed, Request};
 use super::routes::{self, Outcome};
-use super::{Http, IDLE, State, Step};
+use super::{Http, IDLE, State};
 
 /// An answer that takes more than a turn.
 #[derive(Debug)]
@@ -34,36 +34,9 @@ enum Work {
     Body { listing: Box<Listing>, chunked: bool, sent: u64 },
 }
 
-/// How a connection goes on behind an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
-    /// With the next request, or with the rest of this answer.
-    GoOn,
-    /// It ends.
-    End(CloseReason),
-}
-
-impl Then {
-    /// As a step that took so many bytes.
-    pub fn behind(self, consumed: usize) -> Step {
-        match self {
-            Then::GoOn => Step::Consumed(consumed),
-            Then::End(reason) => Step::Finish(consumed, reason),
-        }
-    }
-
-    /// The reason, if it ends.
-    pub fn ending(self) -> Option<CloseReason> {
-        match self {
-            Then::GoOn => None,
-            Then::End(reason) => Some(reason),
-        }
-    }
-}
-
 impl Http {
     /// Answers a request of which `head` are the bytes. `ending` is why the connection ends behind
-    /// the answer whatever the request says, if it does.
+    /// the answer whatever the request says, if it does. Returns why it ends, if it does.
     pub fn reply(
         &mut self,
         request: &Request<'_>,
@@ -71,12 +44,13 @@ impl Http {
         ending: Option<CloseReason>,
         out: &mut Outbox,
         cx: &mut Services,
-    ) -> Then {
+    ) -> Option<CloseReason> {
         let outcome = routes::answer(request, cx);
         self.settle(outcome, request, head, ending, out, cx)
     }
 
-    /// Sends what has come of a request, or begins to produce it.
+    /// Sends what has come of a request, or begins to produce it. Returns why the connection ends
+    /// behind it, if it does.
     pub fn settle(
         &mut self,
         outcome: Outcome,
@@ -85,7 +59,7 @@ impl Http {
         ending: Option<CloseReason>,
         out: &mut Outbox,
         cx: &mut Services,
-    ) -> Then {
+    ) -> Option<CloseReason> {
         let answer = match outcome {
             Outcome::Answer(answer) => answer,
             Outcome::Later => return self.begin(head, ending, Work::Answer),
@@ -107,40 +81,45 @@ impl Http {
             answer => {
                 write(answer, head, persistence, out, cx);
                 self.state = IDLE;
-                ending.map_or(Then::GoOn, Then::End)
+                ending
             }
         }
     }
 
-    fn begin(&mut self, head: &[u8], ending: Option<CloseReason>, work: Work) -> Then {
+    fn begin(&mut self, head: &[u8], ending: Option<CloseReason>, work: Work) -> Option<CloseReason> {
         self.state = State::Producing(Box::new(Production { head: head.into(), ending, work }));
-        Then::GoOn
+        None
     }
 
     /// Goes on with an answer.
-    pub fn produce(&mut self, mut production: Production, out: &mut Outbox, cx: &mut Services) -> Then {
+    pub fn produce(
+        &mut self,
+        mut production: Production,
+        out: &mut Outbox,
+        cx: &mut Services,
+    ) -> Option<CloseReason> {
         let Production { head, ending, work } = &mut production;
         let Work::Body { listing, chunked, sent } = work else {
             return match request::parse(head, 0) {
                 Parsed::Request(request, _) => self.reply(&request, head, *ending, out, cx),
-                _ => Then::End(CloseReason::Refused),
+                _ => Some(CloseReason::Refused),
             };
         };
         match send_slice(listing, *chunked, out) {
             Ok((bytes, true)) => {
                 *sent += bytes;
                 self.state = State::Producing(Box::new(production));
-                Then::GoOn
+                None
             }
             Ok((bytes, false)) => {
                 note(200, *sent + bytes, head, cx);
-                ending.map_or(Then::GoOn, Then::End)
+                *ending
             }
             Err(error) => {
                 // Without the end of the last chunk the client sees that it is not whole.
                 log::error!("cannot go on reading a folder: {error}");
                 note(200, *sent, head, cx);
-                Then::End(CloseReason::Failed)
+                Some(CloseReason::Failed)
             }
         }
     }

@@ -5,7 +5,6 @@ use std::ops::Range;
 
 use crate::clock::Clock;
 use crate::limits::COMPRESSED_FILE_MIN_BYTES;
-use crate::services::Services;
 use crate::site::{Coded, Representation, Site};
 
 use super::answer::{Answer, Body, Fields, Parts};
@@ -19,24 +18,13 @@ use super::routes::Outcome;
 use super::status::{Refusal, Status};
 use super::wishes::Wish;
 
-/// Answers with the site's file at `path`, which is `plain` as it stands, in the coding that the client
-/// likes best.
+/// Answers with the file of `site` at `path`, which is `plain` as it stands, in the coding that the
+/// client likes best.
 pub fn answer(
     path: &[u8],
     plain: Representation,
     request: &Request<'_>,
-    cx: &mut Services,
-) -> Result<Outcome, Refusal> {
-    choose(path, plain, request, &mut cx.site, &cx.clock)
-}
-
-/// The same with a file of any site.
-pub fn choose(
-    path: &[u8],
-    plain: Representation,
-    request: &Request<'_>,
-    site: &mut Site,
-    clock: &Clock,
+    (site, clock): (&mut Site, &Clock),
 ) -> Result<Outcome, Refusal> {
     let Some(accept_encoding) = request.wishes.get(Wish::AcceptEncoding) else {
         return send(&plain, request, clock).map(Outcome::Answer);

@@ -6,7 +6,7 @@ use crate::services::Services;
 use crate::site::Place;
 use crate::store::{Child, Folder, LibraryError, Name, StoreError, Upload};
 
-use super::answer::{Answer, Body, Fields};
+use super::answer::Answer;
 use super::conditions::{Conditions, Validators, Verdict};
 use super::errors::{self, NOT_FOUND};
 use super::files;
@@ -42,10 +42,7 @@ pub fn answer(path: &[u8], request: &Request<'_>, cx: &mut Services) -> Result<O
         Method::Get | Method::Head if path.is_empty() => Ok(Outcome::Answer(routes::redirect(FOLDER, query))),
         Method::Get | Method::Head if path == b"/" => list(query, request, cx).map(Outcome::Answer),
         Method::Get | Method::Head => get(path, query, request, cx),
-        Method::Options => {
-            let fields = Fields::Made(allow(cx).into());
-            Ok(Outcome::Answer(Answer { status: Status::NoContent, fields, body: Body::Nothing }))
-        }
+        Method::Options => Ok(Outcome::Answer(Answer::empty(Status::NoContent, allow(cx)))),
         // What could be carried out was begun before its body came.
         Method::Put => Err(match begin(path, request, cx) {
             Err(refusal) => refusal,
@@ -105,7 +102,7 @@ fn get(
     let Place::File(file) = files.site.find(path, clock).map_err(errors::refusal)? else {
         return Err(NOT_FOUND);
     };
-    Ok(match files::choose(path, file, request, &mut files.site, clock)? {
+    Ok(match files::answer(path, file, request, (&mut files.site, clock))? {
         Outcome::Answer(answer) if query == Some(b"download") => {
             Outcome::Answer(answer.with("Content-Disposition: attachment\r\n"))
         }
@@ -127,26 +124,23 @@ pub fn begin(path: &[u8], request: &Request<'_>, cx: &mut Services) -> Result<Up
         return Err(Refusal::bad("A PUT stores a whole file, not a part of one"));
     }
     conditions(path, request, cx)?;
-    cx.library.create(&name, request.framing.length()).map_err(refusal)
+    let upload = cx.library.create(&name, request.framing.length()).map_err(refusal)?;
+    Ok(if request.wishes.has(Wish::IfNoneMatch) { upload.only_if_new() } else { upload })
 }
 
-/// Stores what has come, and says whether it is new.
-pub fn commit(upload: Upload, cx: &mut Services) -> Result<Answer, Refusal> {
+/// Stores what `request` has brought, and says whether it is new. Its conditions must hold still.
+pub fn commit(upload: Upload, request: &Request<'_>, cx: &mut Services) -> Result<Answer, Refusal> {
     let path = [b"/", upload.name().as_str().as_bytes()].concat();
+    conditions(&path, request, cx)?;
     let replaces = cx.library.stat(upload.name()).is_ok();
     upload.commit().map_err(refusal)?;
     if let Some(files) = &mut cx.files {
         files.site.forget(&path);
     }
-    let fields = Fields::Made(b"Content-Length: 0\r\n".to_vec());
-    if replaces {
-        return Ok(Answer {
-            status: Status::NoContent,
-            fields: Fields::Made(Vec::new()),
-            body: Body::Nothing,
-        });
-    }
-    Ok(Answer { status: Status::Created, fields, body: Body::Nothing })
+    Ok(match replaces {
+        true => Answer::empty(Status::NoContent, ""),
+        false => Answer::empty(Status::Created, "Content-Length: 0\r\n"),
+    })
 }
 
 fn delete(path: &[u8], request: &Request<'_>, cx: &mut Services) -> Result<Answer, Refusal> {
@@ -157,13 +151,15 @@ fn delete(path: &[u8], request: &Request<'_>, cx: &mut Services) -> Result<Answe
     if let Some(files) = &mut cx.files {
         files.site.forget(path);
     }
-    Ok(Answer { status: Status::NoContent, fields: Fields::Made(Vec::new()), body: Body::Nothing })
+    Ok(Answer::empty(Status::NoContent, ""))
 }
 
 /// Evaluates the preconditions of a write (RFC 9110 section 13.1).
 fn conditions(path: &[u8], request: &Request<'_>, cx: &mut Services) -> Result<(), Refusal> {
     let conditions = Conditions::of(&request.wishes);
     let Services { files: Some(files), clock, .. } = cx else { return Err(NOT_FOUND) };
+    // What is remembered may be a moment old, and another door may have written since.
+    files.site.forget(path);
     let holds = match files.site.find(path, clock) {
         Ok(Place::File(file)) => {
             let last_modified = file.note.last_modified();

@@ -146,7 +146,7 @@ impl Http {
                         return Step::Consumed(length);
                     }
                 };
-                self.reply(&request, head, ending, out, cx).behind(length)
+                Step::after(length, self.reply(&request, head, ending, out, cx))
             }
         }
     }
@@ -170,7 +170,9 @@ impl Http {
         };
         let ending = (come == Come::TooLong).then_some(CloseReason::BodyUnwanted);
         match request::parse(&head, 0) {
-            Parsed::Request(request, _) => self.reply(&request, &head, ending, out, cx).behind(consumed),
+            Parsed::Request(request, _) => {
+                Step::after(consumed, self.reply(&request, &head, ending, out, cx))
+            }
             _ => Step::Finish(consumed, CloseReason::Refused),
         }
     }
@@ -192,7 +194,7 @@ impl Http {
             }
             outcome => {
                 let ending = Some(CloseReason::BodyUnwanted);
-                self.settle(outcome, &request, &head, ending, out, cx).ending()
+                self.settle(outcome, &request, &head, ending, out, cx)
             }
         }
     }
@@ -230,20 +232,18 @@ impl Protocol for Http {
     }
 
     fn on_deadline(&mut self, out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
-        match self.state {
-            State::Idle(_) | State::Head { seen: 0, .. } => match cx.draining_since {
-                Some(_) => Some(CloseReason::Drained),
-                None => Some(CloseReason::IdleTimeout),
-            },
+        match &mut self.state {
+            State::Idle(_) | State::Head { seen: 0, .. } => Some(cx.idle_ending()),
             State::Head { method_is_head, .. } => {
                 let refusal = Refusal::new(Status::RequestTimeout, "The request head took too long");
-                refuse(refusal, &Wishes::NONE, unseen(method_is_head), out, cx);
+                refuse(refusal, &Wishes::NONE, unseen(*method_is_head), out, cx);
                 Some(CloseReason::HeadTimeout)
             }
             State::Body(_) => self.on_pause(out, cx),
-            State::Storing(_) => {
+            State::Storing(storing) => {
                 let refusal = Refusal::new(Status::RequestTimeout, "The body took too long");
-                refuse(refusal, &Wishes::NONE, b"", out, cx);
+                let head = std::mem::take(&mut storing.head);
+                refuse(refusal, &Wishes::NONE, &head, out, cx);
                 Some(CloseReason::BodyTimeout)
             }
             State::Producing(_) => None,
@@ -256,7 +256,7 @@ impl Protocol for Http {
 
     fn resume(&mut self, out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
         match std::mem::replace(&mut self.state, IDLE) {
-            State::Producing(production) => self.produce(*production, out, cx).ending(),
+            State::Producing(production) => self.produce(*production, out, cx),
             other => {
                 self.state = other;
                 None
@@ -276,7 +276,7 @@ impl Protocol for Http {
             State::Idle(Waiting::ForTheFirst(accepted)) => *accepted + timeouts.head,
             State::Idle(Waiting::ForTheNext) => quiet_since? + timeouts.idle,
         };
-        Some(cx.grace_ends().map_or(idle, |end| end.min(idle)))
+        Some(cx.idle_until(idle))
     }
 
     fn appetite(&self) -> usize {

@@ -8,7 +8,7 @@ use crate::services::Services;
 use crate::site::{Place, types};
 use crate::store::StoreError;
 
-use super::answer::{Answer, Body, Fields};
+use super::answer::{Answer, Fields};
 use super::conditions::{Conditions, Verdict};
 use super::errors::{self, refusal};
 use super::files;
@@ -79,7 +79,7 @@ fn get(
     cx: &mut Services,
 ) -> Result<Outcome, Refusal> {
     match cx.site.find(path, &cx.clock) {
-        Ok(Place::File(file)) => files::answer(path, file, request, cx),
+        Ok(Place::File(file)) => files::answer(path, file, request, (&mut cx.site, &cx.clock)),
         Ok(Place::Folder) => listing::answer(path, query, request, cx).map(Outcome::Answer),
         Ok(Place::FolderWithoutSlash) => Ok(Outcome::Answer(redirect(path, query))),
         Err(StoreError::NotFound) if path == b"/time" => time(request, cx).map(Outcome::Answer),
@@ -93,7 +93,7 @@ fn get(
 /// A path that the front page's script knows what to do with.
 fn front_page(request: &Request<'_>, cx: &mut Services) -> Result<Outcome, Refusal> {
     match cx.site.find(b"/", &cx.clock).map_err(refusal)? {
-        Place::File(file) => files::answer(b"/", file, request, cx),
+        Place::File(file) => files::answer(b"/", file, request, (&mut cx.site, &cx.clock)),
         _ => Err(errors::NOT_FOUND),
     }
 }
@@ -101,14 +101,14 @@ fn front_page(request: &Request<'_>, cx: &mut Services) -> Result<Outcome, Refus
 /// RFC 9110 section 9.3.7, and what a browser asks before it sends a request across origins (the
 /// Fetch Standard's CORS-preflight).
 fn options(cx: &Services) -> Answer {
-    let mut fields = ALLOW.as_bytes().to_vec();
-    if cx.site.rules.cors {
-        fields.extend_from_slice(
-            b"Access-Control-Allow-Methods: GET, HEAD, OPTIONS\r\nAccess-Control-Allow-Headers: *\r\n\
-              Access-Control-Max-Age: 86400\r\n",
-        );
+    let answer = Answer::empty(Status::NoContent, ALLOW);
+    if !cx.site.rules.cors {
+        return answer;
     }
-    Answer { status: Status::NoContent, fields: Fields::Made(fields), body: Body::Nothing }
+    answer.with(
+        "Access-Control-Allow-Methods: GET, HEAD, OPTIONS\r\nAccess-Control-Allow-Headers: *\r\n\
+         Access-Control-Max-Age: 86400\r\n",
+    )
 }
 
 /// The documents' first data URL: the time of day, unless the site has a file of that name.

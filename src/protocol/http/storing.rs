@@ -44,13 +44,12 @@ impl Http {
         }
         let storing = Storing { head: head.into(), body: Body::new(request.framing), upload };
         self.state = State::Storing(Box::new(storing));
-        match (request.framing, head.len()) {
-            (Framing::Length(0), length) => Some(match self.store(b"", out, cx) {
-                Step::Finish(_, reason) => Step::Finish(length, reason),
-                _ => Step::Consumed(length),
-            }),
-            (_, length) => Some(Step::Consumed(length)),
-        }
+        let ending = match request.framing {
+            // No input will come that could end it.
+            Framing::Length(0) => self.store(b"", out, cx).ending(),
+            _ => None,
+        };
+        Some(Step::after(head.len(), ending))
     }
 
     /// Stores what belongs to the body. At its end the request is answered.
@@ -65,26 +64,27 @@ impl Http {
                 failed = storing.upload.write(bytes).err();
             }
         });
-        let Storing { head, body, upload } = *storing;
         let taken = match taken {
+            Ok(taken) if !taken.done && failed.is_none() => {
+                self.state = State::Storing(storing);
+                return Step::Consumed(taken.consumed);
+            }
             Ok(taken) => taken,
-            Err(refusal) => return refuse(refusal, &Wishes::NONE, &head, out, cx),
+            Err(refusal) => return refuse(refusal, &Wishes::NONE, &storing.head, out, cx),
         };
+        let Storing { head, upload, .. } = *storing;
         let Parsed::Request(request, _) = request::parse(&head, 0) else {
             return Step::Finish(taken.consumed, CloseReason::Refused);
         };
         let stored = match failed {
             Some(error) => Err(library::refusal(error)),
-            None if !taken.done => {
-                self.state = State::Storing(Box::new(Storing { head, body, upload }));
-                return Step::Consumed(taken.consumed);
-            }
-            None => library::commit(upload, cx),
+            None => library::commit(upload, &request, cx),
         };
         // What was refused in the middle is not read to its end.
         let ending = (!taken.done).then_some(CloseReason::BodyUnwanted);
         let answer = stored.unwrap_or_else(|refusal: Refusal| errors::answer(refusal, &request.wishes, cx));
-        self.settle(Outcome::Answer(answer), &request, &head, ending, out, cx).behind(taken.consumed)
+        let ending = self.settle(Outcome::Answer(answer), &request, &head, ending, out, cx);
+        Step::after(taken.consumed, ending)
     }
 }
 

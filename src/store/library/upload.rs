@@ -127,6 +127,12 @@ impl Upload {
         &self.name
     }
 
+    /// Lets it take its name only if nobody has it, whatever the rules allow.
+    pub fn only_if_new(mut self) -> Upload {
+        self.overwrite = false;
+        self
+    }
+
     /// Bytes so far.
     pub fn written(&self) -> u64 {
         self.written
