@@ -139,6 +139,15 @@ pub const ACKNOWLEDGED_RETRY: Duration = Duration::from_millis(5);
 /// Files that one LIST names: it says first how many, so they are held until all are known.
 pub const LISTED_ITEMS_MAX: usize = 100_000;
 
+/// Bytes of the fields of one part of a form.
+pub const PART_HEAD_MAX_BYTES: usize = 8 * 1024;
+
+/// Files of one form, so that what has become of each can be said.
+pub const FORM_FILES_MAX: usize = 1000;
+
+/// Bytes that a form may have besides its files.
+pub const FORM_EXTRA_BYTES: u64 = 64 * 1024;
+
 /// Ranges of one answer. More are refused by sending the whole file (RFC 9110 section 14.2).
 pub const RANGES_MAX: usize = 16;
 

@@ -17,7 +17,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub use beneath::Lookup;
 pub use cache::{Bounds, Cache, Cached, Recall};
 pub use disk::DiskStore;
-pub use library::{Item, Items, KeepFree, Library, LibraryError, LibraryRules, Name, Stored, Upload};
+pub use library::{
+    Fingerprint, Item, Items, KeepFree, Library, LibraryError, LibraryRules, Name, Stored, Upload,
+};
 pub use memory::MemoryStore;
 
 use crate::slice::Slice;

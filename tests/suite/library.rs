@@ -5,16 +5,16 @@ use std::process::Command;
 
 use evserve::close_reason::CloseReason;
 use evserve::protocol::Kind;
-use evserve::services::Files;
+use evserve::services::{Files, Services};
 use evserve::site::{Rules, Site};
-use evserve::store::{Bounds, DiskStore, Library, LibraryRules};
+use evserve::store::{Bounds, DiskStore, Library, LibraryRules, Name, Upload};
 use tempfile::TempDir;
 
 use crate::conversation::{Talk, site};
 use crate::process::{PROGRAM, Server, large_file, output, small_site, tool};
 use crate::reading::{Response, responses};
 
-fn talk(folder: &TempDir, rules: LibraryRules) -> Talk {
+pub fn talk(folder: &TempDir, rules: LibraryRules) -> Talk {
     let library = Library::open(folder.path(), rules).unwrap();
     let mut talk = Talk::with_library(Kind::Http, site(), library);
     let store = DiskStore::new(folder.path()).unwrap();
@@ -23,25 +23,25 @@ fn talk(folder: &TempDir, rules: LibraryRules) -> Talk {
     talk
 }
 
-fn rules() -> LibraryRules {
+pub fn rules() -> LibraryRules {
     LibraryRules { max_upload: 1000, ..LibraryRules::default() }
 }
 
 /// A library with one file.
-fn folder() -> TempDir {
+pub fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("old.txt"), "old").unwrap();
     folder
 }
 
 /// A request with these fields besides Host, and a body of which the length is said.
-fn request(line: &str, fields: &str, body: &str) -> String {
+pub fn request(line: &str, fields: &str, body: &str) -> String {
     let fields: String = fields.lines().map(|field| format!("{}\r\n", field.trim())).collect();
     let host = if fields.contains("Host: ") { "" } else { "Host: 127.0.0.1:7890\r\n" };
     format!("{line} HTTP/1.1\r\n{host}{fields}Content-Length: {}\r\n\r\n{body}", body.len())
 }
 
-fn answer(talk: &mut Talk, script: &str) -> Response {
+pub fn answer(talk: &mut Talk, script: &str) -> Response {
     talk.outcome.output.clear();
     talk.input(script.as_bytes());
     responses(&talk.outcome.output, &[script.starts_with("HEAD")]).remove(0)
@@ -83,7 +83,7 @@ fn what_a_write_comes_to() {
         ("PUT /files/.new", "", "x", 400),
         ("PUT /files/a%2Fb", "", "x", 400),
         ("PUT /files/%ff", "", "x", 400),
-        ("PUT /files/", "", "x", 400),
+        ("PUT /files/", "", "x", 405),
         ("PUT /elsewhere", "", "x", 405),
         ("POST /files/new", "", "x", 405),
         ("DELETE /files/old.txt", "", "", 204),
@@ -146,6 +146,42 @@ fn what_is_too_large_or_stops_in_the_middle_leaves_nothing() {
     talk.wait(std::time::Duration::from_secs(30));
     assert_eq!(talk.outcome.ending, Some(CloseReason::BodyTimeout));
     assert!(talk.outcome.output.starts_with(b"HTTP/1.1 408 "));
+}
+
+#[test]
+fn the_library_s_bound_counts_what_is_under_way() {
+    let folder = folder();
+    let rules = LibraryRules { max_library: Some(1003), ..rules() };
+    let mut talk = talk(&folder, rules);
+    let mut status = |script: &str| answer(&mut talk, script).status;
+    let [small, large] = [100, 900].map(|length| request("PUT /files/a", "", &"x".repeat(length)));
+    let chunk = |length: usize| {
+        let head = "PUT /files/b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+        format!("{head}{length:x}\r\n{}\r\n0\r\n\r\n", "x".repeat(length))
+    };
+    assert_eq!(status(&large), 201);
+    assert_eq!((status(&chunk(101)), status(&chunk(100))), (507, 201));
+    assert_eq!(
+        (status(&small.replace("/a", "/c")), status("DELETE /files/a HTTP/1.1\r\nHost: h\r\n\r\n")),
+        (507, 204)
+    );
+    // What somebody else puts there counts, too.
+    fs::write(folder.path().join("theirs"), [0; 850]).unwrap();
+    assert_eq!(status(&small), 507);
+    fs::remove_file(folder.path().join("theirs")).unwrap();
+    // And what is still on its way.
+    let begun = cut_short(&mut talk.services, "d", 850);
+    assert_eq!(answer(&mut talk, &small).status, 507);
+    drop(begun);
+    assert_eq!(answer(&mut talk, &small).status, 201);
+}
+
+/// An upload of which one byte is missing.
+fn cut_short(services: &mut Services, name: &str, length: u64) -> Upload {
+    let name = Name::parse(name.as_bytes()).unwrap();
+    let mut upload = services.library.create(&name, Some(length)).unwrap();
+    upload.write(&vec![b'x'; length as usize - 1]).unwrap();
+    upload
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod caching;
 mod clients;
 mod conversation;
 mod file_protocol;
+mod forms;
 mod hot_path;
 mod http;
 mod library;

@@ -48,10 +48,7 @@ pub fn write(upload: &mut Option<Box<Upload>>, bytes: &[u8], out: &mut Outbox) {
 /// Stores an upload and says so.
 pub fn commit(upload: Upload, out: &mut Outbox) {
     match upload.commit() {
-        Ok(Stored { length, sha256 }) => {
-            let digits: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
-            say(&format!("OK {length} {digits}"), out);
-        }
+        Ok(Stored { length, sha256 }) => say(&format!("OK {length} {sha256}"), out),
         Err(error) => refuse(&refusal(error), out),
     }
 }

@@ -128,7 +128,7 @@ impl Http {
             Parsed::Refused(refusal, wishes) => refuse(refusal, &wishes, input, out, cx),
             Parsed::Request(request, length) => {
                 let head = &input[..length];
-                if request.method == Method::Put
+                if matches!(request.method, Method::Put | Method::Post)
                     && let Some(step) = self.begin_storing(&request, head, out, cx)
                 {
                     return step;

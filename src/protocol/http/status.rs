@@ -13,6 +13,8 @@ pub enum Status {
     NoContent = 204,
     /// 206
     PartialContent = 206,
+    /// 303
+    SeeOther = 303,
     /// 304
     NotModified = 304,
     /// 308
@@ -37,6 +39,8 @@ pub enum Status {
     ContentTooLarge = 413,
     /// 414
     UriTooLong = 414,
+    /// 415
+    UnsupportedMediaType = 415,
     /// 416
     RangeNotSatisfiable = 416,
     /// 417
@@ -65,6 +69,7 @@ impl Status {
             Status::Created => "201 Created",
             Status::NoContent => "204 No Content",
             Status::PartialContent => "206 Partial Content",
+            Status::SeeOther => "303 See Other",
             Status::NotModified => "304 Not Modified",
             Status::PermanentRedirect => "308 Permanent Redirect",
             Status::BadRequest => "400 Bad Request",
@@ -77,6 +82,7 @@ impl Status {
             Status::PreconditionFailed => "412 Precondition Failed",
             Status::ContentTooLarge => "413 Content Too Large",
             Status::UriTooLong => "414 URI Too Long",
+            Status::UnsupportedMediaType => "415 Unsupported Media Type",
             Status::RangeNotSatisfiable => "416 Range Not Satisfiable",
             Status::ExpectationFailed => "417 Expectation Failed",
             Status::MisdirectedRequest => "421 Misdirected Request",
@@ -104,6 +110,7 @@ impl Status {
             Status::PreconditionFailed => "412.html",
             Status::ContentTooLarge => "413.html",
             Status::UriTooLong => "414.html",
+            Status::UnsupportedMediaType => "415.html",
             Status::RangeNotSatisfiable => "416.html",
             Status::ExpectationFailed => "417.html",
             Status::MisdirectedRequest => "421.html",

@@ -1,18 +1,16 @@
-//! Bodies that are stored: what a PUT to the library brings.
+//! Bodies that are stored: what comes for the library.
 
 use std::fmt;
 
 use crate::close_reason::CloseReason;
 use crate::outbox::Outbox;
 use crate::services::Services;
-use crate::store::Upload;
 
 use super::body::{Body, Framing};
-use super::library;
+use super::library::{self, Sink};
 use super::reply::refuse;
 use super::request::{self, Parsed, Request};
 use super::routes::Outcome;
-use super::status::Refusal;
 use super::wishes::Wishes;
 use super::{Http, IDLE, State, Step, errors};
 
@@ -22,7 +20,7 @@ pub struct Storing {
     pub head: Box<[u8]>,
     /// How its end is told.
     pub body: Body,
-    upload: Upload,
+    sink: Sink,
 }
 
 impl Http {
@@ -37,12 +35,12 @@ impl Http {
         cx: &mut Services,
     ) -> Option<Step> {
         let path = library::within(request, cx)?;
-        let upload = library::begin(&path, request, cx).ok()?;
+        let sink = library::begin(&path, request, cx).ok()?;
         if request.expects_continue {
             // RFC 9110 section 10.1.1.
             out.write(|bytes| bytes.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"));
         }
-        let storing = Storing { head: head.into(), body: Body::new(request.framing), upload };
+        let storing = Storing { head: head.into(), body: Body::new(request.framing), sink };
         self.state = State::Storing(Box::new(storing));
         let ending = match request.framing {
             // No input will come that could end it.
@@ -58,31 +56,29 @@ impl Http {
         let State::Storing(mut storing) = std::mem::replace(&mut self.state, IDLE) else {
             return Step::NeedInput;
         };
-        let mut failed = None;
-        let taken = storing.body.take(input, |bytes| {
-            if failed.is_none() {
-                failed = storing.upload.write(bytes).err();
+        let Storing { body, sink, .. } = &mut *storing;
+        let mut took = Ok(());
+        let taken = body.take(input, |bytes| {
+            if took.is_ok() {
+                took = sink.take(bytes, cx);
             }
         });
         let taken = match taken {
-            Ok(taken) if !taken.done && failed.is_none() => {
+            Ok(taken) if !taken.done && took.is_ok() => {
                 self.state = State::Storing(storing);
                 return Step::Consumed(taken.consumed);
             }
             Ok(taken) => taken,
             Err(refusal) => return refuse(refusal, &Wishes::NONE, &storing.head, out, cx),
         };
-        let Storing { head, upload, .. } = *storing;
+        let Storing { head, sink, .. } = *storing;
         let Parsed::Request(request, _) = request::parse(&head, 0) else {
             return Step::Finish(taken.consumed, CloseReason::Refused);
         };
-        let stored = match failed {
-            Some(error) => Err(library::refusal(error)),
-            None => library::commit(upload, &request, cx),
-        };
+        let stored = took.and_then(|()| sink.end(&request, cx));
         // What was refused in the middle is not read to its end.
         let ending = (!taken.done).then_some(CloseReason::BodyUnwanted);
-        let answer = stored.unwrap_or_else(|refusal: Refusal| errors::answer(refusal, &request.wishes, cx));
+        let answer = stored.unwrap_or_else(|refusal| errors::answer(refusal, &request.wishes, cx));
         let ending = self.settle(Outcome::Answer(answer), &request, &head, ending, out, cx);
         Step::after(taken.consumed, ending)
     }

@@ -14,6 +14,8 @@ pub enum Wish {
     AcceptEncoding,
     /// Content-Range.
     ContentRange,
+    /// Content-Type.
+    ContentType,
     /// If-Match.
     IfMatch,
     /// If-Modified-Since.
@@ -35,10 +37,11 @@ pub enum Wish {
 }
 
 impl Wish {
-    const ALL: [Wish; 12] = [
+    const ALL: [Wish; 13] = [
         Wish::Accept,
         Wish::AcceptEncoding,
         Wish::ContentRange,
+        Wish::ContentType,
         Wish::IfMatch,
         Wish::IfModifiedSince,
         Wish::IfNoneMatch,
@@ -55,6 +58,7 @@ impl Wish {
             Wish::Accept => "accept",
             Wish::AcceptEncoding => "accept-encoding",
             Wish::ContentRange => "content-range",
+            Wish::ContentType => "content-type",
             Wish::IfMatch => "if-match",
             Wish::IfModifiedSince => "if-modified-since",
             Wish::IfNoneMatch => "if-none-match",

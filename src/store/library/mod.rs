@@ -1,9 +1,9 @@
 //! The library: one folder of files that every door reads and writes.
 
 mod name;
+mod space;
 mod upload;
 
-use std::cell::Cell;
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -13,23 +13,22 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, fstatvfs, openat, statat,
-    unlinkat,
+    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, openat, statat, unlinkat,
 };
 use rustix::io::Errno;
 
 use super::folder::modified;
 pub use name::Name;
+use space::{Reservation, Space};
 use upload::Way;
-pub use upload::{Stored, Upload};
+pub use upload::{Fingerprint, Stored, Upload};
 
 /// The library.
 pub struct Library {
     folder: Rc<OwnedFd>,
     rules: LibraryRules,
     way: Way,
-    /// Bytes that uploads under way have announced and not written.
-    announced: Rc<Cell<u64>>,
+    space: Rc<Space>,
 }
 
 /// What may be done with the library.
@@ -113,12 +112,14 @@ impl Library {
             sweep(&folder)?;
             way = Way::find(&folder);
         }
-        Ok(Library { folder: Rc::new(folder), rules, way, announced: Rc::default() })
+        let folder = Rc::new(folder);
+        let space = Rc::new(Space::new(Rc::clone(&folder), &rules));
+        Ok(Library { folder, rules, way, space })
     }
 
     /// Begins to list the files, in no order.
     pub fn list(&self) -> Result<Items, LibraryError> {
-        Ok(Items { folder: Rc::clone(&self.folder), entries: Dir::read_from(&*self.folder)? })
+        Items::of(&self.folder)
     }
 
     /// What is known of a file without opening it.
@@ -140,57 +141,29 @@ impl Library {
     /// Begins an upload of `length` bytes, if that is known. Nothing is to be seen of it before it is
     /// committed.
     pub fn create(&self, name: &Name, length: Option<u64>) -> Result<Upload, LibraryError> {
-        if self.rules.read_only {
-            return Err(LibraryError::ReadOnly);
-        }
-        if length.is_some_and(|length| length > self.rules.max_upload) {
+        let most = self.upload_max()?;
+        if length.is_some_and(|length| length > most) {
             return Err(LibraryError::TooLarge);
         }
         if !self.rules.overwrite && statat(&*self.folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).is_ok() {
             return Err(LibraryError::Exists);
         }
-        let room = self.room()?;
-        if length.unwrap_or(0) > room {
-            return Err(LibraryError::NoSpace);
-        }
-        let most = length.unwrap_or(self.rules.max_upload.min(room));
-        Upload::begin(self, name, length, most)
+        let reservation = Reservation::new(&self.space, length)?;
+        Upload::begin(self, name, reservation)
+    }
+
+    /// Bytes that an upload may have.
+    pub fn upload_max(&self) -> Result<u64, LibraryError> {
+        if self.rules.read_only { Err(LibraryError::ReadOnly) } else { Ok(self.rules.max_upload) }
     }
 
     /// Removes a file.
     pub fn remove(&self, name: &Name) -> Result<(), LibraryError> {
-        if self.rules.read_only {
-            return Err(LibraryError::ReadOnly);
-        }
-        self.stat(name)?;
-        Ok(unlinkat(&*self.folder, name.as_str(), AtFlags::empty())?)
-    }
-
-    /// Bytes that may still be written.
-    fn room(&self) -> Result<u64, LibraryError> {
-        let disk = fstatvfs(&*self.folder)?;
-        let kept = match self.rules.keep_free {
-            KeepFree::Percent(percent) => (disk.f_blocks * disk.f_frsize) / 100 * percent,
-            KeepFree::Bytes(bytes) => bytes,
-        };
-        let free = (disk.f_bavail * disk.f_frsize).saturating_sub(kept);
-        let left = match self.rules.max_library {
-            Some(most) => free.min(most.saturating_sub(self.size()?)),
-            None => free,
-        };
-        Ok(left.saturating_sub(self.announced.get()))
-    }
-
-    fn size(&self) -> Result<u64, LibraryError> {
-        let mut items = self.list()?;
-        let mut sum = 0;
-        loop {
-            let slice = items.next(usize::MAX)?;
-            if slice.is_empty() {
-                return Ok(sum);
-            }
-            sum += slice.iter().map(|item| item.length).sum::<u64>();
-        }
+        self.upload_max()?;
+        let Item { length, .. } = self.stat(name)?;
+        unlinkat(&*self.folder, name.as_str(), AtFlags::empty())?;
+        self.space.note(0, length);
+        Ok(())
     }
 }
 
@@ -201,6 +174,10 @@ pub struct Items {
 }
 
 impl Items {
+    fn of(folder: &Rc<OwnedFd>) -> Result<Items, LibraryError> {
+        Ok(Items { folder: Rc::clone(folder), entries: Dir::read_from(&**folder)? })
+    }
+
     /// The `count` files that come next; fewer only when there are no more.
     pub fn next(&mut self, count: usize) -> Result<Vec<Item>, LibraryError> {
         let mut items = Vec::new();

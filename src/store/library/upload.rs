@@ -1,6 +1,6 @@
 //! Uploads: written out of sight, hashed as they come, and put in their place at once or not at all.
 
-use std::cell::Cell;
+use std::fmt;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
@@ -8,12 +8,12 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
 
 use rustix::fs::{
-    AtFlags, CWD, FlockOperation, Mode, OFlags, flock, fsync, linkat, openat, renameat, unlinkat,
+    AtFlags, CWD, FlockOperation, Mode, OFlags, flock, fsync, linkat, openat, renameat, statat, unlinkat,
 };
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
-use super::{Library, LibraryError, Name, OWN_PREFIX};
+use super::{Library, LibraryError, Name, OWN_PREFIX, Reservation, Space};
 
 /// How an upload is kept out of sight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,12 +33,12 @@ pub struct Upload {
     hidden: Option<String>,
     name: Name,
     hasher: Sha256,
-    written: u64,
     /// Bytes that it may come to.
     most: u64,
+    reservation: Reservation,
     overwrite: bool,
     fsync: bool,
-    announced: Announced,
+    space: Rc<Space>,
 }
 
 /// What was stored.
@@ -46,30 +46,22 @@ pub struct Upload {
 pub struct Stored {
     /// Bytes.
     pub length: u64,
-    /// Their SHA-256 (FIPS 180-4).
-    pub sha256: [u8; 32],
+    /// Their hash.
+    pub sha256: Fingerprint,
 }
 
-/// Space that is spoken for, until it is written or given up.
-#[derive(Debug)]
-struct Announced {
-    sum: Rc<Cell<u64>>,
-    bytes: u64,
-}
+/// A SHA-256 (FIPS 180-4). Shown in hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint(pub [u8; 32]);
 
-impl Announced {
-    fn less(&mut self, bytes: u64) {
-        let bytes = bytes.min(self.bytes);
-        self.bytes -= bytes;
-        self.sum.set(self.sum.get() - bytes);
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
-impl Drop for Announced {
-    fn drop(&mut self) {
-        self.less(self.bytes);
-    }
-}
+/// After how many bytes they are sent on their way to the disk.
+const WRITE_BACK_BYTES: u64 = 8 << 20;
 
 const WRITE: OFlags = OFlags::WRONLY.union(OFlags::CLOEXEC);
 
@@ -87,12 +79,11 @@ impl Way {
 }
 
 impl Upload {
-    /// Begins one of `most` bytes at most.
+    /// Begins one for which there is space.
     pub(super) fn begin(
         library: &Library,
         name: &Name,
-        length: Option<u64>,
-        most: u64,
+        reservation: Reservation,
     ) -> Result<Upload, LibraryError> {
         let folder = Rc::clone(&library.folder);
         let (file, hidden) = match library.way {
@@ -102,23 +93,21 @@ impl Upload {
                 let file = openat(&*folder, &hidden, WRITE | OFlags::CREATE | OFlags::EXCL, NEW_MODE)?;
                 // Who sweeps the folder sees by it that we live.
                 flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+                library.space.note(0, 0);
                 (file, Some(hidden))
             }
         };
-        let sum = Rc::clone(&library.announced);
-        let bytes = length.unwrap_or(0);
-        sum.set(sum.get() + bytes);
         Ok(Upload {
             file: file.into(),
             folder,
             hidden,
             name: name.clone(),
             hasher: Sha256::new(),
-            written: 0,
-            most,
+            most: library.rules.max_upload,
+            reservation,
             overwrite: library.rules.overwrite,
             fsync: library.rules.fsync,
-            announced: Announced { sum, bytes },
+            space: Rc::clone(&library.space),
         })
     }
 
@@ -135,19 +124,23 @@ impl Upload {
 
     /// Bytes so far.
     pub fn written(&self) -> u64 {
-        self.written
+        self.reservation.written()
     }
 
     /// Writes what comes next.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), LibraryError> {
-        let after = self.written + bytes.len() as u64;
-        if after > self.most {
+        let length = bytes.len() as u64;
+        if self.written() + length > self.most {
             return Err(LibraryError::TooLarge);
         }
+        self.reservation.ensure(length)?;
         self.file.write_all(bytes)?;
         self.hasher.update(bytes);
-        self.written = after;
-        self.announced.less(bytes.len() as u64);
+        let before = self.written();
+        self.reservation.write(length);
+        if before / WRITE_BACK_BYTES != self.written() / WRITE_BACK_BYTES {
+            system::begin_write_back(&self.file, before - before % WRITE_BACK_BYTES);
+        }
         Ok(())
     }
 
@@ -157,11 +150,14 @@ impl Upload {
         if self.fsync {
             fsync(&self.file)?;
         }
+        let replaced = statat(&*self.folder, self.name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
         self.place()?;
+        let replaced = replaced.map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0));
+        self.space.note(self.written(), replaced);
         if self.fsync {
             fsync(&*self.folder)?;
         }
-        Ok(Stored { length: self.written, sha256: self.hasher.clone().finalize().into() })
+        Ok(Stored { length: self.written(), sha256: Fingerprint(self.hasher.clone().finalize().into()) })
     }
 
     fn place(&mut self) -> Result<(), LibraryError> {
@@ -198,6 +194,7 @@ impl Drop for Upload {
     fn drop(&mut self) {
         if let Some(hidden) = &self.hidden {
             let _ = unlinkat(&*self.folder, hidden, AtFlags::empty());
+            self.space.note(0, 0);
         }
     }
 }
@@ -222,6 +219,17 @@ mod system {
     pub fn unnamed(_folder: &OwnedFd) -> rustix::io::Result<OwnedFd> {
         Err(Errno::NOSYS)
     }
+
+    /// Lets the disk begin with what lies behind `offset`, so that neither a last fsync(2) nor a memory
+    /// full of unwritten pages holds up the loop for long. Pages that are still to be written are
+    /// not forgotten by this advice, but written; sync_file_range(2) would be its plain name.
+    #[cfg(all(target_os = "linux", not(evserve_portable)))]
+    pub fn begin_write_back(file: &File, offset: u64) {
+        let _ = rustix::fs::fadvise(file, offset, None, rustix::fs::Advice::DontNeed);
+    }
+
+    #[cfg(not(all(target_os = "linux", not(evserve_portable))))]
+    pub fn begin_write_back(_file: &File, _offset: u64) {}
 
     /// Names it. Through /proc, since AT_EMPTY_PATH takes a capability.
     pub fn link(file: impl AsFd, folder: &OwnedFd, name: &str) -> rustix::io::Result<()> {

@@ -19,6 +19,7 @@ use super::status::{Refusal, Status};
 use super::wishes::Wish;
 pub use order::Order;
 use page::{Html, Json, Lines, Writer};
+pub use page::{escape_html, escape_json};
 
 /// A listing that is being made.
 pub struct Listing {

@@ -70,8 +70,8 @@ impl Writer for Json {
     }
 }
 
-/// RFC 8259 section 7.
-fn escape_json(text: &str, out: &mut String) {
+/// Writes text into a string of JSON (RFC 8259 section 7).
+pub fn escape_json(text: &str, out: &mut String) {
     for character in text.chars() {
         match character {
             '"' | '\\' => out.extend(['\\', character]),
@@ -228,7 +228,8 @@ fn href(child: &Child) -> String {
     format!("./{name}{}", if child.length.is_none() { "/" } else { "" })
 }
 
-fn escape_html(text: &str, out: &mut String) {
+/// Writes text into a page or an attribute's value.
+pub fn escape_html(text: &str, out: &mut String) {
     for character in text.chars() {
         match character {
             '&' => out.push_str("&amp;"),

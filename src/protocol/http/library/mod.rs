@@ -1,10 +1,14 @@
-//! The library over HTTP: `/files/` lists, and `/files/NAME` is read, stored and deleted.
+//! The library over HTTP: `/files/` lists and takes forms, and `/files/NAME` is read, stored and
+//! deleted.
 
-use std::net::IpAddr;
+mod form;
+mod multipart;
+mod origin;
 
+use crate::limits::FORM_EXTRA_BYTES;
 use crate::services::Services;
 use crate::site::Place;
-use crate::store::{Child, Folder, LibraryError, Name, StoreError, Upload};
+use crate::store::{Child, Folder, LibraryError, Name, StoreError, Stored, Upload};
 
 use super::answer::Answer;
 use super::conditions::{Conditions, Validators, Verdict};
@@ -17,12 +21,26 @@ use super::routes::{self, Outcome};
 use super::status::{Refusal, Status};
 use super::target::{self, Target};
 use super::wishes::Wish;
+use form::Form;
+use origin::may_write;
 
 /// Where the library is.
-const FOLDER: &[u8] = b"/files/";
+const FOLDER: &str = "/files/";
 
+const ALLOW_FOLDER: &str = "Allow: GET, HEAD, POST, OPTIONS\r\n";
 const ALLOW: &str = "Allow: GET, HEAD, PUT, OPTIONS\r\n";
 const ALLOW_WITH_DELETE: &str = "Allow: GET, HEAD, PUT, DELETE, OPTIONS\r\n";
+
+const BAD_NAME: Refusal = Refusal::bad("The name cannot be that of a file here");
+
+/// Where a body goes that is stored.
+#[derive(Debug)]
+pub enum Sink {
+    /// Into one file.
+    File(Upload),
+    /// Into those of a form.
+    Form(Box<Form>),
+}
 
 /// The part of a path behind `/files`, decoded, if that is where it leads and there is a library.
 pub fn within(request: &Request<'_>, cx: &Services) -> Option<Vec<u8>> {
@@ -31,25 +49,29 @@ pub fn within(request: &Request<'_>, cx: &Services) -> Option<Vec<u8>> {
         return None;
     }
     let decoded = target::decode(path).ok()?;
-    let inside = decoded.starts_with(FOLDER) || *decoded == FOLDER[..FOLDER.len() - 1];
-    inside.then(|| decoded[FOLDER.len() - 1..].to_vec())
+    let inside = decoded.strip_prefix(b"/files")?;
+    matches!(inside, [] | [b'/', ..]).then(|| inside.to_vec())
 }
 
 /// Answers what is asked of `path`, which is what stands behind `/files`.
 pub fn answer(path: &[u8], request: &Request<'_>, cx: &mut Services) -> Result<Outcome, Refusal> {
     let query = if let Target::Path { query, .. } = request.target { query } else { None };
     match request.method {
-        Method::Get | Method::Head if path.is_empty() => Ok(Outcome::Answer(routes::redirect(FOLDER, query))),
+        Method::Get | Method::Head if path.is_empty() => {
+            Ok(Outcome::Answer(routes::redirect(FOLDER.as_bytes(), query)))
+        }
         Method::Get | Method::Head if path == b"/" => list(query, request, cx).map(Outcome::Answer),
         Method::Get | Method::Head => get(path, query, request, cx),
-        Method::Options => Ok(Outcome::Answer(Answer::empty(Status::NoContent, allow(cx)))),
+        Method::Options => Ok(Outcome::Answer(Answer::empty(Status::NoContent, allow(path, cx)))),
         // What could be carried out was begun before its body came.
-        Method::Put => Err(match begin(path, request, cx) {
+        Method::Put | Method::Post => Err(match begin(path, request, cx) {
             Err(refusal) => refusal,
             Ok(_) => Refusal::new(Status::ServiceUnavailable, "It cannot be stored just now"),
         }),
-        Method::Delete if is_deletable(cx) => delete(path, request, cx).map(Outcome::Answer),
-        _ => Err(Refusal::not_allowed(allow(cx))),
+        Method::Delete if is_deletable(cx) && path.len() > 1 => {
+            delete(path, request, cx).map(Outcome::Answer)
+        }
+        _ => Err(Refusal::not_allowed(allow(path, cx))),
     }
 }
 
@@ -57,15 +79,19 @@ fn is_deletable(cx: &Services) -> bool {
     cx.files.as_ref().is_some_and(|files| files.allow_delete)
 }
 
-fn allow(cx: &Services) -> &'static str {
-    if is_deletable(cx) { ALLOW_WITH_DELETE } else { ALLOW }
+fn allow(path: &[u8], cx: &Services) -> &'static str {
+    match path {
+        [] | b"/" => ALLOW_FOLDER,
+        _ if is_deletable(cx) => ALLOW_WITH_DELETE,
+        _ => ALLOW,
+    }
 }
 
 /// Lists the library: for curl in lines, unless another form is asked for.
 fn list(query: Option<&[u8]>, request: &Request<'_>, cx: &mut Services) -> Result<Answer, Refusal> {
     let Some(files) = &cx.files else { return Err(NOT_FOUND) };
     let folder = files.site.list(b"/").map_err(errors::refusal)?;
-    listing::answer_with(Box::new(FilesOf(folder)), FOLDER, query, request, listing::FILES)
+    listing::answer_with(Box::new(FilesOf(folder)), FOLDER.as_bytes(), query, request, listing::FILES)
 }
 
 /// The files among a folder's entries whose names the library takes.
@@ -115,9 +141,17 @@ fn name(path: &[u8]) -> Option<Name> {
     Name::parse(path.get(1..)?)
 }
 
-/// Begins to store what a PUT brings, if it may.
-pub fn begin(path: &[u8], request: &Request<'_>, cx: &mut Services) -> Result<Upload, Refusal> {
-    let name = name(path).ok_or(Refusal::bad("The name cannot be that of a file here"))?;
+/// Begins to store what a PUT or a form brings, if it may.
+pub fn begin(path: &[u8], request: &Request<'_>, cx: &mut Services) -> Result<Sink, Refusal> {
+    match (request.method, path) {
+        (Method::Post, b"/") => begin_form(request, cx).map(|form| Sink::Form(Box::new(form))),
+        (Method::Put, [_, _, ..]) => begin_file(path, request, cx).map(Sink::File),
+        _ => Err(Refusal::not_allowed(allow(path, cx))),
+    }
+}
+
+fn begin_file(path: &[u8], request: &Request<'_>, cx: &mut Services) -> Result<Upload, Refusal> {
+    let name = name(path).ok_or(BAD_NAME)?;
     may_write(request, cx)?;
     if request.wishes.has(Wish::ContentRange) {
         // RFC 9110 section 14.5.
@@ -128,19 +162,65 @@ pub fn begin(path: &[u8], request: &Request<'_>, cx: &mut Services) -> Result<Up
     Ok(if request.wishes.has(Wish::IfNoneMatch) { upload.only_if_new() } else { upload })
 }
 
-/// Stores what `request` has brought, and says whether it is new. Its conditions must hold still.
-pub fn commit(upload: Upload, request: &Request<'_>, cx: &mut Services) -> Result<Answer, Refusal> {
-    let path = [b"/", upload.name().as_str().as_bytes()].concat();
-    conditions(&path, request, cx)?;
-    let replaces = cx.library.stat(upload.name()).is_ok();
-    upload.commit().map_err(refusal)?;
-    if let Some(files) = &mut cx.files {
-        files.site.forget(&path);
+fn begin_form(request: &Request<'_>, cx: &mut Services) -> Result<Form, Refusal> {
+    may_write(request, cx)?;
+    let kind = request.wishes.get(Wish::ContentType).unwrap_or_default();
+    if !kind.get(..FORM.len()).is_some_and(|start| start.eq_ignore_ascii_case(FORM)) {
+        let why = "Files come here as multipart/form-data, or one by one with PUT";
+        return Err(Refusal::new(Status::UnsupportedMediaType, why));
     }
+    if Conditions::of(&request.wishes).evaluate_unvalidated() == Verdict::Failed {
+        return Err(errors::FAILED);
+    }
+    let most = cx.library.upload_max().map_err(refusal)?.saturating_add(FORM_EXTRA_BYTES);
+    if request.framing.length().is_some_and(|length| length > most) {
+        return Err(refusal(LibraryError::TooLarge));
+    }
+    Form::new(&kind, most)
+}
+
+const FORM: &[u8] = b"multipart/form-data";
+
+impl Sink {
+    /// Takes what comes next.
+    pub fn take(&mut self, bytes: &[u8], cx: &mut Services) -> Result<(), Refusal> {
+        match self {
+            Sink::File(upload) => upload.write(bytes).map_err(refusal),
+            Sink::Form(form) => form.take(bytes, cx),
+        }
+    }
+
+    /// Stores what `request` has brought, and says what has become of it.
+    pub fn end(self, request: &Request<'_>, cx: &mut Services) -> Result<Answer, Refusal> {
+        match self {
+            Sink::File(upload) => end_file(upload, request, cx),
+            Sink::Form(form) => form.answer(&request.wishes),
+        }
+    }
+}
+
+/// Stores a file. The request's conditions must hold still.
+fn end_file(upload: Upload, request: &Request<'_>, cx: &mut Services) -> Result<Answer, Refusal> {
+    conditions(&path_of(upload.name()), request, cx)?;
+    let replaces = cx.library.stat(upload.name()).is_ok();
+    store(upload, cx)?;
     Ok(match replaces {
         true => Answer::empty(Status::NoContent, ""),
         false => Answer::empty(Status::Created, "Content-Length: 0\r\n"),
     })
+}
+
+fn store(upload: Upload, cx: &mut Services) -> Result<Stored, Refusal> {
+    let path = path_of(upload.name());
+    let stored = upload.commit().map_err(refusal)?;
+    if let Some(files) = &mut cx.files {
+        files.site.forget(&path);
+    }
+    Ok(stored)
+}
+
+fn path_of(name: &Name) -> Vec<u8> {
+    [b"/", name.as_str().as_bytes()].concat()
 }
 
 fn delete(path: &[u8], request: &Request<'_>, cx: &mut Services) -> Result<Answer, Refusal> {
@@ -170,41 +250,6 @@ fn conditions(path: &[u8], request: &Request<'_>, cx: &mut Services) -> Result<(
         _ => conditions.if_match.is_none(),
     };
     if holds { Ok(()) } else { Err(errors::FAILED) }
-}
-
-/// Refuses what a page of another origin has made a browser send. Programs bear neither field.
-fn may_write(request: &Request<'_>, cx: &Services) -> Result<(), Refusal> {
-    let site = request.wishes.get(Wish::SecFetchSite);
-    let origin = request.wishes.get(Wish::Origin);
-    if site.is_none() && origin.is_none() {
-        return Ok(());
-    }
-    let host = request.wishes.host().unwrap_or_default();
-    let same = match (site.as_deref(), origin.as_deref()) {
-        (Some(site), _) => site == b"same-origin" || site == b"none",
-        (None, Some(origin)) => {
-            origin.strip_prefix(b"http://").or(origin.strip_prefix(b"https://")) == Some(&*host)
-        }
-        (None, None) => true,
-    };
-    // A name that leads here may be anybody's (DNS rebinding).
-    if same && is_own(&host, cx) {
-        return Ok(());
-    }
-    Err(Refusal::new(Status::Forbidden, "Pages of other origins may not write here"))
-}
-
-/// Whether a Host is an address, localhost, or a name that was given.
-fn is_own(host: &[u8], cx: &Services) -> bool {
-    let host = String::from_utf8_lossy(host);
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => &*host,
-    };
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    let given =
-        cx.files.as_ref().is_some_and(|files| files.hosts.iter().any(|own| own.eq_ignore_ascii_case(name)));
-    given || name.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok()
 }
 
 /// What an error of the library is to a client.

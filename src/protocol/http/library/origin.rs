@@ -1,0 +1,44 @@
+//! Who may write: programs, and pages of this very server.
+
+use std::net::IpAddr;
+
+use crate::services::Services;
+
+use crate::protocol::http::request::Request;
+use crate::protocol::http::status::{Refusal, Status};
+use crate::protocol::http::wishes::Wish;
+
+/// Refuses what a page of another origin has made a browser send. Programs bear neither field.
+pub fn may_write(request: &Request<'_>, cx: &Services) -> Result<(), Refusal> {
+    let site = request.wishes.get(Wish::SecFetchSite);
+    let origin = request.wishes.get(Wish::Origin);
+    if site.is_none() && origin.is_none() {
+        return Ok(());
+    }
+    let host = request.wishes.host().unwrap_or_default();
+    let same = match (site.as_deref(), origin.as_deref()) {
+        (Some(site), _) => site == b"same-origin" || site == b"none",
+        (None, Some(origin)) => {
+            origin.strip_prefix(b"http://").or(origin.strip_prefix(b"https://")) == Some(&*host)
+        }
+        (None, None) => true,
+    };
+    // A name that leads here may be anybody's (DNS rebinding).
+    if same && is_own(&host, cx) {
+        return Ok(());
+    }
+    Err(Refusal::new(Status::Forbidden, "Pages of other origins may not write here"))
+}
+
+/// Whether a Host is an address, localhost, or a name that was given.
+fn is_own(host: &[u8], cx: &Services) -> bool {
+    let host = String::from_utf8_lossy(host);
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => &*host,
+    };
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    let given =
+        cx.files.as_ref().is_some_and(|files| files.hosts.iter().any(|own| own.eq_ignore_ascii_case(name)));
+    given || name.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok()
+}
