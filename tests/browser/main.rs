@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, dead_code)]
 
 mod chromium;
+mod library;
 #[path = "../suite/process.rs"]
 mod process;
 #[path = "../suite/reading.rs"]

@@ -117,6 +117,11 @@ impl Library {
         Ok(Library { folder, rules, way, space })
     }
 
+    /// What may be done with it.
+    pub fn rules(&self) -> &LibraryRules {
+        &self.rules
+    }
+
     /// Begins to list the files, in no order.
     pub fn list(&self) -> Result<Items, LibraryError> {
         Items::of(&self.folder)

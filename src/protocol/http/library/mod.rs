@@ -14,7 +14,7 @@ use super::answer::Answer;
 use super::conditions::{Conditions, Validators, Verdict};
 use super::errors::{self, NOT_FOUND};
 use super::files;
-use super::listing;
+use super::listing::{self, Offer};
 use super::method::Method;
 use super::request::Request;
 use super::routes::{self, Outcome};
@@ -76,7 +76,7 @@ pub fn answer(path: &[u8], request: &Request<'_>, cx: &mut Services) -> Result<O
 }
 
 fn is_deletable(cx: &Services) -> bool {
-    cx.files.as_ref().is_some_and(|files| files.allow_delete)
+    cx.files.as_ref().is_some_and(|files| files.allow_delete) && cx.library.upload_max().is_ok()
 }
 
 fn allow(path: &[u8], cx: &Services) -> &'static str {
@@ -91,7 +91,13 @@ fn allow(path: &[u8], cx: &Services) -> &'static str {
 fn list(query: Option<&[u8]>, request: &Request<'_>, cx: &mut Services) -> Result<Answer, Refusal> {
     let Some(files) = &cx.files else { return Err(NOT_FOUND) };
     let folder = files.site.list(b"/").map_err(errors::refusal)?;
-    listing::answer_with(Box::new(FilesOf(folder)), FOLDER.as_bytes(), query, request, listing::FILES)
+    let delete = is_deletable(cx);
+    let upload = cx.library.upload_max().ok().map(|max| {
+        let overwrite = cx.library.rules().overwrite;
+        listing::Upload { max, overwrite }
+    });
+    let offer = Offer { upload, delete, ..Offer::LIBRARY };
+    listing::answer_with(Box::new(FilesOf(folder)), FOLDER.as_bytes(), query, request, &offer)
 }
 
 /// The files among a folder's entries whose names the library takes.

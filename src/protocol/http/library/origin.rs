@@ -23,11 +23,12 @@ pub fn may_write(request: &Request<'_>, cx: &Services) -> Result<(), Refusal> {
         }
         (None, None) => true,
     };
-    // A name that leads here may be anybody's (DNS rebinding).
-    if same && is_own(&host, cx) {
-        return Ok(());
+    match same {
+        false => Err(Refusal::new(Status::Forbidden, "Pages of other origins may not write here")),
+        true if is_own(&host, cx) => Ok(()),
+        // A name that leads here may be anybody's (DNS rebinding).
+        true => Err(Refusal::new(Status::Forbidden, "Pages may write under this name only with --host")),
     }
-    Err(Refusal::new(Status::Forbidden, "Pages of other origins may not write here"))
 }
 
 /// Whether a Host is an address, localhost, or a name that was given.

@@ -2,6 +2,7 @@
 
 mod order;
 mod page;
+mod writer;
 
 use std::fmt;
 
@@ -18,8 +19,10 @@ use super::request::Request;
 use super::status::{Refusal, Status};
 use super::wishes::Wish;
 pub use order::Order;
-use page::{Html, Json, Lines, Writer};
-pub use page::{escape_html, escape_json};
+use page::Html;
+pub use page::escape_html;
+pub use writer::escape_json;
+use writer::{Json, Lines, Writer};
 
 /// A listing that is being made.
 pub struct Listing {
@@ -71,17 +74,16 @@ pub fn answer(
     request: &Request<'_>,
     cx: &mut Services,
 ) -> Result<Answer, Refusal> {
-    answer_with(cx.site.list(path).map_err(refusal)?, path, query, request, SITE)
+    answer_with(cx.site.list(path).map_err(refusal)?, path, query, request, &Offer::SITE)
 }
 
-/// Answers with the entries of `folder`, which is at `path`. `kinds` are the forms, of which the
-/// first is for who likes none best.
+/// Answers with the entries of `folder`, which is at `path`.
 pub fn answer_with(
     folder: Box<dyn Folder>,
     path: &[u8],
     query: Option<&[u8]>,
     request: &Request<'_>,
-    kinds: &[&str],
+    offer: &Offer,
 ) -> Result<Answer, Refusal> {
     match Conditions::of(&request.wishes).evaluate_unvalidated() {
         Verdict::Proceed => {}
@@ -91,10 +93,12 @@ pub fn answer_with(
     let order = Order::parse(query);
     let asked = order::page(query);
     let (kind, page, writer): (_, _, Box<dyn Writer>) =
-        match best_kind(request.wishes.get(Wish::Accept).as_deref(), kinds).or(kinds.first().copied()) {
+        match best_kind(request.wishes.get(Wish::Accept).as_deref(), offer.kinds)
+            .or(offer.kinds.first().copied())
+        {
             Some(types::JSON) => (types::JSON, asked, Box::new(Json::default())),
             Some(PLAIN) => (types::TEXT, asked, Box::new(Lines)),
-            _ => (types::HTML, Some(asked.unwrap_or(1)), Box::new(Html::new(path, order))),
+            _ => (types::HTML, Some(asked.unwrap_or(1)), Box::new(Html::new(path, order, *offer))),
         };
     let fields = Fields::Made(format!("Content-Type: {kind}\r\n{CACHING}").into());
     let stage = Stage::Reading(Vec::new());
@@ -102,10 +106,35 @@ pub fn answer_with(
     Ok(Answer { status: Status::Ok, fields, body: Body::Listing(listing) })
 }
 
-/// The forms of a site's listings.
-const SITE: &[&str] = &[HTML, types::JSON, PLAIN];
-/// The forms of the library's, which curl has in lines.
-pub const FILES: &[&str] = &[PLAIN, HTML, types::JSON];
+/// What a listing offers.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer {
+    /// The forms it comes in, of which the first is for who likes none best.
+    pub kinds: &'static [&'static str],
+    /// Whether a file can be saved instead of shown.
+    pub download: bool,
+    /// Files that can be brought.
+    pub upload: Option<Upload>,
+    /// Whether files can be deleted.
+    pub delete: bool,
+}
+
+/// What can be brought.
+#[derive(Clone, Copy, Debug)]
+pub struct Upload {
+    /// Bytes of a file.
+    pub max: u64,
+    /// Whether it may replace one of its name.
+    pub overwrite: bool,
+}
+
+impl Offer {
+    /// A site's.
+    const SITE: Offer =
+        Offer { kinds: &[HTML, types::JSON, PLAIN], download: false, upload: None, delete: false };
+    /// That of a library nobody may write to. curl has it in lines.
+    pub const LIBRARY: Offer = Offer { kinds: &[PLAIN, HTML, types::JSON], download: true, ..Offer::SITE };
+}
 
 const HTML: &str = "text/html";
 const PLAIN: &str = "text/plain";

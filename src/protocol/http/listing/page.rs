@@ -1,4 +1,4 @@
-//! The forms of a listing: a page, JSON, lines of text.
+//! A listing as a page for people.
 
 use std::fmt::Write;
 
@@ -6,94 +6,23 @@ use percent_encoding::percent_encode;
 
 use super::super::routes::SEGMENT;
 use super::order::By;
-use super::{Extent, Order};
+use super::writer::{Writer, href};
+use super::{Extent, Offer, Order, Upload};
 use crate::clock::rfc3339;
 use crate::store::Child;
-
-/// Writes a listing entry by entry.
-pub trait Writer {
-    /// Before the first entry.
-    fn begin(&mut self, extent: Extent, out: &mut String);
-    /// An entry.
-    fn entry(&mut self, child: &Child, out: &mut String);
-    /// Behind the last one.
-    fn end(&mut self, out: &mut String);
-}
-
-/// A name a line, a folder's with a slash. Control characters, which could make two lines of one,
-/// are percent-encoded as in an address.
-pub struct Lines;
-
-impl Writer for Lines {
-    fn begin(&mut self, _extent: Extent, _out: &mut String) {}
-
-    fn entry(&mut self, child: &Child, out: &mut String) {
-        for character in String::from_utf8_lossy(&child.name).chars() {
-            match character.is_control() {
-                true => out.extend(percent_encode(character.encode_utf8(&mut [0; 4]).as_bytes(), SEGMENT)),
-                false => out.push(character),
-            }
-        }
-        out.push_str(if child.length.is_none() { "/\n" } else { "\n" });
-    }
-
-    fn end(&mut self, _out: &mut String) {}
-}
-
-/// An array of objects: `name`, `type` (`file` or `folder`), `size` in bytes, `modified`, and `href`,
-/// which also says names that are not UTF-8.
-#[derive(Default)]
-pub struct Json {
-    begun: bool,
-}
-
-impl Writer for Json {
-    fn begin(&mut self, _extent: Extent, out: &mut String) {
-        out.push('[');
-    }
-
-    fn entry(&mut self, child: &Child, out: &mut String) {
-        out.push_str(if std::mem::replace(&mut self.begun, true) { ",\n" } else { "\n" });
-        out.push_str("{\"name\":\"");
-        escape_json(&String::from_utf8_lossy(&child.name), out);
-        match child.length {
-            Some(length) => {
-                let _ = write!(out, "\",\"type\":\"file\",\"size\":{length}");
-            }
-            None => out.push_str("\",\"type\":\"folder\""),
-        }
-        let _ = write!(out, ",\"modified\":\"{}\",\"href\":\"{}\"}}", rfc3339(child.modified), href(child));
-    }
-
-    fn end(&mut self, out: &mut String) {
-        out.push_str("\n]\n");
-    }
-}
-
-/// Writes text into a string of JSON (RFC 8259 section 7).
-pub fn escape_json(text: &str, out: &mut String) {
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => out.extend(['\\', character]),
-            control if control.is_control() => {
-                let _ = write!(out, "\\u{:04x}", u32::from(control));
-            }
-            other => out.push(other),
-        }
-    }
-}
 
 /// A page for people.
 pub struct Html {
     path: Vec<u8>,
     order: Order,
+    offer: Offer,
     extent: Extent,
 }
 
 impl Html {
     /// For the folder at `path`, decoded.
-    pub fn new(path: &[u8], order: Order) -> Html {
-        Html { path: path.into(), order, extent: Extent { total: None, page: 1, more: false } }
+    pub fn new(path: &[u8], order: Order, offer: Offer) -> Html {
+        Html { path: path.into(), order, offer, extent: Extent { total: None, page: 1, more: false } }
     }
 
     fn names(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
@@ -135,6 +64,41 @@ impl Html {
         };
     }
 
+    /// A form that uploads files, with a script or without.
+    fn upload_form(&self, out: &mut String) {
+        let Some(Upload { max, overwrite }) = self.offer.upload else { return };
+        let overwrite = if overwrite { " data-overwrite" } else { "" };
+        let _ = write!(
+            out,
+            "<form method=\"post\" action=\"./\" enctype=\"multipart/form-data\" data-max=\"{max}\"{overwrite}>\n\
+             <label class=\"pick\"><span class=\"hint\">Upload files</span>\
+             <input type=\"file\" name=\"files\" multiple required aria-label=\"Files to upload\"></label>\n\
+             <button>Upload</button><span class=\"hint\">or drop them here</span>\n</form>\n\
+             <ul id=\"uploads\" aria-live=\"polite\"></ul>\n"
+        );
+    }
+
+    /// What can be done with a file besides looking at it.
+    fn actions(&self, child: &Child, out: &mut String) {
+        if !self.offer.download {
+            return;
+        }
+        let name = String::from_utf8_lossy(&child.name);
+        out.push_str("<td class=\"do\"><a title=\"Download\" aria-label=\"Download ");
+        escape_html(&name, out);
+        out.push_str("\" href=\"");
+        escape_html(&href(child), out);
+        out.push_str("?download\"><svg><use href=\"#down\"/></svg></a>");
+        if self.offer.delete {
+            out.push_str("<button class=\"delete\" title=\"Delete\" aria-label=\"Delete ");
+            escape_html(&name, out);
+            out.push_str("\" value=\"");
+            escape_html(&name, out);
+            out.push_str("\"><svg><use href=\"#delete\"/></svg></button>");
+        }
+        out.push_str("</td>");
+    }
+
     fn page_link(&self, page: usize, text: &str, out: &mut String) {
         let order = if self.order.descending { "desc" } else { "asc" };
         let by = self.order.by.name();
@@ -156,7 +120,9 @@ impl Writer for Html {
         out.push_str(
             "<input id=\"filter\" type=\"search\" placeholder=\"Filter\" aria-label=\"Filter\" hidden>\n",
         );
-        out.push_str("</header>\n<main>\n");
+        out.push_str("</header>\n");
+        self.upload_form(out);
+        out.push_str("<main>\n");
         if extent.total.is_none() {
             out.push_str("<p class=\"note\">This folder has more entries than are sorted; ");
             out.push_str("they come as the file system has them.</p>\n");
@@ -165,12 +131,16 @@ impl Writer for Html {
         self.column(By::Name, "Name", out);
         self.column(By::Size, "Size", out);
         self.column(By::Time, "Changed", out);
+        if self.offer.download {
+            out.push_str("<th><span class=\"unseen\">Actions</span></th>");
+        }
         out.push_str("</tr></thead>\n<tbody>\n");
         if self.names().next().is_some() {
             out.push_str(
                 "<tr class=\"up\"><td class=\"name\"><a href=\"../\"><svg><use href=\"#up\"/></svg>",
             );
-            out.push_str("<span>Up</span></a></td><td class=\"size\"></td><td class=\"time\"></td></tr>\n");
+            out.push_str("<span>Up</span></a></td><td class=\"size\"></td><td class=\"time\"></td>");
+            out.push_str(if self.offer.download { "<td></td></tr>\n" } else { "</tr>\n" });
         }
     }
 
@@ -190,11 +160,13 @@ impl Writer for Html {
         let time = rfc3339(child.modified);
         let (date, clock) = time.split_once('T').unwrap_or((&time, ""));
         let clock = clock.get(..5).unwrap_or(clock);
-        let _ = writeln!(
+        let _ = write!(
             out,
             "</td><td class=\"time\"><time datetime=\"{time}\" title=\"{time}\">\
-             {date} <span>{clock}</span></time></td></tr>"
+             {date} <span>{clock}</span></time></td>"
         );
+        self.actions(child, out);
+        out.push_str("</tr>\n");
     }
 
     fn end(&mut self, out: &mut String) {
@@ -218,14 +190,15 @@ impl Writer for Html {
         if let Some(total) = total {
             let _ = write!(out, "{total} {} · ", if total == 1 { "entry" } else { "entries" });
         }
-        let _ = write!(out, "evserve</footer>\n<script>\n{}</script>\n</html>\n", include_str!("page.js"));
+        let _ = write!(out, "evserve</footer>\n<script>\n{}", include_str!("page.js"));
+        if self.offer.upload.is_some() {
+            out.push_str(include_str!("upload.js"));
+        }
+        if self.offer.delete {
+            out.push_str(include_str!("delete.js"));
+        }
+        out.push_str("</script>\n</html>\n");
     }
-}
-
-/// A relative address that works for every name: behind `./` a colon ends no scheme.
-fn href(child: &Child) -> String {
-    let name = percent_encode(&child.name, SEGMENT);
-    format!("./{name}{}", if child.length.is_none() { "/" } else { "" })
 }
 
 /// Writes text into a page or an attribute's value.
@@ -265,12 +238,15 @@ const ICON: &str = r##"<link rel="icon" href="data:image/svg+xml,<svg xmlns='htt
 const ICONS: &str = r#"<svg style="display:none">
 <symbol id="folder" viewBox="0 0 24 24"><path d="M3 6.5A1.5 1.5 0 0 1 4.5 5H9l2 2.5h8.5A1.5 1.5 0 0 1 21 9v9a1.5 1.5 0 0 1-1.5 1.5h-15A1.5 1.5 0 0 1 3 18z"/></symbol>
 <symbol id="file" viewBox="0 0 24 24"><path d="M6 3h8l4 4v13a1 1 0 0 1-1 1H6a1 1 0 0 1-1-1V4a1 1 0 0 1 1-1zM14 3v4h4"/></symbol>
+<symbol id="down" viewBox="0 0 24 24"><path d="M12 4v12M7 11l5 5 5-5M5 20h14"/></symbol>
+<symbol id="delete" viewBox="0 0 24 24"><path d="M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13M10 11v5M14 11v5"/></symbol>
 <symbol id="up" viewBox="0 0 24 24"><path d="M12 20V5M6 11l6-6 6 6"/></symbol>
 </svg>
 "#;
 
 #[cfg(test)]
 mod tests {
+    use super::super::writer::{Json, Lines};
     use super::*;
     use std::time::{Duration, UNIX_EPOCH};
 
@@ -298,7 +274,7 @@ mod tests {
             json.contains("\"name\":\"\u{fffd}\\u000a\"") && json.contains("\"href\":\"./%FF%0A\"}\n]\n")
         );
         let order = Order { by: By::Name, descending: false };
-        let page = written(Html::new(b"/x/<i>/", order), &names);
+        let page = written(Html::new(b"/x/<i>/", order, Offer::SITE), &names);
         for wanted in [
             "<title>&lt;i&gt;</title>",
             "<a href=\"/x/%3Ci%3E/\">&lt;i&gt;</a>",
