@@ -1,6 +1,7 @@
 //! The clients that people have: curl, netcat, wrk, ab.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
 use std::path::Path;
@@ -58,10 +59,40 @@ fn netcat() {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        std::io::Write::write_all(&mut child.stdin.take().unwrap(), request.as_bytes()).unwrap();
+        child.stdin.take().unwrap().write_all(request.as_bytes()).unwrap();
         let printed = child.wait_with_output().unwrap().stdout;
         assert!(printed.starts_with(b"HTTP/1.1 200 OK\r\n") && printed.ends_with(b"<p>front"));
     }
+}
+
+/// The README's conversation, as a person types it.
+#[test]
+fn telnet() {
+    let Some(telnet) = tool("telnet") else { return };
+    let library = tempfile::tempdir().unwrap();
+    let server = Server::start(&["--files", library.path().to_str().unwrap(), "--file", "0"]);
+    let port = server.wait_for_line("listening file").rsplit(':').next().unwrap().to_owned();
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let (_, talk) = readme.split_once("$ telnet 127.0.0.1 8888\n").unwrap();
+    let (talk, _) = talk.split_once("```").unwrap();
+    let mut child = Command::new(&telnet)
+        .args(["127.0.0.1", &port])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut keyboard = child.stdin.take().unwrap();
+    let mut screen = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(screen.any(|line| line.starts_with("Escape character")));
+    for line in talk.lines() {
+        match line.starts_with("OK ") {
+            true => assert_eq!(screen.next().unwrap().trim_end(), line),
+            false => writeln!(keyboard, "{line}").unwrap(),
+        }
+    }
+    child.wait().unwrap();
+    assert_eq!(fs::read(library.path().join("note.txt")).unwrap(), b"milk, bread\n");
 }
 
 #[test]
@@ -158,7 +189,8 @@ fn the_examples_of_the_readme() {
                     status.is_none_or(|status| printed.contains(&format!("HTTP/1.1 {status} "))),
                     "{line}: {printed}"
                 );
-                assert!(!printed.is_empty() || command.contains(" -O ") || command.contains(" > "), "{line}");
+                let saves = [" -O ", " -o ", " > "].iter().any(|option| command.contains(option));
+                assert!(!printed.is_empty() || saves, "{line}");
                 count += 1;
             }
             "evserve" => {
