@@ -45,6 +45,11 @@ pub const TURN_WRITE_BYTES: usize = 256 * 1024;
 /// See [`TURN_READ_BYTES`].
 pub const TURN_REQUESTS: usize = 64;
 
+/// Connections that go on in a turn after they used up their share of an earlier one. The others
+/// of them wait, so that a small request beside hundreds of large transfers waits for a
+/// few of them only.
+pub const TURN_BULK: usize = 4;
+
 /// Connections that one listener accepts in a turn, so that a flood of them leaves the others
 /// their turns.
 pub const TURN_ACCEPTS: usize = 32;

@@ -9,13 +9,13 @@ mod intake;
 mod listener;
 mod network;
 mod peers;
+mod ready;
 mod run;
 mod scratch;
 mod source;
 mod timers;
 mod token;
 
-use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,7 @@ use idle::LongestIdle;
 use listener::Listener;
 pub use network::{Network, Readiness, SystemListener, SystemNetwork};
 use peers::Peers;
+use ready::Ready;
 pub use run::{Ended, Runner};
 use scratch::Scratch;
 use source::{Source, SourceKind};
@@ -45,8 +46,7 @@ pub struct EventLoop<N: Network> {
     /// Counts the sources there have been.
     generation: usize,
     listeners: Vec<usize>,
-    /// Keys to drive in this turn or the next, each at most once.
-    ready: VecDeque<usize>,
+    ready: Ready,
     /// Keys whose sources are gone. They leave the slab at the end of the turn, so that no key is
     /// used twice within one.
     doomed: Vec<usize>,
@@ -68,7 +68,7 @@ impl<N: Network> EventLoop<N> {
             sources: Slab::new(),
             generation: 0,
             listeners: Vec::new(),
-            ready: VecDeque::new(),
+            ready: Ready::default(),
             doomed: Vec::new(),
             timers: Timers::default(),
             scratch: Scratch::new(),
@@ -97,10 +97,9 @@ impl<N: Network> EventLoop<N> {
             self.note(readiness);
         }
         self.queue_due(now.monotonic);
-        for _ in 0..self.ready.len() {
-            if let Some(key) = self.ready.pop_front() {
-                self.drive(key);
-            }
+        let mut turn = self.ready.turn();
+        while let Some(key) = self.ready.pop(&mut turn) {
+            self.drive(key);
         }
         if self.drain_until().is_some_and(|until| until <= now.monotonic) {
             self.cut_off();
@@ -191,7 +190,7 @@ impl<N: Network> EventLoop<N> {
         let source = &mut self.sources[key];
         if !source.queued {
             source.queued = true;
-            self.ready.push_back(key);
+            self.ready.push(key);
         }
     }
 
@@ -210,7 +209,10 @@ impl<N: Network> EventLoop<N> {
                 self.services.peer = *peer;
                 match connection.drive(&mut self.scratch, &mut self.services) {
                     Progress::Waiting(until) => self.timers.arm(key, &mut source.alarm, until),
-                    Progress::Yielding => self.queue(key),
+                    Progress::Yielding => {
+                        source.queued = true;
+                        self.ready.push_bulk(key);
+                    }
                     Progress::Closed(reason) => self.close(key, reason),
                 }
             }

@@ -15,7 +15,9 @@ use std::time::Duration;
 use evserve::clock::Now;
 use evserve::close_reason::CloseReason;
 use evserve::event_loop::{EventLoop, Network, Readiness, Token};
-use evserve::limits::{INBOX_MAX_BYTES, Limits, OUTBOX_MAX_BYTES, TURN_READ_BYTES, TURN_WRITE_BYTES};
+use evserve::limits::{
+    INBOX_MAX_BYTES, Limits, OUTBOX_MAX_BYTES, TURN_BULK, TURN_READ_BYTES, TURN_REQUESTS, TURN_WRITE_BYTES,
+};
 use evserve::peer::Peer;
 use evserve::protocol::Kind;
 use evserve::services::Services;
@@ -723,6 +725,45 @@ fn neither_deadline_is_put_off_by_bytes_that_drip_in() {
         .map(|response| response.status)
         .collect();
     assert_eq!(statuses, [200, 200, 408]);
+}
+
+#[test]
+fn who_has_much_to_do_waits_for_the_others_of_that_kind_not_they_for_him() {
+    let mut simulation = Simulation::new(5, Limits::default());
+    (0..50).for_each(|_| simulation.connect(0));
+    simulation.turn(Vec::new());
+    simulation.turn(Vec::new());
+    let readable = |wire: &Wire| Readiness {
+        token: wire.token.unwrap(),
+        readable: true,
+        writable: false,
+        ending: false,
+    };
+    let mut events = Vec::new();
+    for peer in &simulation.peers[1..] {
+        let wire = &mut *peer.wire.borrow_mut();
+        wire.arrived.extend(b"PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 60000\r\n\r\n");
+        wire.arrived.extend(vec![b'x'; 60_000]);
+        wire.arrived.extend(b"GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n".repeat(640));
+        events.push(readable(wire));
+    }
+    simulation.turn(events);
+    // Each has had its share. From now on a few of them go on in a turn, and small requests at once.
+    let requests = |simulation: &Simulation| simulation.event_loop.services().statistics.requests;
+    for _ in 0..100 {
+        let (event, before) = {
+            let wire = &mut *simulation.peers[0].wire.borrow_mut();
+            wire.arrived.extend(b"GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n");
+            (readable(wire), wire.received.len())
+        };
+        let answered = requests(&simulation);
+        simulation.turn(vec![event]);
+        assert!(simulation.peers[0].wire.borrow().received.len() > before);
+        assert!(requests(&simulation) - answered <= 1 + (TURN_BULK * TURN_REQUESTS) as u64);
+    }
+    // Their turn comes round, too.
+    (0..100).for_each(|_| simulation.turn(Vec::new()));
+    assert_eq!(requests(&simulation), 100 + 49 * 641);
 }
 
 /// Two hundred turns in which a peer that takes nothing delivers more than its share each time, a
