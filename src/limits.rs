@@ -45,10 +45,14 @@ pub const TURN_WRITE_BYTES: usize = 256 * 1024;
 /// See [`TURN_READ_BYTES`].
 pub const TURN_REQUESTS: usize = 64;
 
-/// Connections that go on in a turn after they used up their share of an earlier one. The others
-/// of them wait, so that a small request beside hundreds of large transfers waits for a
-/// few of them only.
-pub const TURN_BULK: usize = 4;
+/// Connections at least that go on in a turn after they used up their share of an earlier one. The
+/// others of them wait, so that a small request beside hundreds of large transfers waits for a few
+/// of them only.
+pub const TURN_BULK: usize = 2;
+
+/// For so many others in a turn one such connection more goes on: it takes about as long as they do,
+/// 64 KiB received, hashed and written, so that neither kind starves the other.
+pub const REQUESTS_PER_BULK: usize = 16;
 
 /// Connections that one listener accepts in a turn, so that a flood of them leaves the others
 /// their turns.

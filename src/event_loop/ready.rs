@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::limits::TURN_BULK;
+use crate::limits::{REQUESTS_PER_BULK, TURN_BULK};
 
 /// The keys of sources that have something to do. A key is in it at most once: its source knows.
 #[derive(Debug, Default)]
@@ -33,7 +33,8 @@ impl Ready {
 
     /// A turn of those that are queued by now.
     pub fn turn(&self) -> Turn {
-        Turn { next: self.next.len(), bulk: self.bulk.len().min(TURN_BULK) }
+        let next = self.next.len();
+        Turn { next, bulk: self.bulk.len().min(TURN_BULK + next / REQUESTS_PER_BULK) }
     }
 
     /// Who comes next in a turn.
