@@ -15,6 +15,7 @@ mod library;
 mod lifecycle;
 mod listing;
 mod logs;
+mod model;
 mod process;
 mod reading;
 mod simulation;

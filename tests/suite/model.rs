@@ -1,0 +1,403 @@
+//! The library against a model of it: a map, under random commands from many connections of both
+//! doors at once, cut anywhere, of which some are never finished.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Duration;
+
+use evserve::clock::Now;
+use evserve::protocol::{Dialect, Kind};
+use evserve::services::{Files, Services};
+use evserve::site::{Rules, Site};
+use evserve::store::{Bounds, DiskStore, Library, LibraryRules, MemoryStore};
+use fastrand::Rng;
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+use crate::conversation::{Talk, no_library, start};
+use crate::reading::take_response;
+
+const MAX_UPLOAD: usize = 3000;
+
+/// Few, so that they are fought for, and some that are none.
+const NAMES: [&str; 10] = ["-", "nul", "a", "b c", "ö#%41", "-", "nul", "a", "..", "a/b"];
+
+/// What a peer wants.
+#[derive(Clone, Debug)]
+enum Wish {
+    /// By its length, or without one: typed in lines, chunked over HTTP.
+    Put {
+        bytes: Vec<u8>,
+        length_known: bool,
+        only_new: bool,
+    },
+    /// With the entity tag of what was once seen, and what that was.
+    Get(Option<(String, Vec<u8>)>),
+    Restart(usize),
+    Stat,
+    Delete,
+    List,
+    Nonsense,
+}
+
+/// What a peer says for it.
+#[derive(Debug)]
+struct Job {
+    name: &'static str,
+    wish: Wish,
+    script: Vec<u8>,
+    /// Where its head ends in the script.
+    head: usize,
+    sent: usize,
+    /// Whether a PUT may go on, as it was at the end of its head.
+    accepted: bool,
+}
+
+/// What must come back. In lines a `?` is any byte, for times.
+#[derive(Debug)]
+enum Reply {
+    Line(Vec<u8>),
+    Http(u16, Option<Vec<u8>>),
+    Close,
+}
+
+/// One connection.
+struct Peer {
+    talk: Talk,
+    http: bool,
+    job: Option<Job>,
+    /// What REST has said.
+    restart: usize,
+}
+
+/// A library, and what must be in it.
+struct Town {
+    folder: TempDir,
+    services: Services,
+    now: Now,
+    random: Rng,
+    overwrite: bool,
+    model: BTreeMap<&'static str, Vec<u8>>,
+    tags: Vec<(String, Vec<u8>)>,
+    /// Also the length of the next one: no two files are alike, and so no two tags.
+    uploads: usize,
+}
+
+fn line(text: impl AsRef<str>) -> Reply {
+    Reply::Line(format!("{}\r\n", text.as_ref()).into_bytes())
+}
+
+fn is_name(name: &str) -> bool {
+    !name.starts_with('.') && !name.contains('/')
+}
+
+impl Town {
+    fn new(seed: u64, overwrite: bool) -> Town {
+        let folder = tempfile::tempdir().unwrap();
+        let rules = LibraryRules { overwrite, max_upload: MAX_UPLOAD as u64, ..LibraryRules::default() };
+        let library = Library::open(folder.path(), rules).unwrap();
+        let mut services = Talk::with_library(Kind::Http, MemoryStore::default(), library).services;
+        let store = DiskStore::new(folder.path()).unwrap();
+        let site = Site::new(Box::new(store), Rules::default(), Bounds::within(100));
+        services.files = Some(Files { site, allow_delete: true, hosts: Vec::new() });
+        let (random, model) = (Rng::with_seed(seed), BTreeMap::new());
+        Town { folder, services, now: start(), random, overwrite, model, tags: Vec::new(), uploads: 0 }
+    }
+
+    fn peer(&mut self) -> Peer {
+        let http = self.random.bool();
+        let dialect = if self.random.bool() { Dialect::Auto } else { Dialect::Lines };
+        let kind = if http { Kind::Http } else { Kind::File(dialect) };
+        let talk = Talk::with_library(kind, MemoryStore::default(), no_library());
+        Peer { talk, http, job: None, restart: 0 }
+    }
+
+    fn job(&mut self, http: bool) -> Job {
+        let name = NAMES[self.random.usize(..NAMES.len())];
+        let wish = match self.random.u8(..16) {
+            0..8 => self.put(http),
+            8..10 => Wish::Get(self.random.choice(&self.tags).filter(|_| http).cloned()),
+            10 => Wish::Get(None),
+            11 => Wish::List,
+            12 | 13 if http => Wish::Delete,
+            12 => Wish::Restart(self.random.usize(..100)),
+            13 => Wish::Stat,
+            14 if http => Wish::Get(None),
+            14 => Wish::Nonsense,
+            _ => Wish::List,
+        };
+        let (head, body) = if http { self.http_script(name, &wish) } else { lines_script(name, &wish) };
+        let (head, script) = (head.len(), [head.into_bytes(), body].concat());
+        Job { name, wish, script, head, sent: 0, accepted: false }
+    }
+
+    fn put(&mut self, http: bool) -> Wish {
+        self.uploads += 1;
+        let length_known = self.random.u8(..3) > 0;
+        let length = match self.random.u8(..20) {
+            0 if length_known => MAX_UPLOAD + 1,
+            1 => 0,
+            _ => self.uploads,
+        };
+        // Ends of text, commands and telnet's bytes are data, except in text that is typed.
+        let words: &[&[u8]] =
+            if http || length_known { &[b"\n##\n", b"Q\n", b"\xff\xf4\0"] } else { &[b"ab\n"] };
+        let mut bytes = Vec::new();
+        while bytes.len() < length {
+            bytes.extend_from_slice(words[self.random.usize(..words.len())]);
+        }
+        bytes.truncate(length);
+        if !http && !length_known {
+            // Text ends with a line.
+            bytes.last_mut().into_iter().for_each(|last| *last = b'\n');
+        }
+        Wish::Put { bytes, length_known, only_new: http && self.random.u8(..4) == 0 }
+    }
+
+    fn http_script(&mut self, name: &str, wish: &Wish) -> (String, Vec<u8>) {
+        let path: String = name.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let request = |line: &str, fields: &str| {
+            format!("{line} HTTP/1.1\r\nHost: h\r\n{fields}\r\n").replace("NAME", &path)
+        };
+        let head = match wish {
+            Wish::Get(Some((tag, _))) => request("GET /files/NAME", &format!("If-None-Match: {tag}\r\n")),
+            Wish::List => request("GET /files/", ""),
+            Wish::Delete => request("DELETE /files/NAME", ""),
+            Wish::Put { bytes, length_known, only_new } => {
+                let condition = if *only_new { "If-None-Match: *\r\n" } else { "" };
+                if *length_known {
+                    let fields = format!("{condition}Content-Length: {}\r\n", bytes.len());
+                    return (request("PUT /files/NAME", &fields), bytes.clone());
+                }
+                let mut body = Vec::new();
+                for chunk in bytes.chunks(self.random.usize(1..2000)) {
+                    body.extend([format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat());
+                }
+                body.extend_from_slice(b"0\r\n\r\n");
+                let fields = format!("{condition}Transfer-Encoding: chunked\r\n");
+                return (request("PUT /files/NAME", &fields), body);
+            }
+            _ => request("GET /files/NAME", ""),
+        };
+        (head, Vec::new())
+    }
+
+    /// What a line brings at once.
+    fn line(&self, job: &mut Job, restart: &mut usize) -> Vec<Reply> {
+        let from = std::mem::take(restart);
+        let file = self.model.get(job.name);
+        let missing = || match is_name(job.name) {
+            true => line("ERR not-found there is no such file"),
+            false => line(
+                "ERR bad-name a name has 1 to 255 bytes of UTF-8, no / and no control characters, no dot first",
+            ),
+        };
+        vec![match (&job.wish, file) {
+            (Wish::Put { bytes, .. }, _) if is_name(job.name) && bytes.len() > MAX_UPLOAD => {
+                return vec![line("ERR too-large the file is larger than is taken"), Reply::Close];
+            }
+            (Wish::Put { .. }, _) if !is_name(job.name) => missing(),
+            (Wish::Put { .. }, Some(_)) if !self.overwrite => line("ERR exists there is a file of that name"),
+            (Wish::Put { length_known, .. }, _) => {
+                job.accepted = true;
+                let ready = line("OK send lines, end with ##");
+                return if *length_known { Vec::new() } else { vec![ready] };
+            }
+            (Wish::Get(_) | Wish::Stat, None) => missing(),
+            (Wish::Get(_), Some(bytes)) if from > bytes.len() => {
+                line(format!("ERR bad-length the file has {} bytes", bytes.len()))
+            }
+            (Wish::Get(_), Some(bytes)) => {
+                let start = format!("OK {}\r\n", bytes.len() - from).into_bytes();
+                Reply::Line([&start, &bytes[from..]].concat())
+            }
+            (Wish::Stat, Some(bytes)) => line(format!("OK {} {}", bytes.len(), "?".repeat(20))),
+            (Wish::Restart(offset), _) => {
+                *restart = *offset;
+                line(format!("OK {offset}"))
+            }
+            (Wish::List, _) => {
+                let files = self.model.iter();
+                let items: String = files
+                    .map(|(name, bytes)| format!("\r\n{} {} {name}", bytes.len(), "?".repeat(20)))
+                    .collect();
+                line(format!("OK {}{items}", self.model.len()))
+            }
+            (Wish::Nonsense | Wish::Delete, _) => line("ERR bad-command HELP lists the commands"),
+        }]
+    }
+
+    /// What the end of a PUT's bytes brings.
+    fn line_end(&mut self, job: &Job) -> Option<Reply> {
+        let Wish::Put { bytes, .. } = &job.wish else { return None };
+        if !job.accepted {
+            return None;
+        }
+        if !self.overwrite && self.model.contains_key(job.name) {
+            return Some(line("ERR exists there is a file of that name"));
+        }
+        self.model.insert(job.name, bytes.clone());
+        let digits: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        Some(line(format!("OK {} {digits}", bytes.len())))
+    }
+
+    /// Why a PUT over HTTP is refused, if it is.
+    fn refusal(&self, job: &Job) -> Option<u16> {
+        let Wish::Put { bytes, only_new, length_known } = &job.wish else { return None };
+        let exists = self.model.contains_key(job.name);
+        match () {
+            () if !is_name(job.name) => Some(400),
+            () if exists && *only_new => Some(412),
+            () if *length_known && bytes.len() > MAX_UPLOAD => Some(413),
+            () if exists && !self.overwrite => Some(409),
+            () => None,
+        }
+    }
+
+    /// What the end of a request brings.
+    fn http_end(&mut self, job: &Job) -> Reply {
+        let file = self.model.get(job.name);
+        match &job.wish {
+            Wish::Put { bytes, .. } => match self.refusal(job) {
+                Some(status) => Reply::Http(status, None),
+                // The reason to refuse it has gone since.
+                None if !job.accepted => Reply::Http(503, None),
+                None => {
+                    let replaced = self.model.insert(job.name, bytes.clone()).is_some();
+                    Reply::Http(if replaced { 204 } else { 201 }, None)
+                }
+            },
+            Wish::List => Reply::Http(
+                200,
+                Some(self.model.keys().map(|name| format!("{name}\n")).collect::<String>().into()),
+            ),
+            Wish::Delete => Reply::Http(if self.model.remove(job.name).is_some() { 204 } else { 404 }, None),
+            Wish::Get(Some((_, bytes))) if file == Some(bytes) => Reply::Http(304, None),
+            _ => file.map_or(Reply::Http(404, None), |bytes| Reply::Http(200, Some(bytes.clone()))),
+        }
+    }
+
+    /// Lets a peer say the next piece of what it has to say, and checks what that brings at once.
+    fn step(&mut self, peer: &mut Peer) {
+        let most = [5, 100, 2 * MAX_UPLOAD][self.random.usize(..3)];
+        let mut left = self.random.usize(1..=most);
+        let (mut piece, mut replies) = (Vec::new(), Vec::new());
+        while left > 0 && !matches!(replies.last(), Some(Reply::Close)) {
+            let mut job = peer.job.take().unwrap_or_else(|| self.job(peer.http));
+            let to_head = job.head.saturating_sub(job.sent);
+            let taken = left.min(if to_head > 0 { to_head } else { job.script.len() - job.sent });
+            piece.extend_from_slice(&job.script[job.sent..][..taken]);
+            job.sent += taken;
+            left -= taken;
+            if to_head > 0 && job.sent == job.head {
+                match peer.http {
+                    true => job.accepted = self.refusal(&job).is_none(),
+                    false => replies.extend(self.line(&mut job, &mut peer.restart)),
+                }
+                // Text is typed only if it is wanted.
+                if !peer.http && !job.accepted && matches!(job.wish, Wish::Put { length_known: false, .. }) {
+                    continue;
+                }
+            }
+            match job.sent == job.script.len() {
+                true if peer.http => replies.push(self.http_end(&job)),
+                true => replies.extend(self.line_end(&job)),
+                false => peer.job = Some(job),
+            }
+        }
+        self.now = self.now + Duration::from_millis(150);
+        self.with_services(peer, |talk| talk.input(&piece));
+        self.check(peer, &replies, &piece);
+    }
+
+    /// All share the services, and each has them for its turn.
+    fn with_services(&mut self, peer: &mut Peer, turn: impl FnOnce(&mut Talk)) {
+        // What HTTP remembers of the disk is good for 100 ms.
+        self.services.clock.advance(self.now);
+        peer.talk.now = self.now;
+        std::mem::swap(&mut self.services, &mut peer.talk.services);
+        turn(&mut peer.talk);
+        std::mem::swap(&mut self.services, &mut peer.talk.services);
+    }
+
+    fn check(&mut self, peer: &mut Peer, replies: &[Reply], piece: &[u8]) {
+        let output = std::mem::take(&mut peer.talk.outcome.output);
+        let mut rest = &output[..];
+        let mut closes = false;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(500)]).into_owned();
+        for reply in replies {
+            let before = rest;
+            let context = || format!("{:?} brought {:?}, expected {reply:?}", text(piece), text(before));
+            match reply {
+                Reply::Line(bytes) => {
+                    let found = rest.split_off(..bytes.len()).unwrap_or_else(|| panic!("{}", context()));
+                    let like = |(wanted, byte): (&u8, &u8)| *wanted == b'?' || wanted == byte;
+                    assert!(bytes.iter().zip(found).all(like), "{}", context());
+                }
+                Reply::Http(status, body) => {
+                    let found = take_response(&mut rest, false).unwrap_or_else(|| panic!("{}", context()));
+                    assert_eq!(found.status, *status, "{}", context());
+                    assert!(body.as_ref().is_none_or(|body| found.body == *body), "{}", context());
+                    closes |= found.closes();
+                    let tag = found.field("ETag").filter(|_| !found.body.is_empty());
+                    self.tags.extend(tag.map(|tag| (tag.to_owned(), found.body.clone())));
+                }
+                Reply::Close => closes = true,
+            }
+        }
+        assert!(rest.is_empty(), "{:?} brought {:?} too much", text(piece), text(rest));
+        assert_eq!(peer.talk.outcome.ending.is_some(), closes, "{:?}", text(piece));
+        let names = fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        // Elsewhere than on Linux what is not whole has a hidden name.
+        let visible = names.filter(|name| !name.to_str().unwrap().starts_with('.')).count();
+        assert_eq!(visible, self.model.len(), "after {:?}", text(piece));
+    }
+}
+
+fn lines_script(name: &str, wish: &Wish) -> (String, Vec<u8>) {
+    let head = match wish {
+        Wish::Put { bytes, length_known: true, .. } => {
+            return (format!("PUT {} {name}\n", bytes.len()), bytes.clone());
+        }
+        Wish::Put { bytes, .. } => return (format!("P {name}\r\n"), [bytes, &b"##\n"[..]].concat()),
+        Wish::Get(_) => format!("G {name}\r\n"),
+        Wish::Restart(offset) => format!("REST {offset}\n"),
+        Wish::Stat => format!("stat {name}\n"),
+        Wish::List => "L\n".into(),
+        Wish::Delete | Wish::Nonsense => "DELE x\n".into(),
+    };
+    (head, Vec::new())
+}
+
+#[test]
+fn the_library_is_as_its_model() {
+    for seed in 0..16 {
+        let mut town = Town::new(seed, seed % 2 == 0);
+        let mut peers: Vec<Peer> = (0..12).map(|_| town.peer()).collect();
+        for _ in 0..700 {
+            let index = town.random.usize(..peers.len());
+            let peer = &mut peers[index];
+            match town.random.u8(..50) {
+                // It leaves wherever it is: in the middle of an upload, too.
+                0 => {
+                    let in_body = peer.job.as_ref().is_some_and(|job| job.sent >= job.head);
+                    if in_body {
+                        town.with_services(peer, Talk::eof);
+                    }
+                    peers[index] = town.peer();
+                }
+                _ => town.step(peer),
+            }
+            if peers[index].talk.outcome.ending.is_some() {
+                peers[index] = town.peer();
+            }
+        }
+        drop(peers);
+        let entries = fs::read_dir(town.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        let found: BTreeMap<String, Vec<u8>> = entries
+            .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap()))
+            .collect();
+        let model = town.model.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect();
+        assert!(found == model, "seed {seed}: {:?} are there, {:?} should be", found.keys(), model.keys());
+    }
+}
