@@ -15,6 +15,7 @@ use crate::services::Services;
 const SIGINT: i32 = rustix::process::Signal::INT.as_raw();
 const SIGHUP: i32 = rustix::process::Signal::HUP.as_raw();
 const SIGTERM: i32 = rustix::process::Signal::TERM.as_raw();
+const SIGXFSZ: i32 = rustix::process::Signal::XFSZ.as_raw();
 
 /// Events taken from one poll. More are ready at the next.
 const EVENTS_MAX: usize = 1024;
@@ -39,7 +40,8 @@ impl Runner {
     /// A loop with `services`. From here on SIGTERM, SIGINT and SIGHUP are the loop's.
     pub fn new(services: Services) -> io::Result<Runner> {
         let poll = Poll::new()?;
-        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+        // Caught, SIGXFSZ does not end the program when a file reaches RLIMIT_FSIZE: the write fails.
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGXFSZ])?;
         poll.registry().register(&mut signals, Token::SIGNALS.into(), Interest::READABLE)?;
         let network = SystemNetwork::new(poll.registry().try_clone()?)?;
         Ok(Runner { poll, signals, event_loop: EventLoop::new(network, services) })
@@ -85,9 +87,13 @@ impl Runner {
 
     fn heed_signals(&mut self, now: Now) -> Option<Ended> {
         for signal in self.signals.pending() {
-            if signal == SIGHUP {
-                self.event_loop.reopen_logs();
-                continue;
+            match signal {
+                SIGHUP => {
+                    self.event_loop.reopen_logs();
+                    continue;
+                }
+                SIGXFSZ => continue,
+                _ => {}
             }
             if self.event_loop.is_draining() {
                 return Some(Ended::AtOnce(signal));
