@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{AtFlags, Dir, FileType, Stat, statat};
+use rustix::fs::{AtFlags, Dir, FileType, Stat, fstat, statat};
 
 use super::beneath::Root;
 use super::{Child, Folder, StoreError};
@@ -23,6 +23,10 @@ impl DiskFolder {
     /// Opens the folder at `path`.
     pub fn open(root: Rc<Root>, path: &[u8]) -> io::Result<DiskFolder> {
         let folder = root.open_folder(path)?;
+        if fstat(&folder)?.st_nlink == 0 {
+            // Removed while it was open, it would be found empty.
+            return Err(io::ErrorKind::NotFound.into());
+        }
         let entries = Dir::read_from(&folder)?;
         Ok(DiskFolder { root, path: path.into(), folder, entries })
     }

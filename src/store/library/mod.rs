@@ -1,5 +1,6 @@
 //! The library: one folder of files that every door reads and writes.
 
+mod error;
 mod name;
 mod space;
 mod upload;
@@ -18,6 +19,8 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::folder::modified;
+pub use error::LibraryError;
+use error::reading;
 pub use name::Name;
 use space::{Reservation, Space};
 use upload::Way;
@@ -68,25 +71,6 @@ pub struct Item {
     pub modified: SystemTime,
 }
 
-/// Why something cannot be done with a file of the library.
-#[derive(Debug)]
-pub enum LibraryError {
-    /// There is no such file.
-    NotFound,
-    /// There is one of that name.
-    Exists,
-    /// Nothing may be written.
-    ReadOnly,
-    /// It is larger than uploads may be.
-    TooLarge,
-    /// The disk is full, or would be.
-    NoSpace,
-    /// Not now: no descriptor is free.
-    Busy,
-    /// The disk failed.
-    Failed(io::Error),
-}
-
 /// What hidden files of our own are called, before their random part.
 const OWN_PREFIX: &str = ".evserve-upload-";
 
@@ -124,12 +108,13 @@ impl Library {
 
     /// Begins to list the files, in no order.
     pub fn list(&self) -> Result<Items, LibraryError> {
+        self.still_there()?;
         Items::of(&self.folder)
     }
 
     /// What is known of a file without opening it.
     pub fn stat(&self, name: &Name) -> Result<Item, LibraryError> {
-        let stat = statat(&*self.folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW)?;
+        let stat = statat(&*self.folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).map_err(reading)?;
         item(name, &stat).ok_or(LibraryError::NotFound)
     }
 
@@ -138,7 +123,7 @@ impl Library {
         // What is no file is not opened: an open could wake the other end of a FIFO.
         self.stat(name)?;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = openat(&*self.folder, name.as_str(), flags, Mode::empty())?;
+        let file = openat(&*self.folder, name.as_str(), flags, Mode::empty()).map_err(reading)?;
         let item = item(name, &fstat(&file)?).ok_or(LibraryError::NotFound)?;
         Ok((Rc::new(file.into()), item))
     }
@@ -153,6 +138,7 @@ impl Library {
         if !self.rules.overwrite && statat(&*self.folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).is_ok() {
             return Err(LibraryError::Exists);
         }
+        self.still_there()?;
         let reservation = Reservation::new(&self.space, length)?;
         Upload::begin(self, name, reservation)
     }
@@ -170,6 +156,14 @@ impl Library {
         self.space.note(0, length);
         Ok(())
     }
+
+    /// Fails if the folder was removed: it would be found empty for ever.
+    fn still_there(&self) -> Result<(), LibraryError> {
+        match fstat(&*self.folder)?.st_nlink {
+            0 => Err(LibraryError::Failed(Errno::NOENT.into())),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The library's files, read piece by piece.
@@ -180,7 +174,8 @@ pub struct Items {
 
 impl Items {
     fn of(folder: &Rc<OwnedFd>) -> Result<Items, LibraryError> {
-        Ok(Items { folder: Rc::clone(folder), entries: Dir::read_from(&**folder)? })
+        let entries = Dir::read_from(&**folder).map_err(reading)?;
+        Ok(Items { folder: Rc::clone(folder), entries })
     }
 
     /// The `count` files that come next; fewer only when there are no more.
@@ -227,43 +222,3 @@ fn sweep(folder: &OwnedFd) -> io::Result<()> {
     }
     Ok(())
 }
-
-impl From<Errno> for LibraryError {
-    fn from(error: Errno) -> LibraryError {
-        match error {
-            // ELOOP: a symbolic link stands there, which counts as nothing.
-            Errno::NOENT | Errno::LOOP | Errno::MLINK => LibraryError::NotFound,
-            Errno::EXIST | Errno::ISDIR | Errno::NOTEMPTY => LibraryError::Exists,
-            Errno::ACCESS | Errno::PERM | Errno::ROFS => LibraryError::ReadOnly,
-            Errno::NOSPC | Errno::DQUOT => LibraryError::NoSpace,
-            Errno::FBIG => LibraryError::TooLarge,
-            Errno::MFILE | Errno::NFILE | Errno::NOMEM => LibraryError::Busy,
-            error => LibraryError::Failed(error.into()),
-        }
-    }
-}
-
-impl From<io::Error> for LibraryError {
-    fn from(error: io::Error) -> LibraryError {
-        match Errno::from_io_error(&error) {
-            Some(errno) => errno.into(),
-            None => LibraryError::Failed(error),
-        }
-    }
-}
-
-impl fmt::Display for LibraryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            LibraryError::NotFound => "there is no such file",
-            LibraryError::Exists => "there is a file of that name",
-            LibraryError::ReadOnly => "nothing may be written here",
-            LibraryError::TooLarge => "the file is larger than is taken",
-            LibraryError::NoSpace => "there is not enough space",
-            LibraryError::Busy => "too much is under way",
-            LibraryError::Failed(error) => return write!(f, "the disk failed: {error}"),
-        })
-    }
-}
-
-impl std::error::Error for LibraryError {}
