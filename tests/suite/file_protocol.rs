@@ -191,6 +191,128 @@ fn what_stops_in_the_middle_was_never_there() {
 }
 
 #[test]
+fn garbage_is_answered_and_changes_nothing() {
+    let untouched = ([".hidden=x", "a b.txt=twelve bytes", "sub=", "z="]).map(str::to_owned).to_vec();
+    let answered = |script: &[u8], replies: &str, ending: Option<CloseReason>| {
+        let expected = (replies.to_owned(), ending, untouched.clone());
+        for found in [converse([script]), converse(script.chunks(1))] {
+            assert_eq!(found, expected, "{:?}", String::from_utf8_lossy(script));
+        }
+    };
+    let long = [b'x'; 256];
+    for name in [
+        &b"."[..],
+        b"..",
+        b"../x",
+        b"a/b",
+        b"/etc/passwd",
+        b"/",
+        b"\0",
+        b"z\0",
+        b"z\x07",
+        b"\x1b[2J",
+        b"z\rz",
+        b"z\xc2\x85",
+        b"\xc3(",
+        b"\xed\xa0\x80",
+        b".evserve-upload-0",
+        &long,
+    ] {
+        for (command, payload) in [("G", ""), ("STAT", ""), ("P", ""), ("PUT 3", "L\nQ")] {
+            let script = [command.as_bytes(), b" ", name, b"\n", payload.as_bytes(), b"L\n"].concat();
+            answered(&script, &format!("{BAD_NAME}\n{LISTED}"), None);
+        }
+    }
+    let unknown = "ERR bad-command HELP lists the commands";
+    for line in [
+        "G",
+        "P",
+        "STAT",
+        "REST",
+        "REST -1",
+        "REST 1 2",
+        "REST 99999999999999999999",
+        "L x",
+        "Q x",
+        "HELP me",
+        "PUTT 5 x",
+        "Gz",
+        " L",
+        "L ",
+        "L\t",
+        "\0",
+        "\u{1b}[A",
+        "##",
+        "ｌ",
+        "DELETE z",
+        "USER root",
+        "\r",
+    ] {
+        answered(format!("{line}\nL\n").as_bytes(), &format!("{unknown}\n{LISTED}"), None);
+    }
+    // A name has no newline: what follows is the next command.
+    answered(b"G a\nb\nL\n", &format!("ERR not-found there is no such file\n{unknown}\n{LISTED}"), None);
+    // Behind a length that cannot be, nothing is carried out.
+    let refused = Some(CloseReason::Refused);
+    for length in ["-1", "+5", "0x5", "5e0", "5.0", " 5", "", "5,", "\u{0665}", "99999999999999999999"] {
+        let reply = "ERR bad-length PUT takes a length in bytes and a name";
+        answered(format!("PUT {length} new\nPUT 0 other\n").as_bytes(), reply, refused);
+    }
+    let reply = "ERR too-large the file is larger than is taken";
+    answered(b"PUT 18446744073709551615 new\nPUT 0 other\n", reply, refused);
+    // One that is too small leaves commands behind the file.
+    let (found, _, names) = converse([&b"PUT 5 new\nhello you\nL\n"[..]]);
+    assert!(found.starts_with(&format!("OK 5 {HELLO}\n{unknown}\nOK 3\n")), "{found}");
+    assert!(names.contains(&"new=hello".into()));
+    // The names of another system's devices are names.
+    check("PUT 5 NUL\nhello", &format!("OK 5 {HELLO}"), None, &["NUL=hello"]);
+}
+
+#[test]
+fn what_is_no_file_is_neither_read_nor_followed() {
+    for overwrite in [false, true] {
+        let (folder, elsewhere) = (folder(), tempfile::tempdir().unwrap());
+        let target = elsewhere.path().join("target");
+        fs::write(&target, "theirs").unwrap();
+        std::os::unix::fs::symlink(&target, folder.path().join("link")).unwrap();
+        assert!(Command::new("mkfifo").arg(folder.path().join("fifo")).status().unwrap().success());
+        let mut talk = talk(&folder, LibraryRules { overwrite, ..LibraryRules::default() });
+        let mut code = |script: String| {
+            talk.outcome.output.clear();
+            talk.input(script.as_bytes());
+            String::from_utf8_lossy(&talk.outcome.output).split(' ').take(2).collect::<Vec<_>>().join(" ")
+        };
+        for name in ["link", "fifo", "sub"] {
+            assert_eq!(code(format!("G {name}\n")), "ERR not-found", "{name}");
+            assert_eq!(code(format!("STAT {name}\n")), "ERR not-found", "{name}");
+            // A folder is never replaced, and the rest only where that is allowed.
+            let stored = if overwrite && name != "sub" { "OK 5" } else { "ERR exists" };
+            assert_eq!(code(format!("PUT 5 {name}\nhello")), stored, "{name}");
+        }
+        assert_eq!(fs::read(&target).unwrap(), b"theirs");
+    }
+}
+
+#[test]
+fn a_peer_may_leave_at_any_byte() {
+    for script in ["PUT 5 new\nhello", "P new\nhello\n##\n"] {
+        for cut in 0..script.len() {
+            for ends in [false, true] {
+                let folder = folder();
+                let mut talk = talk(&folder, LibraryRules::default());
+                talk.input(&script.as_bytes()[..cut]);
+                if ends {
+                    talk.eof();
+                    assert!(talk.outcome.ending.is_some());
+                }
+                drop(talk);
+                assert_eq!(names(&folder).len(), 4, "{script:?} cut at {cut}");
+            }
+        }
+    }
+}
+
+#[test]
 fn what_was_asked_before_the_end_is_answered() {
     for (script, start) in
         [("L", "OK 2\r\n"), ("G a b.txt", "OK 12\r\ntwelve bytes"), ("L\nSTAT z", "OK 2\r\n")]
@@ -375,29 +497,6 @@ fn forty_of_them_at_once_while_one_crawls() {
     // One after the other they would take 8 s of pauses alone.
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     assert_eq!(slow.until_end().concat().len(), 20_000_000);
-}
-
-#[test]
-fn a_kill_leaves_nothing_half_and_loses_nothing_acknowledged() {
-    let library = tempfile::tempdir().unwrap();
-    let path = library.path().to_str().unwrap();
-    let arguments = ["--files", path, "--file", "0", "--fsync"];
-    for round in 0..5 {
-        let mut server = Server::start_with(Command::new(PROGRAM), small_site(), &arguments);
-        let line = server.wait_for_line("listening file tcp://");
-        // What the last server left hidden is gone, what it acknowledged is there.
-        assert_eq!(fs::read_dir(library.path()).unwrap().count(), round);
-        let mut client = Receiver::connect(line.split("tcp://").nth(1).unwrap());
-        client.send(format!("PUT 5 whole-{round}\nhelloPUT 100000 half-{round}\n").as_bytes());
-        client.send(&[b'x'; 50_000]);
-        let mut typing = Receiver::connect(line.split("tcp://").nth(1).unwrap());
-        typing.send(b"P typed\nhalf a te");
-        assert!(typing.recv(1024).starts_with(b"OK send"));
-        assert!(client.recv(1024).starts_with(format!("OK 5 {HELLO}").as_bytes()));
-        server.signal(rustix::process::Signal::KILL);
-        server.ended();
-        assert_eq!(fs::read(library.path().join(format!("whole-{round}"))).unwrap(), b"hello");
-    }
 }
 
 #[test]

@@ -22,3 +22,4 @@ mod simulation;
 mod sockets;
 mod static_files;
 mod tidy;
+mod trouble;

@@ -215,6 +215,18 @@ impl Client {
         }
     }
 
+    /// The next line, without its end.
+    #[track_caller]
+    pub fn line(&mut self) -> String {
+        loop {
+            if let Some(end) = self.received.windows(2).position(|pair| pair == b"\r\n") {
+                let line = self.received.drain(..end + 2).take(end).collect();
+                return String::from_utf8(line).unwrap();
+            }
+            assert!(self.receive() > 0, "the end instead of a line");
+        }
+    }
+
     /// All bytes up to the connection's end.
     pub fn rest(&mut self) -> Vec<u8> {
         while self.receive() > 0 {}

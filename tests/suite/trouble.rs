@@ -1,0 +1,339 @@
+//! The library in trouble: the server killed, the disk full, the folder forbidden or gone.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use fastrand::Rng;
+use rustix::process::Signal;
+
+use crate::process::{Client, PROGRAM, Server, small_site, tool, wait_for};
+
+/// A server with a library, and a connection in lines.
+struct Doors {
+    server: Server,
+    file: SocketAddr,
+    lines: Client,
+}
+
+impl Doors {
+    fn open(command: Command, library: &Path, arguments: &[&str]) -> Doors {
+        let own = ["--files", library.to_str().unwrap(), "--file", "0", "--allow-delete"];
+        let server = Server::start_with(command, small_site(), &[&own, arguments].concat());
+        let line = server.wait_for_line("listening file tcp://");
+        let file = line.split("tcp://").nth(1).unwrap().parse().unwrap();
+        let lines = Client::new(TcpStream::connect(file).unwrap());
+        Doors { server, file, lines }
+    }
+
+    /// The first two words of the next reply in lines, behind which the connection is in step.
+    #[track_caller]
+    fn reply(&mut self) -> String {
+        let reply = self.lines.line();
+        self.lines.send("STAT .\n");
+        assert!(self.lines.line().starts_with("ERR bad-name "), "behind {reply:?}");
+        reply.split(' ').take(2).collect::<Vec<_>>().join(" ")
+    }
+
+    #[track_caller]
+    fn ask(&mut self, script: impl AsRef<[u8]>) -> String {
+        self.lines.send(script);
+        self.reply()
+    }
+
+    /// The status of a request. Behind it the connection is in step, or ends.
+    #[track_caller]
+    fn status(&self, client: &mut Client, rest: impl AsRef<[u8]>) -> u16 {
+        client.send(rest);
+        let response = client.response();
+        if response.closes() {
+            client.expect_end();
+        } else {
+            client.send("GET /1k.txt HTTP/1.1\r\nHost: h\r\n\r\n");
+            assert_eq!(client.response().status, 200);
+        }
+        response.status
+    }
+
+    #[track_caller]
+    fn http(&self, request: impl AsRef<[u8]>) -> u16 {
+        self.status(&mut self.server.connect(), request)
+    }
+}
+
+fn put(name: &str, bytes: &[u8]) -> Vec<u8> {
+    [format!("PUT {} {name}\n", bytes.len()).as_bytes(), bytes].concat()
+}
+
+fn http_put(name: &str, bytes: &[u8]) -> Vec<u8> {
+    let head = format!("PUT /files/{name} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", bytes.len());
+    [head.as_bytes(), bytes].concat()
+}
+
+fn http_put_chunked(name: &str, bytes: &[u8]) -> Vec<u8> {
+    let head = format!("PUT /files/{name} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+    [head.as_bytes(), format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n0\r\n\r\n"].concat()
+}
+
+/// All that is there, hidden or not.
+fn entries(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<String> = entries.map(|name| name.into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// A version of a client's file, which says what it is.
+fn version(client: usize, number: usize) -> Vec<u8> {
+    let mut random = Rng::with_seed((client * 1_000_000 + number) as u64);
+    let length = random.usize(..100_000);
+    let mut bytes = format!("{client} {number}\n").into_bytes();
+    bytes.extend(std::iter::repeat_with(|| random.u8(..)).take(length));
+    bytes
+}
+
+/// Uploads one version after the other until the server dies, and notes what was acknowledged.
+fn upload(
+    client: usize,
+    doors: (SocketAddr, SocketAddr),
+    first: usize,
+    name: impl Fn(usize) -> String,
+    acknowledged: &Mutex<BTreeMap<String, usize>>,
+    count: &AtomicUsize,
+) -> io::Result<()> {
+    use std::io::{Read, Write};
+    let over_http = client % 2 == 0;
+    let mut stream = TcpStream::connect(if over_http { doors.0 } else { doors.1 })?;
+    // As many as nobody waits for.
+    for number in first..first + 1000 {
+        let (name, bytes) = (name(number), version(client, number));
+        stream.write_all(&if over_http { http_put(&name, &bytes) } else { put(&name, &bytes) })?;
+        let mut reply = Vec::new();
+        let end: &[u8] = if over_http { b"\r\n\r\n" } else { b"\r\n" };
+        while !reply.ends_with(end) {
+            let mut byte = [0];
+            stream.read_exact(&mut byte)?;
+            reply.push(byte[0]);
+        }
+        let stored: &[u8] = if over_http { b"HTTP/1.1 20" } else { b"OK " };
+        assert!(reply.starts_with(stored), "{:?}", String::from_utf8_lossy(&reply));
+        acknowledged.lock().unwrap().insert(name, number);
+        count.fetch_add(1, Ordering::SeqCst);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_kill_leaves_nothing_half_and_loses_nothing_acknowledged() {
+    let library = tempfile::tempdir().unwrap();
+    let acknowledged = Mutex::new(BTreeMap::new());
+    let mut random = Rng::with_seed(11);
+    for round in 0..6 {
+        // Every other time the files of the rounds before are replaced.
+        let overwrite = round % 2 == 1;
+        let arguments: &[&str] = if overwrite { &["--fsync", "--overwrite"] } else { &["--fsync"] };
+        // What a kill leaves between the two steps of a replacement; this one is for the sweep.
+        fs::write(library.path().join(".evserve-upload-0123456789abcdef"), "half").unwrap();
+        let mut doors = Doors::open(Command::new(PROGRAM), library.path(), arguments);
+        let hidden = entries(library.path()).into_iter().filter(|name| name.starts_with('.')).count();
+        assert_eq!(hidden, 0, "in round {round}");
+        // Some are sure to be in the middle.
+        doors.lines.send("PUT 100000 half\nhalf");
+        let mut typing = Client::new(TcpStream::connect(doors.file).unwrap());
+        typing.send("P typed\nhalf a te");
+        assert!(typing.line().starts_with("OK send"));
+        let addresses = (doors.server.address, doors.file);
+        let count = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for client in 0..6 {
+                let name = move |number: usize| match overwrite {
+                    true => format!("{client}-{}", number % 5),
+                    false => format!("{client}-in-{round}-{number}"),
+                };
+                let (acknowledged, count) = (&acknowledged, &count);
+                scope.spawn(move || upload(client, addresses, round * 1000, name, acknowledged, count));
+            }
+            let enough = random.usize(1..80);
+            wait_for("uploads", || (count.load(Ordering::SeqCst) >= enough).then_some(()));
+            doors.server.signal(Signal::KILL);
+            doors.server.ended();
+        });
+        let mut left = acknowledged.lock().unwrap().clone();
+        for name in entries(library.path()).into_iter().filter(|name| !name.starts_with('.')) {
+            let bytes = fs::read(library.path().join(&name)).unwrap();
+            let said = bytes.split(|byte| *byte == b'\n').next().unwrap();
+            let (client, number) = std::str::from_utf8(said).unwrap().split_once(' ').unwrap();
+            let number = number.parse().unwrap();
+            assert!(bytes == version(client.parse().unwrap(), number), "{name} is not whole");
+            // It may be a later one, whose acknowledgement was lost.
+            assert!(left.remove(&name).is_none_or(|least| number >= least), "{name} is an old one");
+        }
+        assert!(left.is_empty(), "lost: {left:?}");
+    }
+}
+
+/// The program in namespaces of its own, after `mount` was done there. `None` where that is forbidden.
+fn among(mount: &str) -> Option<Command> {
+    let unshare = |script: String| {
+        let mut command = Command::new("unshare");
+        command.args(["-rm", "sh", "-c", &script, PROGRAM]);
+        command
+    };
+    tool("unshare")?;
+    let tried = unshare(mount.to_owned()).stderr(Stdio::null()).status().unwrap();
+    if !tried.success() {
+        eprintln!("left out: this machine has no namespaces for users");
+        return None;
+    }
+    Some(unshare(format!("{mount} && exec \"$0\" \"$@\"")))
+}
+
+#[test]
+fn beyond_the_limit_of_a_file_s_size_it_is_too_large() {
+    let library = tempfile::tempdir().unwrap();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -f 64; exec \"$0\" \"$@\"", PROGRAM]);
+    let mut doors = Doors::open(shell, library.path(), &[]);
+    let large = [b'x'; 200_000];
+    assert_eq!(doors.ask(put("large", &large)), "ERR too-large");
+    doors.lines.send("P large\n");
+    assert!(doors.lines.line().starts_with("OK send "));
+    assert_eq!(doors.ask([&large[..], b"\n##\n"].concat()), "ERR too-large");
+    assert_eq!(doors.http(http_put("large", &large)), 413);
+    assert_eq!(doors.http(http_put_chunked("large", &large)), 413);
+    assert!(entries(library.path()).is_empty());
+    assert_eq!(doors.ask(put("small", &large[..1000])), "OK 1000");
+    assert_eq!(doors.http(http_put("smaller", &large[..999])), 201);
+    assert_eq!(entries(library.path()), ["small", "smaller"]);
+}
+
+#[test]
+fn a_full_disk_is_said_and_leaves_nothing() {
+    let library = tempfile::tempdir().unwrap();
+    let mount = format!("mount -t tmpfs -o size=1m none {}", library.path().display());
+    let Some(command) = among(&mount) else { return };
+    let mut doors = Doors::open(command, library.path(), &["--keep-free", "0"]);
+    let disk = PathBuf::from(format!("/proc/{}/root{}", doors.server.pid(), library.path().display()));
+    let free = || rustix::fs::statvfs(&disk).unwrap().f_bfree;
+    let bytes = vec![b'x'; 2_000_000];
+    // What cannot fit is refused before it comes.
+    assert_eq!(doors.ask(put("large", &bytes)), "ERR no-space");
+    assert_eq!(doors.http(http_put("large", &bytes)), 507);
+    // Of what another has announced nothing is given away.
+    let half = &bytes[..600_000];
+    let script = put("half", half);
+    let empty = free();
+    doors.lines.send(&script[..100_000]);
+    wait_for("the first bytes", || (free() < empty).then_some(()));
+    assert_eq!(doors.http(http_put("other", half)), 507);
+    // And it may fill up meanwhile.
+    let filler = disk.join("filler");
+    let fill = || assert!(fs::write(&filler, &bytes).is_err());
+    fill();
+    assert_eq!(doors.ask(&script[100_000..]), "ERR no-space");
+    for script in [http_put("half", half), http_put_chunked("half", half)] {
+        fs::remove_file(&filler).unwrap();
+        let empty = free();
+        let mut client = doors.server.connect();
+        client.send(&script[..100_000]);
+        wait_for("the first bytes", || (free() < empty).then_some(()));
+        fill();
+        assert_eq!(doors.status(&mut client, &script[100_000..]), 507);
+    }
+    assert_eq!(entries(&disk), ["filler"]);
+    fs::remove_file(&filler).unwrap();
+    assert_eq!(doors.ask(put("half", half)), "OK 600000");
+    assert_eq!(doors.http(http_put("small", &bytes[..1000])), 201);
+    assert_eq!(entries(&disk), ["half", "small"]);
+}
+
+/// The program without the rights of the root, which no permission stops. `None` where nothing
+/// takes them away.
+fn without_rights() -> Option<Command> {
+    if !rustix::process::geteuid().is_root() {
+        return Some(Command::new(PROGRAM));
+    }
+    let mut command = Command::new(tool("setpriv")?);
+    command.args(["--bounding-set=-all", "--inh-caps=-all"]);
+    let tried = Command::new("setpriv").args(["--bounding-set=-all", "--inh-caps=-all", "true"]).status();
+    if !tried.unwrap().success() {
+        eprintln!("left out: the root's rights cannot be given up here");
+        return None;
+    }
+    command.arg(PROGRAM);
+    Some(command)
+}
+
+#[test]
+fn what_the_system_forbids() {
+    let Some(command) = without_rights() else { return };
+    let library = tempfile::tempdir().unwrap();
+    let allow = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    for name in ["old", "secret"] {
+        fs::write(library.path().join(name), "hello").unwrap();
+    }
+    allow(&library.path().join("secret"), 0);
+    let mut doors = Doors::open(command, library.path(), &["--overwrite"]);
+    assert_eq!(doors.ask("G secret\n"), "ERR internal");
+    assert_eq!(doors.ask("STAT secret\n"), "OK 5");
+    assert_eq!(doors.http("GET /files/secret HTTP/1.1\r\nHost: h\r\n\r\n"), 403);
+
+    // These have begun when the folder is closed: each is behind a command that was answered.
+    doors.lines.send("STAT old\nPUT 5 late\nhel");
+    doors.lines.line();
+    let mut client = doors.server.connect();
+    let late = [b"GET /1k.txt HTTP/1.1\r\nHost: h\r\n\r\n", &http_put("late", b"hello")[..]].concat();
+    client.send(&late[..late.len() - 2]);
+    client.response();
+    allow(library.path(), 0o555);
+    assert_eq!(doors.ask("lo"), "ERR read-only");
+    assert_eq!(doors.status(&mut client, "lo"), 403);
+    for (script, reply) in [
+        (&b"PUT 5 new\nhello"[..], "ERR read-only"),
+        (b"PUT 5 old\nhello", "ERR read-only"),
+        (b"P new\n", "ERR read-only"),
+        (b"STAT old\n", "OK 5"),
+    ] {
+        assert_eq!(doors.ask(script), reply, "{:?}", String::from_utf8_lossy(script));
+    }
+    assert_eq!(doors.http(http_put("new", b"hello")), 403);
+    assert_eq!(doors.http(http_put("old", b"hello")), 403);
+    assert_eq!(doors.http("DELETE /files/old HTTP/1.1\r\nHost: h\r\n\r\n"), 403);
+    allow(library.path(), 0);
+    for script in ["L\n", "G old\n", "STAT old\n"] {
+        assert_eq!(doors.ask(script), "ERR internal", "{script:?}");
+    }
+    assert_eq!(doors.http("GET /files/ HTTP/1.1\r\nHost: h\r\n\r\n"), 403);
+    allow(library.path(), 0o755);
+    assert_eq!(doors.ask("PUT 5 new\nhello"), "OK 5");
+    assert_eq!(entries(library.path()), ["new", "old", "secret"]);
+}
+
+#[test]
+fn a_folder_that_goes_away_is_an_error_for_each_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = folder.path().join("library");
+    fs::create_dir(&library).unwrap();
+    fs::write(library.join("old"), "hello").unwrap();
+    let mut doors = Doors::open(Command::new(PROGRAM), &library, &[]);
+    doors.lines.send("STAT old\nPUT 5 late\nhel");
+    doors.lines.line();
+    fs::remove_dir_all(&library).unwrap();
+    assert!(doors.ask("lo").starts_with("ERR "));
+    for script in ["L\n", "G old\n", "STAT old\n", "PUT 5 new\nhello", "P new\n"] {
+        let reply = doors.ask(script);
+        assert!(reply.starts_with("ERR "), "{script:?}: {reply}");
+    }
+    for line in ["GET /files/", "GET /files/old", "DELETE /files/old"] {
+        let status = doors.http(format!("{line} HTTP/1.1\r\nHost: h\r\n\r\n"));
+        assert!((400..600).contains(&status), "{line}: {status}");
+    }
+    let status = doors.http(http_put("new", b"hello"));
+    assert!((400..600).contains(&status), "{status}");
+}
