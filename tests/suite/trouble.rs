@@ -108,7 +108,7 @@ fn upload(
     count: &AtomicUsize,
 ) -> io::Result<()> {
     use std::io::{Read, Write};
-    let over_http = client % 2 == 0;
+    let over_http = client < 3;
     let mut stream = TcpStream::connect(if over_http { doors.0 } else { doors.1 })?;
     // As many as nobody waits for.
     for number in first..first + 1000 {
@@ -312,7 +312,9 @@ fn what_the_system_forbids() {
     assert_eq!(doors.http("GET /files/ HTTP/1.1\r\nHost: h\r\n\r\n"), 403);
     allow(library.path(), 0o755);
     assert_eq!(doors.ask("PUT 5 new\nhello"), "OK 5");
-    assert_eq!(entries(library.path()), ["new", "old", "secret"]);
+    // Where an upload has a hidden name the next start removes it: it could not be removed then.
+    let visible = entries(library.path()).into_iter().filter(|name| !name.starts_with('.'));
+    assert_eq!(visible.collect::<Vec<_>>(), ["new", "old", "secret"]);
 }
 
 #[test]
