@@ -295,7 +295,7 @@ fn what_is_no_file_is_neither_read_nor_followed() {
 
 #[test]
 fn a_peer_may_leave_at_any_byte() {
-    for script in ["PUT 5 new\nhello", "P new\nhello\n##\n"] {
+    for script in ["PUT 5 new\nhello", "PUT 0 new\n", "P new\nhello\n##\n"] {
         for cut in 0..script.len() {
             for ends in [false, true] {
                 let folder = folder();

@@ -762,7 +762,7 @@ fn who_has_much_to_do_waits_for_the_others_of_that_kind_not_they_for_him() {
         assert!(requests(&simulation) - answered <= 1 + (TURN_BULK * TURN_REQUESTS) as u64);
     }
     // Their turn comes round, too.
-    (0..100).for_each(|_| simulation.turn(Vec::new()));
+    (0..200).for_each(|_| simulation.turn(Vec::new()));
     assert_eq!(requests(&simulation), 100 + 49 * 641);
 }
 

@@ -3,14 +3,14 @@
 
 use std::time::Instant;
 
-use crate::clock::rfc3339;
 use crate::close_reason::CloseReason;
-use crate::limits::{LISTED_ITEMS_MAX, LISTING_SLICE_ENTRIES, TURN_READ_BYTES};
+use crate::limits::TURN_READ_BYTES;
 use crate::outbox::Outbox;
 use crate::services::Services;
-use crate::store::{Item, Items, Upload};
+use crate::store::Upload;
 
 use super::command::{Command, Line, take_line};
+use super::list::Listing;
 use super::reply::{Refusal, commit, get, parse_name, refusal, refuse, say, stat, write};
 use super::typing::Typing;
 use crate::protocol::{Protocol, Step};
@@ -32,10 +32,8 @@ enum State {
     Receiving(Option<Box<Upload>>, u64),
     /// Lines of text. Without an upload it has failed, and they are dropped.
     Typing(Option<Box<Upload>>, Typing),
-    /// Its own next turn, to go on reading the library.
-    Reading(Items, Vec<Item>),
     /// Its own next turn, to go on with a listing.
-    Writing(std::vec::IntoIter<Item>),
+    Listing(Listing),
 }
 
 /// A command of which the beginning has come.
@@ -97,7 +95,7 @@ impl Lines {
     }
 
     fn list(&mut self, cx: &Services) -> Result<(), Refusal> {
-        self.state = State::Reading(cx.library.list().map_err(refusal)?, Vec::new());
+        self.state = State::Listing(Listing::begin(&cx.library)?);
         Ok(())
     }
 
@@ -170,37 +168,6 @@ impl Lines {
         }
         Step::after(typed.taken, self.ending(cx))
     }
-
-    fn read_slice(
-        &mut self,
-        mut items: Items,
-        mut found: Vec<Item>,
-        out: &mut Outbox,
-    ) -> Result<(), Refusal> {
-        let slice = items.next(LISTING_SLICE_ENTRIES).map_err(refusal)?;
-        let last = slice.len() < LISTING_SLICE_ENTRIES;
-        found.extend(slice);
-        if found.len() > LISTED_ITEMS_MAX {
-            return Err(("too-large", format!("there are more than {LISTED_ITEMS_MAX} files")));
-        }
-        if !last {
-            self.state = State::Reading(items, found);
-            return Ok(());
-        }
-        found.sort_by(|one, other| one.name.cmp(&other.name));
-        say(&format!("OK {}", found.len()), out);
-        self.state = State::Writing(found.into_iter());
-        Ok(())
-    }
-
-    fn write_slice(&mut self, mut items: std::vec::IntoIter<Item>, out: &mut Outbox) {
-        for item in items.by_ref().take(LISTING_SLICE_ENTRIES) {
-            say(&format!("{} {} {}", item.length, rfc3339(item.modified), item.name), out);
-        }
-        if items.len() > 0 {
-            self.state = State::Writing(items);
-        }
-    }
 }
 
 impl Protocol for Lines {
@@ -220,7 +187,7 @@ impl Protocol for Lines {
                     Step::Finish(0, CloseReason::Refused)
                 }
             },
-            State::Reading(..) | State::Writing(_) => Step::NeedInput,
+            State::Listing(_) => Step::NeedInput,
         }
     }
 
@@ -229,6 +196,13 @@ impl Protocol for Lines {
             // Dropped, it was never there.
             State::Receiving(..) | State::Typing(..) => Some(CloseReason::PeerLeft),
             _ => match take_line(rest, 0, true) {
+                // What it says may be cut short, the name, too.
+                Line::Whole(line, _)
+                    if matches!(Command::parse(&line), Command::Put(..) | Command::Type(_)) =>
+                {
+                    refuse(&("bad-command", "the line has no end".into()), out);
+                    Some(CloseReason::PeerLeft)
+                }
                 Line::Whole(line, length) => {
                     self.on_line(&line, length, out, cx);
                     (!self.is_producing()).then_some(CloseReason::PeerClosed)
@@ -254,17 +228,16 @@ impl Protocol for Lines {
     }
 
     fn is_producing(&self) -> bool {
-        matches!(self.state, State::Reading(..) | State::Writing(_))
+        matches!(self.state, State::Listing(_))
     }
 
     fn resume(&mut self, out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
         match std::mem::replace(&mut self.state, IDLE) {
-            State::Reading(items, found) => {
-                if let Err(refusal) = self.read_slice(items, found, out) {
-                    refuse(&refusal, out);
-                }
-            }
-            State::Writing(items) => self.write_slice(items, out),
+            State::Listing(listing) => match listing.advance(out) {
+                Ok(Some(rest)) => self.state = State::Listing(rest),
+                Ok(None) => {}
+                Err(refusal) => refuse(&refusal, out),
+            },
             other => self.state = other,
         }
         self.ending(cx)
@@ -278,7 +251,7 @@ impl Protocol for Lines {
             State::Receiving(..) => Some(quiet_since? + timeouts.body),
             State::Typing(..) => Some(quiet_since? + timeouts.file_idle),
             // The peer is not waited for.
-            State::Reading(..) | State::Writing(_) => Some(cx.clock.now() + timeouts.idle),
+            State::Listing(_) => Some(cx.clock.now() + timeouts.idle),
         }
     }
 

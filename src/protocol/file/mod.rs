@@ -3,6 +3,7 @@
 
 mod command;
 mod lines;
+mod list;
 mod paced;
 mod receiving;
 mod reply;
