@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: run test test-portable test-browser check bench
+.PHONY: run test test-portable test-browser check bench bench-library
 
 # Arguments go in ARGS: make run ARGS='--http :8080'
 run:
@@ -35,3 +35,8 @@ bench:
 	$(CARGO) build --release --locked
 	$(CARGO) bench --locked --bench request -- --noplot --quiet
 	sh benches/load.sh
+
+# What the library's doors cost beside cp(1); takes some GiB of disk.
+bench-library:
+	$(CARGO) build --release --locked
+	python3 benches/library.py
