@@ -126,6 +126,7 @@ impl Config {
 const A_TIME: &str = "a time is 500ms, 10s, 2m, 1h, or a bare number of seconds";
 const A_TIMEOUT: &str = "a time above zero is 500ms, 10s, 2m, 1h, or a bare number of seconds";
 const A_NUMBER: &str = "it takes a number from 1 on";
+const A_NUMBER_KEPT: &str = "it takes a number, and 0 keeps none";
 const A_COUNT: &str = "it takes a number, and 0 is no limit";
 const A_SIZE: &str = "a size is 500, 64k, 10M, 1G or 1T";
 const A_SHARE: &str = "it takes a size as 64k, 10M, 1G, or a share of the disk as 5%";
@@ -169,6 +170,8 @@ fn library(options: &Options) -> Result<LibraryRules, BadValue> {
     set(&mut rules.max_upload, "--max-upload", &options.max_upload, size, A_SIZE)?;
     set(&mut rules.max_library, "--max-library", &options.max_library, |text| size(text).map(Some), A_SIZE)?;
     set(&mut rules.keep_free, "--keep-free", &options.keep_free, keep_free, A_SHARE)?;
+    set(&mut rules.partial_max, "--partial-max", &options.partial_max, number, A_NUMBER_KEPT)?;
+    set(&mut rules.partial_age, "--partial-age", &options.partial_age, time, A_TIME)?;
     Ok(rules)
 }
 

@@ -148,11 +148,17 @@ pub const ACKNOWLEDGED_RETRY: Duration = Duration::from_millis(5);
 /// Files that one LIST names: it says first how many, so they are held until all are known.
 pub const LISTED_ITEMS_MAX: usize = 100_000;
 
-/// Bytes of the fields of one part of a form.
-pub const PART_HEAD_MAX_BYTES: usize = 8 * 1024;
+/// How often partial uploads are looked through for those that are too old.
+pub const PARTIAL_SWEEP: Duration = Duration::from_secs(60);
 
-/// Files of one form, so that what has become of each can be said.
-pub const FORM_FILES_MAX: usize = 1000;
+/// Bytes of the beginning of an upload that are read again in a turn, to be hashed: a millisecond.
+pub const REHASH_SLICE_BYTES: usize = 1 << 20;
+
+/// Bytes of the fields of one part of a form.
+pub const PART_HEAD_MAX_BYTES: usize = 2 * 1024;
+
+/// Files of one form. If they are small, all of them may come in one turn, and each takes about 40 us.
+pub const FORM_FILES_MAX: usize = 256;
 
 /// Bytes that a form may have besides its files.
 pub const FORM_EXTRA_BYTES: u64 = 64 * 1024;

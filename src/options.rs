@@ -72,6 +72,14 @@ pub struct Options {
     #[argh(option, arg_name = "SIZE")]
     pub keep_free: Option<String>,
 
+    /// uploads that were cut off and are kept to be taken up again (100)
+    #[argh(option, arg_name = "N")]
+    pub partial_max: Option<String>,
+
+    /// for how long they are kept (24h)
+    #[argh(option, arg_name = "TIME")]
+    pub partial_age: Option<String>,
+
     /// listen for the inspector; not built yet, only off is valid (off)
     #[argh(option, arg_name = "ADDR")]
     pub admin: Vec<String>,

@@ -19,7 +19,7 @@ use crate::limits::{LISTEN_BACKLOG, Limits, RESERVED_DESCRIPTORS};
 use crate::log_file::{EventLog, LogFile};
 use crate::protocol::Kind;
 use crate::services::{Files, Logs, Services};
-use crate::site::{Rules, Site, UPLOADED_LINES};
+use crate::site::{Rules, Site};
 use crate::store::{Bounds, DiskStore, Entry, Library, Store};
 
 /// A server whose listeners are bound.
@@ -62,7 +62,7 @@ impl Server {
         }
         let mut services =
             Services::new(Box::new(site), config.rules.clone(), library(config)?, limits, Now::read());
-        services.files = files(config, services.limits.max_connections)?;
+        services.files = files(config, &services.library, services.limits.max_connections);
         services.logs = Logs { access: access_log(config)?, events: Some(events) };
         let runner = Runner::new(services)
             .map_err(|error| StartError(format!("cannot set up the event loop: {error}")))?;
@@ -135,19 +135,12 @@ fn library(config: &Config) -> Result<Library, StartError> {
 }
 
 /// The library over HTTP, if it is not the site.
-fn files(config: &Config, descriptors: usize) -> Result<Option<Files>, StartError> {
-    let Some(folder) = &config.files else { return Ok(None) };
-    let store = DiskStore::new(folder).map_err(|error| {
-        let folder = folder.display();
-        StartError(format!(
-            "cannot open the library {folder}: {error}; give --files a folder that can be read"
-        ))
-    })?;
+fn files(config: &Config, library: &Library, descriptors: usize) -> Option<Files> {
+    config.files.as_ref()?;
     let types = config.rules.types.clone();
-    let rules =
-        Rules { file_lines: UPLOADED_LINES, compress: config.rules.compress, types, ..Rules::default() };
-    let site = Site::new(Box::new(store), rules, Bounds::within(descriptors));
-    Ok(Some(Files { site, allow_delete: config.allow_delete, hosts: config.hosts.clone() }))
+    let rules = Rules { compress: config.rules.compress, types, ..Rules::of_uploads() };
+    let site = Site::new(Box::new(library.files()), rules, Bounds::within(descriptors));
+    Some(Files { site, allow_delete: config.allow_delete, hosts: config.hosts.clone() })
 }
 
 fn access_log(config: &Config) -> Result<Option<AccessLog>, StartError> {

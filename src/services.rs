@@ -10,7 +10,7 @@ use crate::limits::{DRAIN_GRACE, LOG_RETRY, Limits};
 use crate::log_file::EventLog;
 use crate::peer::Peer;
 use crate::site::{Rules, Site};
-use crate::store::{Bounds, Library, Store};
+use crate::store::{Bounds, Library, LibraryError, Store, Stored, Upload};
 
 /// The services of one event loop.
 pub struct Services {
@@ -55,7 +55,18 @@ impl Services {
     pub fn housekeep(&mut self) -> Option<Instant> {
         let site = self.site.advance(&self.clock);
         let files = self.files.as_mut().and_then(|files| files.site.advance(&self.clock));
-        [site, files, self.logs.write(self.clock.now())].into_iter().flatten().min()
+        let library = self.library.housekeep((self.clock.now(), self.clock.wall()));
+        [site, files, library, self.logs.write(self.clock.now())].into_iter().flatten().min()
+    }
+
+    /// Stores an upload, so that every door has it at once.
+    pub fn store(&mut self, upload: Upload) -> Result<Stored, LibraryError> {
+        let path = [b"/", upload.name().as_str().as_bytes()].concat();
+        let stored = self.library.store(upload, self.clock.wall());
+        if let Some(files) = &mut self.files {
+            files.site.forget(&path);
+        }
+        stored
     }
 
     /// Until when a connection on which nothing is under way may stay: until `patience` ends, or for a

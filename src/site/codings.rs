@@ -36,7 +36,9 @@ impl Site {
             return Coded::Never;
         }
         let mut key = std::mem::take(&mut self.key);
-        let coded = match self.sidecar(&mut key, path, plain, coding, clock) {
+        let sidecar =
+            if self.rules.sidecars { self.sidecar(&mut key, path, plain, coding, clock) } else { None };
+        let coded = match sidecar {
             Some(sidecar) => Coded::Ready(sidecar),
             None if coding == Coding::Gzip && plain.note.text && plain.length >= least => {
                 self.compressed(&mut key, path, plain, clock)

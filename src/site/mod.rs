@@ -14,7 +14,7 @@ pub use compression::Coding;
 use compression::Compressions;
 pub use representation::Representation;
 use representation::{Note, Style};
-pub use rules::{CacheRule, Rules, STANDING_HEAD, UPLOADED_LINES};
+pub use rules::{CacheRule, Rules, STANDING_HEAD};
 
 use crate::clock::Clock;
 use crate::store::{Bounds, Cache, Entry, Folder, Opened, Recall, Stamp, Store, StoreError};

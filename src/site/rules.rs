@@ -11,6 +11,8 @@ pub struct Rules {
     pub list: bool,
     /// Whether content codings are used.
     pub compress: bool,
+    /// Whether a coded form is taken from a file beside it. Not where anybody may put one.
+    pub sidecars: bool,
     /// Whether a navigation that finds nothing gets the front page.
     pub spa: bool,
     /// Whether `/about` is `about.html`.
@@ -48,6 +50,7 @@ impl Default for Rules {
         Rules {
             list: false,
             compress: true,
+            sidecars: true,
             spa: false,
             pretty_urls: false,
             cors: false,
@@ -62,11 +65,16 @@ impl Default for Rules {
 /// The head's standing part unless an option changes it.
 pub const STANDING_HEAD: &str = "\r\nServer: evserve\r\nX-Content-Type-Options: nosniff\r\nDate: ";
 
-/// What anybody may have uploaded must not run in the site's origin.
-pub const UPLOADED_LINES: &str = "Content-Security-Policy: sandbox; default-src 'none'; img-src 'self'; \
-    media-src 'self'; style-src 'unsafe-inline'\r\n";
+/// What anybody may have uploaded must not run in the site's origin, and may be another file tomorrow.
+const UPLOADED_LINES: &str = "Content-Security-Policy: sandbox; default-src 'none'; img-src 'self'; \
+    media-src 'self'; style-src 'unsafe-inline'\r\nCache-Control: no-cache\r\n";
 
 impl Rules {
+    /// Those of files that anybody may have uploaded.
+    pub fn of_uploads() -> Rules {
+        Rules { file_lines: UPLOADED_LINES, sidecars: false, ..Rules::default() }
+    }
+
     /// The media type that a path's extension says; `None` when the last name has no extension.
     pub fn kind(&self, path: &[u8]) -> Option<String> {
         let extension = types::extension(path)?;

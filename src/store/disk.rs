@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::rc::Rc;
 
-use rustix::fs::FileType;
+use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 
 use super::beneath::{Lookup, Root};
@@ -46,21 +46,25 @@ impl Store for DiskStore {
         }
     }
 
-    // The casts are none on Linux; other systems have other widths.
-    #[allow(clippy::unnecessary_cast, clippy::cast_lossless)]
     fn stamp(&self, path: &[u8]) -> Option<Stamp> {
-        let file = self.root.stat(relative(path)).ok()?;
-        Some(Stamp {
-            device: file.st_dev as u64,
-            inode: file.st_ino as u64,
-            length: file.st_size as u64,
-            modified: (file.st_mtime as i64, file.st_mtime_nsec as i64),
-            changed: (file.st_ctime as i64, file.st_ctime_nsec as i64),
-        })
+        self.root.stat(relative(path)).ok().map(|stat| stamp_of(&stat))
     }
 
     fn list(&self, path: &[u8]) -> Result<Box<dyn Folder>, StoreError> {
         Ok(Box::new(DiskFolder::open(Rc::clone(&self.root), relative(path))?))
+    }
+}
+
+/// What tells versions of a file apart.
+// The casts are none on Linux; other systems have other widths.
+#[allow(clippy::unnecessary_cast, clippy::cast_lossless)]
+pub fn stamp_of(file: &Stat) -> Stamp {
+    Stamp {
+        device: file.st_dev as u64,
+        inode: file.st_ino as u64,
+        length: file.st_size as u64,
+        modified: (file.st_mtime as i64, file.st_mtime_nsec as i64),
+        changed: (file.st_ctime as i64, file.st_ctime_nsec as i64),
     }
 }
 
@@ -72,7 +76,7 @@ fn relative(path: &[u8]) -> &[u8] {
 
 /// Takes a file's measure and, if it is small, its bytes. A version is whole when the file was the
 /// same before and after.
-fn read(file: File) -> Result<Opened, StoreError> {
+pub fn read(file: File) -> Result<Opened, StoreError> {
     let mut before = file.metadata()?;
     if !before.is_file() {
         // It was swapped since it was inspected.

@@ -18,7 +18,8 @@ pub use beneath::Lookup;
 pub use cache::{Bounds, Cache, Cached, Recall};
 pub use disk::DiskStore;
 pub use library::{
-    Fingerprint, Item, Items, KeepFree, Library, LibraryError, LibraryRules, Name, Stored, Upload,
+    Fingerprint, Identity, Item, Items, KeepFree, Library, LibraryError, LibraryFiles, LibraryRules, Name,
+    Stored, Upload,
 };
 pub use memory::MemoryStore;
 

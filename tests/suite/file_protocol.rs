@@ -104,7 +104,10 @@ fn commands_and_their_replies() {
         ("REST x\n", "ERR bad-command HELP lists the commands"),
         ("\n", "ERR bad-command HELP lists the commands"),
         ("FROBNICATE\n", "ERR bad-command HELP lists the commands"),
-        ("?\n", "OK L | G name | PUT length name | P name | STAT name | REST offset | Q"),
+        (
+            "?\n",
+            "OK L | G name | PUT length name | RESUME length sha-256 name | P name | STAT name | REST offset | Q",
+        ),
     ] {
         check(script, replies, None, &[]);
     }
@@ -121,7 +124,8 @@ fn uploads() {
     );
     let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     check("PUT 0 new file\n", &format!("OK 0 {empty}"), None, &["new file="]);
-    let help = "OK L | G name | PUT length name | P name | STAT name | REST offset | Q";
+    let help =
+        "OK L | G name | PUT length name | RESUME length sha-256 name | P name | STAT name | REST offset | Q";
     let typed = format!("OK send lines, end with ##\nOK 4 {}\n{help}", sha("hel\n"));
     check("P new\r\nhel\r\n##\r\n?\n", &typed, None, &["new=hel\n"]);
     // Refused ones are swallowed, and the next command is in step.
@@ -169,7 +173,7 @@ fn a_line_that_is_too_long_ends_it() {
 
 #[test]
 fn what_stops_in_the_middle_was_never_there() {
-    for script in ["PUT 5 new\nhell", "P new\nhello\n", "P new\nhello\n##", "PUT 5 new"] {
+    for script in ["PUT 5 new\nhell", "P new\nhello\n", "P new\nhello\n#", "P new\nhello##", "PUT 5 new"] {
         let folder = folder();
         let mut talk = talk(&folder, LibraryRules::default());
         talk.input(script.as_bytes());
@@ -177,11 +181,19 @@ fn what_stops_in_the_middle_was_never_there() {
         let visible = names(&folder).iter().filter(|name| !name.starts_with(".evserve-")).count();
         assert_eq!(visible, 4, "{script:?}");
         talk.eof();
+        let said = String::from_utf8_lossy(&talk.outcome.output).into_owned();
+        assert!(said.lines().last().unwrap().starts_with("ERR bad-"), "{script:?}: {said}");
         drop(talk);
         assert_eq!(names(&folder).len(), 4, "{script:?}");
     }
+    // A last line needs no end.
     let folder = folder();
     let mut talk = talk(&folder, LibraryRules::default());
+    talk.input(b"P new\nhello\n##");
+    talk.eof();
+    assert_eq!((talk.outcome.ending, names(&folder).len()), (Some(CloseReason::PeerClosed), 5));
+    let folder = self::folder();
+    let mut talk = self::talk(&folder, LibraryRules::default());
     talk.input(b"PUT 5 new\nhell");
     talk.wait(Duration::from_secs(29));
     assert_eq!(talk.outcome.ending, None);
@@ -285,9 +297,8 @@ fn what_is_no_file_is_neither_read_nor_followed() {
         for name in ["link", "fifo", "sub"] {
             assert_eq!(code(format!("G {name}\n")), "ERR not-found", "{name}");
             assert_eq!(code(format!("STAT {name}\n")), "ERR not-found", "{name}");
-            // A folder is never replaced, and the rest only where that is allowed.
-            let stored = if overwrite && name != "sub" { "OK 5" } else { "ERR exists" };
-            assert_eq!(code(format!("PUT 5 {name}\nhello")), stored, "{name}");
+            // Nor is it ever replaced.
+            assert_eq!(code(format!("PUT 5 {name}\nhello")), "ERR exists", "{name}");
         }
         assert_eq!(fs::read(&target).unwrap(), b"theirs");
     }
@@ -295,7 +306,7 @@ fn what_is_no_file_is_neither_read_nor_followed() {
 
 #[test]
 fn a_peer_may_leave_at_any_byte() {
-    for script in ["PUT 5 new\nhello", "PUT 0 new\n", "P new\nhello\n##\n"] {
+    for script in ["PUT 5 new\nhello", "PUT 0 new\n", "P new\nhello\n##"] {
         for cut in 0..script.len() {
             for ends in [false, true] {
                 let folder = folder();

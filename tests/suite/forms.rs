@@ -64,6 +64,7 @@ fn what_has_become_of_each_file_is_said() {
     let files = form(&[("new", "abc"), ("old.txt", "x"), (".hidden", "x"), ("<b>", "x")]);
     let large = "x".repeat(1001);
     let (large, empty) = (form(&[("large", &large), ("new", "x")]), form(&[("", "")]));
+    let cut_short = form(&[("new", "abc"), ("cut", "")]).replace("\r\n\r\n--b--\r\n", "\r\n");
     let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     for (accept, body, status, wanted) in [
         ("*/*", form(&[("new", "abc")]), 201, format!("new: stored, 3 bytes, SHA-256 {sha256}\n")),
@@ -78,6 +79,9 @@ fn what_has_become_of_each_file_is_said() {
         ("*/*", "--b--".into(), 400, "The form brings no file".into()),
         ("*/*", String::new(), 400, "The form ends in the middle".into()),
         ("*/*", "--bx".into(), 400, "A delimiter of the form is malformed".into()),
+        // What was stored before something went wrong is said, too.
+        ("*/*", cut_short.clone(), 400, "\n(the rest): The form ends in the middle\n".into()),
+        ("*/*", cut_short + "--bx", 400, "new: stored, 3 bytes".into()),
     ] {
         let folder = folder();
         let mut talk = talk(&folder, rules());
@@ -85,7 +89,8 @@ fn what_has_become_of_each_file_is_said() {
         assert_eq!(found.status, status, "{body}");
         assert!(found.text().contains(&wanted), "{wanted} is not in {}", found.text());
         assert_eq!(found.field("Location"), (status == 303).then_some("/files/"));
-        assert_eq!(folder.path().join("new").exists(), status != 400, "{body}");
+        assert_eq!(folder.path().join("new").exists(), body.contains("\"new\""), "{body}");
+        assert!(!folder.path().join("cut").exists());
         assert_eq!(fs::read(folder.path().join("old.txt")).unwrap(), b"old");
     }
 }
@@ -94,6 +99,7 @@ fn what_has_become_of_each_file_is_said() {
 fn what_is_no_form_or_comes_from_elsewhere_is_refused() {
     let body = form(&[("new", "abc")]);
     for (line, fields, status) in [
+        ("POST /files/", "Content-Type: multipart/form-data; boundary=b\nIf-None-Match: *", 412),
         ("POST /files/", "", 415),
         ("POST /files/", "Content-Type: application/x-www-form-urlencoded", 415),
         ("POST /files/", "Content-Type: multipart/form-data", 400),
@@ -110,8 +116,8 @@ fn what_is_no_form_or_comes_from_elsewhere_is_refused() {
         let mut talk = talk(&folder, rules());
         let found = answer(&mut talk, &request(line, fields, &body));
         assert_eq!(found.status, status, "{line} {fields}");
-        let allow = (line != "POST /files/new").then_some("GET, HEAD, POST, OPTIONS");
-        let allow = allow.unwrap_or("GET, HEAD, PUT, DELETE, OPTIONS");
+        let allow = (line != "POST /files/new").then_some("GET, HEAD, OPTIONS");
+        let allow = allow.unwrap_or("GET, HEAD, PUT, PATCH, DELETE, OPTIONS");
         assert_eq!(found.field("Allow"), (status == 405).then_some(allow));
         assert_eq!(names(&folder).len(), if status == 201 { 2 } else { 1 }, "{line} {fields}");
     }
@@ -134,10 +140,16 @@ fn a_form_is_bounded() {
     );
     assert_eq!(answer(&mut talk(&folder, rules()), &chunked).status, 413);
     // By its files.
-    let many = form(&[(".", ""); 1001]);
+    let many = form(&[(".", ""); 257]);
     let rules = LibraryRules { max_upload: 1 << 20, ..rules() };
     let found = answer(&mut talk(&folder, rules.clone()), &request("POST /files/", FORM, &many));
     assert_eq!((found.status, found.text().contains("too many files")), (413, true));
+    // By what it says of a name that is none.
+    let found = answer(
+        &mut self::talk(&folder, rules.clone()),
+        &request("POST /files/", FORM, &form(&[(&"n".repeat(1500), "")])),
+    );
+    assert_eq!(found.text(), format!("{}: The name cannot be that of a file here\n", "n".repeat(255)));
     // A peer that leaves in the middle of a file leaves nothing of that.
     let script = request("POST /files/", FORM, &form(&[("first", "1"), ("second", "2")]));
     let end = script.find("2\r\n--b--").unwrap() + 3;

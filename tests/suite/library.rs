@@ -7,7 +7,7 @@ use evserve::close_reason::CloseReason;
 use evserve::protocol::Kind;
 use evserve::services::{Files, Services};
 use evserve::site::{Rules, Site};
-use evserve::store::{Bounds, DiskStore, Library, LibraryRules, Name, Upload};
+use evserve::store::{Bounds, Library, LibraryRules, Name, Upload};
 use tempfile::TempDir;
 
 use crate::conversation::{Talk, site};
@@ -17,8 +17,8 @@ use crate::reading::{Response, responses};
 pub fn talk(folder: &TempDir, rules: LibraryRules) -> Talk {
     let library = Library::open(folder.path(), rules).unwrap();
     let mut talk = Talk::with_library(Kind::Http, site(), library);
-    let store = DiskStore::new(folder.path()).unwrap();
-    let site = Site::new(Box::new(store), Rules::default(), Bounds::within(1000));
+    let store = talk.services.library.files();
+    let site = Site::new(Box::new(store), Rules::of_uploads(), Bounds::within(1000));
     talk.services.files = Some(Files { site, allow_delete: true, hosts: vec!["files.example".into()] });
     talk
 }
@@ -78,6 +78,8 @@ fn what_a_write_comes_to() {
         ("PUT /files/new", "If-Match: *", "x", 412),
         ("PUT /files/old.txt", "If-Match: \"other\"", "x", 412),
         ("PUT /files/old.txt", "If-Match: *", "x", 409),
+        // Says nothing of what is written.
+        ("PUT /files/old.txt", "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT", "x", 409),
         ("PUT /files/old.txt", "", "x", 409),
         ("PUT /files/new", "Content-Range: bytes 0-0/1", "x", 400),
         ("PUT /files/.new", "", "x", 400),
@@ -169,6 +171,13 @@ fn the_library_s_bound_counts_what_is_under_way() {
     fs::write(folder.path().join("theirs"), [0; 850]).unwrap();
     assert_eq!(status(&small), 507);
     fs::remove_file(folder.path().join("theirs")).unwrap();
+    // Also when it came just before a change of ours.
+    let whole = request("PUT /files/e", "", "x");
+    talk.input(&whole.as_bytes()[..whole.len() - 1]);
+    fs::write(folder.path().join("theirs"), [0; 850]).unwrap();
+    assert_eq!(answer(&mut talk, "x").status, 201);
+    assert_eq!(answer(&mut talk, &small).status, 507);
+    fs::remove_file(folder.path().join("theirs")).unwrap();
     // And what is still on its way.
     let begun = cut_short(&mut talk.services, "d", 850);
     assert_eq!(answer(&mut talk, &small).status, 507);
@@ -192,6 +201,8 @@ fn what_is_replaced_is_new_at_once() {
     assert_eq!(answer(&mut talk, get).text(), "old");
     assert_eq!(answer(&mut talk, &request("PUT /files/old.txt", "", "new")).status, 204);
     assert_eq!(answer(&mut talk, get).text(), "new");
+    let put = request("PUT /files/old.txt", "If-None-Match: \"another\"", "newer");
+    assert_eq!(answer(&mut talk, &put).status, 204);
     let read_only = answer(
         &mut self::talk(&folder, LibraryRules { read_only: true, ..rules() }),
         &request("PUT /files/x", "", "x"),
@@ -228,6 +239,8 @@ fn the_library_is_listed_as_the_client_likes_it() {
     }
     let found = answer(&mut talk, "GET /files/old.txt?download HTTP/1.1\r\nHost: h\r\n\r\n");
     assert_eq!(found.field("Content-Disposition"), Some("attachment"));
+    let found = answer(&mut talk, "GET /files/old.txt?a&download=1 HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(found.field("Content-Disposition"), Some("attachment"));
 }
 
 #[test]
@@ -239,6 +252,66 @@ fn what_is_compressed_of_the_library_is_finished() {
     let found = answer(&mut talk, request);
     assert_eq!((found.status, found.field("Content-Encoding")), (200, Some("gzip")));
     assert!(found.body.len() < 5000);
+}
+
+#[test]
+fn no_upload_changes_what_another_file_is() {
+    let folder = folder();
+    let mut talk = talk(&folder, rules());
+    assert_eq!(answer(&mut talk, &request("PUT /files/old.txt.gz", "", "theirs")).status, 201);
+    let get = "GET /files/old.txt HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip, br\r\n\r\n";
+    let found = answer(&mut talk, get);
+    assert_eq!((found.text(), found.field("Content-Encoding")), ("old", None));
+    let coded = request("PUT /files/new", "Content-Encoding: gzip", "x");
+    assert_eq!(answer(&mut talk, &coded).status, 415);
+}
+
+#[test]
+fn every_door_has_the_same_files() {
+    let folder = folder();
+    std::os::unix::fs::symlink("old.txt", folder.path().join("link")).unwrap();
+    let mut talk = talk(&folder, LibraryRules { overwrite: true, ..rules() });
+    for (line, status) in [("GET /files/link", 404), ("PUT /files/link", 409), ("DELETE /files/link", 404)] {
+        assert_eq!(answer(&mut talk, &request(line, "", "")).status, status, "{line}");
+    }
+    assert_eq!(answer(&mut talk, "GET /files/ HTTP/1.1\r\nHost: h\r\n\r\n").text(), "old.txt\n");
+    // What one has stored the other has at once.
+    let get = "GET /%66iles/new HTTP/1.1\r\nHost: h\r\n\r\n";
+    for content in ["1", "2"] {
+        answer(&mut talk, get);
+        let name = Name::parse(b"new").unwrap();
+        let mut upload = talk.services.library.create(&name, Some(1)).unwrap();
+        upload.write(content.as_bytes()).unwrap();
+        talk.services.store(upload).unwrap();
+        assert_eq!(answer(&mut talk, get).text(), content);
+    }
+}
+
+#[test]
+fn versions_have_tags_of_their_own() {
+    let folder = folder();
+    let mut talk = talk(&folder, LibraryRules { overwrite: true, ..rules() });
+    let mut tags: Vec<String> = (0..20)
+        .map(|number| {
+            answer(&mut talk, &request("PUT /files/new", "", &number.to_string().repeat(2)[..2]));
+            let found = answer(&mut talk, "GET /files/new HTTP/1.1\r\nHost: h\r\n\r\n");
+            found.field("ETag").unwrap().to_owned()
+        })
+        .collect();
+    tags.sort();
+    tags.dedup();
+    assert_eq!(tags.len(), 20);
+}
+
+#[test]
+fn what_is_replaced_makes_room() {
+    let folder = folder();
+    let rules = LibraryRules { overwrite: true, max_library: Some(1003), ..rules() };
+    let mut talk = talk(&folder, rules);
+    let large = request("PUT /files/new", "", &"x".repeat(900));
+    let statuses =
+        [&large, &large, &large.replace("/new", "/other")].map(|put| answer(&mut talk, put).status);
+    assert_eq!(statuses, [201, 204, 507]);
 }
 
 #[test]

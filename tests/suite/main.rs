@@ -18,6 +18,7 @@ mod logs;
 mod model;
 mod process;
 mod reading;
+mod resuming;
 mod simulation;
 mod sockets;
 mod static_files;

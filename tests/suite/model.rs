@@ -9,7 +9,7 @@ use evserve::clock::Now;
 use evserve::protocol::{Dialect, Kind};
 use evserve::services::{Files, Services};
 use evserve::site::{Rules, Site};
-use evserve::store::{Bounds, DiskStore, Library, LibraryRules, MemoryStore};
+use evserve::store::{Bounds, Library, LibraryRules, MemoryStore};
 use fastrand::Rng;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -97,8 +97,8 @@ impl Town {
         let rules = LibraryRules { overwrite, max_upload: MAX_UPLOAD as u64, ..LibraryRules::default() };
         let library = Library::open(folder.path(), rules).unwrap();
         let mut services = Talk::with_library(Kind::Http, MemoryStore::default(), library).services;
-        let store = DiskStore::new(folder.path()).unwrap();
-        let site = Site::new(Box::new(store), Rules::default(), Bounds::within(100));
+        let store = services.library.files();
+        let site = Site::new(Box::new(store), Rules::of_uploads(), Bounds::within(100));
         services.files = Some(Files { site, allow_delete: true, hosts: Vec::new() });
         let (random, model) = (Rng::with_seed(seed), BTreeMap::new());
         Town { folder, services, now: start(), random, overwrite, model, tags: Vec::new(), uploads: 0 }

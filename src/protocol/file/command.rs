@@ -1,6 +1,7 @@
 //! Command lines of the file protocol: taken out of the input, and read.
 
 use crate::limits::COMMAND_MAX_BYTES;
+use crate::store::Fingerprint;
 
 /// What stands at the beginning of the input.
 #[derive(Debug, PartialEq, Eq)]
@@ -74,6 +75,9 @@ pub enum Command<'a> {
     Get(&'a [u8]),
     /// So many bytes follow, to be a file of that name. `None` is a length that is no number.
     Put(Option<u64>, &'a [u8]),
+    /// As many bytes as the server lacks of an upload of this length, hash and name follow, once it has
+    /// said how many it has. `None` is a length or a hash that is none.
+    Resume(Option<(u64, Fingerprint)>, &'a [u8]),
     /// Lines of text follow, to be a file of that name.
     Type(&'a [u8]),
     /// What is known of a file.
@@ -91,6 +95,11 @@ pub enum Command<'a> {
 }
 
 impl<'a> Command<'a> {
+    /// Whether it begins an upload.
+    pub fn stores(&self) -> bool {
+        matches!(self, Command::Put(..) | Command::Resume(..) | Command::Type(_))
+    }
+
     /// Reads a line.
     pub fn parse(line: &'a [u8]) -> Command<'a> {
         if is_http(line) {
@@ -109,6 +118,12 @@ impl<'a> Command<'a> {
                 Command::Put(number(&rest[..space]), rest.get(space + 1..).unwrap_or_default())
             }
             (b"PUT", None) => Command::Put(None, b""),
+            (b"RESUME", Some(rest)) => {
+                let mut words = rest.splitn(3, |byte| *byte == b' ');
+                let length = words.next().and_then(number);
+                let sha256 = words.next().and_then(Fingerprint::parse);
+                Command::Resume(length.zip(sha256), words.next().unwrap_or_default())
+            }
             (b"STAT", Some(name)) => Command::Stat(name),
             (b"REST", Some(offset)) => number(offset).map_or(Command::Unknown, Command::Restart),
             (b"H" | b"HELP" | b"?", None) => Command::Help,

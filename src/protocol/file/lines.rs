@@ -4,14 +4,14 @@
 use std::time::Instant;
 
 use crate::close_reason::CloseReason;
-use crate::limits::TURN_READ_BYTES;
 use crate::outbox::Outbox;
 use crate::services::Services;
-use crate::store::Upload;
+use crate::store::{Fingerprint, Upload};
 
 use super::command::{Command, Line, take_line};
 use super::list::Listing;
-use super::reply::{Refusal, commit, get, parse_name, refusal, refuse, say, stat, write};
+use super::payload::Payload;
+use super::reply::{Refusal, get, parse_name, refusal, refuse, say, stat, store, write};
 use super::typing::Typing;
 use crate::protocol::{Protocol, Step};
 
@@ -28,8 +28,8 @@ pub struct Lines {
 enum State {
     /// A command, or the rest of one.
     Command(Option<Begun>),
-    /// So many bytes of a PUT. Without an upload it was refused, and they are dropped.
-    Receiving(Option<Box<Upload>>, u64),
+    /// The bytes of an upload.
+    Receiving(Payload),
     /// Lines of text. Without an upload it has failed, and they are dropped.
     Typing(Option<Box<Upload>>, Typing),
     /// Its own next turn, to go on with a listing.
@@ -43,6 +43,9 @@ struct Begun {
     /// Bytes that were looked at: in what drips in, only a new line is a reason to look again.
     seen: usize,
 }
+
+const HELP: &str = "OK L | G name | PUT length name | RESUME length sha-256 name | P name | STAT name | \
+    REST offset | Q";
 
 const IDLE: State = State::Command(None);
 
@@ -61,6 +64,7 @@ impl Lines {
             Command::List => self.list(cx),
             Command::Get(name) => get(name, restart, out, cx),
             Command::Put(length, name) => return self.put(length, name, consumed, out, cx),
+            Command::Resume(what, name) => self.resume_upload(what, name, out, cx),
             Command::Type(name) => self.type_text(name, out, cx),
             Command::Stat(name) => stat(name, cx).map(|reply| say(&reply, out)),
             Command::Restart(offset) => {
@@ -69,7 +73,7 @@ impl Lines {
                 Ok(())
             }
             Command::Help => {
-                say("OK L | G name | PUT length name | P name | STAT name | REST offset | Q", out);
+                say(HELP, out);
                 Ok(())
             }
             Command::Quit => {
@@ -113,39 +117,37 @@ impl Lines {
             refuse(&(code, "PUT takes a length in bytes and a name".into()), out);
             return Step::Finish(consumed, CloseReason::Refused);
         };
-        let upload =
-            parse_name(name).and_then(|name| cx.library.create(&name, Some(length)).map_err(refusal));
-        match upload {
-            Ok(upload) => self.state = State::Receiving(Some(Box::new(upload)), length),
-            Err(refusal) => {
-                refuse(&refusal, out);
-                if refusal.0 == "too-large" {
-                    return Step::Finish(consumed, CloseReason::Refused);
-                }
-                self.state = State::Receiving(None, length);
-            }
+        let (payload, outcome) = Payload::put(name, length, out, cx);
+        if outcome.is_err_and(|(code, _)| code == "too-large") {
+            return Step::Finish(consumed, CloseReason::Refused);
         }
-        if length == 0 {
-            self.received(out);
-        }
+        self.go_on(payload, out, cx);
         Step::after(consumed, self.ending(cx))
     }
 
-    /// The last byte of a PUT has come.
-    fn received(&mut self, out: &mut Outbox) {
-        if let State::Receiving(Some(upload), _) = std::mem::replace(&mut self.state, IDLE) {
-            commit(*upload, out);
-        }
+    /// Waits for the rest of an upload, unless it is whole.
+    fn go_on(&mut self, payload: Payload, out: &mut Outbox, cx: &mut Services) {
+        self.state = payload.end(out, cx).map_or(IDLE, State::Receiving);
     }
 
-    fn on_payload(&mut self, input: &[u8], out: &mut Outbox, cx: &Services) -> Step {
-        let State::Receiving(upload, left) = &mut self.state else { return Step::NeedInput };
-        let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
-        write(upload, &input[..taken], out);
-        *left -= taken as u64;
-        if *left == 0 {
-            self.received(out);
-        }
+    fn resume_upload(
+        &mut self,
+        what: Option<(u64, Fingerprint)>,
+        name: &[u8],
+        out: &mut Outbox,
+        cx: &mut Services,
+    ) -> Result<(), Refusal> {
+        let payload = Payload::resume(what, name, out, cx)?;
+        self.go_on(payload, out, cx);
+        Ok(())
+    }
+
+    fn on_payload(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Services) -> Step {
+        let State::Receiving(mut payload) = std::mem::replace(&mut self.state, IDLE) else {
+            return Step::NeedInput;
+        };
+        let taken = payload.take(input, out);
+        self.go_on(payload, out, cx);
         Step::after(taken, self.ending(cx))
     }
 
@@ -156,7 +158,7 @@ impl Lines {
         Ok(())
     }
 
-    fn on_text(&mut self, input: &[u8], out: &mut Outbox, cx: &Services) -> Step {
+    fn on_text(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Services) -> Step {
         let State::Typing(upload, typing) = &mut self.state else { return Step::NeedInput };
         let mut text = Vec::with_capacity(input.len());
         let typed = typing.take(input, &mut text);
@@ -164,7 +166,7 @@ impl Lines {
         if typed.ended
             && let State::Typing(Some(upload), _) = std::mem::replace(&mut self.state, IDLE)
         {
-            commit(*upload, out);
+            store(*upload, out, cx);
         }
         Step::after(typed.taken, self.ending(cx))
     }
@@ -173,7 +175,7 @@ impl Lines {
 impl Protocol for Lines {
     fn on_input(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Services) -> Step {
         match self.state {
-            State::Receiving(..) => self.on_payload(input, out, cx),
+            State::Receiving(_) => self.on_payload(input, out, cx),
             State::Typing(..) => self.on_text(input, out, cx),
             State::Command(begun) => match take_line(input, begun.map_or(0, |begun| begun.seen), false) {
                 Line::Whole(line, length) => self.on_line(&line, length, out, cx),
@@ -192,14 +194,20 @@ impl Protocol for Lines {
     }
 
     fn on_eof(&mut self, rest: &[u8], out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
-        match self.state {
-            // Dropped, it was never there.
-            State::Receiving(..) | State::Typing(..) => Some(CloseReason::PeerLeft),
+        match std::mem::replace(&mut self.state, IDLE) {
+            State::Typing(Some(upload), typing) if typing.ends_here() => {
+                store(*upload, out, cx);
+                Some(CloseReason::PeerClosed)
+            }
+            State::Typing(None, _) => Some(CloseReason::PeerLeft),
+            State::Receiving(payload) if !payload.is_wanted() => Some(CloseReason::PeerLeft),
+            State::Typing(..) | State::Receiving(_) => {
+                refuse(&("bad-length", "the upload ends in the middle".into()), out);
+                Some(CloseReason::PeerLeft)
+            }
             _ => match take_line(rest, 0, true) {
                 // What it says may be cut short, the name, too.
-                Line::Whole(line, _)
-                    if matches!(Command::parse(&line), Command::Put(..) | Command::Type(_)) =>
-                {
+                Line::Whole(line, _) if Command::parse(&line).stores() => {
                     refuse(&("bad-command", "the line has no end".into()), out);
                     Some(CloseReason::PeerLeft)
                 }
@@ -216,7 +224,7 @@ impl Protocol for Lines {
         let reason = match std::mem::replace(&mut self.state, IDLE) {
             State::Command(None) => return Some(cx.idle_ending()),
             State::Command(Some(_)) => CloseReason::HeadTimeout,
-            State::Receiving(..) => CloseReason::BodyTimeout,
+            State::Receiving(_) => CloseReason::BodyTimeout,
             State::Typing(..) => CloseReason::IdleTimeout,
             producing => {
                 self.state = producing;
@@ -228,7 +236,11 @@ impl Protocol for Lines {
     }
 
     fn is_producing(&self) -> bool {
-        matches!(self.state, State::Listing(_))
+        match &self.state {
+            State::Listing(_) => true,
+            State::Receiving(payload) => payload.is_rehashing(),
+            _ => false,
+        }
     }
 
     fn resume(&mut self, out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
@@ -238,6 +250,10 @@ impl Protocol for Lines {
                 Ok(None) => {}
                 Err(refusal) => refuse(&refusal, out),
             },
+            State::Receiving(mut payload) => {
+                payload.rehash(out);
+                self.go_on(payload, out, cx);
+            }
             other => self.state = other,
         }
         self.ending(cx)
@@ -245,10 +261,11 @@ impl Protocol for Lines {
 
     fn deadline(&self, quiet_since: Option<Instant>, cx: &Services) -> Option<Instant> {
         let timeouts = &cx.limits.timeouts;
-        match self.state {
+        match &self.state {
             State::Command(Some(begun)) => Some(begun.since + timeouts.head),
             State::Command(None) => Some(cx.idle_until(quiet_since? + timeouts.file_idle)),
-            State::Receiving(..) => Some(quiet_since? + timeouts.body),
+            State::Receiving(payload) if payload.is_rehashing() => Some(cx.clock.now() + timeouts.idle),
+            State::Receiving(_) => Some(quiet_since? + timeouts.body),
             State::Typing(..) => Some(quiet_since? + timeouts.file_idle),
             // The peer is not waited for.
             State::Listing(_) => Some(cx.clock.now() + timeouts.idle),
@@ -256,10 +273,7 @@ impl Protocol for Lines {
     }
 
     fn appetite(&self) -> usize {
-        match self.state {
-            State::Receiving(_, left) => left.min(TURN_READ_BYTES as u64) as usize,
-            _ => 0,
-        }
+        if let State::Receiving(payload) = &self.state { payload.appetite() } else { 0 }
     }
 
     fn may_make_room(&self) -> bool {

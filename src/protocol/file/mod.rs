@@ -5,6 +5,7 @@ mod command;
 mod lines;
 mod list;
 mod paced;
+mod payload;
 mod receiving;
 mod reply;
 mod typing;

@@ -213,16 +213,24 @@ impl Protocol for Paced {
         if receiving.take(input, cx.clock.now())
             && let State::Receiving(receiving) = std::mem::replace(&mut self.state, State::Command)
         {
-            receiving.commit();
+            receiving.store(cx);
         }
         Step::after(input.len(), self.ending(cx))
     }
 
-    fn on_eof(&mut self, _rest: &[u8], _out: &mut Outbox, _cx: &mut Services) -> Option<CloseReason> {
-        match self.state {
+    fn on_eof(&mut self, _rest: &[u8], _out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
+        match std::mem::replace(&mut self.state, State::Command) {
             State::Command => Some(CloseReason::PeerClosed),
+            // No silence is surer.
+            State::Receiving(receiving) if receiving.may_have_ended() => {
+                receiving.store(cx);
+                Some(CloseReason::PeerClosed)
+            }
             State::Receiving(_) => Some(CloseReason::PeerLeft),
-            State::Reading(..) => None,
+            reading => {
+                self.state = reading;
+                None
+            }
         }
     }
 
@@ -230,7 +238,7 @@ impl Protocol for Paced {
         match std::mem::replace(&mut self.state, State::Command) {
             State::Command => Some(cx.idle_ending()),
             State::Receiving(receiving) if receiving.may_have_ended() => {
-                receiving.commit();
+                receiving.store(cx);
                 self.ending(cx)
             }
             State::Receiving(_) => Some(CloseReason::BodyTimeout),

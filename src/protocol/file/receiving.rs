@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::limits::{ALONE_BEFORE, ALONE_BEHIND};
+use crate::services::Services;
 use crate::store::Upload;
 
 /// An upload. Without a file it has failed, and its bytes are dropped.
@@ -63,9 +64,9 @@ impl Receiving {
     }
 
     /// The end has come.
-    pub fn commit(self) {
+    pub fn store(self, cx: &mut Services) {
         if let Some(upload) = self.upload
-            && let Err(error) = upload.commit()
+            && let Err(error) = cx.store(upload)
         {
             log::warn!("an upload could not be stored: {error}");
         }

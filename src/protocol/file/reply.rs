@@ -46,8 +46,8 @@ pub fn write(upload: &mut Option<Box<Upload>>, bytes: &[u8], out: &mut Outbox) {
 }
 
 /// Stores an upload and says so.
-pub fn commit(upload: Upload, out: &mut Outbox) {
-    match upload.commit() {
+pub fn store(upload: Upload, out: &mut Outbox, cx: &mut Services) {
+    match cx.store(upload) {
         Ok(Stored { length, sha256 }) => say(&format!("OK {length} {sha256}"), out),
         Err(error) => refuse(&refusal(error), out),
     }
@@ -65,6 +65,7 @@ pub fn refusal(error: LibraryError) -> Refusal {
         LibraryError::TooLarge => "too-large",
         LibraryError::NoSpace => "no-space",
         LibraryError::Busy => "busy",
+        LibraryError::Mismatch => "bad-hash",
         LibraryError::Failed(_) => "internal",
     };
     (code, error.to_string())

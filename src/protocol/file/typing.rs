@@ -25,6 +25,11 @@ impl Default for Typing {
 }
 
 impl Typing {
+    /// Whether the text is whole if nothing more comes: its last line has no end.
+    pub fn ends_here(&self) -> bool {
+        self.at_line_start && matches!(self.held.as_slice(), b"##" | b"##\r")
+    }
+
     /// Takes text from `input` and appends to `text` what belongs to the file, each CRLF as LF.
     pub fn take(&mut self, input: &[u8], text: &mut Vec<u8>) -> Typed {
         for (index, byte) in input.iter().enumerate() {

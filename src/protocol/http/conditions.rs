@@ -56,6 +56,11 @@ impl<'a> Conditions<'a> {
         }
     }
 
+    /// Those of a request that writes, where If-Modified-Since says nothing (RFC 9110 section 13.1.3).
+    pub fn of_write(wishes: &Wishes<'a>) -> Conditions<'a> {
+        Conditions { if_modified_since: None, ..Conditions::of(wishes) }
+    }
+
     /// Evaluates the preconditions in the order of RFC 9110 section 13.2.2. A tag's field hides the
     /// date's field of the same sense, whether it holds or not.
     pub fn evaluate(&self, validators: Validators<'_>) -> Verdict {

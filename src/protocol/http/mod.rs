@@ -4,6 +4,7 @@ mod answer;
 mod body;
 mod conditions;
 mod errors;
+mod escape;
 mod exchange;
 mod fields;
 mod files;
@@ -35,6 +36,7 @@ use body::Framing;
 use exchange::Production;
 use fields::Persistence;
 use method::Method;
+pub use reply::BUSY_REPLY;
 use reply::{method_is_head, persistence, refuse, unseen, write};
 use request::Parsed;
 use routes::Outcome;
@@ -73,10 +75,6 @@ enum Waiting {
     /// As long as a connection may be idle, since its last answer left.
     ForTheNext,
 }
-
-/// What a peer gets for whom no descriptor is left.
-pub const BUSY_REPLY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nServer: evserve\r\nRetry-After: 1\r\n\
-    Connection: close\r\nContent-Length: 0\r\n\r\n";
 
 const IDLE: State = State::Idle(Waiting::ForTheNext);
 
@@ -128,7 +126,7 @@ impl Http {
             Parsed::Refused(refusal, wishes) => refuse(refusal, &wishes, input, out, cx),
             Parsed::Request(request, length) => {
                 let head = &input[..length];
-                if matches!(request.method, Method::Put | Method::Post)
+                if matches!(request.method, Method::Put | Method::Post | Method::Patch)
                     && let Some(step) = self.begin_storing(&request, head, out, cx)
                 {
                     return step;
@@ -251,7 +249,11 @@ impl Protocol for Http {
     }
 
     fn is_producing(&self) -> bool {
-        matches!(self.state, State::Producing(_))
+        match &self.state {
+            State::Producing(_) => true,
+            State::Storing(storing) => storing.is_rehashing(),
+            _ => false,
+        }
     }
 
     fn resume(&mut self, out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
@@ -259,7 +261,7 @@ impl Protocol for Http {
             State::Producing(production) => self.produce(*production, out, cx),
             other => {
                 self.state = other;
-                None
+                self.rehash(out, cx)
             }
         }
     }
@@ -268,6 +270,9 @@ impl Protocol for Http {
         let timeouts = &cx.limits.timeouts;
         let idle = match &self.state {
             State::Head { since, .. } => return Some(*since + timeouts.head),
+            State::Storing(storing) if storing.is_rehashing() => {
+                return Some(cx.clock.now() + timeouts.idle);
+            }
             State::Storing(_) => return Some(quiet_since? + timeouts.body),
             State::Body(body) if body.is_answered() => return Some(quiet_since? + timeouts.body),
             State::Body(_) => return Some(quiet_since? + timeouts.body.min(ANSWER_AFTER_PAUSE)),

@@ -14,6 +14,10 @@ use super::request::Request;
 use super::status::Refusal;
 use super::wishes::Wishes;
 
+/// What a peer gets for whom no descriptor is left.
+pub const BUSY_REPLY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nServer: evserve\r\nRetry-After: 1\r\n\
+    Connection: close\r\nContent-Length: 0\r\n\r\n";
+
 /// Whether the connection goes on behind the answer.
 pub fn persistence(request: &Request<'_>, cx: &Services) -> Persistence {
     match cx.draining_since {

@@ -146,6 +146,8 @@ enum Detail {
     Length(u64),
     /// Of 405: what is allowed, as a line.
     Allow(&'static str),
+    /// Of 409: how many bytes of an upload there are.
+    Offset(u64),
 }
 
 impl Refusal {
@@ -165,6 +167,12 @@ impl Refusal {
         Refusal { detail: Detail::Length(length), ..Refusal::new(Status::RangeNotSatisfiable, why) }
     }
 
+    /// 409: of an upload there are `offset` bytes.
+    pub const fn elsewhere(offset: u64) -> Refusal {
+        let why = "The part does not begin where the upload has stopped";
+        Refusal { detail: Detail::Offset(offset), ..Refusal::new(Status::Conflict, why) }
+    }
+
     /// 405, with the line that says what is allowed.
     pub const fn not_allowed(allow: &'static str) -> Refusal {
         Refusal {
@@ -177,6 +185,7 @@ impl Refusal {
     pub fn fields(&self) -> Cow<'static, str> {
         match (self.status, self.detail) {
             (_, Detail::Allow(allow)) => allow.into(),
+            (_, Detail::Offset(offset)) => format!("Upload-Offset: {offset}\r\n").into(),
             (Status::ServiceUnavailable, _) => "Retry-After: 1\r\n".into(),
             (_, Detail::Length(length)) => format!("Content-Range: bytes */{length}\r\n").into(),
             _ => "".into(),

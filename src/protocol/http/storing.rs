@@ -6,7 +6,7 @@ use crate::close_reason::CloseReason;
 use crate::outbox::Outbox;
 use crate::services::Services;
 
-use super::body::{Body, Framing};
+use super::body::Body;
 use super::library::{self, Sink};
 use super::reply::refuse;
 use super::request::{self, Parsed, Request};
@@ -42,12 +42,28 @@ impl Http {
         }
         let storing = Storing { head: head.into(), body: Body::new(request.framing), sink };
         self.state = State::Storing(Box::new(storing));
-        let ending = match request.framing {
-            // No input will come that could end it.
-            Framing::Length(0) => self.store(b"", out, cx).ending(),
+        Some(Step::after(head.len(), self.store_if_empty(out, cx)))
+    }
+
+    /// Ends a body that has no byte: no input will come that could.
+    fn store_if_empty(&mut self, out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
+        match &self.state {
+            State::Storing(storing) if matches!(storing.body, Body::Length(0)) && !storing.is_rehashing() => {
+                self.store(b"", out, cx).ending()
+            }
             _ => None,
-        };
-        Some(Step::after(head.len(), ending))
+        }
+    }
+
+    /// Hashes a slice of what came before this body.
+    pub fn rehash(&mut self, out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
+        let State::Storing(storing) = &mut self.state else { return None };
+        if let Err(refusal) = storing.sink.rehash() {
+            let head = std::mem::take(&mut storing.head);
+            self.state = IDLE;
+            return refuse(refusal, &Wishes::NONE, &head, out, cx).ending();
+        }
+        self.store_if_empty(out, cx)
     }
 
     /// Stores what belongs to the body. At its end the request is answered.
@@ -75,12 +91,19 @@ impl Http {
         let Parsed::Request(request, _) = request::parse(&head, 0) else {
             return Step::Finish(taken.consumed, CloseReason::Refused);
         };
-        let stored = took.and_then(|()| sink.end(&request, cx));
+        let stored = sink.end(took, &request, cx);
         // What was refused in the middle is not read to its end.
         let ending = (!taken.done).then_some(CloseReason::BodyUnwanted);
         let answer = stored.unwrap_or_else(|refusal| errors::answer(refusal, &request.wishes, cx));
         let ending = self.settle(Outcome::Answer(answer), &request, &head, ending, out, cx);
         Step::after(taken.consumed, ending)
+    }
+}
+
+impl Storing {
+    /// Whether what came before this body is being hashed.
+    pub fn is_rehashing(&self) -> bool {
+        self.sink.is_rehashing()
     }
 }
 

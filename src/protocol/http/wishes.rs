@@ -1,4 +1,4 @@
-//! The fields that say what answer a request would like, or what it hangs on. Most requests have few of them, so it is
+//! The fields that say what answer a request would like, what it hangs on, or what it brings. Most requests have few of them, so it is
 //! noted which there are, and their values are looked up when an answer hangs on them.
 
 use std::borrow::Cow;
@@ -12,6 +12,8 @@ pub enum Wish {
     Accept,
     /// Accept-Encoding.
     AcceptEncoding,
+    /// Content-Encoding.
+    ContentEncoding,
     /// Content-Range.
     ContentRange,
     /// Content-Type.
@@ -34,12 +36,17 @@ pub enum Wish {
     SecFetchMode,
     /// Sec-Fetch-Site.
     SecFetchSite,
+    /// Upload-Complete (draft-ietf-httpbis-resumable-upload).
+    UploadComplete,
+    /// Upload-Offset.
+    UploadOffset,
 }
 
 impl Wish {
-    const ALL: [Wish; 13] = [
+    const ALL: [Wish; 16] = [
         Wish::Accept,
         Wish::AcceptEncoding,
+        Wish::ContentEncoding,
         Wish::ContentRange,
         Wish::ContentType,
         Wish::IfMatch,
@@ -51,12 +58,15 @@ impl Wish {
         Wish::Range,
         Wish::SecFetchMode,
         Wish::SecFetchSite,
+        Wish::UploadComplete,
+        Wish::UploadOffset,
     ];
 
     fn name(self) -> &'static str {
         match self {
             Wish::Accept => "accept",
             Wish::AcceptEncoding => "accept-encoding",
+            Wish::ContentEncoding => "content-encoding",
             Wish::ContentRange => "content-range",
             Wish::ContentType => "content-type",
             Wish::IfMatch => "if-match",
@@ -68,6 +78,8 @@ impl Wish {
             Wish::Range => "range",
             Wish::SecFetchMode => "sec-fetch-mode",
             Wish::SecFetchSite => "sec-fetch-site",
+            Wish::UploadComplete => "upload-complete",
+            Wish::UploadOffset => "upload-offset",
         }
     }
 }

@@ -18,8 +18,10 @@ pub enum LibraryError {
     TooLarge,
     /// The disk is full, or would be.
     NoSpace,
-    /// Not now: no descriptor is free.
+    /// Not now: no descriptor is free, or somebody else is at it.
     Busy,
+    /// What has come is not what was announced.
+    Mismatch,
     /// The disk failed.
     Failed(io::Error),
 }
@@ -65,6 +67,7 @@ impl fmt::Display for LibraryError {
             LibraryError::TooLarge => "the file is larger than is taken",
             LibraryError::NoSpace => "there is not enough space",
             LibraryError::Busy => "too much is under way",
+            LibraryError::Mismatch => "what has come has another SHA-256 than was announced",
             LibraryError::Failed(error) => return write!(f, "the disk failed: {error}"),
         })
     }

@@ -1,30 +1,41 @@
 //! The library: one folder of files that every door reads and writes.
 
 mod error;
+mod files;
+mod fingerprint;
+mod items;
 mod name;
+mod partial;
+mod rules;
 mod space;
+mod system;
 mod upload;
 
-use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
-use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, openat, statat, unlinkat,
-};
+use rustix::fs::{AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, flock, fstat, openat, statat, unlinkat};
 use rustix::io::Errno;
 
 use super::folder::modified;
+use crate::limits::PARTIAL_SWEEP;
 pub use error::LibraryError;
 use error::reading;
+pub use files::LibraryFiles;
+pub use fingerprint::Fingerprint;
+pub use items::{Item, Items};
+use items::{item, still_there};
 pub use name::Name;
+pub use partial::Identity;
+use partial::Partial;
+pub use rules::{KeepFree, LibraryRules};
 use space::{Reservation, Space};
 use upload::Way;
-pub use upload::{Fingerprint, Stored, Upload};
+pub use upload::{Stored, Upload};
 
 /// The library.
 pub struct Library {
@@ -32,73 +43,38 @@ pub struct Library {
     rules: LibraryRules,
     way: Way,
     space: Rc<Space>,
+    next_sweep: NextSweep,
+    /// When a file was last changed, by what it says itself.
+    changed: SystemTime,
 }
 
-/// What may be done with the library.
-#[derive(Clone, Debug)]
-pub struct LibraryRules {
-    /// Nothing is written.
-    pub read_only: bool,
-    /// An upload may replace a file of its name.
-    pub overwrite: bool,
-    /// An upload is on the disk before it is acknowledged.
-    pub fsync: bool,
-    /// Bytes of an upload.
-    pub max_upload: u64,
-    /// Bytes of all files.
-    pub max_library: Option<u64>,
-    /// What stays free of the disk.
-    pub keep_free: KeepFree,
-}
-
-/// How much of a disk stays free.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeepFree {
-    /// So many hundredths of it.
-    Percent(u64),
-    /// So many bytes.
-    Bytes(u64),
-}
-
-/// A file of the library.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
-    /// Its name.
-    pub name: Name,
-    /// Its bytes.
-    pub length: u64,
-    /// When it was last changed.
-    pub modified: SystemTime,
+/// When partial uploads are looked through.
+#[derive(Clone, Copy, Debug)]
+enum NextSweep {
+    /// In the first turn.
+    AtOnce,
+    /// Then.
+    At(Instant),
+    /// Not while there are none.
+    Never,
 }
 
 /// What hidden files of our own are called, before their random part.
 const OWN_PREFIX: &str = ".evserve-upload-";
 
-impl Default for LibraryRules {
-    fn default() -> LibraryRules {
-        LibraryRules {
-            read_only: false,
-            overwrite: false,
-            fsync: false,
-            max_upload: 1 << 30,
-            max_library: None,
-            keep_free: KeepFree::Percent(5),
-        }
-    }
-}
-
 impl Library {
     /// Opens the library at `path`, and removes what a crash has left there.
     pub fn open(path: &Path, rules: LibraryRules) -> io::Result<Library> {
         let folder = openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        let mut way = Way::Named;
+        let (mut way, mut next_sweep) = (Way::Named, NextSweep::Never);
         if !rules.read_only {
+            next_sweep = NextSweep::AtOnce;
             sweep(&folder)?;
             way = Way::find(&folder);
         }
         let folder = Rc::new(folder);
         let space = Rc::new(Space::new(Rc::clone(&folder), &rules));
-        Ok(Library { folder, rules, way, space })
+        Ok(Library { folder, rules, way, space, next_sweep, changed: SystemTime::UNIX_EPOCH })
     }
 
     /// What may be done with it.
@@ -106,9 +82,13 @@ impl Library {
         &self.rules
     }
 
+    /// The same files, for a site.
+    pub fn files(&self) -> LibraryFiles {
+        LibraryFiles(Rc::clone(&self.folder))
+    }
+
     /// Begins to list the files, in no order.
     pub fn list(&self) -> Result<Items, LibraryError> {
-        self.still_there()?;
         Items::of(&self.folder)
     }
 
@@ -131,16 +111,77 @@ impl Library {
     /// Begins an upload of `length` bytes, if that is known. Nothing is to be seen of it before it is
     /// committed.
     pub fn create(&self, name: &Name, length: Option<u64>) -> Result<Upload, LibraryError> {
+        let replaced = self.check(name, length)?;
+        let reservation = Reservation::new(&self.space, length, replaced)?;
+        Upload::begin(self, name, reservation)
+    }
+
+    /// Begins an upload of which the beginning may be here, and keeps what comes of it. Nobody else
+    /// writes to it meanwhile.
+    pub fn resume(
+        &mut self,
+        identity: &Identity,
+        now: (Instant, SystemTime),
+    ) -> Result<Upload, LibraryError> {
+        let replaced = self.check(&identity.name, Some(identity.length))?;
+        let partial = Partial::open(&self.folder, identity)?;
+        self.sweep(now);
+        let mut reservation =
+            Reservation::new(&self.space, Some(identity.length - partial.length), replaced)?;
+        reservation.add_written(partial.length);
+        Ok(Upload::resume(self, identity, partial, reservation))
+    }
+
+    /// How many bytes of an upload are here.
+    pub fn partial(&self, identity: &Identity) -> Result<u64, LibraryError> {
+        self.upload_max()?;
+        partial::length(&self.folder, identity)
+    }
+
+    /// Gives up what has come of an upload.
+    pub fn give_up(&self, identity: &Identity) -> Result<(), LibraryError> {
+        self.upload_max()?;
+        Partial::open(&self.folder, identity)?.remove()
+    }
+
+    /// Removes partial uploads that are too old or too many, now and then. Returns when there is more
+    /// to do.
+    pub fn housekeep(&mut self, now: (Instant, SystemTime)) -> Option<Instant> {
+        match self.next_sweep {
+            NextSweep::At(at) if at > now.0 => Some(at),
+            NextSweep::Never => None,
+            _ => {
+                self.sweep(now);
+                Some(now.0 + PARTIAL_SWEEP)
+            }
+        }
+    }
+
+    fn sweep(&mut self, now: (Instant, SystemTime)) {
+        let LibraryRules { partial_max, partial_age, .. } = self.rules;
+        let left = partial::sweep(&self.folder, (partial_max, partial_age), now.1);
+        let left = left.unwrap_or_else(|error| {
+            log::warn!("cannot look through the partial uploads: {error}");
+            true
+        });
+        self.next_sweep = if left { NextSweep::At(now.0 + PARTIAL_SWEEP) } else { NextSweep::Never };
+    }
+
+    /// Whether such an upload may be stored, as far as is known, and how many bytes it would replace.
+    fn check(&self, name: &Name, length: Option<u64>) -> Result<u64, LibraryError> {
         let most = self.upload_max()?;
         if length.is_some_and(|length| length > most) {
             return Err(LibraryError::TooLarge);
         }
-        if !self.rules.overwrite && statat(&*self.folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).is_ok() {
-            return Err(LibraryError::Exists);
-        }
-        self.still_there()?;
-        let reservation = Reservation::new(&self.space, length)?;
-        Upload::begin(self, name, reservation)
+        still_there(&self.folder)?;
+        replaced(&self.folder, name, self.rules.overwrite)
+    }
+
+    /// Stores an upload at the time `now`. No two files say that they were changed at the same time: by
+    /// that and their length versions are told apart.
+    pub fn store(&mut self, upload: Upload, now: SystemTime) -> Result<Stored, LibraryError> {
+        self.changed = now.max(self.changed + Duration::from_nanos(1));
+        upload.commit(self.changed)
     }
 
     /// Bytes that an upload may have.
@@ -152,57 +193,20 @@ impl Library {
     pub fn remove(&self, name: &Name) -> Result<(), LibraryError> {
         self.upload_max()?;
         let Item { length, .. } = self.stat(name)?;
-        unlinkat(&*self.folder, name.as_str(), AtFlags::empty())?;
-        self.space.note(0, length);
-        Ok(())
+        Ok(self.space.change(0, length, || unlinkat(&*self.folder, name.as_str(), AtFlags::empty()))?)
     }
+}
 
-    /// Fails if the folder was removed: it would be found empty for ever.
-    fn still_there(&self) -> Result<(), LibraryError> {
-        match fstat(&*self.folder)?.st_nlink {
-            0 => Err(LibraryError::Failed(Errno::NOENT.into())),
-            _ => Ok(()),
+/// Bytes of the file that an upload of this name replaces, or that it may not. What is no file is not
+/// replaced at all.
+fn replaced(folder: &OwnedFd, name: &Name, overwrite: bool) -> Result<u64, LibraryError> {
+    match statat(folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => Ok(0),
+        Err(error) => Err(error.into()),
+        Ok(stat) => {
+            item(name, &stat).filter(|_| overwrite).map(|item| item.length).ok_or(LibraryError::Exists)
         }
     }
-}
-
-/// The library's files, read piece by piece.
-pub struct Items {
-    folder: Rc<OwnedFd>,
-    entries: Dir,
-}
-
-impl Items {
-    fn of(folder: &Rc<OwnedFd>) -> Result<Items, LibraryError> {
-        let entries = Dir::read_from(&**folder).map_err(reading)?;
-        Ok(Items { folder: Rc::clone(folder), entries })
-    }
-
-    /// The `count` files that come next; fewer only when there are no more.
-    pub fn next(&mut self, count: usize) -> Result<Vec<Item>, LibraryError> {
-        let mut items = Vec::new();
-        while items.len() < count {
-            let Some(entry) = self.entries.read() else { break };
-            let entry = entry?;
-            let Some(name) = Name::parse(entry.file_name().to_bytes()) else { continue };
-            let stat = statat(&*self.folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
-            items.extend(stat.ok().and_then(|stat| item(&name, &stat)));
-        }
-        Ok(items)
-    }
-}
-
-impl fmt::Debug for Items {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Items")
-    }
-}
-
-/// The item of a regular file.
-fn item(name: &Name, stat: &Stat) -> Option<Item> {
-    let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-    let length = u64::try_from(stat.st_size).unwrap_or(0);
-    is_file.then(|| Item { name: name.clone(), length, modified: modified(stat) })
 }
 
 /// Removes the hidden files of uploads whose server is gone. A living one holds a lock.

@@ -29,29 +29,38 @@ pub struct Reservation {
     space: Rc<Space>,
     unwritten: u64,
     written: u64,
+    /// Bytes of the file that it replaces.
+    replaced: u64,
 }
-
-/// Bytes that an upload of unknown length speaks for at a time.
-const STEP: u64 = 8 << 20;
 
 impl Space {
     /// The space for the files of `folder`.
     pub fn new(folder: Rc<OwnedFd>, rules: &LibraryRules) -> Space {
         let LibraryRules { max_library, keep_free, .. } = *rules;
-        let (unwritten, under_way, counted) = Default::default();
-        Space { folder, max_library, keep_free, unwritten, under_way, counted }
+        Space {
+            folder,
+            max_library,
+            keep_free,
+            unwritten: Cell::new(0),
+            under_way: Cell::new(0),
+            counted: Cell::new(None),
+        }
     }
 
-    /// Bytes that nobody has spoken for.
-    fn left(&self) -> Result<u64, LibraryError> {
+    /// Bytes that nobody has spoken for, for who replaces so many of the library's.
+    fn left(&self, replaced: u64) -> Result<u64, LibraryError> {
         let disk = fstatvfs(&*self.folder)?;
         let kept = match self.keep_free {
-            KeepFree::Percent(percent) => (disk.f_blocks * disk.f_frsize) / 100 * percent,
+            KeepFree::Percent(percent) => disk.f_blocks.saturating_mul(disk.f_frsize) / 100 * percent,
             KeepFree::Bytes(bytes) => bytes,
         };
-        let free = (disk.f_bavail * disk.f_frsize).saturating_sub(kept).saturating_sub(self.unwritten.get());
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let free = free.saturating_sub(kept).saturating_sub(self.unwritten.get());
         Ok(match self.max_library {
-            Some(most) => free.min(most.saturating_sub(self.size()?).saturating_sub(self.under_way.get())),
+            Some(most) => {
+                let kept = self.size()?.saturating_sub(replaced).saturating_add(self.under_way.get());
+                free.min(most.saturating_sub(kept))
+            }
             None => free,
         })
     }
@@ -72,33 +81,36 @@ impl Space {
             if slice.is_empty() {
                 break;
             }
-            bytes += slice.iter().map(|item| item.length).sum::<u64>();
+            bytes = slice.iter().fold(bytes, |sum, item| sum.saturating_add(item.length));
         }
         self.counted.set(Some((changed, bytes)));
         Ok(bytes)
     }
 
-    /// Notes a change of our own to the folder: files of so many bytes more and less.
-    pub fn note(&self, more: u64, less: u64) {
-        let Some((_, bytes)) = self.counted.take() else { return };
-        if let Ok(stat) = fstat(&*self.folder) {
-            self.counted.set(Some((modified(&stat), (bytes + more).saturating_sub(less))));
+    /// Makes a change of our own to the folder, which brings so many bytes more and less. What somebody
+    /// else has changed before must not be hidden by it: then the files are counted anew.
+    pub fn change<T, E>(&self, more: u64, less: u64, change: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let time = || fstat(&*self.folder).map(|stat| modified(&stat)).ok();
+        let known = self.counted.take().filter(|(then, _)| time() == Some(*then));
+        let made = change()?;
+        if let (Some((_, bytes)), Some(now)) = (known, time()) {
+            self.counted.set(Some((now, bytes.saturating_add(more).saturating_sub(less))));
         }
+        Ok(made)
     }
 }
 
 impl Reservation {
     /// Speaks for `length` bytes, or, where that is not known, for as many as have come.
-    pub fn new(space: &Rc<Space>, length: Option<u64>) -> Result<Reservation, LibraryError> {
-        let mut reservation = Reservation { space: Rc::clone(space), unwritten: 0, written: 0 };
-        reservation.reserve(length.unwrap_or(0), length.unwrap_or(0))?;
+    pub fn new(space: &Rc<Space>, length: Option<u64>, replaced: u64) -> Result<Reservation, LibraryError> {
+        let mut reservation = Reservation { space: Rc::clone(space), unwritten: 0, written: 0, replaced };
+        reservation.reserve(length.unwrap_or(0))?;
         Ok(reservation)
     }
 
-    /// Speaks for `wanted` bytes more, or for what there is, but not for less than `least`.
-    fn reserve(&mut self, wanted: u64, least: u64) -> Result<(), LibraryError> {
-        let bytes = self.space.left()?.min(wanted);
-        if bytes < least {
+    /// Speaks for so many bytes more.
+    fn reserve(&mut self, bytes: u64) -> Result<(), LibraryError> {
+        if bytes > self.space.left(self.replaced)? {
             return Err(LibraryError::NoSpace);
         }
         self.unwritten += bytes;
@@ -111,7 +123,7 @@ impl Reservation {
     pub fn ensure(&mut self, bytes: u64) -> Result<(), LibraryError> {
         match bytes.saturating_sub(self.unwritten) {
             0 => Ok(()),
-            missing => self.reserve(missing.max(STEP), missing),
+            missing => self.reserve(missing),
         }
     }
 
@@ -120,6 +132,17 @@ impl Reservation {
         self.unwritten -= bytes;
         self.written += bytes;
         self.space.unwritten.set(self.space.unwritten.get() - bytes);
+    }
+
+    /// What it is of.
+    pub fn space(&self) -> &Rc<Space> {
+        &self.space
+    }
+
+    /// So many bytes of it were written before.
+    pub fn add_written(&mut self, bytes: u64) {
+        self.written += bytes;
+        self.space.under_way.set(self.space.under_way.get() + bytes);
     }
 
     /// Bytes that were written.

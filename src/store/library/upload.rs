@@ -1,19 +1,21 @@
 //! Uploads: written out of sight, hashed as they come, and put in their place at once or not at all.
 
-use std::fmt;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::rc::Rc;
+use std::time::SystemTime;
 
-use rustix::fs::{
-    AtFlags, CWD, FlockOperation, Mode, OFlags, flock, fsync, linkat, openat, renameat, statat, unlinkat,
-};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fsync, linkat, openat, renameat, unlinkat};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
-use super::{Library, LibraryError, Name, OWN_PREFIX, Reservation, Space};
+use super::system;
+use super::{Fingerprint, Identity, Library, LibraryError, Name, OWN_PREFIX, Partial, Reservation, replaced};
+use crate::limits::REHASH_SLICE_BYTES;
 
 /// How an upload is kept out of sight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,16 +31,27 @@ pub enum Way {
 pub struct Upload {
     file: File,
     folder: Rc<OwnedFd>,
-    /// Its hidden name, if it has one.
-    hidden: Option<String>,
+    hidden: Option<Hidden>,
     name: Name,
     hasher: Sha256,
+    /// The bytes that were here before and have not been hashed again.
+    unhashed: Range<u64>,
+    /// What it has to be.
+    expected: Option<Fingerprint>,
     /// Bytes that it may come to.
     most: u64,
     reservation: Reservation,
     overwrite: bool,
     fsync: bool,
-    space: Rc<Space>,
+}
+
+/// The hidden name of what is being written, if it has one.
+#[derive(Debug)]
+struct Hidden {
+    folder: Rc<OwnedFd>,
+    name: String,
+    /// Whether it stays when the upload is cut off, to be taken up again.
+    is_kept: bool,
 }
 
 /// What was stored.
@@ -50,23 +63,14 @@ pub struct Stored {
     pub sha256: Fingerprint,
 }
 
-/// A SHA-256 (FIPS 180-4). Shown in hexadecimal digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fingerprint(pub [u8; 32]);
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
 /// After how many bytes they are sent on their way to the disk.
 const WRITE_BACK_BYTES: u64 = 8 << 20;
 
-const WRITE: OFlags = OFlags::WRONLY.union(OFlags::CLOEXEC);
+/// How it is opened.
+pub const WRITE: OFlags = OFlags::WRONLY.union(OFlags::CLOEXEC);
 
 /// What a new file may be; the umask takes from it.
-const NEW_MODE: Mode = Mode::from_raw_mode(0o666);
+pub const NEW_MODE: Mode = Mode::from_raw_mode(0o666);
 
 impl Way {
     /// Tries what works in `folder`.
@@ -90,25 +94,68 @@ impl Upload {
             Way::Unnamed => (system::unnamed(&folder)?, None),
             Way::Named => {
                 let hidden = hidden_name();
-                let file = openat(&*folder, &hidden, WRITE | OFlags::CREATE | OFlags::EXCL, NEW_MODE)?;
+                let flags = WRITE | OFlags::CREATE | OFlags::EXCL;
+                let file = library.space.change(0, 0, || openat(&*folder, &hidden, flags, NEW_MODE))?;
                 // Who sweeps the folder sees by it that we live.
                 flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-                library.space.note(0, 0);
-                (file, Some(hidden))
+                let folder = Rc::clone(&folder);
+                (file, Some(Hidden { folder, name: hidden, is_kept: false }))
             }
         };
-        Ok(Upload {
+        Ok(Upload::of(library, name, (file, hidden), reservation))
+    }
+
+    /// Goes on with one.
+    pub(super) fn resume(
+        library: &Library,
+        identity: &Identity,
+        partial: Partial,
+        reservation: Reservation,
+    ) -> Upload {
+        let Partial { folder, name, file, length } = partial;
+        let hidden = Hidden { folder, name, is_kept: true };
+        let mut upload = Upload::of(library, &identity.name, (file, Some(hidden)), reservation);
+        upload.unhashed = 0..length;
+        upload.expected = Some(identity.sha256);
+        upload.most = identity.length;
+        upload
+    }
+
+    fn of(
+        library: &Library,
+        name: &Name,
+        (file, hidden): (OwnedFd, Option<Hidden>),
+        reservation: Reservation,
+    ) -> Upload {
+        Upload {
             file: file.into(),
-            folder,
+            folder: Rc::clone(&library.folder),
             hidden,
             name: name.clone(),
             hasher: Sha256::new(),
+            unhashed: 0..0,
+            expected: None,
             most: library.rules.max_upload,
             reservation,
             overwrite: library.rules.overwrite,
             fsync: library.rules.fsync,
-            space: Rc::clone(&library.space),
-        })
+        }
+    }
+
+    /// Whether bytes that were here before have to be [hashed again](Upload::rehash) before more are
+    /// written.
+    pub fn is_rehashing(&self) -> bool {
+        !self.unhashed.is_empty()
+    }
+
+    /// Hashes a slice of the bytes that were here before.
+    pub fn rehash(&mut self) -> Result<(), LibraryError> {
+        let length = (self.unhashed.end - self.unhashed.start).min(REHASH_SLICE_BYTES as u64);
+        let mut slice = vec![0; length as usize];
+        self.file.read_exact_at(&mut slice, self.unhashed.start)?;
+        self.hasher.update(&slice);
+        self.unhashed.start += length;
+        Ok(())
     }
 
     /// What it will be called.
@@ -145,19 +192,32 @@ impl Upload {
     }
 
     /// Puts the file in its place: whole, and only if nobody else has taken the name, unless files
-    /// may be replaced.
-    pub fn commit(mut self) -> Result<Stored, LibraryError> {
+    /// may be replaced. It says that it was changed then.
+    pub(super) fn commit(mut self, changed: SystemTime) -> Result<Stored, LibraryError> {
+        let sha256 = Fingerprint::of(self.hasher.clone());
+        if self.expected.is_some_and(|expected| expected != sha256) {
+            self.forget();
+            return Err(LibraryError::Mismatch);
+        }
+        let replaced = replaced(&self.folder, &self.name, self.overwrite)?;
+        self.file.set_modified(changed)?;
         if self.fsync {
             fsync(&self.file)?;
         }
-        let replaced = statat(&*self.folder, self.name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
-        self.place()?;
-        let replaced = replaced.map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0));
-        self.space.note(self.written(), replaced);
+        let space = Rc::clone(self.reservation.space());
+        space.change(self.written(), replaced, || self.place())?;
         if self.fsync {
             fsync(&*self.folder)?;
         }
-        Ok(Stored { length: self.written(), sha256: Fingerprint(self.hasher.clone().finalize().into()) })
+        self.forget();
+        Ok(Stored { length: self.written(), sha256 })
+    }
+
+    /// Lets nothing be kept under its hidden name.
+    fn forget(&mut self) {
+        if let Some(hidden) = &mut self.hidden {
+            hidden.is_kept = false;
+        }
     }
 
     fn place(&mut self) -> Result<(), LibraryError> {
@@ -165,14 +225,16 @@ impl Upload {
         if !self.overwrite {
             match &self.hidden {
                 None => system::link(&self.file, &self.folder, name)?,
-                Some(hidden) => match linkat(&*self.folder, hidden, &*self.folder, name, AtFlags::empty()) {
-                    // A file system without hard links, as those of cameras and phones.
-                    Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK) => {
-                        system::rename_new(&self.folder, hidden, name)?;
-                        self.hidden = None;
+                Some(hidden) => {
+                    match linkat(&*hidden.folder, &hidden.name, &*self.folder, name, AtFlags::empty()) {
+                        // A file system without hard links, as those of cameras and phones.
+                        Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK) => {
+                            system::rename_new(&hidden.folder, &hidden.name, &self.folder, name)?;
+                            self.hidden = None;
+                        }
+                        linked => linked?,
                     }
-                    linked => linked?,
-                },
+                }
             }
             return Ok(());
         }
@@ -180,10 +242,10 @@ impl Upload {
         if self.hidden.is_none() {
             let hidden = hidden_name();
             system::link(&self.file, &self.folder, &hidden)?;
-            self.hidden = Some(hidden);
+            self.hidden = Some(Hidden { folder: Rc::clone(&self.folder), name: hidden, is_kept: false });
         }
         if let Some(hidden) = &self.hidden {
-            renameat(&*self.folder, hidden, &*self.folder, name)?;
+            renameat(&*hidden.folder, &hidden.name, &*self.folder, name)?;
             self.hidden = None;
         }
         Ok(())
@@ -192,9 +254,13 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if let Some(hidden) = &self.hidden {
-            let _ = unlinkat(&*self.folder, hidden, AtFlags::empty());
-            self.space.note(0, 0);
+        // The descriptor may live on in a child that was forked just now, and with it the lock.
+        let _ = flock(&self.file, FlockOperation::NonBlockingUnlock);
+        if let Some(hidden) = &self.hidden
+            && !(hidden.is_kept && self.written() > 0)
+        {
+            let unlink = || unlinkat(&*hidden.folder, &hidden.name, AtFlags::empty());
+            let _ = self.reservation.space().change(0, 0, unlink);
         }
     }
 }
@@ -202,50 +268,4 @@ impl Drop for Upload {
 /// A name that nobody has and nobody can guess.
 fn hidden_name() -> String {
     format!("{OWN_PREFIX}{:016x}", RandomState::new().hash_one(std::process::id()))
-}
-
-/// What only some systems have.
-mod system {
-    use super::*;
-    use std::os::fd::AsFd;
-
-    /// A file without a name.
-    #[cfg(all(target_os = "linux", not(evserve_portable)))]
-    pub fn unnamed(folder: &OwnedFd) -> rustix::io::Result<OwnedFd> {
-        openat(folder, ".", WRITE | OFlags::TMPFILE, NEW_MODE)
-    }
-
-    #[cfg(not(all(target_os = "linux", not(evserve_portable))))]
-    pub fn unnamed(_folder: &OwnedFd) -> rustix::io::Result<OwnedFd> {
-        Err(Errno::NOSYS)
-    }
-
-    /// Lets the disk begin with what lies behind `offset`, so that neither a last fsync(2) nor a memory
-    /// full of unwritten pages holds up the loop for long. Pages that are still to be written are
-    /// not forgotten by this advice, but written; sync_file_range(2) would be its plain name.
-    #[cfg(all(target_os = "linux", not(evserve_portable)))]
-    pub fn begin_write_back(file: &File, offset: u64) {
-        let _ = rustix::fs::fadvise(file, offset, None, rustix::fs::Advice::DontNeed);
-    }
-
-    #[cfg(not(all(target_os = "linux", not(evserve_portable))))]
-    pub fn begin_write_back(_file: &File, _offset: u64) {}
-
-    /// Names it. Through /proc, since AT_EMPTY_PATH takes a capability.
-    pub fn link(file: impl AsFd, folder: &OwnedFd, name: &str) -> rustix::io::Result<()> {
-        let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-        linkat(CWD, path, folder, name, AtFlags::SYMLINK_FOLLOW)
-    }
-
-    /// Renames a file unless the new name is taken.
-    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
-    pub fn rename_new(folder: &OwnedFd, from: &str, to: &str) -> rustix::io::Result<()> {
-        use rustix::fs::{RenameFlags, renameat_with};
-        renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE)
-    }
-
-    #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
-    pub fn rename_new(_folder: &OwnedFd, _from: &str, _to: &str) -> rustix::io::Result<()> {
-        Err(Errno::OPNOTSUPP)
-    }
 }

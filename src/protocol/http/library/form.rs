@@ -5,12 +5,12 @@ use std::fmt::Write;
 use crate::limits::FORM_FILES_MAX;
 use crate::services::Services;
 use crate::site::types;
-use crate::store::{LibraryError, Name, Stored, Upload};
+use crate::store::{Name, Stored, Upload};
 
 use super::multipart::{Multipart, Part, Piece};
-use super::{FOLDER, refusal, store};
+use super::{FOLDER, refusal};
 use crate::protocol::http::answer::Answer;
-use crate::protocol::http::listing::{escape_html, escape_json};
+use crate::protocol::http::escape::{escape_html, escape_json};
 use crate::protocol::http::preferences::best_kind;
 use crate::protocol::http::status::{Refusal, Status};
 use crate::protocol::http::wishes::{Wish, Wishes};
@@ -50,9 +50,11 @@ impl Form {
     /// Takes what comes next.
     pub fn take(&mut self, bytes: &[u8], cx: &mut Services) -> Result<(), Refusal> {
         let Form { parts, left, current, files } = self;
-        *left = left.checked_sub(bytes.len() as u64).ok_or_else(|| refusal(LibraryError::TooLarge))?;
+        *left = left.checked_sub(bytes.len() as u64).ok_or(TOO_LARGE)?;
+        let mut is_too_long = false;
         parts.take(bytes, |piece| match piece {
-            Piece::Begin(Part::Value) => *current = None,
+            Piece::Begin(Part::Value) => {}
+            Piece::Begin(Part::File(_)) if files.len() == FORM_FILES_MAX => is_too_long = true,
             Piece::Begin(Part::File(name)) => *current = Some(Current::new(&name, cx)),
             Piece::Content(bytes) => {
                 if let Some(file) = current {
@@ -61,21 +63,23 @@ impl Form {
             }
             Piece::End => files.extend(current.take().and_then(|file| file.end(cx))),
         })?;
-        match files.len() {
-            0..=FORM_FILES_MAX => Ok(()),
-            _ => Err(Refusal::new(Status::ContentTooLarge, "The form has too many files")),
+        match is_too_long {
+            false => Ok(()),
+            true => Err(Refusal::new(Status::ContentTooLarge, "The form has too many files")),
         }
     }
 
-    /// Says what has become of the files, now that nothing more comes.
-    pub fn answer(self, wishes: &Wishes<'_>) -> Result<Answer, Refusal> {
-        if !self.parts.is_whole() {
-            return Err(Refusal::bad("The form ends in the middle"));
-        }
+    /// Says what has become of the files, now that nothing more comes: also of those that came before
+    /// something could not be `taken`.
+    pub fn answer(mut self, taken: Result<(), Refusal>, wishes: &Wishes<'_>) -> Result<Answer, Refusal> {
+        let taken = taken.and(if self.parts.is_whole() { Ok(()) } else { Err(CUT_SHORT) });
         if self.files.is_empty() {
-            return Err(Refusal::bad("The form brings no file"));
+            return Err(taken.err().unwrap_or(Refusal::bad("The form brings no file")));
         }
-        let refused = self.files.iter().find_map(|file| file.outcome.err());
+        let refused = taken.err().or(self.files.iter().find_map(|file| file.outcome.err()));
+        if let Err(refusal) = taken {
+            self.files.push(Sent { name: "(the rest)".into(), outcome: Err(refusal) });
+        }
         let status = refused.map_or(Status::Created, |refusal| refusal.status);
         let accept = wishes.get(Wish::Accept);
         Ok(match best_kind(accept.as_deref(), &["text/plain", "text/html", types::JSON]) {
@@ -144,7 +148,9 @@ impl Current {
         let upload = Name::parse(name)
             .ok_or(super::BAD_NAME)
             .and_then(|name| cx.library.create(&name, None).map_err(refusal));
-        Current { name: String::from_utf8_lossy(name).into_owned(), upload, is_empty: true }
+        // What is no name may be long.
+        let shown = &name[..name.len().min(SHOWN_NAME_BYTES)];
+        Current { name: String::from_utf8_lossy(shown).into_owned(), upload, is_empty: true }
     }
 
     fn write(&mut self, bytes: &[u8]) {
@@ -162,9 +168,17 @@ impl Current {
         if name.is_empty() && is_empty {
             return None;
         }
-        Some(Sent { name, outcome: upload.and_then(|upload| store(upload, cx)) })
+        Some(Sent { name, outcome: upload.and_then(|upload| cx.store(upload).map_err(refusal)) })
     }
 }
+
+/// Bytes of a name that are said again.
+const SHOWN_NAME_BYTES: usize = 255;
+
+const CUT_SHORT: Refusal = Refusal::bad("The form ends in the middle");
+
+/// What a form is told that brings more than one upload may.
+pub const TOO_LARGE: Refusal = Refusal::new(Status::ContentTooLarge, "The form is larger than is taken");
 
 const VARY: &str = "Vary: Accept\r\n";
 

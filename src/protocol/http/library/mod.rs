@@ -4,11 +4,12 @@
 mod form;
 mod multipart;
 mod origin;
+mod part;
 
 use crate::limits::FORM_EXTRA_BYTES;
 use crate::services::Services;
 use crate::site::Place;
-use crate::store::{Child, Folder, LibraryError, Name, StoreError, Stored, Upload};
+use crate::store::{LibraryError, Name, Upload};
 
 use super::answer::Answer;
 use super::conditions::{Conditions, Validators, Verdict};
@@ -23,13 +24,15 @@ use super::target::{self, Target};
 use super::wishes::Wish;
 use form::Form;
 use origin::may_write;
+use part::Part;
 
 /// Where the library is.
 const FOLDER: &str = "/files/";
 
+const ALLOW_READ: &str = "Allow: GET, HEAD, OPTIONS\r\n";
 const ALLOW_FOLDER: &str = "Allow: GET, HEAD, POST, OPTIONS\r\n";
-const ALLOW: &str = "Allow: GET, HEAD, PUT, OPTIONS\r\n";
-const ALLOW_WITH_DELETE: &str = "Allow: GET, HEAD, PUT, DELETE, OPTIONS\r\n";
+const ALLOW: &str = "Allow: GET, HEAD, PUT, PATCH, OPTIONS\r\n";
+const ALLOW_WITH_DELETE: &str = "Allow: GET, HEAD, PUT, PATCH, DELETE, OPTIONS\r\n";
 
 const BAD_NAME: Refusal = Refusal::bad("The name cannot be that of a file here");
 
@@ -40,12 +43,14 @@ pub enum Sink {
     File(Upload),
     /// Into those of a form.
     Form(Box<Form>),
+    /// Behind what has come of one file.
+    Part(Part),
 }
 
 /// The part of a path behind `/files`, decoded, if that is where it leads and there is a library.
 pub fn within(request: &Request<'_>, cx: &Services) -> Option<Vec<u8>> {
     let Target::Path { path, .. } = request.target else { return None };
-    if cx.files.is_none() || !path.starts_with(b"/files") {
+    if cx.files.is_none() || !(path.starts_with(b"/files") || path.contains(&b'%')) {
         return None;
     }
     let decoded = target::decode(path).ok()?;
@@ -56,23 +61,22 @@ pub fn within(request: &Request<'_>, cx: &Services) -> Option<Vec<u8>> {
 /// Answers what is asked of `path`, which is what stands behind `/files`.
 pub fn answer(path: &[u8], request: &Request<'_>, cx: &mut Services) -> Result<Outcome, Refusal> {
     let query = if let Target::Path { query, .. } = request.target { query } else { None };
-    match request.method {
-        Method::Get | Method::Head if path.is_empty() => {
-            Ok(Outcome::Answer(routes::redirect(FOLDER.as_bytes(), query)))
-        }
-        Method::Get | Method::Head if path == b"/" => list(query, request, cx).map(Outcome::Answer),
-        Method::Get | Method::Head => get(path, query, request, cx),
-        Method::Options => Ok(Outcome::Answer(Answer::empty(Status::NoContent, allow(path, cx)))),
+    let answer = match (request.method, part::identity(path, request)) {
+        (Method::Head, Some(upload)) => part::offset(&upload, cx)?,
+        (Method::Delete, Some(upload)) => part::give_up(&upload, request, cx)?,
+        (Method::Get | Method::Head, _) if path.is_empty() => routes::redirect(FOLDER.as_bytes(), query),
+        (Method::Get | Method::Head, _) if path == b"/" => list(query, request, cx)?,
+        (Method::Get | Method::Head, _) => return get(path, query, request, cx),
+        (Method::Options, _) => Answer::empty(Status::NoContent, allow(path, cx)),
         // What could be carried out was begun before its body came.
-        Method::Put | Method::Post => Err(match begin(path, request, cx) {
-            Err(refusal) => refusal,
-            Ok(_) => Refusal::new(Status::ServiceUnavailable, "It cannot be stored just now"),
-        }),
-        Method::Delete if is_deletable(cx) && path.len() > 1 => {
-            delete(path, request, cx).map(Outcome::Answer)
+        (Method::Put | Method::Post | Method::Patch, _) => {
+            begin(path, request, cx)?;
+            return Err(Refusal::new(Status::ServiceUnavailable, "It cannot be stored just now"));
         }
-        _ => Err(Refusal::not_allowed(allow(path, cx))),
-    }
+        (Method::Delete, None) if is_deletable(cx) && path.len() > 1 => delete(path, request, cx)?,
+        _ => return Err(Refusal::not_allowed(allow(path, cx))),
+    };
+    Ok(Outcome::Answer(answer))
 }
 
 fn is_deletable(cx: &Services) -> bool {
@@ -81,7 +85,9 @@ fn is_deletable(cx: &Services) -> bool {
 
 fn allow(path: &[u8], cx: &Services) -> &'static str {
     match path {
-        [] | b"/" => ALLOW_FOLDER,
+        _ if cx.library.upload_max().is_err() => ALLOW_READ,
+        [] => ALLOW_READ,
+        b"/" => ALLOW_FOLDER,
         _ if is_deletable(cx) => ALLOW_WITH_DELETE,
         _ => ALLOW,
     }
@@ -97,30 +103,7 @@ fn list(query: Option<&[u8]>, request: &Request<'_>, cx: &mut Services) -> Resul
         listing::Upload { max, overwrite }
     });
     let offer = Offer { upload, delete, ..Offer::LIBRARY };
-    listing::answer_with(Box::new(FilesOf(folder)), FOLDER.as_bytes(), query, request, &offer)
-}
-
-/// The files among a folder's entries whose names the library takes.
-struct FilesOf(Box<dyn Folder>);
-
-impl Folder for FilesOf {
-    fn next(&mut self, count: usize) -> Result<Vec<Child>, StoreError> {
-        let mut files = Vec::new();
-        while files.len() < count {
-            let wanted = count - files.len();
-            let children = self.0.next(wanted)?;
-            let last = children.len() < wanted;
-            files.extend(
-                children
-                    .into_iter()
-                    .filter(|child| child.length.is_some() && Name::parse(&child.name).is_some()),
-            );
-            if last {
-                break;
-            }
-        }
-        Ok(files)
-    }
+    listing::answer_with(folder, FOLDER.as_bytes(), query, request, &offer)
 }
 
 fn get(
@@ -135,11 +118,16 @@ fn get(
         return Err(NOT_FOUND);
     };
     Ok(match files::answer(path, file, request, (&mut files.site, clock))? {
-        Outcome::Answer(answer) if query == Some(b"download") => {
+        Outcome::Answer(answer) if is_download(query) => {
             Outcome::Answer(answer.with("Content-Disposition: attachment\r\n"))
         }
         outcome => outcome,
     })
+}
+
+fn is_download(query: Option<&[u8]>) -> bool {
+    let mut pairs = query.unwrap_or_default().split(|byte| *byte == b'&');
+    pairs.any(|pair| pair.split(|byte| *byte == b'=').next() == Some(b"download"))
 }
 
 /// The name that a path is of, behind its slash.
@@ -152,6 +140,7 @@ pub fn begin(path: &[u8], request: &Request<'_>, cx: &mut Services) -> Result<Si
     match (request.method, path) {
         (Method::Post, b"/") => begin_form(request, cx).map(|form| Sink::Form(Box::new(form))),
         (Method::Put, [_, _, ..]) => begin_file(path, request, cx).map(Sink::File),
+        (Method::Patch, [_, _, ..]) => Part::begin(path, request, cx).map(Sink::Part),
         _ => Err(Refusal::not_allowed(allow(path, cx))),
     }
 }
@@ -163,9 +152,14 @@ fn begin_file(path: &[u8], request: &Request<'_>, cx: &mut Services) -> Result<U
         // RFC 9110 section 14.5.
         return Err(Refusal::bad("A PUT stores a whole file, not a part of one"));
     }
+    if request.wishes.has(Wish::ContentEncoding) {
+        // It would be sent again without it.
+        return Err(Refusal::new(Status::UnsupportedMediaType, "A file is stored in no content coding"));
+    }
     conditions(path, request, cx)?;
     let upload = cx.library.create(&name, request.framing.length()).map_err(refusal)?;
-    Ok(if request.wishes.has(Wish::IfNoneMatch) { upload.only_if_new() } else { upload })
+    let is_new = request.wishes.get(Wish::IfNoneMatch).is_some_and(|tags| &*tags == b"*");
+    Ok(if is_new { upload.only_if_new() } else { upload })
 }
 
 fn begin_form(request: &Request<'_>, cx: &mut Services) -> Result<Form, Refusal> {
@@ -175,12 +169,12 @@ fn begin_form(request: &Request<'_>, cx: &mut Services) -> Result<Form, Refusal>
         let why = "Files come here as multipart/form-data, or one by one with PUT";
         return Err(Refusal::new(Status::UnsupportedMediaType, why));
     }
-    if Conditions::of(&request.wishes).evaluate_unvalidated() == Verdict::Failed {
+    if Conditions::of_write(&request.wishes).evaluate_unvalidated() != Verdict::Proceed {
         return Err(errors::FAILED);
     }
     let most = cx.library.upload_max().map_err(refusal)?.saturating_add(FORM_EXTRA_BYTES);
     if request.framing.length().is_some_and(|length| length > most) {
-        return Err(refusal(LibraryError::TooLarge));
+        return Err(form::TOO_LARGE);
     }
     Form::new(&kind, most)
 }
@@ -193,14 +187,35 @@ impl Sink {
         match self {
             Sink::File(upload) => upload.write(bytes).map_err(refusal),
             Sink::Form(form) => form.take(bytes, cx),
+            Sink::Part(part) => part.upload.write(bytes).map_err(refusal),
         }
     }
 
-    /// Stores what `request` has brought, and says what has become of it.
-    pub fn end(self, request: &Request<'_>, cx: &mut Services) -> Result<Answer, Refusal> {
+    /// Whether what came before has to be [hashed again](Sink::rehash) before more is taken.
+    pub fn is_rehashing(&self) -> bool {
+        matches!(self, Sink::Part(part) if part.upload.is_rehashing())
+    }
+
+    /// Hashes a slice of what came before.
+    pub fn rehash(&mut self) -> Result<(), Refusal> {
         match self {
-            Sink::File(upload) => end_file(upload, request, cx),
-            Sink::Form(form) => form.answer(&request.wishes),
+            Sink::Part(part) => part.upload.rehash().map_err(refusal),
+            _ => Ok(()),
+        }
+    }
+
+    /// Stores what `request` has brought, unless it was not `taken` to its end, and says what has become
+    /// of it.
+    pub fn end(
+        self,
+        taken: Result<(), Refusal>,
+        request: &Request<'_>,
+        cx: &mut Services,
+    ) -> Result<Answer, Refusal> {
+        match self {
+            Sink::Form(form) => form.answer(taken, &request.wishes),
+            Sink::File(upload) => taken.and_then(|()| end_file(upload, request, cx)),
+            Sink::Part(part) => taken.and_then(|()| part.end(request, cx)),
         }
     }
 }
@@ -209,20 +224,11 @@ impl Sink {
 fn end_file(upload: Upload, request: &Request<'_>, cx: &mut Services) -> Result<Answer, Refusal> {
     conditions(&path_of(upload.name()), request, cx)?;
     let replaces = cx.library.stat(upload.name()).is_ok();
-    store(upload, cx)?;
+    cx.store(upload).map_err(refusal)?;
     Ok(match replaces {
         true => Answer::empty(Status::NoContent, ""),
         false => Answer::empty(Status::Created, "Content-Length: 0\r\n"),
     })
-}
-
-fn store(upload: Upload, cx: &mut Services) -> Result<Stored, Refusal> {
-    let path = path_of(upload.name());
-    let stored = upload.commit().map_err(refusal)?;
-    if let Some(files) = &mut cx.files {
-        files.site.forget(&path);
-    }
-    Ok(stored)
 }
 
 fn path_of(name: &Name) -> Vec<u8> {
@@ -242,7 +248,7 @@ fn delete(path: &[u8], request: &Request<'_>, cx: &mut Services) -> Result<Answe
 
 /// Evaluates the preconditions of a write (RFC 9110 section 13.1).
 fn conditions(path: &[u8], request: &Request<'_>, cx: &mut Services) -> Result<(), Refusal> {
-    let conditions = Conditions::of(&request.wishes);
+    let conditions = Conditions::of_write(&request.wishes);
     let Services { files: Some(files), clock, .. } = cx else { return Err(NOT_FOUND) };
     // What is remembered may be a moment old, and another door may have written since.
     files.site.forget(path);
@@ -267,6 +273,9 @@ pub fn refusal(error: LibraryError) -> Refusal {
         LibraryError::TooLarge => Refusal::new(Status::ContentTooLarge, "The file is larger than is taken"),
         LibraryError::NoSpace => Refusal::new(Status::InsufficientStorage, "There is not enough space"),
         LibraryError::Busy => Refusal::new(Status::ServiceUnavailable, "Too much is under way"),
+        LibraryError::Mismatch => {
+            Refusal::new(Status::Conflict, "What has come has another SHA-256 than was announced")
+        }
         LibraryError::Failed(error) => {
             log::error!("the library failed: {error}");
             Refusal::new(Status::InternalServerError, "The disk failed")

@@ -54,7 +54,7 @@ pub enum Piece<'a> {
     Begin(Part),
     /// Some of its content.
     Content(&'a [u8]),
-    /// It is whole.
+    /// It is whole, if one has begun.
     End,
 }
 
@@ -100,13 +100,15 @@ impl Multipart {
                     let content = |bytes: &[u8]| found(Piece::Content(bytes));
                     let (taken, ended) = until(&self.delimiter, matched, input, content);
                     if ended {
-                        found(Piece::End);
                         self.at = At::Delimiter(Line::Begin);
                     }
                     taken
                 }
                 At::Delimiter(line) => {
                     self.at = line.step(input[0])?;
+                    if matches!(self.at, At::Head(_) | At::Epilogue) {
+                        found(Piece::End);
+                    }
                     1
                 }
                 At::Head(head) => {
@@ -175,6 +177,9 @@ impl Line {
 fn take_head(head: &mut Vec<u8>, input: &[u8]) -> Result<(usize, Option<Part>), Refusal> {
     let before = head.len();
     head.extend_from_slice(&input[..input.len().min(PART_HEAD_MAX_BYTES - before)]);
+    if !input.contains(&b'\n') && head.len() < PART_HEAD_MAX_BYTES {
+        return Ok((input.len(), None));
+    }
     let mut fields = [EMPTY_HEADER; 16];
     match httparse::parse_headers(head, &mut fields) {
         Ok(Parsing::Complete((length, fields))) => {
@@ -190,12 +195,11 @@ fn take_head(head: &mut Vec<u8>, input: &[u8]) -> Result<(usize, Option<Part>), 
 
 /// The name that a part gives its file. Folders before it are the sender's own (RFC 7578 section 4.2).
 fn file_name(disposition: &[u8]) -> Option<Vec<u8>> {
-    let mut name = match parameter(disposition, b"filename*") {
-        // RFC 8187, which RFC 7578 does not want here, but some programs send.
-        Some(extended) => {
-            let encoded = extended.splitn(3, |byte| *byte == b'\'').nth(2)?;
-            percent_encoding::percent_decode(encoded).collect()
-        }
+    // RFC 8187, which RFC 7578 does not want here, but some programs send.
+    let extended = parameter(disposition, b"filename*");
+    let encoded = extended.as_deref().and_then(|value| value.splitn(3, |byte| *byte == b'\'').nth(2));
+    let mut name = match encoded {
+        Some(encoded) => percent_encoding::percent_decode(encoded).collect(),
         // Browsers encode these three, and nothing else (HTML, section 4.10.21.8).
         None => [(b"%22", b'"'), (b"%0D", b'\r'), (b"%0A", b'\n')]
             .into_iter()
@@ -339,6 +343,7 @@ mod tests {
             ("form-data; filename=\"dir/\"", Some("")),
             ("form-data; filename=\"x\"; filename*=utf-8''a%C3%A9", Some("aé")),
             ("form-data; filename*=nothing", None),
+            ("form-data; filename=\"x\"; filename*=nothing", Some("x")),
             ("form-data; filename=\"open", Some("\"open")),
             ("form-data; filename", None),
         ] {

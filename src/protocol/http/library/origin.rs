@@ -12,16 +12,13 @@ use crate::protocol::http::wishes::Wish;
 pub fn may_write(request: &Request<'_>, cx: &Services) -> Result<(), Refusal> {
     let site = request.wishes.get(Wish::SecFetchSite);
     let origin = request.wishes.get(Wish::Origin);
-    if site.is_none() && origin.is_none() {
-        return Ok(());
-    }
     let host = request.wishes.host().unwrap_or_default();
     let same = match (site.as_deref(), origin.as_deref()) {
         (Some(site), _) => site == b"same-origin" || site == b"none",
         (None, Some(origin)) => {
             origin.strip_prefix(b"http://").or(origin.strip_prefix(b"https://")) == Some(&*host)
         }
-        (None, None) => true,
+        (None, None) => return Ok(()),
     };
     match same {
         false => Err(Refusal::new(Status::Forbidden, "Pages of other origins may not write here")),

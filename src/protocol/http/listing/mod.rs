@@ -20,8 +20,6 @@ use super::status::{Refusal, Status};
 use super::wishes::Wish;
 pub use order::Order;
 use page::Html;
-pub use page::escape_html;
-pub use writer::escape_json;
 use writer::{Json, Lines, Writer};
 
 /// A listing that is being made.

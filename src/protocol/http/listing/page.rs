@@ -9,6 +9,7 @@ use super::order::By;
 use super::writer::{Writer, href};
 use super::{Extent, Offer, Order, Upload};
 use crate::clock::rfc3339;
+use crate::protocol::http::escape::escape_html;
 use crate::store::Child;
 
 /// A page for people.
@@ -88,7 +89,7 @@ impl Html {
         escape_html(&name, out);
         out.push_str("\" href=\"");
         escape_html(&href(child), out);
-        out.push_str("?download\"><svg><use href=\"#down\"/></svg></a>");
+        out.push_str("?download\" download><svg><use href=\"#down\"/></svg></a>");
         if self.offer.delete {
             out.push_str("<button class=\"delete\" title=\"Delete\" aria-label=\"Delete ");
             escape_html(&name, out);
@@ -198,19 +199,6 @@ impl Writer for Html {
             out.push_str(include_str!("delete.js"));
         }
         out.push_str("</script>\n</html>\n");
-    }
-}
-
-/// Writes text into a page or an attribute's value.
-pub fn escape_html(text: &str, out: &mut String) {
-    for character in text.chars() {
-        match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            other => out.push(other),
-        }
     }
 }
 

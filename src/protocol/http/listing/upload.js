@@ -3,10 +3,15 @@ const uploads = document.getElementById("uploads");
 const waiting = [];
 let underWay = 0;
 
-// The page's table and counts as the server has them now.
+let asked = 0;
+
+// The page's table and counts as the server has them now; as they were, if it does not say.
 async function refresh() {
-  const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+  const turn = (asked += 1);
+  const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
+  if (!answer?.ok) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  if (turn !== asked) return;
   for (const part of ["main", "footer"]) {
     document.querySelector(part).replaceWith(fresh.querySelector(part));
   }
@@ -39,6 +44,7 @@ function line(name) {
   progress.max = 1;
   progress.value = 0;
   state.textContent = "waiting";
+  item.ariaBusy = "true";
   item.append(stop);
   uploads.append(item);
   return { item, progress, state, stop };
@@ -46,6 +52,7 @@ function line(name) {
 
 function end(shown, className, text) {
   shown.item.className = className;
+  shown.item.ariaBusy = "false";
   shown.state.textContent = text;
   shown.progress.remove();
   shown.stop.textContent = "Hide";
@@ -81,9 +88,12 @@ function next() {
 
 // What the server would refuse is not sent at all.
 async function check(file, address) {
+  if (/^\.|[\0-\x1f\x7f-\x9f/]/.test(file.name) || new TextEncoder().encode(file.name).length > 255) {
+    throw new Error("the name cannot be that of a file here");
+  }
   const most = Number(form.dataset.max);
   if (file.size > most) throw new Error(`larger than the ${human(most)} that are taken`);
-  const there = await fetch(address, { method: "HEAD" }).catch(() => {
+  const there = await fetch(address, { method: "HEAD", cache: "no-store" }).catch(() => {
     throw new Error("the server cannot be reached");
   });
   if (!there.ok) return;
@@ -105,8 +115,11 @@ async function send(file, shown) {
   const began = performance.now();
   request.upload.onprogress = ({ loaded, total }) => {
     shown.progress.value = total > 0 ? loaded / total : 1;
-    const rate = loaded / ((performance.now() - began) / 1000);
-    const parts = [`${Math.floor(shown.progress.value * 100)} %`, `${human(rate)}/s`, left((total - loaded) / rate)];
+    const parts = [`${Math.floor(shown.progress.value * 100)} %`];
+    const seconds = (performance.now() - began) / 1000;
+    if (loaded > 0 && seconds > 0.1) {
+      parts.push(`${human(loaded / seconds)}/s`, left(((total - loaded) / loaded) * seconds));
+    }
     shown.state.textContent = parts.join(" · ");
   };
   await new Promise((done, failed) => {
@@ -129,9 +142,9 @@ async function send(file, shown) {
 
 function drop(event) {
   for (const item of event.dataTransfer.items) {
-    const file = item.getAsFile();
-    if (item.webkitGetAsEntry()?.isDirectory) {
-      end(line(file.name), "failed", "folders cannot be uploaded");
+    const [file, entry] = [item.getAsFile(), item.webkitGetAsEntry()];
+    if (entry?.isDirectory) {
+      end(line(entry.name), "failed", "folders cannot be uploaded");
     } else if (file) {
       add(file);
     }

@@ -7,6 +7,7 @@ use percent_encoding::percent_encode;
 use super::super::routes::SEGMENT;
 use super::Extent;
 use crate::clock::rfc3339;
+use crate::protocol::http::escape::escape_json;
 use crate::store::Child;
 
 /// Writes a listing entry by entry.
@@ -66,19 +67,6 @@ impl Writer for Json {
 
     fn end(&mut self, out: &mut String) {
         out.push_str("\n]\n");
-    }
-}
-
-/// Writes text into a string of JSON (RFC 8259 section 7).
-pub fn escape_json(text: &str, out: &mut String) {
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => out.extend(['\\', character]),
-            control if control.is_control() => {
-                let _ = write!(out, "\\u{:04x}", u32::from(control));
-            }
-            other => out.push(other),
-        }
     }
 }
 

@@ -1,0 +1,93 @@
+//! The bytes behind a PUT or a RESUME, of which the number is known.
+
+use crate::limits::TURN_READ_BYTES;
+use crate::outbox::Outbox;
+use crate::services::Services;
+use crate::store::{Fingerprint, Identity, Upload};
+
+use super::reply::{Refusal, parse_name, refusal, refuse, say, store, write};
+
+/// Bytes on their way in. Without an upload they are dropped: it was refused.
+#[derive(Debug)]
+pub struct Payload {
+    upload: Option<Box<Upload>>,
+    left: u64,
+}
+
+impl Payload {
+    /// The bytes of a PUT. One that is refused is told so at once.
+    pub fn put(name: &[u8], length: u64, out: &mut Outbox, cx: &Services) -> (Payload, Result<(), Refusal>) {
+        let upload =
+            parse_name(name).and_then(|name| cx.library.create(&name, Some(length)).map_err(refusal));
+        let (upload, outcome) = match upload {
+            Ok(upload) => (Some(Box::new(upload)), Ok(())),
+            Err(refusal) => {
+                refuse(&refusal, out);
+                (None, Err(refusal))
+            }
+        };
+        (Payload { upload, left: length }, outcome)
+    }
+
+    /// The bytes of a RESUME, which are those that are not here. Nothing comes behind one that is
+    /// refused: its sender waits to hear from where to send.
+    pub fn resume(
+        what: Option<(u64, Fingerprint)>,
+        name: &[u8],
+        out: &mut Outbox,
+        cx: &mut Services,
+    ) -> Result<Payload, Refusal> {
+        let (length, sha256) =
+            what.ok_or(("bad-length", "RESUME takes a length, a SHA-256 in hex and a name".into()))?;
+        let identity = Identity { length, sha256, name: parse_name(name)? };
+        let now = (cx.clock.now(), cx.clock.wall());
+        let upload = cx.library.resume(&identity, now).map_err(refusal)?;
+        let offset = upload.written();
+        say(&format!("OK {offset}"), out);
+        Ok(Payload { upload: Some(Box::new(upload)), left: length - offset })
+    }
+
+    /// How many bytes it would take at once.
+    pub fn appetite(&self) -> usize {
+        self.left.min(TURN_READ_BYTES as u64) as usize
+    }
+
+    /// Whether it was not refused.
+    pub fn is_wanted(&self) -> bool {
+        self.upload.is_some()
+    }
+
+    /// Whether what was here before has to be [hashed](Payload::rehash) first.
+    pub fn is_rehashing(&self) -> bool {
+        self.upload.as_ref().is_some_and(|upload| upload.is_rehashing())
+    }
+
+    /// Hashes a slice of what was here before.
+    pub fn rehash(&mut self, out: &mut Outbox) {
+        if let Some(upload) = &mut self.upload
+            && let Err(error) = upload.rehash()
+        {
+            refuse(&refusal(error), out);
+            self.upload = None;
+        }
+    }
+
+    /// Takes what of `input` belongs to it. Returns how many bytes that are.
+    pub fn take(&mut self, input: &[u8], out: &mut Outbox) -> usize {
+        let taken = usize::try_from(self.left).unwrap_or(usize::MAX).min(input.len());
+        write(&mut self.upload, &input[..taken], out);
+        self.left -= taken as u64;
+        taken
+    }
+
+    /// Stores it if it is whole. Returns it if it is not.
+    pub fn end(self, out: &mut Outbox, cx: &mut Services) -> Option<Payload> {
+        if self.left > 0 || self.is_rehashing() {
+            return Some(self);
+        }
+        if let Some(upload) = self.upload {
+            store(*upload, out, cx);
+        }
+        None
+    }
+}

@@ -1,0 +1,29 @@
+//! Text that comes from elsewhere, within HTML and JSON.
+
+use std::fmt::Write;
+
+/// Writes text into a page or an attribute's value.
+pub fn escape_html(text: &str, out: &mut String) {
+    for character in text.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            other => out.push(other),
+        }
+    }
+}
+
+/// Writes text into a string of JSON (RFC 8259 section 7).
+pub fn escape_json(text: &str, out: &mut String) {
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => out.extend(['\\', character]),
+            control if control.is_control() => {
+                let _ = write!(out, "\\u{:04x}", u32::from(control));
+            }
+            other => out.push(other),
+        }
+    }
+}

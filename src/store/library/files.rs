@@ -1,0 +1,62 @@
+//! The library as a site serves it: the same files as through every other door.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use rustix::fs::{AtFlags, Mode, OFlags, openat, statat};
+
+use super::{Items, LibraryError, Name, item};
+use crate::store::disk::{read, stamp_of};
+use crate::store::{Child, Entry, Folder, Stamp, Store, StoreError};
+
+/// The files of a library. No link is followed, and nothing but a regular file is opened.
+#[derive(Debug)]
+pub struct LibraryFiles(pub(super) Rc<OwnedFd>);
+
+impl Store for LibraryFiles {
+    fn open(&self, path: &[u8]) -> Result<Entry, StoreError> {
+        let name = name(path).ok_or(StoreError::NotFound)?;
+        let stat = statat(&*self.0, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).map_err(io::Error::from)?;
+        item(&name, &stat).ok_or(StoreError::NotFound)?;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = openat(&*self.0, name.as_str(), flags, Mode::empty()).map_err(io::Error::from)?;
+        Ok(Entry::File(read(file.into())?))
+    }
+
+    fn stamp(&self, path: &[u8]) -> Option<Stamp> {
+        let stat = statat(&*self.0, name(path)?.as_str(), AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        Some(stamp_of(&stat))
+    }
+
+    fn list(&self, _path: &[u8]) -> Result<Box<dyn Folder>, StoreError> {
+        Ok(Box::new(Items::of(&self.0).map_err(failure)?))
+    }
+}
+
+fn failure(error: LibraryError) -> StoreError {
+    match error {
+        LibraryError::Failed(error) => error.into(),
+        LibraryError::Busy => StoreError::Busy,
+        other => StoreError::Failed(io::Error::other(other.to_string())),
+    }
+}
+
+/// The name that a path is of, behind its slash.
+fn name(path: &[u8]) -> Option<Name> {
+    Name::parse(path.strip_prefix(b"/")?)
+}
+
+impl Folder for Items {
+    fn next(&mut self, count: usize) -> Result<Vec<Child>, StoreError> {
+        let items = Items::next(self, count).map_err(failure)?;
+        Ok(items
+            .into_iter()
+            .map(|item| Child {
+                name: item.name.as_str().into(),
+                length: Some(item.length),
+                modified: item.modified,
+            })
+            .collect())
+    }
+}

@@ -1,0 +1,71 @@
+//! The library's files, as they are listed.
+
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use rustix::fs::{AtFlags, Dir, FileType, Stat, fstat, statat};
+use rustix::io::Errno;
+
+use super::{LibraryError, Name, modified, reading};
+
+/// A file of the library.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// Its name.
+    pub name: Name,
+    /// Its bytes.
+    pub length: u64,
+    /// When it was last changed.
+    pub modified: SystemTime,
+}
+
+/// The library's files, read piece by piece.
+pub struct Items {
+    folder: Rc<OwnedFd>,
+    entries: Dir,
+}
+
+impl Items {
+    /// All of `folder`, in no order.
+    pub fn of(folder: &Rc<OwnedFd>) -> Result<Items, LibraryError> {
+        still_there(folder)?;
+        let entries = Dir::read_from(&**folder).map_err(reading)?;
+        Ok(Items { folder: Rc::clone(folder), entries })
+    }
+
+    /// The `count` files that come next; fewer only when there are no more.
+    pub fn next(&mut self, count: usize) -> Result<Vec<Item>, LibraryError> {
+        let mut items = Vec::new();
+        while items.len() < count {
+            let Some(entry) = self.entries.read() else { break };
+            let entry = entry?;
+            let Some(name) = Name::parse(entry.file_name().to_bytes()) else { continue };
+            let stat = statat(&*self.folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
+            items.extend(stat.ok().and_then(|stat| item(&name, &stat)));
+        }
+        Ok(items)
+    }
+}
+
+impl fmt::Debug for Items {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Items")
+    }
+}
+
+/// Fails if the folder was removed: it would be found empty for ever.
+pub fn still_there(folder: &OwnedFd) -> Result<(), LibraryError> {
+    match fstat(folder)?.st_nlink {
+        0 => Err(LibraryError::Failed(Errno::NOENT.into())),
+        _ => Ok(()),
+    }
+}
+
+/// The item of a regular file.
+pub fn item(name: &Name, stat: &Stat) -> Option<Item> {
+    let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    let length = u64::try_from(stat.st_size).unwrap_or(0);
+    is_file.then(|| Item { name: name.clone(), length, modified: modified(stat) })
+}

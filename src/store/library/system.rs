@@ -1,0 +1,51 @@
+//! Calls that only some systems have, and what is done without them.
+
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use rustix::fs::{AtFlags, CWD, linkat};
+#[cfg(all(target_os = "linux", not(evserve_portable)))]
+use rustix::fs::{OFlags, openat};
+
+#[cfg(all(target_os = "linux", not(evserve_portable)))]
+use super::upload::{NEW_MODE, WRITE};
+
+/// A file without a name.
+#[cfg(all(target_os = "linux", not(evserve_portable)))]
+pub fn unnamed(folder: &OwnedFd) -> rustix::io::Result<OwnedFd> {
+    openat(folder, ".", WRITE | OFlags::TMPFILE, NEW_MODE)
+}
+
+#[cfg(not(all(target_os = "linux", not(evserve_portable))))]
+pub fn unnamed(_folder: &OwnedFd) -> rustix::io::Result<OwnedFd> {
+    Err(Errno::NOSYS)
+}
+
+/// Lets the disk begin with what lies behind `offset`, so that neither a last fsync(2) nor a memory
+/// full of unwritten pages holds up the loop for long. Pages that are still to be written are
+/// not forgotten by this advice, but written; sync_file_range(2) would be its plain name.
+#[cfg(all(target_os = "linux", not(evserve_portable)))]
+pub fn begin_write_back(file: &File, offset: u64) {
+    let _ = rustix::fs::fadvise(file, offset, None, rustix::fs::Advice::DontNeed);
+}
+
+#[cfg(not(all(target_os = "linux", not(evserve_portable))))]
+pub fn begin_write_back(_file: &File, _offset: u64) {}
+
+/// Names it. Through /proc, since AT_EMPTY_PATH takes a capability.
+pub fn link(file: impl AsFd, folder: &OwnedFd, name: &str) -> rustix::io::Result<()> {
+    let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+    linkat(CWD, path, folder, name, AtFlags::SYMLINK_FOLLOW)
+}
+
+/// Renames a file unless the new name is taken.
+#[cfg(any(target_os = "linux", target_vendor = "apple"))]
+pub fn rename_new(from: &OwnedFd, old: &str, to: &OwnedFd, new: &str) -> rustix::io::Result<()> {
+    use rustix::fs::{RenameFlags, renameat_with};
+    renameat_with(from, old, to, new, RenameFlags::NOREPLACE)
+}
+
+#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+pub fn rename_new(_from: &OwnedFd, _old: &str, _to: &OwnedFd, _new: &str) -> rustix::io::Result<()> {
+    Err(Errno::OPNOTSUPP)
+}

@@ -1,0 +1,381 @@
+//! Uploads that are cut off and taken up again, through the same door or another one.
+
+use std::fs;
+use std::time::{Duration, SystemTime};
+
+use evserve::close_reason::CloseReason;
+use evserve::protocol::{Dialect, Kind};
+use evserve::services::Files;
+use evserve::site::{Rules, Site};
+use evserve::store::{Bounds, Library, LibraryRules};
+use rustix::process::Signal;
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+use crate::conversation::{Talk, site};
+use crate::process::{Client, Server, output, tool, wait_for};
+use crate::reading::{Response, responses};
+
+/// Two hundred bytes.
+fn content() -> Vec<u8> {
+    (0..200).collect()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A server that was started just now, by the clock of the disk.
+fn talk(kind: Kind, folder: &TempDir, rules: LibraryRules) -> Talk {
+    let library = Library::open(folder.path(), rules).unwrap();
+    let mut talk = Talk::with_library(kind, site(), library);
+    talk.now.wall = SystemTime::now();
+    talk.wait(Duration::ZERO);
+    talk
+}
+
+/// A connection in lines.
+fn lines(folder: &TempDir) -> Talk {
+    talk(Kind::File(Dialect::Lines), folder, LibraryRules::default())
+}
+
+fn http_with(folder: &TempDir, rules: LibraryRules) -> Talk {
+    let mut talk = talk(Kind::Http, folder, rules);
+    let store = talk.services.library.files();
+    let site = Site::new(Box::new(store), Rules::of_uploads(), Bounds::within(1000));
+    talk.services.files = Some(Files { site, allow_delete: false, hosts: Vec::new() });
+    talk
+}
+
+fn http(folder: &TempDir) -> Talk {
+    http_with(folder, LibraryRules::default())
+}
+
+fn said(talk: &mut Talk) -> String {
+    String::from_utf8(std::mem::take(&mut talk.outcome.output)).unwrap()
+}
+
+fn command(bytes: &[u8]) -> String {
+    format!("RESUME {} {} the file\n", bytes.len(), sha256(bytes))
+}
+
+/// Begins or goes on in lines. Returns the connection and the offset.
+#[track_caller]
+fn resume(folder: &TempDir, bytes: &[u8]) -> (Talk, usize) {
+    let mut talk = lines(folder);
+    talk.input(command(bytes).as_bytes());
+    let reply = said(&mut talk);
+    let offset = reply.lines().next().unwrap().strip_prefix("OK ").expect(&reply);
+    (talk, offset.parse().unwrap())
+}
+
+fn address(bytes: &[u8]) -> String {
+    format!("/files/the%20file?length={}&sha-256={}", bytes.len(), sha256(bytes))
+}
+
+fn ask(talk: &mut Talk, method: &str, bytes: &[u8], fields: &str, body: &[u8]) -> Response {
+    talk.outcome.output.clear();
+    let fields: String = fields.lines().map(|field| format!("{field}\r\n")).collect();
+    let length = body.len();
+    let head = format!(
+        "{method} {} HTTP/1.1\r\nHost: h\r\n{fields}Content-Length: {length}\r\n\r\n",
+        address(bytes)
+    );
+    talk.input(&[head.as_bytes(), body].concat());
+    responses(&talk.outcome.output, &[method == "HEAD"]).remove(0)
+}
+
+fn part(offset: usize) -> String {
+    format!("Content-Type: application/partial-upload\nUpload-Offset: {offset}")
+}
+
+#[track_caller]
+fn head(folder: &TempDir, bytes: &[u8]) -> usize {
+    let found = ask(&mut http(folder), "HEAD", bytes, "", b"");
+    assert_eq!((found.status, found.field("Upload-Complete")), (204, Some("?0")));
+    assert_eq!(found.field("Cache-Control"), Some("no-store"));
+    assert_eq!(found.field("Upload-Length"), Some(bytes.len().to_string().as_str()));
+    found.field("Upload-Offset").unwrap().parse().unwrap()
+}
+
+/// What is in the folder: the file, or nothing.
+#[track_caller]
+fn stored(folder: &TempDir) -> Option<Vec<u8>> {
+    let names: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let found = fs::read(folder.path().join("the file")).ok();
+    let hidden = usize::from(folder.path().join(".evserve-partial").exists());
+    assert_eq!(names.len(), usize::from(found.is_some()) + hidden, "{names:?}");
+    found
+}
+
+#[test]
+fn an_upload_goes_on_where_it_was_cut_off_through_either_door() {
+    let bytes = content();
+    // Which door it begins and ends at.
+    for (first, last) in [("lines", "lines"), ("lines", "http"), ("http", "lines"), ("http", "http")] {
+        for cut in (0..=bytes.len()).step_by(10) {
+            let folder = tempfile::tempdir().unwrap();
+            if first == "lines" {
+                let (mut talk, offset) = resume(&folder, &bytes);
+                assert_eq!(offset, 0);
+                talk.input(&bytes[..cut.min(199)]);
+                talk.eof();
+                assert_eq!(talk.outcome.ending, Some(CloseReason::PeerLeft));
+            } else {
+                let mut talk = http(&folder);
+                let head =
+                    format!("PATCH {} HTTP/1.1\r\nHost: h\r\nContent-Length: 200\r\n", address(&bytes));
+                let fields = part(0).replace('\n', "\r\n");
+                talk.input(format!("{head}{fields}\r\n\r\n").as_bytes());
+                talk.input(&bytes[..cut.min(199)]);
+                talk.eof();
+            }
+            let came = cut.min(199);
+            assert_eq!((head(&folder, &bytes), stored(&folder)), (came, None), "{first}");
+            let reply = format!("OK 200 {}\r\n", sha256(&bytes));
+            if last == "lines" {
+                let (mut talk, offset) = resume(&folder, &bytes);
+                assert_eq!(offset, came);
+                talk.input(&bytes[offset..]);
+                assert_eq!(said(&mut talk), reply);
+                talk.input(b"STAT the file\n");
+                assert!(said(&mut talk).starts_with("OK 200 "));
+            } else {
+                let mut talk = http(&folder);
+                assert_eq!(ask(&mut talk, "PATCH", &bytes, &part(came), &bytes[came..]).status, 201);
+            }
+            assert_eq!(stored(&folder), Some(bytes.clone()), "{first} {last} {cut}");
+            // Nothing is kept of it, and the hidden folder goes with the next look.
+            assert_eq!(fs::read_dir(folder.path().join(".evserve-partial")).unwrap().count(), 0);
+            lines(&folder).services.housekeep();
+            assert!(!folder.path().join(".evserve-partial").exists());
+        }
+    }
+}
+
+#[test]
+fn what_is_not_the_same_upload_begins_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = content();
+    let (mut talk, _) = resume(&folder, &bytes);
+    talk.input(&bytes[..100]);
+    drop(talk);
+    for other in [&bytes[..199], &b"x".repeat(200)] {
+        assert_eq!(resume(&folder, other).1, 0);
+    }
+    let mut talk = lines(&folder);
+    talk.input(command(&bytes).replace("the file", "another").as_bytes());
+    assert_eq!(said(&mut talk), "OK 0\r\n");
+    assert_eq!(head(&folder, &bytes), 100);
+}
+
+#[test]
+fn two_at_once_are_not_both_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = content();
+    let (mut first, _) = resume(&folder, &bytes);
+    first.input(&bytes[..100]);
+    let mut second = lines(&folder);
+    second.input(command(&bytes).as_bytes());
+    assert!(said(&mut second).starts_with("ERR busy "));
+    assert_eq!(ask(&mut http(&folder), "PATCH", &bytes, &part(100), &bytes[100..]).status, 503);
+    first.input(&bytes[100..]);
+    assert!(said(&mut first).starts_with("OK 200 "));
+    // Now the name is taken.
+    second.input(command(&bytes).as_bytes());
+    assert!(said(&mut second).starts_with("ERR exists "));
+    second.input(b"L\n");
+    assert!(said(&mut second).starts_with("OK 1\r\n"));
+}
+
+#[test]
+fn a_name_that_is_taken_meanwhile_stays_with_who_has_it() {
+    let bytes = content();
+    for door in ["lines", "http"] {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut talk, _) = resume(&folder, &bytes);
+        talk.input(&bytes[..100]);
+        if door == "lines" {
+            fs::write(folder.path().join("the file"), "theirs").unwrap();
+            talk.input(&bytes[100..]);
+            assert!(said(&mut talk).starts_with("ERR exists "));
+        } else {
+            drop(talk);
+            fs::write(folder.path().join("the file"), "theirs").unwrap();
+            assert_eq!(ask(&mut http(&folder), "PATCH", &bytes, &part(100), &bytes[100..]).status, 409);
+        }
+        assert_eq!(stored(&folder), Some(b"theirs".to_vec()));
+    }
+}
+
+#[test]
+fn what_has_another_hash_than_was_announced_is_not_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = content();
+    let (mut talk, _) = resume(&folder, &bytes);
+    talk.input(&[0; 200]);
+    assert!(said(&mut talk).starts_with("ERR bad-hash "));
+    assert_eq!((stored(&folder), head(&folder, &bytes)), (None, 0));
+    // Nor is what has changed on the disk since.
+    let (mut talk, _) = resume(&folder, &bytes);
+    talk.input(&bytes[..100]);
+    drop(talk);
+    let hidden = folder.path().join(".evserve-partial");
+    let hidden = fs::read_dir(hidden).unwrap().next().unwrap().unwrap().path();
+    fs::write(&hidden, vec![7; 100]).unwrap();
+    assert_eq!(ask(&mut http(&folder), "PATCH", &bytes, &part(100), &bytes[100..]).status, 409);
+    assert_eq!((stored(&folder), head(&folder, &bytes)), (None, 0));
+}
+
+#[test]
+fn a_part_that_does_not_fit_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = content();
+    let mut talk = http(&folder);
+    for (fields, body, status) in [
+        (part(0), 0..50, 204),
+        (part(0), 0..50, 409),
+        (part(51), 50..100, 409),
+        (part(50) + "\nUpload-Complete: ?0", 50..100, 204),
+        (part(100) + "\nUpload-Complete: ?1", 100..150, 400),
+        (part(100) + "\nUpload-Complete: 1", 100..150, 400),
+        (part(100) + "\nContent-Length: 1", 100..150, 400),
+    ] {
+        let mut talk = http(&folder);
+        assert_eq!(ask(&mut talk, "PATCH", &bytes, &fields, &bytes[body]).status, status, "{fields}");
+    }
+    let found = ask(&mut talk, "PATCH", &bytes, &part(0), b"x");
+    assert_eq!((found.status, found.field("Upload-Offset")), (409, Some("100")));
+    for (fields, status) in [
+        ("Content-Type: application/partial-upload", 400),
+        ("Content-Type: application/partial-upload\nUpload-Offset: -1", 400),
+        ("Upload-Offset: 100", 415),
+        (&(part(100) + "\nSec-Fetch-Site: cross-site"), 403),
+    ] {
+        assert_eq!(ask(&mut talk, "PATCH", &bytes, fields, b"x").status, status, "{fields}");
+    }
+    let long = [&bytes[100..], b"x"].concat();
+    assert_eq!(ask(&mut talk, "PATCH", &bytes, &part(100), &long).status, 400);
+    let plain = "PATCH /files/a HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n";
+    talk.outcome.output.clear();
+    talk.input(plain.as_bytes());
+    assert_eq!(responses(&talk.outcome.output, &[])[0].status, 400);
+    // An empty part at the end asks for the end.
+    assert_eq!(
+        ask(&mut talk, "PATCH", &bytes, &(part(100) + "\nUpload-Complete: ?0"), &bytes[100..]).status,
+        204
+    );
+    assert_eq!((head(&folder, &bytes), stored(&folder)), (200, None));
+    assert_eq!(ask(&mut talk, "PATCH", &bytes, &(part(200) + "\nUpload-Complete: ?1"), b"").status, 201);
+    assert_eq!(stored(&folder), Some(bytes));
+}
+
+#[test]
+fn commands_that_are_none_are_refused_and_nothing_follows_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let sha256 = sha256(b"x");
+    for (line, code) in [
+        ("RESUME".to_owned(), "bad-command"),
+        ("RESUME 1".into(), "bad-length"),
+        (format!("RESUME x {sha256} a"), "bad-length"),
+        (format!("RESUME 1 {} a", &sha256[1..]), "bad-length"),
+        (format!("RESUME 1 {}g a", &sha256[1..]), "bad-length"),
+        (format!("RESUME 1 {sha256}"), "bad-name"),
+        (format!("RESUME 1 {sha256} .a"), "bad-name"),
+        (format!("RESUME 9999999999 {sha256} a"), "too-large"),
+    ] {
+        let mut talk = lines(&folder);
+        talk.input(format!("{line}\nL\n").as_bytes());
+        let said = said(&mut talk);
+        assert!(
+            said.starts_with(&format!("ERR {code} ")) && said.ends_with("\r\nOK 0\r\n"),
+            "{line}: {said}"
+        );
+    }
+    assert_eq!(stored(&folder), None);
+}
+
+#[test]
+fn what_was_cut_off_is_bounded_in_number_and_age() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = LibraryRules { partial_max: 2, partial_age: Duration::from_secs(100), ..Default::default() };
+    let begin = |content: &[u8]| {
+        let mut talk = http_with(&folder, rules.clone());
+        assert_eq!(ask(&mut talk, "PATCH", content, &part(0), &content[..1]).status, 204);
+    };
+    let contents = [b"one", b"two", b"six"];
+    contents.into_iter().for_each(|content| begin(content));
+    let left: Vec<usize> = contents.iter().map(|content| head(&folder, *content)).collect();
+    assert_eq!(left.iter().sum::<usize>(), 2);
+    let partials =
+        || fs::read_dir(folder.path().join(".evserve-partial")).map_or(0, |entries| entries.count());
+    assert_eq!(partials(), 2);
+    let mut talk = http_with(&folder, rules.clone());
+    talk.services.housekeep();
+    assert_eq!(partials(), 2);
+    talk.wait(Duration::from_secs(101));
+    talk.services.housekeep();
+    assert_eq!(partials(), 0);
+    // Given up by hand.
+    begin(b"one");
+    assert_eq!(ask(&mut http(&folder), "DELETE", b"one", "", b"").status, 204);
+    assert_eq!((head(&folder, b"one"), partials()), (0, 0));
+}
+
+#[test]
+fn a_killed_server_goes_on_with_what_it_had() {
+    let library = tempfile::tempdir().unwrap();
+    let path = library.path().to_str().unwrap();
+    let start = || {
+        let server = Server::start(&["--files", path, "--file", "0"]);
+        let line = server.wait_for_line("listening file tcp://");
+        (server, line.split("tcp://").nth(1).unwrap().to_owned())
+    };
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|number| (number % 251) as u8).collect();
+    let mut offset = 0;
+    for kill in [Signal::KILL, Signal::TERM, Signal::KILL] {
+        let (server, address) = start();
+        let mut client = Client::new(std::net::TcpStream::connect(&address).unwrap());
+        client.send(command(&bytes));
+        let reply = client.line();
+        let had: usize = reply.trim().strip_prefix("OK ").expect(&reply).parse().unwrap();
+        assert!(had >= offset, "{had} after {offset}");
+        offset = had + 700_000;
+        client.send(&bytes[had..offset]);
+        let hidden = library.path().join(".evserve-partial");
+        wait_for("bytes on the disk", || {
+            let file = fs::read_dir(&hidden).ok()?.next()?.ok()?;
+            (file.metadata().ok()?.len() >= offset as u64).then_some(())
+        });
+        server.signal(kill);
+        drop(client);
+        drop(server);
+    }
+    let Some(curl) = tool("curl") else { return };
+    let (server, _) = start();
+    let url = format!("http://{}{}", server.address, address(&bytes));
+    let head = output(&curl, &["-sSI", &url]);
+    assert!(head.contains(&format!("\r\nUpload-Offset: {offset}\r\n")), "{head}");
+    let rest = library.path().join("rest");
+    fs::write(&rest, &bytes[offset..]).unwrap();
+    let said = output(
+        &curl,
+        &[
+            "-sS",
+            "-w",
+            "%{http_code}",
+            "-X",
+            "PATCH",
+            "-H",
+            "Content-Type: application/partial-upload",
+            "-H",
+            &format!("Upload-Offset: {offset}"),
+            "--data-binary",
+            &format!("@{}", rest.display()),
+            &url,
+        ],
+    );
+    assert_eq!(said, "201");
+    assert!(fs::read(library.path().join("the file")).unwrap() == bytes);
+}
