@@ -3,15 +3,15 @@ const uploads = document.getElementById("uploads");
 const waiting = [];
 let underWay = 0;
 
-let asked = 0;
+let latest = 0;
 
 // The page's table and counts as the server has them now; as they were, if it does not say.
 async function refresh() {
-  const turn = (asked += 1);
+  const turn = (latest += 1);
   const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
   if (!answer?.ok) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-  if (turn !== asked) return;
+  if (turn !== latest) return;
   for (const part of ["main", "footer"]) {
     document.querySelector(part).replaceWith(fresh.querySelector(part));
   }
