@@ -18,7 +18,7 @@ pub fn unnamed(folder: &OwnedFd) -> rustix::io::Result<OwnedFd> {
 
 #[cfg(not(all(target_os = "linux", not(evserve_portable))))]
 pub fn unnamed(_folder: &OwnedFd) -> rustix::io::Result<OwnedFd> {
-    Err(Errno::NOSYS)
+    Err(rustix::io::Errno::NOSYS)
 }
 
 /// Lets the disk begin with what lies behind `offset`, so that neither a last fsync(2) nor a memory
@@ -47,5 +47,5 @@ pub fn rename_new(from: &OwnedFd, old: &str, to: &OwnedFd, new: &str) -> rustix:
 
 #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
 pub fn rename_new(_from: &OwnedFd, _old: &str, _to: &OwnedFd, _new: &str) -> rustix::io::Result<()> {
-    Err(Errno::OPNOTSUPP)
+    Err(rustix::io::Errno::OPNOTSUPP)
 }
