@@ -101,7 +101,7 @@ impl Config {
         let mut format = Format::Combined;
         set(&mut format, "--access-format", &options.access_format, access_format, A_FORMAT)?;
         let mut dialect = Dialect::Auto;
-        set(&mut dialect, "--dialect", &options.dialect, parse_dialect, A_DIALECT)?;
+        set(&mut dialect, "--dialect", &options.dialect, Dialect::parse, A_DIALECT)?;
         set(&mut limits.pace, "--pace", &options.pace, time, A_TIME)?;
         not_built_yet("--admin", &options.admin)?;
         Ok(Config {
@@ -217,16 +217,6 @@ fn access_format(text: &str) -> Option<Format> {
     match text {
         "combined" => Some(Format::Combined),
         "json" => Some(Format::Json),
-        _ => None,
-    }
-}
-
-fn parse_dialect(text: &str) -> Option<Dialect> {
-    match text {
-        "auto" => Some(Dialect::Auto),
-        "lines" => Some(Dialect::Lines),
-        "joined" => Some(Dialect::Joined),
-        "listed" => Some(Dialect::Listed),
         _ => None,
     }
 }

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice};
 
 use crate::outbox::{Outbox, PIECES_MAX};
+pub use queue::unacknowledged;
 pub use stream::Stream;
 
 /// A non-blocking, ordered carrier of bytes. `WouldBlock` promises an event when it can go on.

@@ -193,6 +193,16 @@ fn the_examples_of_the_readme() {
                 assert!(!printed.is_empty() || saves, "{line}");
                 count += 1;
             }
+            "evclient" => {
+                let program =
+                    format!("{} </dev/null", command.replacen("evclient", env!("CARGO_BIN_EXE_evclient"), 1));
+                let program = program.replace("127.0.0.1:8888", &format!("127.0.0.1:{port}"));
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &program]).current_dir(folder.path()).env("XDG_STATE_HOME", folder.path());
+                let made = shell.output().unwrap();
+                assert!(made.status.success(), "{line}: {}", String::from_utf8_lossy(&made.stderr));
+                count += 1;
+            }
             "evserve" => {
                 // On a site and a port of its own.
                 let words: Vec<&str> = command.split_whitespace().skip(1).collect();

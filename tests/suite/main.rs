@@ -7,6 +7,7 @@ mod attacks;
 mod caching;
 mod clients;
 mod conversation;
+mod evclient;
 mod file_protocol;
 mod forms;
 mod hot_path;

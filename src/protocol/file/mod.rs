@@ -9,6 +9,7 @@ mod payload;
 mod receiving;
 mod reply;
 mod typing;
+pub mod words;
 
 use std::time::Instant;
 
@@ -19,7 +20,8 @@ use crate::services::Services;
 
 use super::{Protocol, Step};
 use lines::Lines;
-use paced::{JOINED, LISTED, Message, Paced};
+use paced::{Message, Paced};
+use words::{JOINED, LISTED};
 
 /// How a listener's connections speak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +35,19 @@ pub enum Dialect {
     Joined,
     /// As document 004.
     Listed,
+}
+
+impl Dialect {
+    /// The dialect of this name.
+    pub fn parse(name: &str) -> Option<Dialect> {
+        Some(match name {
+            "auto" => Dialect::Auto,
+            "lines" => Dialect::Lines,
+            "joined" => Dialect::Joined,
+            "listed" => Dialect::Listed,
+            _ => return None,
+        })
+    }
 }
 
 /// One connection.

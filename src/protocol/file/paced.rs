@@ -10,7 +10,8 @@ use crate::protocol::{Protocol, Step};
 use crate::services::Services;
 use crate::store::{Items, LibraryError, Name};
 
-use super::receiving::{END, Receiving};
+use super::receiving::Receiving;
+use super::words::{END, Words};
 
 /// One connection.
 #[derive(Debug)]
@@ -20,38 +21,6 @@ pub struct Paced {
     /// Bytes of the input that were taken before it was known what they are.
     skip: usize,
 }
-
-/// What a dialect says.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Words {
-    /// Whether all names come in one message.
-    joined: bool,
-    upload: &'static str,
-    empty: &'static str,
-    not_found: &'static str,
-    exists: &'static str,
-    cannot_store: &'static str,
-}
-
-/// Documents 000 and 002.
-pub const JOINED: Words = Words {
-    joined: true,
-    upload: "OK",
-    empty: "文件库为空",
-    not_found: "文件不存在",
-    exists: "文件已存在",
-    cannot_store: "无法上传",
-};
-
-/// Document 004.
-pub const LISTED: Words = Words {
-    joined: false,
-    upload: "ok",
-    empty: "FAIL",
-    not_found: "FAIL",
-    exists: "FAIL",
-    cannot_store: "FAIL",
-};
 
 /// What the connection is waiting for.
 #[derive(Debug)]

@@ -6,6 +6,8 @@ use crate::limits::{ALONE_BEFORE, ALONE_BEHIND};
 use crate::services::Services;
 use crate::store::Upload;
 
+use super::words::END;
+
 /// An upload. Without a file it has failed, and its bytes are dropped.
 #[derive(Debug)]
 pub struct Receiving {
@@ -15,9 +17,6 @@ pub struct Receiving {
     /// When bytes last came.
     since: Instant,
 }
-
-/// What ends a payload.
-pub const END: &[u8] = b"##";
 
 impl Receiving {
     /// An upload that begins.

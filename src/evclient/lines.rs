@@ -1,0 +1,234 @@
+//! The dialect of lines: a command is a line, and so is its reply.
+
+use std::io::{self, BufRead, BufReader, Read, Write, stderr};
+use std::net::TcpStream;
+
+use evserve::protocol::file::words::{BAD_COMMAND, ERR, OK};
+use evserve::store::{Fingerprint, Name};
+
+use super::failure::Failure;
+use super::local::{Download, Source, Target};
+use super::progress;
+use super::session::{Entry, Session};
+
+/// A connection.
+#[derive(Debug)]
+pub struct Lines {
+    input: BufReader<TcpStream>,
+    output: TcpStream,
+}
+
+/// Bytes of a line that a server may say.
+const LINE_MAX_BYTES: u64 = 8 * 1024;
+
+/// Bytes that are moved at a time.
+const PIECE_BYTES: usize = 256 * 1024;
+
+impl Lines {
+    /// Speaks over a connection.
+    pub fn new(stream: TcpStream) -> Result<Lines, Failure> {
+        let output = stream.try_clone().map_err(Failure::connection)?;
+        Ok(Lines { input: BufReader::new(stream), output })
+    }
+
+    /// Says a command and hears its reply.
+    fn ask(&mut self, command: &str) -> Result<String, Failure> {
+        let sent = self.output.write_all(format!("{command}\n").as_bytes());
+        // A server that has closed may have said why.
+        self.reply().map_err(|failure| sent.map_or_else(Failure::connection, |()| failure))
+    }
+
+    fn line(&mut self) -> Result<String, Failure> {
+        let mut line = Vec::new();
+        (&mut self.input).take(LINE_MAX_BYTES).read_until(b'\n', &mut line).map_err(Failure::connection)?;
+        match line.strip_suffix(b"\n") {
+            Some(text) => {
+                let text = String::from_utf8_lossy(text.strip_suffix(b"\r").unwrap_or(text));
+                Ok(text.into_owned())
+            }
+            None if line.len() as u64 == LINE_MAX_BYTES => Err(Failure::Garbage("a line without end".into())),
+            None if line.is_empty() => Err(Failure::connection(io::ErrorKind::UnexpectedEof.into())),
+            None => Err(Failure::Connection("the server has stopped in the middle of a line".into())),
+        }
+    }
+
+    /// What stands behind the OK of a reply.
+    fn reply(&mut self) -> Result<String, Failure> {
+        let line = self.line()?;
+        match line.split_once(' ').unwrap_or((&line, "")) {
+            (OK, rest) => Ok(rest.to_owned()),
+            (ERR, text) => Err(Failure::Refused(text.to_owned())),
+            _ => Err(Failure::Garbage(format!("{:?}", line.chars().take(60).collect::<String>()))),
+        }
+    }
+
+    /// Receives as many bytes as were announced.
+    fn receive(
+        &mut self,
+        name: &str,
+        (offset, length): (u64, u64),
+        mut keep: impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let bar = progress::bar(name, offset, length);
+        let mut buffer = vec![0; PIECE_BYTES];
+        let mut left = length - offset;
+        while left > 0 {
+            let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let count = self.input.read(&mut buffer[..wanted]).map_err(Failure::connection)?;
+            if count == 0 {
+                let had = length - left;
+                return Err(Failure::Connection(format!(
+                    "{name}: the connection ended at {had} of {length} bytes"
+                )));
+            }
+            keep(&buffer[..count])?;
+            left -= count as u64;
+            bar.inc(count as u64);
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    fn get_file(&mut self, name: &str, target: &std::path::Path) -> Result<(), Failure> {
+        let before = self.stat(name)?;
+        let Some((length, modified)) = &before.details else {
+            return Err(Failure::Garbage("a file without a size".into()));
+        };
+        let version: String = modified.chars().filter(char::is_ascii_alphanumeric).collect();
+        let mut download = Download::begin(target, Some(&format!("{length}-{version}")), *length)?;
+        let offset = download.offset;
+        if offset > 0 {
+            say_resuming(name, offset, *length);
+            self.ask(&format!("REST {offset}"))?;
+        }
+        let announced = number(&self.ask(&format!("GET {name}"))?)?;
+        if announced != length - offset {
+            download.discard();
+            return Err(Failure::Garbage(format!(
+                "{name}: {announced} bytes instead of {}",
+                length - offset
+            )));
+        }
+        self.receive(name, (offset, *length), |bytes| download.write(bytes))?;
+        if self.stat(name)? != before {
+            download.discard();
+            return Err(Failure::Refused(format!("{name}: it was changed while it came; try again")));
+        }
+        download.finish()
+    }
+
+    /// Sends the rest of a source. A server that refuses it says so in the meantime, or at its end.
+    fn send(&mut self, source: &mut Source, name: &str, offset: u64) -> Result<(), Failure> {
+        source.begin_at(offset)?;
+        let bar = progress::bar(name, offset, source.length);
+        let mut buffer = vec![0; PIECE_BYTES];
+        let mut left = source.length - offset;
+        while left > 0 {
+            let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let count = source.read(&mut buffer[..wanted])?;
+            if count == 0 {
+                return Err(Failure::Local(format!("{name}: the file has become shorter")));
+            }
+            if let Err(error) = self.output.write_all(&buffer[..count]) {
+                return Err(self
+                    .reply()
+                    .err()
+                    .filter(|reply| !reply.is_final())
+                    .unwrap_or(Failure::connection(error)));
+            }
+            left -= count as u64;
+            bar.inc(count as u64);
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+}
+
+impl Session for Lines {
+    fn list(&mut self) -> Result<Vec<Entry>, Failure> {
+        let count = number(&self.ask("LIST")?)?;
+        let mut entries = Vec::new();
+        for _ in 0..count {
+            let line = self.line()?;
+            let mut words = line.splitn(3, ' ');
+            let (Some(size), Some(modified), Some(name)) = (words.next(), words.next(), words.next()) else {
+                return Err(Failure::Garbage(format!("{line:?} in a list")));
+            };
+            let details = Some((number(size)?, modified.to_owned()));
+            entries.push(Entry { name: name.to_owned(), details });
+        }
+        Ok(entries)
+    }
+
+    fn stat(&mut self, name: &str) -> Result<Entry, Failure> {
+        let reply = self.ask(&format!("STAT {}", checked(name)?))?;
+        let (size, modified) = reply.split_once(' ').unwrap_or((&reply, ""));
+        Ok(Entry { name: name.to_owned(), details: Some((number(size)?, modified.to_owned())) })
+    }
+
+    fn get(&mut self, name: &str, target: &Target) -> Result<(), Failure> {
+        match target {
+            Target::File(path) => self.get_file(name, path),
+            Target::Stdout => {
+                let length = number(&self.ask(&format!("GET {}", checked(name)?))?)?;
+                let mut output = io::stdout().lock();
+                self.receive(name, (0, length), |bytes| {
+                    output.write_all(bytes).map_err(|error| Failure::local("standard output", error))
+                })?;
+                output.flush().map_err(|error| Failure::local("standard output", error))
+            }
+        }
+    }
+
+    fn put(&mut self, source: &mut Source, name: &str) -> Result<(), Failure> {
+        let name = checked(name)?;
+        let sha256 = source.fingerprint()?;
+        let length = source.length;
+        let offset = match self.ask(&format!("RESUME {length} {sha256} {name}")) {
+            Ok(offset) => number(&offset)?,
+            // A server that cannot take uploads up again.
+            Err(Failure::Refused(text)) if text.starts_with(BAD_COMMAND) => {
+                self.output
+                    .write_all(format!("PUT {length} {name}\n").as_bytes())
+                    .map_err(Failure::connection)?;
+                0
+            }
+            Err(failure) => return Err(failure),
+        };
+        if offset > length {
+            return Err(Failure::Garbage(format!("it has {offset} of {length} bytes")));
+        }
+        if offset > 0 {
+            say_resuming(name, offset, length);
+        }
+        self.send(source, name, offset)?;
+        let reply = self.reply()?;
+        let stored = reply.split_once(' ').and_then(|(_, digits)| Fingerprint::parse(digits.as_bytes()));
+        match stored {
+            Some(stored) if stored == sha256 => Ok(()),
+            Some(_) => Err(Failure::Refused(format!("{name}: what was stored has another SHA-256"))),
+            None => Err(Failure::Garbage(format!("{reply:?} instead of a SHA-256"))),
+        }
+    }
+
+    fn quit(&mut self) {
+        let _ = self.ask("QUIT");
+    }
+}
+
+fn number(digits: &str) -> Result<u64, Failure> {
+    digits.parse().map_err(|_| Failure::Garbage(format!("{digits:?} instead of a number")))
+}
+
+/// A name that is one, so that it stays in its line and in our folder.
+fn checked(name: &str) -> Result<&str, Failure> {
+    match Name::parse(name.as_bytes()) {
+        Some(_) => Ok(name),
+        None => Err(Failure::Refused(format!("{name:?} cannot be the name of a file there"))),
+    }
+}
+
+fn say_resuming(name: &str, offset: u64, length: u64) {
+    let percent = u128::from(offset) * 100 / u128::from(length.max(1));
+    let _ = writeln!(stderr(), "{name}: resuming at {percent} %");
+}

@@ -1,0 +1,113 @@
+//! Our side of a transfer: files that are sent, and files that come.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use evserve::store::Fingerprint;
+use sha2::{Digest, Sha256};
+
+use super::failure::Failure;
+
+/// What is sent.
+#[derive(Debug)]
+pub struct Source {
+    /// The file.
+    pub file: File,
+    /// Its bytes.
+    pub length: u64,
+    label: String,
+}
+
+impl Source {
+    /// Opens a file, or takes standard input to its end for `-`: its length has to be known first.
+    pub fn open(path: &str) -> Result<Source, Failure> {
+        let failure = |error| Failure::local(path, error);
+        let file = if path == "-" {
+            let mut spool = tempfile::tempfile().map_err(failure)?;
+            io::copy(&mut io::stdin().lock(), &mut spool).map_err(failure)?;
+            spool
+        } else {
+            File::open(path).map_err(failure)?
+        };
+        let known = file.metadata().map_err(failure)?;
+        if !known.is_file() {
+            return Err(Failure::Local(format!("{path}: it is no file")));
+        }
+        Ok(Source { file, length: known.len(), label: path.to_owned() })
+    }
+
+    /// What tells its content from any other.
+    pub fn fingerprint(&mut self) -> Result<Fingerprint, Failure> {
+        self.begin_at(0)?;
+        let mut hasher = Sha256::new();
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            match self.read(&mut buffer)? {
+                0 => return Ok(Fingerprint::of(hasher)),
+                count => hasher.update(&buffer[..count]),
+            }
+        }
+    }
+
+    /// Goes on from there.
+    pub fn begin_at(&mut self, offset: u64) -> Result<(), Failure> {
+        self.file.seek(SeekFrom::Start(offset)).map_err(|error| Failure::local(&self.label, error))?;
+        Ok(())
+    }
+
+    /// Reads what comes next.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
+        self.file.read(buffer).map_err(|error| Failure::local(&self.label, error))
+    }
+}
+
+/// Where a file goes that comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Standard output.
+    Stdout,
+    /// A file, which is replaced when the new one is whole.
+    File(PathBuf),
+}
+
+/// A file that is coming. Until it is whole it has a hidden name, under which it can be taken up again.
+#[derive(Debug)]
+pub struct Download {
+    file: File,
+    part: PathBuf,
+    target: PathBuf,
+    /// Bytes that are here.
+    pub offset: u64,
+}
+
+impl Download {
+    /// Begins one, or goes on with the one that has this `version`, of `length` bytes. Without a version
+    /// nothing can be taken up again.
+    pub fn begin(target: &Path, version: Option<&str>, length: u64) -> Result<Download, Failure> {
+        let name = target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let part = target.with_file_name(format!(".{name}.{}.part", version.unwrap_or("new")));
+        let failure = |error| Failure::local(part.display(), error);
+        let mut file = File::options().create(true).append(true).read(true).open(&part).map_err(failure)?;
+        if version.is_none() || file.metadata().map_err(failure)?.len() > length {
+            file.set_len(0).map_err(failure)?;
+        }
+        let offset = file.seek(SeekFrom::End(0)).map_err(failure)?;
+        Ok(Download { file, part, target: target.to_owned(), offset })
+    }
+
+    /// Keeps what has come.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.file.write_all(bytes).map_err(|error| Failure::local(self.part.display(), error))
+    }
+
+    /// It is whole.
+    pub fn finish(self) -> Result<(), Failure> {
+        fs::rename(&self.part, &self.target).map_err(|error| Failure::local(self.target.display(), error))
+    }
+
+    /// What has come is of no use.
+    pub fn discard(self) {
+        let _ = fs::remove_file(&self.part);
+    }
+}
