@@ -114,7 +114,16 @@ impl Lines {
             download.discard();
             return Err(Failure::Refused(format!("{name}: it was changed while it came; try again")));
         }
-        download.finish()
+        match self.ask(&format!("HASH {name}")) {
+            Ok(digits) if Fingerprint::parse(digits.as_bytes()) != Some(download.fingerprint()?) => {
+                download.discard();
+                Err(Failure::Refused(format!("{name}: what has come has another SHA-256; try again")))
+            }
+            // A server that cannot say.
+            Err(Failure::Refused(text)) if text.starts_with(BAD_COMMAND) => download.finish(),
+            Err(failure) => Err(failure),
+            Ok(_) => download.finish(),
+        }
     }
 
     /// Sends the rest of a source. A server that refuses it says so in the meantime, or at its end.

@@ -39,15 +39,7 @@ impl Source {
 
     /// What tells its content from any other.
     pub fn fingerprint(&mut self) -> Result<Fingerprint, Failure> {
-        self.begin_at(0)?;
-        let mut hasher = Sha256::new();
-        let mut buffer = vec![0; 1 << 20];
-        loop {
-            match self.read(&mut buffer)? {
-                0 => return Ok(Fingerprint::of(hasher)),
-                count => hasher.update(&buffer[..count]),
-            }
-        }
+        fingerprint(&mut self.file).map_err(|error| Failure::local(&self.label, error))
     }
 
     /// Goes on from there.
@@ -59,6 +51,18 @@ impl Source {
     /// Reads what comes next.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
         self.file.read(buffer).map_err(|error| Failure::local(&self.label, error))
+    }
+}
+
+fn fingerprint(file: &mut File) -> io::Result<Fingerprint> {
+    file.rewind()?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(Fingerprint::of(hasher)),
+            count => hasher.update(&buffer[..count]),
+        }
     }
 }
 
@@ -99,6 +103,11 @@ impl Download {
     /// Keeps what has come.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.file.write_all(bytes).map_err(|error| Failure::local(self.part.display(), error))
+    }
+
+    /// What tells its content from any other.
+    pub fn fingerprint(&mut self) -> Result<Fingerprint, Failure> {
+        fingerprint(&mut self.file).map_err(|error| Failure::local(self.part.display(), error))
     }
 
     /// It is whole.

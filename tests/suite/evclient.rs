@@ -190,6 +190,14 @@ fn a_restart_of_the_server_is_no_loss() {
     let output = setting.run(&["put", "large"]);
     assert!(output.status.success() && String::from_utf8_lossy(&output.stderr).contains("resuming at "));
     assert!(setting.stored("large") == large_file());
+    // What was kept of a download and is not what it was is found out.
+    let (address, thread) = cut(&setting.address, None, Some(100_000));
+    fails(&run(setting.own.path(), &[&address, "get", "large", "copy"], b""), 3, "the connection ended at");
+    thread.join().unwrap();
+    let part = setting.own.path().join(&setting.hidden()[0]);
+    fs::write(&part, vec![7; 50_000]).unwrap();
+    fails(&setting.run(&["get", "large", "copy"]), 1, "another SHA-256");
+    assert!(setting.hidden().is_empty() && !setting.own.path().join("copy").exists());
     // What has changed meanwhile is fetched from its beginning.
     let (address, thread) = cut(&setting.address, None, Some(100_000));
     fails(&run(setting.own.path(), &[&address, "get", "large", "copy"], b""), 3, "the connection ended at");
@@ -238,6 +246,7 @@ fn a_server_that_lies_is_told_so_and_leaves_nothing() {
             1,
             "changed while it came",
         ),
+        (&["get", "a"], &[STAT, b"OK 5\r\nhello", STAT, b"OK 00\r\n"], 1, "another SHA-256"),
         (&["put", "file"], &[b"OK 6\r\n"], 3, "it has 6 of 5 bytes"),
         (&["put", "file"], &[b"OK 0\r\n", b"OK 5 0000\r\n"], 3, "instead of a SHA-256"),
         (

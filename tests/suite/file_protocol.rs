@@ -106,7 +106,7 @@ fn commands_and_their_replies() {
         ("FROBNICATE\n", "ERR bad-command HELP lists the commands"),
         (
             "?\n",
-            "OK L | G name | PUT length name | RESUME length sha-256 name | P name | STAT name | REST offset | Q",
+            "OK L | G name | PUT length name | RESUME length sha-256 name | P name | STAT name | HASH name | REST offset | Q",
         ),
     ] {
         check(script, replies, None, &[]);
@@ -123,9 +123,11 @@ fn uploads() {
         &["new=hello"],
     );
     let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    // SHA-256 of nothing.
+    check("HASH z\n", &format!("OK {empty}"), None, &[]);
+    check("HASH nothing\n", "ERR not-found there is no such file", None, &[]);
     check("PUT 0 new file\n", &format!("OK 0 {empty}"), None, &["new file="]);
-    let help =
-        "OK L | G name | PUT length name | RESUME length sha-256 name | P name | STAT name | REST offset | Q";
+    let help = "OK L | G name | PUT length name | RESUME length sha-256 name | P name | STAT name | HASH name | REST offset | Q";
     let typed = format!("OK send lines, end with ##\nOK 4 {}\n{help}", sha("hel\n"));
     check("P new\r\nhel\r\n##\r\n?\n", &typed, None, &["new=hel\n"]);
     // Refused ones are swallowed, and the next command is in step.

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fastrand::Rng;
 use rustix::process::Signal;
+use sha2::Digest;
 
 use crate::process::{Client, PROGRAM, Server, small_site, tool, wait_for};
 
@@ -251,6 +252,23 @@ fn a_full_disk_is_said_and_leaves_nothing() {
     assert_eq!(doors.ask(put("half", half)), "OK 600000");
     assert_eq!(doors.http(http_put("small", &bytes[..1000])), 201);
     assert_eq!(entries(&disk), ["half", "small"]);
+    // What was cut off by it goes on when there is room again.
+    fs::remove_file(disk.join("half")).unwrap();
+    let sha256: String = sha2::Sha256::digest(half).iter().map(|byte| format!("{byte:02x}")).collect();
+    let resume = format!("RESUME 600000 {sha256} half\n");
+    doors.lines.send(&resume);
+    assert_eq!(doors.lines.line().trim_end(), "OK 0");
+    let empty = free();
+    doors.lines.send(&half[..100_000]);
+    wait_for("the first bytes", || (free() < empty).then_some(()));
+    fill();
+    assert_eq!(doors.ask(&half[100_000..]), "ERR no-space");
+    fs::remove_file(&filler).unwrap();
+    doors.lines.send(&resume);
+    let offset: usize = doors.lines.line().trim_end().strip_prefix("OK ").unwrap().parse().unwrap();
+    assert!((100_000..600_000).contains(&offset), "{offset}");
+    assert_eq!(doors.ask(&half[offset..]), "OK 600000");
+    assert!(fs::read(disk.join("half")).unwrap() == half);
 }
 
 /// The program without the rights of the root, which no permission stops. `None` where nothing

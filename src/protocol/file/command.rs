@@ -80,6 +80,8 @@ pub enum Command<'a> {
     Resume(Option<(u64, Fingerprint)>, &'a [u8]),
     /// Lines of text follow, to be a file of that name.
     Type(&'a [u8]),
+    /// The SHA-256 of a file.
+    Hash(&'a [u8]),
     /// What is known of a file.
     Stat(&'a [u8]),
     /// The next [`Get`](Command::Get) starts there.
@@ -124,6 +126,7 @@ impl<'a> Command<'a> {
                 let sha256 = words.next().and_then(Fingerprint::parse);
                 Command::Resume(length.zip(sha256), words.next().unwrap_or_default())
             }
+            (b"HASH", Some(name)) => Command::Hash(name),
             (b"STAT", Some(name)) => Command::Stat(name),
             (b"REST", Some(offset)) => number(offset).map_or(Command::Unknown, Command::Restart),
             (b"H" | b"HELP" | b"?", None) => Command::Help,

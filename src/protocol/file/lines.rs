@@ -9,6 +9,7 @@ use crate::services::Services;
 use crate::store::{Fingerprint, Upload};
 
 use super::command::{Command, Line, take_line};
+use super::hash::Hashing;
 use super::list::Listing;
 use super::payload::Payload;
 use super::reply::{Refusal, get, parse_name, refusal, refuse, say, stat, store, write};
@@ -34,6 +35,8 @@ enum State {
     Typing(Option<Box<Upload>>, Typing),
     /// Its own next turn, to go on with a listing.
     Listing(Listing),
+    /// Its own next turn, to go on with a file's hash.
+    Hashing(Hashing),
 }
 
 /// A command of which the beginning has come.
@@ -45,7 +48,7 @@ struct Begun {
 }
 
 const HELP: &str = "OK L | G name | PUT length name | RESUME length sha-256 name | P name | STAT name | \
-    REST offset | Q";
+    HASH name | REST offset | Q";
 
 const IDLE: State = State::Command(None);
 
@@ -66,6 +69,9 @@ impl Lines {
             Command::Put(length, name) => return self.put(length, name, consumed, out, cx),
             Command::Resume(what, name) => self.resume_upload(what, name, out, cx),
             Command::Type(name) => self.type_text(name, out, cx),
+            Command::Hash(name) => {
+                Hashing::begin(name, cx).map(|hashing| self.state = State::Hashing(hashing))
+            }
             Command::Stat(name) => stat(name, cx).map(|reply| say(&reply, out)),
             Command::Restart(offset) => {
                 self.restart = offset;
@@ -189,7 +195,7 @@ impl Protocol for Lines {
                     Step::Finish(0, CloseReason::Refused)
                 }
             },
-            State::Listing(_) => Step::NeedInput,
+            State::Listing(_) | State::Hashing(_) => Step::NeedInput,
         }
     }
 
@@ -237,7 +243,7 @@ impl Protocol for Lines {
 
     fn is_producing(&self) -> bool {
         match &self.state {
-            State::Listing(_) => true,
+            State::Listing(_) | State::Hashing(_) => true,
             State::Receiving(payload) => payload.is_rehashing(),
             _ => false,
         }
@@ -247,6 +253,11 @@ impl Protocol for Lines {
         match std::mem::replace(&mut self.state, IDLE) {
             State::Listing(listing) => match listing.advance(out) {
                 Ok(Some(rest)) => self.state = State::Listing(rest),
+                Ok(None) => {}
+                Err(refusal) => refuse(&refusal, out),
+            },
+            State::Hashing(hashing) => match hashing.advance(out) {
+                Ok(Some(rest)) => self.state = State::Hashing(rest),
                 Ok(None) => {}
                 Err(refusal) => refuse(&refusal, out),
             },
@@ -268,7 +279,7 @@ impl Protocol for Lines {
             State::Receiving(_) => Some(quiet_since? + timeouts.body),
             State::Typing(..) => Some(quiet_since? + timeouts.file_idle),
             // The peer is not waited for.
-            State::Listing(_) => Some(cx.clock.now() + timeouts.idle),
+            State::Listing(_) | State::Hashing(_) => Some(cx.clock.now() + timeouts.idle),
         }
     }
 

@@ -2,6 +2,7 @@
 //! the documents' own clients.
 
 mod command;
+mod hash;
 mod lines;
 mod list;
 mod paced;

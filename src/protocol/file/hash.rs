@@ -1,0 +1,44 @@
+//! The reply to HASH: a file is read and hashed, a slice a turn.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::rc::Rc;
+
+use sha2::{Digest, Sha256};
+
+use crate::limits::REHASH_SLICE_BYTES;
+use crate::outbox::Outbox;
+use crate::services::Services;
+use crate::store::{Fingerprint, LibraryError};
+
+use super::reply::{Refusal, parse_name, refusal, say};
+
+/// A file that is being hashed.
+#[derive(Debug)]
+pub struct Hashing {
+    file: Rc<File>,
+    hasher: Sha256,
+    offset: u64,
+}
+
+impl Hashing {
+    /// Begins with the file of this name.
+    pub fn begin(name: &[u8], cx: &Services) -> Result<Hashing, Refusal> {
+        let (file, _) = cx.library.read(&parse_name(name)?).map_err(refusal)?;
+        Ok(Hashing { file, hasher: Sha256::new(), offset: 0 })
+    }
+
+    /// Does a slice. Returns what is left to do, or replies.
+    pub fn advance(mut self, out: &mut Outbox) -> Result<Option<Hashing>, Refusal> {
+        let mut slice = vec![0; REHASH_SLICE_BYTES];
+        let read = self.file.read_at(&mut slice, self.offset);
+        let count = read.map_err(|error| refusal(LibraryError::Failed(error)))?;
+        if count == 0 {
+            say(&format!("OK {}", Fingerprint::of(self.hasher)), out);
+            return Ok(None);
+        }
+        self.hasher.update(&slice[..count]);
+        self.offset += count as u64;
+        Ok(Some(self))
+    }
+}
