@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: run test test-portable test-browser check bench bench-library
+.PHONY: run test test-portable test-browser manual check bench bench-library
 
 # Arguments go in ARGS: make run ARGS='--http :8080'
 run:
@@ -19,6 +19,10 @@ test-portable:
 # target/screenshots.
 test-browser:
 	$(CARGO) test --locked --test browser
+
+# Man pages and completions, anew from the options and man/*.in.
+manual:
+	EVSERVE_WRITE=1 $(CARGO) test --locked --test suite manual_is_in_step
 
 # Format, lints, documentation, and the rules that tests/suite/tidy.rs holds.
 check:

@@ -1,18 +1,19 @@
 //! The command line. Values are kept as text; [`Config`] checks them, so that every bad one gets a
-//! line of ours.
+//! line of ours. The texts are also what the man page and the completions are made of (`make manual`); what
+//! stands in parentheses at the end of one is the default.
 //!
 //! [`Config`]: crate::config::Config
 
 use std::ffi::OsString;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
 /// Serves a folder of files over HTTP, in one thread and one loop.
 ///
 /// ADDR is PORT (this machine only), :PORT (every interface), IP:PORT, [IPv6]:PORT, unix:PATH or
 /// off. A time is 500ms, 10s, 2m, 1h, or a bare number of seconds; a size is 500, 64k, 10M or 1G,
 /// in powers of 1024.
-#[derive(Debug, FromArgs)]
+#[derive(Debug, FromArgs, ArgsInfo)]
 #[allow(rustdoc::broken_intra_doc_links)] // This comment is the help text.
 #[argh(help_triggers("-h", "--help"))]
 pub struct Options {
@@ -161,7 +162,7 @@ pub struct Options {
     #[argh(option, arg_name = "PATH")]
     pub access_log: Option<String>,
 
-    /// combined, or json for a JSON object a line (combined)
+    /// how answers are logged: combined, or json for a JSON object a line (combined)
     #[argh(option, arg_name = "FORMAT")]
     pub access_format: Option<String>,
 

@@ -16,6 +16,7 @@ mod library;
 mod lifecycle;
 mod listing;
 mod logs;
+mod manual;
 mod model;
 mod process;
 mod reading;

@@ -1,0 +1,49 @@
+# Completion of evserve for bash. Made from its options by make manual.
+
+_evserve() {
+    local cur=${COMP_WORDS[COMP_CWORD]} command= value= given=' ' place=0 joined= word once many words
+    COMPREPLY=()
+    # bash makes words of = and : and of what they join.
+    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+        if [[ -z ${word//[:=]/} ]]; then
+            joined=yes
+            continue
+        fi
+        if [[ $joined || $value ]]; then
+            joined= value=
+            continue
+        fi
+        case "$command $word" in
+            ' --html' | ' --http' | ' --files' | ' --file' | ' --dialect' | ' --pace' | ' --host' | ' --max-upload' | ' --max-library' | ' --keep-free' | ' --partial-max' | ' --partial-age' | ' --admin' | ' --mime' | ' --cache-control' | ' --header' | ' --max-connections' | ' --max-per-client' | ' --idle-timeout' | ' --file-idle-timeout' | ' --head-timeout' | ' --body-timeout' | ' --write-timeout' | ' --drain-timeout' | ' --log-level' | ' --log-file' | ' --access-log' | ' --access-format') value=$word given+="$word " ;;
+            *' -'*) given+="$word " ;;
+            *) ((place += 1)) ;;
+        esac
+    done
+    if [[ $cur && -z ${cur//[:=]/} ]]; then
+        joined=yes cur=
+    fi
+    if [[ $value ]]; then
+        case "$command $value" in
+            ' --dialect') COMPREPLY=($(compgen -W 'auto lines joined listed' -- "$cur")) ;;
+            ' --access-format') COMPREPLY=($(compgen -W 'combined json' -- "$cur")) ;;
+            ' --log-level') COMPREPLY=($(compgen -W 'off error warn info debug trace' -- "$cur")) ;;
+            ' --log-file' | ' --access-log') compopt -o default ;;
+            ' --html' | ' --files') compopt -o dirnames ;;
+        esac
+        return
+    fi
+    [[ ! $joined ]] || return
+    case $command in
+        '') once='--html --files --dialect --pace --read-only --overwrite --allow-delete --fsync --max-upload --max-library --keep-free --partial-max --partial-age --list --no-compress --spa --pretty-urls --cors --max-connections --max-per-client --idle-timeout --file-idle-timeout --head-timeout --body-timeout --write-timeout --drain-timeout --log-level --log-file --access-log --access-format --version -h --help' many='--http --file --host --admin --mime --cache-control --header' words='' ;;
+    esac
+    if [[ ! $words || $cur == -* ]]; then
+        words=$many
+        # A second one would be refused.
+        for word in $once; do
+            [[ $given == *" $word "* ]] || words+=" $word"
+        done
+    fi
+    COMPREPLY=($(compgen -W "$words" -- "$cur"))
+}
+
+complete -F _evserve evserve

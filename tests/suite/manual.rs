@@ -1,0 +1,91 @@
+//! Man pages and shell completions, made from the options. What is committed must be what is made;
+//! `make manual` writes it anew.
+
+mod bash;
+mod command;
+mod fish;
+mod page;
+mod trial;
+mod zsh;
+
+use std::fs;
+use std::path::Path;
+
+use argh::{ArgsInfo, CommandInfoWithArgs};
+use evserve::config::Config;
+use evserve::options::Options;
+
+use crate::process::run;
+
+/// The programs. What their options do not say of them stands in `man/NAME.in`.
+fn programs() -> Vec<(&'static str, CommandInfoWithArgs)> {
+    vec![("evserve", Options::get_args_info())]
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The files of one program: paths and contents.
+fn made_for(name: &str, command: &CommandInfoWithArgs) -> [(String, String); 4] {
+    let prose = fs::read_to_string(root().join(format!("man/{name}.in"))).unwrap();
+    [
+        (format!("man/{name}.1"), page::write(name, command, &prose)),
+        (format!("completions/{name}.bash"), bash::write(name, command)),
+        (format!("completions/_{name}"), zsh::write(name, command)),
+        (format!("completions/{name}.fish"), fish::write(name, command)),
+    ]
+}
+
+#[test]
+fn manual_is_in_step_with_the_options() {
+    for (name, command) in programs() {
+        for (path, made) in made_for(name, &command) {
+            let file = root().join(&path);
+            if std::env::var_os("EVSERVE_WRITE").is_some() {
+                fs::write(&file, made).unwrap();
+            } else {
+                let committed = fs::read_to_string(&file).unwrap_or_default();
+                assert!(committed == made, "{path} is out of step with the options: make manual");
+            }
+        }
+    }
+}
+
+#[test]
+fn manual_prose_names_only_options_that_there_are() {
+    for (name, command) in programs() {
+        let prose = fs::read_to_string(root().join(format!("man/{name}.in"))).unwrap().replace("\\-", "-");
+        let commands = command::tree(&command).into_iter();
+        let flags = commands.flat_map(|(_, command)| command::flags(command));
+        let known: Vec<String> = flags.flat_map(|flag| flag.names).collect();
+        // curl and others have options of their own.
+        let ours =
+            prose.lines().filter(|line| [name, ".B ", ".BR "].iter().any(|begin| line.starts_with(begin)));
+        for word in ours.flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '-')) {
+            assert!(!word.starts_with("--") || known.iter().any(|one| one == word), "man/{name}.in: {word}");
+        }
+    }
+}
+
+/// The words that completions offer are those that the program takes, and the option's text names them.
+#[test]
+fn manual_offers_values_that_are_valid() {
+    let mut offered = 0;
+    for flag in command::flags(&Options::get_args_info()) {
+        let Some(command::Value::OneOf(words)) = flag.value() else { continue };
+        for word in words {
+            let line = [flag.long, word].map(Into::into);
+            assert!(Config::new(&Options::parse(line).unwrap()).is_ok(), "{} {word}", flag.long);
+            assert!(flag.text.contains(word), "{} does not name {word}", flag.long);
+            offered += 1;
+        }
+    }
+    assert!(offered > 10);
+}
+
+/// argh does not tell that `-h` is help; command.rs adds it.
+#[test]
+fn manual_is_right_about_help() {
+    assert_eq!(run(&["-h"]), run(&["--help"]));
+}

@@ -1,0 +1,109 @@
+//! The man page: what the options give, and the prose between and behind.
+//!
+//! The crate `roff` is of no use here: it leaves out the empty date, so that the version takes its place.
+
+use std::fmt::Write;
+
+use argh::CommandInfoWithArgs;
+
+use super::command::{Flag, flags, places, tree};
+
+/// `prose` is roff: the rest of the description, then sections that go behind the options.
+pub fn write(name: &str, program: &CommandInfoWithArgs, prose: &str) -> String {
+    let (first, _) = program.description.split_once(". ").unwrap_or((program.description, ""));
+    let first = first.trim_end_matches('.');
+    let sections = prose.find("\n.SH ").map_or(prose.len(), |at| at + 1);
+    let mut page = format!(
+        ".\\\" Made from the options and man/{name}.in by make manual.\n\
+         .TH {} 1 \"\" \"{name} {}\" \"User Commands\"\n\
+         .SH NAME\n{name} \\- {}\n.SH SYNOPSIS\n{}.SH DESCRIPTION\n{}.\n{}.SH OPTIONS\n",
+        name.to_uppercase(),
+        env!("CARGO_PKG_VERSION"),
+        text(&uncapitalised(first)),
+        synopsis(name, program),
+        text(first),
+        &prose[..sections],
+    );
+    list(&mut page, program, true);
+    if !program.commands.is_empty() {
+        page.push_str(".SH COMMANDS\n");
+        for (words, command) in tree(program).into_iter().skip(1) {
+            let _ = write!(page, ".SS {}", line(Some(name), &words, command));
+            let _ = writeln!(page, "{}", text(&sentences(command.description)));
+            list(&mut page, command, false);
+        }
+    }
+    page.push_str(&prose[sections..]);
+    page
+}
+
+fn synopsis(name: &str, program: &CommandInfoWithArgs) -> String {
+    let lines = tree(program).into_iter().filter(|(_, command)| command.commands.is_empty());
+    // Options of the program itself stand before the command; help alone is not worth it.
+    let own = flags(program).len() > 1 && !program.commands.is_empty();
+    let begin = if own { format!("{}{OPTIONS}\n", bold(&[name])) } else { String::new() };
+    let name = if own { None } else { Some(name) };
+    let lines = lines.map(|(words, command)| format!("{begin}{}", line(name, &words, command)));
+    lines.collect::<Vec<_>>().join(".br\n")
+}
+
+/// How one command is called.
+fn line(name: Option<&str>, words: &[&str], command: &CommandInfoWithArgs) -> String {
+    let words: Vec<&str> = name.into_iter().chain(words.iter().copied()).collect();
+    let mut line = format!("{}{OPTIONS}", bold(&words));
+    for place in places(command) {
+        let (open, close) = if place.optional { ("[", "]") } else { ("", "") };
+        let more = if place.repeatable { "..." } else { "" };
+        let _ = write!(line, " {open}\\fI{}\\fR{close}{more}", text(place.name));
+    }
+    line + "\n"
+}
+
+const OPTIONS: &str = " [\\fIOPTION\\fR]...";
+
+fn bold(words: &[&str]) -> String {
+    format!("\\fB{}\\fR", text(&words.join(" ")))
+}
+
+/// The arguments and options of a command; that each has `--help` is said once.
+fn list(page: &mut String, command: &CommandInfoWithArgs, with_help: bool) {
+    for place in places(command) {
+        let _ = writeln!(page, ".TP\n\\fI{}\\fR\n{}", text(place.name), text(&sentences(place.text)));
+    }
+    for flag in flags(command) {
+        if with_help || flag.long != "--help" {
+            let _ = writeln!(page, ".TP\n{}\n{}", tag(&flag), text(&sentences(flag.text)));
+        }
+    }
+}
+
+fn tag(flag: &Flag) -> String {
+    let names = flag.names.iter().map(|name| bold(&[name]));
+    let argument = flag.argument.map(|argument| format!(" \\fI{}\\fR", text(argument)));
+    names.collect::<Vec<_>>().join(", ") + &argument.unwrap_or_default()
+}
+
+/// The text of an option as sentences; what stands in parentheses at its end is the default.
+fn sentences(said: &str) -> String {
+    let mut letters = said.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    let said: String = first.chain(letters).collect();
+    let said = said.trim_end_matches('.');
+    match said.strip_suffix(')').and_then(|said| said.rsplit_once(" (")) {
+        Some((said, default)) => format!("{said}.\nDefault: {default}."),
+        None => format!("{said}."),
+    }
+}
+
+fn uncapitalised(said: &str) -> String {
+    let mut letters = said.chars();
+    letters.next().into_iter().flat_map(char::to_lowercase).chain(letters).collect()
+}
+
+/// Text that roff prints as it is.
+fn text(said: &str) -> String {
+    let said = said.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq").replace('`', "\\(ga");
+    let lines =
+        said.split('\n').map(|line| if line.starts_with('.') { format!("\\&{line}") } else { line.into() });
+    lines.collect::<Vec<_>>().join("\n")
+}
