@@ -1,12 +1,40 @@
-# `make run` serves the demo site, `make test` tests; the rest is for those who change evserve.
+# `make run` serves the demo site, `make test` tests, `make install` installs; the rest is for those who
+# change evserve.
 
 CARGO ?= cargo
+PREFIX ?= /usr/local
+BUILT = $${CARGO_TARGET_DIR:-target}/release
+SHARE = $(DESTDIR)$(PREFIX)/share
 
-.PHONY: run test test-portable test-browser manual check bench bench-library
+.PHONY: run install uninstall test test-portable test-browser manual check bench bench-library
 
 # Arguments go in ARGS: make run ARGS='--http :8080'
 run:
 	$(CARGO) run --release --locked -- --html ./html $(ARGS)
+
+# Both programs if both are there, with man pages and completions, under PREFIX (and DESTDIR, for
+# packages). root may have no Rust: `make install` as root takes what was built before.
+install:
+	if command -v $(CARGO) >/dev/null; then $(CARGO) build --release --locked; else test -x $(BUILT)/evserve; fi
+	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/man/man1 $(SHARE)/bash-completion/completions \
+		$(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d $(SHARE)/doc/evserve
+	for name in evserve evclient; do \
+		test -x $(BUILT)/$$name || continue; \
+		install -m 755 $(BUILT)/$$name $(DESTDIR)$(PREFIX)/bin/ && \
+		install -m 644 man/$$name.1 $(SHARE)/man/man1/ && \
+		install -m 644 completions/$$name.bash $(SHARE)/bash-completion/completions/$$name && \
+		install -m 644 completions/_$$name $(SHARE)/zsh/site-functions/ && \
+		install -m 644 completions/$$name.fish $(SHARE)/fish/vendor_completions.d/ || exit 1; \
+	done
+	install -m 644 LICENSE-MIT LICENSE-APACHE $(SHARE)/doc/evserve/
+
+uninstall:
+	for name in evserve evclient; do \
+		rm -f $(DESTDIR)$(PREFIX)/bin/$$name $(SHARE)/man/man1/$$name.1 \
+			$(SHARE)/bash-completion/completions/$$name $(SHARE)/zsh/site-functions/_$$name \
+			$(SHARE)/fish/vendor_completions.d/$$name.fish; \
+	done
+	rm -rf $(SHARE)/doc/evserve
 
 test:
 	$(CARGO) test --locked
