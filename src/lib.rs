@@ -16,6 +16,8 @@
 //! [services]} → {[store], [access_log], [log_file], [clock], [peer], [limits], [close_reason]}. Imports go one way along these arrows.
 
 pub mod access_log;
+#[cfg(feature = "client")]
+pub mod client_options;
 pub mod clock;
 pub mod close_reason;
 pub mod config;

@@ -4,38 +4,13 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use argh::FromArgs;
+use evserve::client_options::ClientOptions;
 use evserve::options::Exit;
 use evserve::protocol::Dialect;
 
 use super::address::Address;
 use super::failure::Failure;
 use super::local::Target;
-
-/// Lists, fetches and stores the files of an evserve, or of the documents' own servers.
-///
-/// evclient HOST:PORT is a menu. For scripts: evclient HOST:PORT list; get NAME [LOCAL|-], or several
-/// names, or names and a folder; put LOCAL|- [NAME], or several files; stat NAME. evclient say
-/// HOST:PORT sends what is typed and prints the answers. Transfers that were cut off go on where they
-/// stopped. Exit codes: 0, 1 refused, 2 wrong use, 3 connection.
-#[derive(Debug, FromArgs)]
-#[argh(help_triggers("-h", "--help"))]
-struct Words {
-    /// how the server speaks: lines, joined or listed (lines)
-    #[argh(option, arg_name = "DIALECT", default = "String::from(\"lines\")")]
-    dialect: String,
-
-    /// say it in datagrams
-    #[argh(switch)]
-    udp: bool,
-
-    /// print the version
-    #[argh(switch)]
-    version: bool,
-
-    /// where the server is, and what to do there
-    #[argh(positional, arg_name = "HOST:PORT COMMAND")]
-    words: Vec<String>,
-}
 
 /// What is to be done.
 #[derive(Debug)]
@@ -89,21 +64,22 @@ impl Options {
             }
         }
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let words = Words::from_args(&["evclient"], &words).map_err(|exit| match exit.status {
+        // argh would ask for the address first.
+        if words.contains(&"--version") {
+            return Err(Exit { output: format!("evclient {}\n", env!("CARGO_PKG_VERSION")), code: 0 });
+        }
+        let words = ClientOptions::from_args(&["evclient"], &words).map_err(|exit| match exit.status {
             Ok(()) => Exit { output: exit.output, code: 0 },
             Err(()) => wrong_use(exit.output.lines().next().unwrap_or_default()),
         })?;
-        if words.version {
-            return Err(Exit { output: format!("evclient {}\n", env!("CARGO_PKG_VERSION")), code: 0 });
-        }
         Options::of(words)
     }
 
-    fn of(words: Words) -> Result<Options, Exit> {
-        let Words { dialect, udp, words, .. } = words;
+    fn of(words: ClientOptions) -> Result<Options, Exit> {
+        let ClientOptions { dialect, udp, address: first, words, .. } = words;
         let dialect = Dialect::parse(&dialect).ok_or(wrong_use("--dialect is lines, joined or listed"))?;
-        let words: Vec<&str> =
-            words.iter().map(|word| if word == DASH { "-" } else { word.as_str() }).collect();
+        let words = std::iter::once(&first).chain(&words);
+        let words: Vec<&str> = words.map(|word| if word == DASH { "-" } else { word.as_str() }).collect();
         let address =
             |text: &str| Address::parse(text).ok_or_else(|| wrong_use(&format!("{text} is no HOST:PORT")));
         let (address, command) = match words.as_slice() {
@@ -114,8 +90,10 @@ impl Options {
             [to, "stat", name] => (address(to)?, Command::Stat((*name).to_owned())),
             [to, "get", names @ ..] if !names.is_empty() => (address(to)?, Command::Get(downloads(names)?)),
             [to, "put", files @ ..] if !files.is_empty() => (address(to)?, Command::Put(uploads(files)?)),
-            [] => return Err(wrong_use("where is the server? HOST:PORT is missing")),
-            [_, command, ..] => return Err(wrong_use(&format!("{command} is no command, or lacks a name"))),
+            other => {
+                let command = other.get(1).copied().unwrap_or_default();
+                return Err(wrong_use(&format!("{command} is no command, or lacks a name")));
+            }
         };
         Ok(Options { address, dialect, command })
     }

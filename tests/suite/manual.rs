@@ -12,6 +12,7 @@ use std::fs;
 use std::path::Path;
 
 use argh::{ArgsInfo, CommandInfoWithArgs};
+use evserve::client_options::ClientOptions;
 use evserve::config::Config;
 use evserve::options::Options;
 
@@ -19,7 +20,7 @@ use crate::process::run;
 
 /// The programs. What their options do not say of them stands in `man/NAME.in`.
 fn programs() -> Vec<(&'static str, CommandInfoWithArgs)> {
-    vec![("evserve", Options::get_args_info())]
+    vec![("evserve", Options::get_args_info()), ("evclient", ClientOptions::get_args_info())]
 }
 
 fn root() -> &'static Path {

@@ -10,7 +10,8 @@ use crate::process::run;
 /// Which modules of the crate each may import. Nothing imports what stands above it.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     // A program of its own, which names the library by its name.
-    ("evclient", &["options", "protocol", "store", "transport"]),
+    ("client_options", &[]),
+    ("evclient", &["client_options", "options", "protocol", "store", "transport"]),
     ("main", &["config", "event_loop", "log_file", "options", "server"]),
     (
         "server",

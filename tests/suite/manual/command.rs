@@ -29,6 +29,7 @@ pub fn value(argument: &str) -> Value {
         "FILE" | "PATH" => Value::File,
         "DIALECT" => Value::OneOf(&["auto", "lines", "joined", "listed"]),
         "LEVEL" => Value::OneOf(&["off", "error", "warn", "info", "debug", "trace"]),
+        "COMMAND" => Value::OneOf(&["list", "get", "put", "stat"]),
         "FORMAT" => Value::OneOf(&["combined", "json"]),
         _ => Value::Free,
     }
