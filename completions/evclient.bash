@@ -34,7 +34,7 @@ _evclient() {
     esac
     case "$command $place" in
         ' 0') [[ $cur == -* ]] || { return; } ;;
-        ' '*) [[ $cur == -* ]] || { COMPREPLY=($(compgen -W 'list get put stat' -- "$cur")); return; } ;;
+        ' '*) [[ $cur == -* ]] || { compopt -o default; return; } ;;
     esac
     if [[ ! $words || $cur == -* ]]; then
         words=$many

@@ -1,7 +1,7 @@
 # Completion of evclient for fish. Made from its options by make manual.
 
 complete -c evclient -f
-complete -c evclient -a 'list get put stat'
+complete -c evclient -F
 complete -c evclient -l dialect -x -a 'auto lines joined listed' -d 'how the server speaks: lines, joined or listed (lines)'
 complete -c evclient -l udp -d 'say it in datagrams'
 complete -c evclient -l version -d 'print the version'

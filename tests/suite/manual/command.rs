@@ -29,7 +29,8 @@ pub fn value(argument: &str) -> Value {
         "FILE" | "PATH" => Value::File,
         "DIALECT" => Value::OneOf(&["auto", "lines", "joined", "listed"]),
         "LEVEL" => Value::OneOf(&["off", "error", "warn", "info", "debug", "trace"]),
-        "COMMAND" => Value::OneOf(&["list", "get", "put", "stat"]),
+        // A command, and behind it most often a file of ours.
+        "COMMAND" => Value::File,
         "FORMAT" => Value::OneOf(&["combined", "json"]),
         _ => Value::Free,
     }
