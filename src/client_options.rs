@@ -8,6 +8,7 @@ use argh::{ArgsInfo, FromArgs};
 /// evclient say HOST:PORT sends what is typed and prints the answers. Transfers that were cut off go on
 /// where they stopped. Exit codes: 0, 1 refused, 2 wrong use, 3 connection.
 #[derive(ArgsInfo, Debug, FromArgs)]
+#[allow(rustdoc::broken_intra_doc_links)] // This comment is the help text.
 #[argh(help_triggers("-h", "--help"))]
 pub struct ClientOptions {
     /// how the server speaks: lines, joined or listed (lines)
