@@ -128,14 +128,9 @@ impl Session for Documents {
                 io::stdout().write_all(bytes).map_err(|error| Failure::local("standard output", error))
             }),
             Target::File(path) => {
-                let mut download = Download::begin(path, None, 0)?;
-                match self.receive(|bytes| download.write(bytes)) {
-                    Ok(()) => download.finish(),
-                    Err(failure) => {
-                        download.discard();
-                        Err(failure)
-                    }
-                }
+                let mut download = Download::begin(path)?;
+                self.receive(|bytes| download.write(bytes))?;
+                download.finish()
             }
         }
     }

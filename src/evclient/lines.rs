@@ -95,7 +95,7 @@ impl Lines {
             return Err(Failure::Garbage("a file without a size".into()));
         };
         let version: String = modified.chars().filter(char::is_ascii_alphanumeric).collect();
-        let mut download = Download::begin(target, Some(&format!("{length}-{version}")), *length)?;
+        let mut download = Download::resume(target, &format!("{length}-{version}"), *length)?;
         let offset = download.offset;
         if offset > 0 {
             say_resuming(name, offset, *length);

@@ -75,48 +75,74 @@ pub enum Target {
     File(PathBuf),
 }
 
-/// A file that is coming. Until it is whole it has a hidden name, under which it can be taken up again.
+/// A file that is coming. Until it is whole it has a hidden name, under which it can be taken up again,
+/// or none.
 #[derive(Debug)]
 pub struct Download {
     file: File,
-    part: PathBuf,
+    hidden: Option<PathBuf>,
     target: PathBuf,
     /// Bytes that are here.
     pub offset: u64,
 }
 
 impl Download {
-    /// Begins one, or goes on with the one that has this `version`, of `length` bytes. Without a version
-    /// nothing can be taken up again.
-    pub fn begin(target: &Path, version: Option<&str>, length: u64) -> Result<Download, Failure> {
-        let name = target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let part = target.with_file_name(format!(".{name}.{}.part", version.unwrap_or("new")));
-        let failure = |error| Failure::local(part.display(), error);
-        let mut file = File::options().create(true).append(true).read(true).open(&part).map_err(failure)?;
-        if version.is_none() || file.metadata().map_err(failure)?.len() > length {
+    /// Begins one, or goes on with the one that has this `version`, of `length` bytes.
+    pub fn resume(target: &Path, version: &str, length: u64) -> Result<Download, Failure> {
+        let hidden = hidden_beside(target, version);
+        let failure = |error| Failure::local(hidden.display(), error);
+        let mut file = File::options().create(true).append(true).read(true).open(&hidden).map_err(failure)?;
+        if file.metadata().map_err(failure)?.len() > length {
             file.set_len(0).map_err(failure)?;
         }
         let offset = file.seek(SeekFrom::End(0)).map_err(failure)?;
-        Ok(Download { file, part, target: target.to_owned(), offset })
+        Ok(Download { file, hidden: Some(hidden), target: target.to_owned(), offset })
+    }
+
+    /// Begins one that cannot be taken up again. It has no name, so that nothing is left of it.
+    pub fn begin(target: &Path) -> Result<Download, Failure> {
+        let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let file = tempfile::tempfile_in(folder.unwrap_or(Path::new(".")));
+        let file = file.map_err(|error| Failure::local(target.display(), error))?;
+        Ok(Download { file, hidden: None, target: target.to_owned(), offset: 0 })
     }
 
     /// Keeps what has come.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.file.write_all(bytes).map_err(|error| Failure::local(self.part.display(), error))
+        self.file.write_all(bytes).map_err(|error| Failure::local(self.target.display(), error))
     }
 
     /// What tells its content from any other.
     pub fn fingerprint(&mut self) -> Result<Fingerprint, Failure> {
-        fingerprint(&mut self.file).map_err(|error| Failure::local(self.part.display(), error))
+        fingerprint(&mut self.file).map_err(|error| Failure::local(self.target.display(), error))
     }
 
     /// It is whole.
     pub fn finish(self) -> Result<(), Failure> {
-        fs::rename(&self.part, &self.target).map_err(|error| Failure::local(self.target.display(), error))
+        let failure = |error| Failure::local(self.target.display(), error);
+        let hidden = match &self.hidden {
+            Some(hidden) => hidden.clone(),
+            None => {
+                let hidden = hidden_beside(&self.target, "whole");
+                let mut source = &self.file;
+                source.rewind().map_err(failure)?;
+                let copy = File::create(&hidden).and_then(|mut copy| io::copy(&mut source, &mut copy));
+                copy.map_err(failure)?;
+                hidden
+            }
+        };
+        fs::rename(hidden, &self.target).map_err(failure)
     }
 
     /// What has come is of no use.
     pub fn discard(self) {
-        let _ = fs::remove_file(&self.part);
+        if let Some(hidden) = &self.hidden {
+            let _ = fs::remove_file(hidden);
+        }
     }
+}
+
+fn hidden_beside(target: &Path, version: &str) -> PathBuf {
+    let name = target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    target.with_file_name(format!(".{name}.{version}.part"))
 }

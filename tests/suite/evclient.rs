@@ -278,6 +278,45 @@ fn a_server_that_lies_is_told_so_and_leaves_nothing() {
     thread.join().unwrap();
 }
 
+#[test]
+fn an_interrupt_leaves_no_half_file() {
+    // What could be taken up again is kept out of sight, the rest is gone.
+    for (dialect, answers, kept) in [
+        ("lines", [&b"OK 5 2026-11-21T00:00:00Z\r\n"[..], b"OK 5\r\nhel"], 1),
+        ("joined", [&b"OK"[..], b""], 0),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let own = tempfile::tempdir().unwrap();
+        let mut child = Command::new(EVCLIENT)
+            .args(["--dialect", dialect, &address, "get", "a"])
+            .current_dir(own.path())
+            .spawn()
+            .unwrap();
+        let mut client = listener.accept().unwrap().0;
+        let mut buffer = [0; 1024];
+        for answer in answers.iter().filter(|answer| !answer.is_empty()) {
+            assert!(client.read(&mut buffer).unwrap() > 0);
+            client.write_all(answer).unwrap();
+        }
+        if dialect == "joined" {
+            sleep(Duration::from_millis(100));
+            client.write_all(b"hel").unwrap();
+        }
+        let names = || fs::read_dir(own.path()).unwrap().map(|entry| entry.unwrap().path());
+        wait_for("some bytes", || {
+            let came = names().all(|path| fs::metadata(path).is_ok_and(|file| file.len() == 3));
+            (came && names().count() == kept).then_some(())
+        });
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        assert!(!child.wait().unwrap().success());
+        let left: Vec<_> = names().collect();
+        assert_eq!(left.len(), kept, "{left:?}");
+        assert!(!own.path().join("a").exists());
+    }
+}
+
 /// The documents' own server (000 if `joined`, else 004), for one client: its messages are what one receive call
 /// brings.
 fn documents_server(folder: &Path, joined: bool) -> (String, JoinHandle<()>) {

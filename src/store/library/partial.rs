@@ -41,7 +41,8 @@ pub struct Partial {
 /// The hidden folder.
 const FOLDER: &str = ".evserve-partial";
 
-const LOOK: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
+/// How everything there is opened, besides for what.
+const PLAIN: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
 impl Identity {
     fn hidden_name(&self) -> String {
@@ -59,14 +60,14 @@ impl Partial {
     /// Opens what has come of an upload to the library in `folder`, or begins it.
     pub fn open(folder: &OwnedFd, identity: &Identity) -> Result<Partial, LibraryError> {
         let name = identity.hidden_name();
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND | LOOK.difference(OFlags::RDONLY);
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND | PLAIN;
         // Who held it may have finished just now, and what was opened is gone: once more, then.
         for _ in 0..3 {
             match mkdirat(folder, FOLDER, Mode::RWXU) {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
             }
-            let folder = openat(folder, FOLDER, LOOK | OFlags::DIRECTORY, Mode::empty())?;
+            let folder = openat(folder, FOLDER, PLAIN | OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
             let file = match openat(&folder, &name, flags, NEW_MODE) {
                 Err(Errno::NOENT) => continue,
                 file => file?,
@@ -121,7 +122,7 @@ pub fn sweep(
     (most, age): (usize, Duration),
     now: SystemTime,
 ) -> Result<bool, LibraryError> {
-    let partials = match openat(folder, FOLDER, LOOK | OFlags::DIRECTORY, Mode::empty()) {
+    let partials = match openat(folder, FOLDER, PLAIN | OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
         Err(Errno::NOENT) => return Ok(false),
         opened => opened?,
     };
@@ -137,7 +138,7 @@ pub fn sweep(
     let too_many = found.len().saturating_sub(most);
     for (index, (changed, name)) in found.iter().enumerate() {
         if index < too_many || now.duration_since(*changed).is_ok_and(|since| since > age) {
-            let file = openat(&partials, name, LOOK, Mode::empty())?;
+            let file = openat(&partials, name, PLAIN | OFlags::RDONLY, Mode::empty())?;
             if lock(&file).is_ok() {
                 unlinkat(&partials, name, AtFlags::empty())?;
             }
