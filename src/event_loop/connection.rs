@@ -224,7 +224,8 @@ impl<T: Transport> Connection<T> {
     fn offer(&mut self, input: &[u8], requests: &mut usize, cx: &mut Services) -> (usize, Stop) {
         let mut taken = 0;
         while taken < input.len() {
-            if self.delivery.outbox.is_full() || self.protocol.is_producing() {
+            // Before the first one there was room.
+            if taken > 0 && (self.delivery.outbox.is_full() || self.protocol.is_producing()) {
                 return (taken, Stop::NoRoom);
             }
             if *requests == 0 {

@@ -8,11 +8,11 @@ pub enum Method {
     Head,
     Post,
     Put,
+    Patch,
     Delete,
     Connect,
     Options,
     Trace,
-    Patch,
 }
 
 impl Method {

@@ -65,6 +65,8 @@ enum State {
     Storing(Box<Storing>),
     /// Its own next turn, to go on with an answer.
     Producing(Box<Production>),
+    /// Its own next turn, to hash what came before a body that is to be stored behind it.
+    Rehashing(Box<Storing>),
 }
 
 /// How long an idle connection has to begin a request.
@@ -224,7 +226,7 @@ impl Protocol for Http {
                 Some(head) => refuse(refusal, &Wishes::NONE, &head, out, cx),
                 None => return Some(CloseReason::PeerLeft),
             },
-            State::Producing(_) => return None,
+            State::Producing(_) | State::Rehashing(_) => return None,
         };
         Some(CloseReason::PeerLeft)
     }
@@ -244,24 +246,21 @@ impl Protocol for Http {
                 refuse(refusal, &Wishes::NONE, &head, out, cx);
                 Some(CloseReason::BodyTimeout)
             }
-            State::Producing(_) => None,
+            State::Producing(_) | State::Rehashing(_) => None,
         }
     }
 
     fn is_producing(&self) -> bool {
-        match &self.state {
-            State::Producing(_) => true,
-            State::Storing(storing) => storing.is_rehashing(),
-            _ => false,
-        }
+        matches!(self.state, State::Producing(_) | State::Rehashing(_))
     }
 
     fn resume(&mut self, out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
         match std::mem::replace(&mut self.state, IDLE) {
             State::Producing(production) => self.produce(*production, out, cx),
+            State::Rehashing(storing) => self.rehash(storing, out, cx),
             other => {
                 self.state = other;
-                self.rehash(out, cx)
+                None
             }
         }
     }
@@ -270,14 +269,11 @@ impl Protocol for Http {
         let timeouts = &cx.limits.timeouts;
         let idle = match &self.state {
             State::Head { since, .. } => return Some(*since + timeouts.head),
-            State::Storing(storing) if storing.is_rehashing() => {
-                return Some(cx.clock.now() + timeouts.idle);
-            }
             State::Storing(_) => return Some(quiet_since? + timeouts.body),
             State::Body(body) if body.is_answered() => return Some(quiet_since? + timeouts.body),
             State::Body(_) => return Some(quiet_since? + timeouts.body.min(ANSWER_AFTER_PAUSE)),
             // The peer is not waited for.
-            State::Producing(_) => return Some(cx.clock.now() + timeouts.idle),
+            State::Producing(_) | State::Rehashing(_) => return Some(cx.clock.now() + timeouts.idle),
             State::Idle(Waiting::ForTheFirst(accepted)) => *accepted + timeouts.head,
             State::Idle(Waiting::ForTheNext) => quiet_since? + timeouts.idle,
         };

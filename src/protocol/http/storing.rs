@@ -41,29 +41,37 @@ impl Http {
             out.write(|bytes| bytes.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"));
         }
         let storing = Storing { head: head.into(), body: Body::new(request.framing), sink };
-        self.state = State::Storing(Box::new(storing));
-        Some(Step::after(head.len(), self.store_if_empty(out, cx)))
+        Some(Step::after(head.len(), self.wait_for_body(Box::new(storing), out, cx)))
     }
 
-    /// Ends a body that has no byte: no input will come that could.
-    fn store_if_empty(&mut self, out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
-        match &self.state {
-            State::Storing(storing) if matches!(storing.body, Body::Length(0)) && !storing.is_rehashing() => {
-                self.store(b"", out, cx).ending()
-            }
-            _ => None,
+    /// Waits for a body, once what came before it is hashed. One that has no byte ends here: no input
+    /// will come that could end it.
+    fn wait_for_body(
+        &mut self,
+        storing: Box<Storing>,
+        out: &mut Outbox,
+        cx: &mut Services,
+    ) -> Option<CloseReason> {
+        if storing.sink.is_rehashing() {
+            self.state = State::Rehashing(storing);
+            return None;
         }
+        let is_empty = matches!(storing.body, Body::Length(0));
+        self.state = State::Storing(storing);
+        is_empty.then(|| self.store(b"", out, cx).ending())?
     }
 
-    /// Hashes a slice of what came before this body.
-    pub fn rehash(&mut self, out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
-        let State::Storing(storing) = &mut self.state else { return None };
-        if let Err(refusal) = storing.sink.rehash() {
-            let head = std::mem::take(&mut storing.head);
-            self.state = IDLE;
-            return refuse(refusal, &Wishes::NONE, &head, out, cx).ending();
+    /// Hashes a slice of what came before a body.
+    pub fn rehash(
+        &mut self,
+        mut storing: Box<Storing>,
+        out: &mut Outbox,
+        cx: &mut Services,
+    ) -> Option<CloseReason> {
+        match storing.sink.rehash() {
+            Ok(()) => self.wait_for_body(storing, out, cx),
+            Err(refusal) => refuse(refusal, &Wishes::NONE, &storing.head, out, cx).ending(),
         }
-        self.store_if_empty(out, cx)
     }
 
     /// Stores what belongs to the body. At its end the request is answered.
@@ -97,13 +105,6 @@ impl Http {
         let answer = stored.unwrap_or_else(|refusal| errors::answer(refusal, &request.wishes, cx));
         let ending = self.settle(Outcome::Answer(answer), &request, &head, ending, out, cx);
         Step::after(taken.consumed, ending)
-    }
-}
-
-impl Storing {
-    /// Whether what came before this body is being hashed.
-    pub fn is_rehashing(&self) -> bool {
-        self.sink.is_rehashing()
     }
 }
 

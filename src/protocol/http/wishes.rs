@@ -62,7 +62,7 @@ impl Wish {
         Wish::UploadOffset,
     ];
 
-    fn name(self) -> &'static str {
+    const fn name(self) -> &'static str {
         match self {
             Wish::Accept => "accept",
             Wish::AcceptEncoding => "accept-encoding",
@@ -84,6 +84,16 @@ impl Wish {
     }
 }
 
+/// The lengths that their names have, a bit each.
+const LENGTHS: u32 = {
+    let (mut lengths, mut index) = (0, 0);
+    while index < Wish::ALL.len() {
+        lengths |= 1 << Wish::ALL[index].name().len();
+        index += 1;
+    }
+    lengths
+};
+
 /// Which of the fields there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Present(u16);
@@ -91,6 +101,10 @@ pub struct Present(u16);
 impl Present {
     /// Notes a field, if it is one of them.
     pub fn note(&mut self, name: &str) {
+        // Most fields are none of these, and most of them by their length already.
+        if name.len() >= 32 || LENGTHS & 1 << name.len() == 0 {
+            return;
+        }
         let wish = Wish::ALL
             .into_iter()
             .find(|wish| wish.name().len() == name.len() && wish.name().eq_ignore_ascii_case(name));
