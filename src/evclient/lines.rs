@@ -3,7 +3,9 @@
 use std::io::{self, BufRead, BufReader, Read, Write, stderr};
 use std::net::TcpStream;
 
-use evserve::protocol::file::words::{BAD_COMMAND, ERR, OK};
+use evserve::protocol::file::words::code::BAD_COMMAND;
+use evserve::protocol::file::words::command::{GET, HASH, LIST, PUT, QUIT, REST, RESUME, STAT};
+use evserve::protocol::file::words::{ERR, OK};
 use evserve::store::{Fingerprint, Name};
 
 use super::failure::Failure;
@@ -99,9 +101,9 @@ impl Lines {
         let offset = download.offset;
         if offset > 0 {
             say_resuming(name, offset, *length);
-            self.ask(&format!("REST {offset}"))?;
+            self.ask(&format!("{REST} {offset}"))?;
         }
-        let announced = number(&self.ask(&format!("GET {name}"))?)?;
+        let announced = number(&self.ask(&format!("{GET} {name}"))?)?;
         if announced != length - offset {
             download.discard();
             return Err(Failure::Garbage(format!(
@@ -114,7 +116,7 @@ impl Lines {
             download.discard();
             return Err(Failure::Refused(format!("{name}: it was changed while it came; try again")));
         }
-        match self.ask(&format!("HASH {name}")) {
+        match self.ask(&format!("{HASH} {name}")) {
             Ok(digits) if Fingerprint::parse(digits.as_bytes()) != Some(download.fingerprint()?) => {
                 download.discard();
                 Err(Failure::Refused(format!("{name}: what has come has another SHA-256; try again")))
@@ -155,7 +157,7 @@ impl Lines {
 
 impl Session for Lines {
     fn list(&mut self) -> Result<Vec<Entry>, Failure> {
-        let count = number(&self.ask("LIST")?)?;
+        let count = number(&self.ask(LIST)?)?;
         let mut entries = Vec::new();
         for _ in 0..count {
             let line = self.line()?;
@@ -170,7 +172,7 @@ impl Session for Lines {
     }
 
     fn stat(&mut self, name: &str) -> Result<Entry, Failure> {
-        let reply = self.ask(&format!("STAT {}", checked(name)?))?;
+        let reply = self.ask(&format!("{STAT} {}", checked(name)?))?;
         let (size, modified) = reply.split_once(' ').unwrap_or((&reply, ""));
         Ok(Entry { name: name.to_owned(), details: Some((number(size)?, modified.to_owned())) })
     }
@@ -179,7 +181,7 @@ impl Session for Lines {
         match target {
             Target::File(path) => self.get_file(name, path),
             Target::Stdout => {
-                let length = number(&self.ask(&format!("GET {}", checked(name)?))?)?;
+                let length = number(&self.ask(&format!("{GET} {}", checked(name)?))?)?;
                 let mut output = io::stdout().lock();
                 self.receive(name, (0, length), |bytes| {
                     output.write_all(bytes).map_err(|error| Failure::local("standard output", error))
@@ -193,12 +195,12 @@ impl Session for Lines {
         let name = checked(name)?;
         let sha256 = source.fingerprint()?;
         let length = source.length;
-        let offset = match self.ask(&format!("RESUME {length} {sha256} {name}")) {
+        let offset = match self.ask(&format!("{RESUME} {length} {sha256} {name}")) {
             Ok(offset) => number(&offset)?,
             // A server that cannot take uploads up again.
             Err(Failure::Refused(text)) if text.starts_with(BAD_COMMAND) => {
                 self.output
-                    .write_all(format!("PUT {length} {name}\n").as_bytes())
+                    .write_all(format!("{PUT} {length} {name}\n").as_bytes())
                     .map_err(Failure::connection)?;
                 0
             }
@@ -221,7 +223,7 @@ impl Session for Lines {
     }
 
     fn quit(&mut self) {
-        let _ = self.ask("QUIT");
+        let _ = self.ask(QUIT);
     }
 }
 

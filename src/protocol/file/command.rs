@@ -3,6 +3,8 @@
 use crate::limits::COMMAND_MAX_BYTES;
 use crate::store::Fingerprint;
 
+use super::words::command::{GET, HASH, HELP, LIST, PUT, QUIT, REST, RESUME, STAT};
+
 /// What stands at the beginning of the input.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line {
@@ -111,26 +113,27 @@ impl<'a> Command<'a> {
             Some(space) => (&line[..space], Some(&line[space + 1..])),
             None => (line, None),
         };
-        match (word.to_ascii_uppercase().as_slice(), rest) {
-            (b"L" | b"LIST", None) => Command::List,
-            (b"G" | b"GET", Some(name)) => Command::Get(name),
-            (b"P", Some(name)) => Command::Type(name),
-            (b"PUT", Some(rest)) => {
+        let word = String::from_utf8_lossy(word).to_ascii_uppercase();
+        match (word.as_str(), rest) {
+            ("L" | LIST, None) => Command::List,
+            ("G" | GET, Some(name)) => Command::Get(name),
+            ("P", Some(name)) => Command::Type(name),
+            (PUT, Some(rest)) => {
                 let space = memchr::memchr(b' ', rest).unwrap_or(rest.len());
                 Command::Put(number(&rest[..space]), rest.get(space + 1..).unwrap_or_default())
             }
-            (b"PUT", None) => Command::Put(None, b""),
-            (b"RESUME", Some(rest)) => {
+            (PUT, None) => Command::Put(None, b""),
+            (RESUME, Some(rest)) => {
                 let mut words = rest.splitn(3, |byte| *byte == b' ');
                 let length = words.next().and_then(number);
                 let sha256 = words.next().and_then(Fingerprint::parse);
                 Command::Resume(length.zip(sha256), words.next().unwrap_or_default())
             }
-            (b"HASH", Some(name)) => Command::Hash(name),
-            (b"STAT", Some(name)) => Command::Stat(name),
-            (b"REST", Some(offset)) => number(offset).map_or(Command::Unknown, Command::Restart),
-            (b"H" | b"HELP" | b"?", None) => Command::Help,
-            (b"Q" | b"QUIT", None) => Command::Quit,
+            (HASH, Some(name)) => Command::Hash(name),
+            (STAT, Some(name)) => Command::Stat(name),
+            (REST, Some(offset)) => number(offset).map_or(Command::Unknown, Command::Restart),
+            ("H" | HELP | "?", None) => Command::Help,
+            ("Q" | QUIT, None) => Command::Quit,
             _ => Command::Unknown,
         }
     }

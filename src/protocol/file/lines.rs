@@ -14,6 +14,7 @@ use super::list::Listing;
 use super::payload::Payload;
 use super::reply::{Refusal, get, parse_name, refusal, refuse, say, stat, store, write};
 use super::typing::Typing;
+use super::words::code;
 use crate::protocol::{Protocol, Step};
 
 /// One connection.
@@ -87,10 +88,10 @@ impl Lines {
                 return Step::Finish(consumed, CloseReason::Answered);
             }
             Command::Http => {
-                refuse(&("bad-command", "this is not HTTP".into()), out);
+                refuse(&(code::BAD_COMMAND, "this is not HTTP".into()), out);
                 return Step::Finish(consumed, CloseReason::Refused);
             }
-            Command::Unknown => Err(("bad-command", "HELP lists the commands".into())),
+            Command::Unknown => Err((code::BAD_COMMAND, "HELP lists the commands".into())),
         };
         if let Err(refusal) = done {
             refuse(&refusal, out);
@@ -119,12 +120,12 @@ impl Lines {
     ) -> Step {
         // What follows could not be told from commands.
         let (Some(length), false) = (length, name.is_empty()) else {
-            let code = if length.is_none() { "bad-length" } else { "bad-name" };
-            refuse(&(code, "PUT takes a length in bytes and a name".into()), out);
+            let why = if length.is_none() { code::BAD_LENGTH } else { code::BAD_NAME };
+            refuse(&(why, "PUT takes a length in bytes and a name".into()), out);
             return Step::Finish(consumed, CloseReason::Refused);
         };
         let (payload, outcome) = Payload::put(name, length, out, cx);
-        if outcome.is_err_and(|(code, _)| code == "too-large") {
+        if outcome.is_err_and(|(why, _)| why == code::TOO_LARGE) {
             return Step::Finish(consumed, CloseReason::Refused);
         }
         self.go_on(payload, out, cx);
@@ -191,7 +192,7 @@ impl Protocol for Lines {
                     Step::NeedInput
                 }
                 Line::TooLong => {
-                    refuse(&("bad-command", "the line is too long".into()), out);
+                    refuse(&(code::BAD_COMMAND, "the line is too long".into()), out);
                     Step::Finish(0, CloseReason::Refused)
                 }
             },
@@ -208,13 +209,13 @@ impl Protocol for Lines {
             State::Typing(None, _) => Some(CloseReason::PeerLeft),
             State::Receiving(payload) if !payload.is_wanted() => Some(CloseReason::PeerLeft),
             State::Typing(..) | State::Receiving(_) => {
-                refuse(&("bad-length", "the upload ends in the middle".into()), out);
+                refuse(&(code::BAD_LENGTH, "the upload ends in the middle".into()), out);
                 Some(CloseReason::PeerLeft)
             }
             _ => match take_line(rest, 0, true) {
                 // What it says may be cut short, the name, too.
                 Line::Whole(line, _) if Command::parse(&line).stores() => {
-                    refuse(&("bad-command", "the line has no end".into()), out);
+                    refuse(&(code::BAD_COMMAND, "the line has no end".into()), out);
                     Some(CloseReason::PeerLeft)
                 }
                 Line::Whole(line, length) => {
@@ -237,7 +238,7 @@ impl Protocol for Lines {
                 return None;
             }
         };
-        refuse(&("timeout", "that took too long".into()), out);
+        refuse(&(code::TIMEOUT, "that took too long".into()), out);
         Some(reason)
     }
 

@@ -6,6 +6,7 @@ use crate::outbox::Outbox;
 use crate::store::{Item, Items, Library};
 
 use super::reply::{Refusal, refusal, say};
+use super::words::code;
 
 /// A listing that is being made.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ fn read_slice(mut items: Items, mut found: Vec<Item>, out: &mut Outbox) -> Resul
     let last = slice.len() < LISTING_SLICE_ENTRIES;
     found.extend(slice);
     if found.len() > LISTED_ITEMS_MAX {
-        return Err(("too-large", format!("there are more than {LISTED_ITEMS_MAX} files")));
+        return Err((code::TOO_LARGE, format!("there are more than {LISTED_ITEMS_MAX} files")));
     }
     if !last {
         return Ok(Listing::Reading(items, found));

@@ -6,6 +6,7 @@ use crate::services::Services;
 use crate::store::{Fingerprint, Identity, Upload};
 
 use super::reply::{Refusal, parse_name, refusal, refuse, say, store, write};
+use super::words::code;
 
 /// Bytes on their way in. Without an upload they are dropped: it was refused.
 #[derive(Debug)]
@@ -38,7 +39,7 @@ impl Payload {
         cx: &mut Services,
     ) -> Result<Payload, Refusal> {
         let (length, sha256) =
-            what.ok_or(("bad-length", "RESUME takes a length, a SHA-256 in hex and a name".into()))?;
+            what.ok_or((code::BAD_LENGTH, "RESUME takes a length, a SHA-256 in hex and a name".into()))?;
         let identity = Identity { length, sha256, name: parse_name(name)? };
         let now = (cx.clock.now(), cx.clock.wall());
         let upload = cx.library.resume(&identity, now).map_err(refusal)?;

@@ -5,6 +5,8 @@ use crate::outbox::Outbox;
 use crate::services::Services;
 use crate::store::{LibraryError, Name, Stored, Upload};
 
+use super::words::{ERR, code};
+
 /// A refusal: a code for programs and a text for people.
 pub type Refusal = (&'static str, String);
 
@@ -12,7 +14,7 @@ pub type Refusal = (&'static str, String);
 pub fn parse_name(name: &[u8]) -> Result<Name, Refusal> {
     Name::parse(name).ok_or_else(|| {
         (
-            "bad-name",
+            code::BAD_NAME,
             "a name has 1 to 255 bytes of UTF-8, no / and no control characters, no dot first".into(),
         )
     })
@@ -22,7 +24,7 @@ pub fn parse_name(name: &[u8]) -> Result<Name, Refusal> {
 pub fn get(name: &[u8], restart: u64, out: &mut Outbox, cx: &Services) -> Result<(), Refusal> {
     let (file, item) = cx.library.read(&parse_name(name)?).map_err(refusal)?;
     let Some(length) = item.length.checked_sub(restart) else {
-        return Err(("bad-length", format!("the file has {} bytes", item.length)));
+        return Err((code::BAD_LENGTH, format!("the file has {} bytes", item.length)));
     };
     say(&format!("OK {length}"), out);
     out.send_file(file, restart..item.length);
@@ -58,22 +60,22 @@ pub fn refusal(error: LibraryError) -> Refusal {
     if let LibraryError::Failed(error) = &error {
         log::error!("the library failed: {error}");
     }
-    let code = match error {
-        LibraryError::NotFound => "not-found",
-        LibraryError::Exists => "exists",
-        LibraryError::ReadOnly => "read-only",
-        LibraryError::TooLarge => "too-large",
-        LibraryError::NoSpace => "no-space",
-        LibraryError::Busy => "busy",
-        LibraryError::Mismatch => "bad-hash",
-        LibraryError::Failed(_) => "internal",
+    let why = match error {
+        LibraryError::NotFound => code::NOT_FOUND,
+        LibraryError::Exists => code::EXISTS,
+        LibraryError::ReadOnly => code::READ_ONLY,
+        LibraryError::TooLarge => code::TOO_LARGE,
+        LibraryError::NoSpace => code::NO_SPACE,
+        LibraryError::Busy => code::BUSY,
+        LibraryError::Mismatch => code::BAD_HASH,
+        LibraryError::Failed(_) => code::INTERNAL,
     };
-    (code, error.to_string())
+    (why, error.to_string())
 }
 
 /// Says that something is not done.
-pub fn refuse((code, text): &Refusal, out: &mut Outbox) {
-    say(&format!("ERR {code} {text}"), out);
+pub fn refuse((why, text): &Refusal, out: &mut Outbox) {
+    say(&format!("{ERR} {why} {text}"), out);
 }
 
 /// Says a line.

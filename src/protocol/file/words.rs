@@ -46,5 +46,52 @@ pub const OK: &str = "OK";
 /// A reply in lines that begins so says no; a code follows, and a text for people.
 pub const ERR: &str = "ERR";
 
-/// The code of what is no command.
-pub const BAD_COMMAND: &str = "bad-command";
+/// Commands in lines. Some have a short form, too, for people.
+pub mod command {
+    /// What files there are.
+    pub const LIST: &str = "LIST";
+    /// A file's bytes.
+    pub const GET: &str = "GET";
+    /// A file comes.
+    pub const PUT: &str = "PUT";
+    /// The rest of one.
+    pub const RESUME: &str = "RESUME";
+    /// What is known of a file.
+    pub const STAT: &str = "STAT";
+    /// Its SHA-256.
+    pub const HASH: &str = "HASH";
+    /// Where the next GET starts.
+    pub const REST: &str = "REST";
+    /// What commands there are.
+    pub const HELP: &str = "HELP";
+    /// The end.
+    pub const QUIT: &str = "QUIT";
+}
+
+/// Why something is not done, in lines, behind [`ERR`].
+pub mod code {
+    /// It is no command.
+    pub const BAD_COMMAND: &str = "bad-command";
+    /// What came has another SHA-256 than was announced.
+    pub const BAD_HASH: &str = "bad-hash";
+    /// A length is no number, or not that of what came.
+    pub const BAD_LENGTH: &str = "bad-length";
+    /// No file can be called that.
+    pub const BAD_NAME: &str = "bad-name";
+    /// Not now.
+    pub const BUSY: &str = "busy";
+    /// There is a file of that name.
+    pub const EXISTS: &str = "exists";
+    /// The server or its disk failed.
+    pub const INTERNAL: &str = "internal";
+    /// The disk is full, or would be.
+    pub const NO_SPACE: &str = "no-space";
+    /// There is no such file.
+    pub const NOT_FOUND: &str = "not-found";
+    /// Nothing may be written.
+    pub const READ_ONLY: &str = "read-only";
+    /// It took too long.
+    pub const TIMEOUT: &str = "timeout";
+    /// It is larger than is taken.
+    pub const TOO_LARGE: &str = "too-large";
+}
