@@ -10,7 +10,7 @@ use crate::limits::{DRAIN_GRACE, LOG_RETRY, Limits};
 use crate::log_file::EventLog;
 use crate::peer::Peer;
 use crate::site::{Rules, Site};
-use crate::store::{Bounds, Library, LibraryError, Store, Stored, Upload};
+use crate::store::{Bounds, Library, LibraryError, Name, Store, Stored, Upload};
 
 /// The services of one event loop.
 pub struct Services {
@@ -61,12 +61,23 @@ impl Services {
 
     /// Stores an upload, so that every door has it at once.
     pub fn store(&mut self, upload: Upload) -> Result<Stored, LibraryError> {
-        let path = [b"/", upload.name().as_str().as_bytes()].concat();
+        let name = upload.name().clone();
         let stored = self.library.store(upload, self.clock.wall());
-        if let Some(files) = &mut self.files {
-            files.site.forget(&path);
-        }
+        self.forget(&name);
         stored
+    }
+
+    /// Removes a file, so that no door has it any more.
+    pub fn remove(&mut self, name: &Name) -> Result<(), LibraryError> {
+        let removed = self.library.remove(name);
+        self.forget(name);
+        removed
+    }
+
+    fn forget(&mut self, name: &Name) {
+        if let Some(files) = &mut self.files {
+            files.site.forget(&name.path());
+        }
     }
 
     /// Until when a connection on which nothing is under way may stay: until `patience` ends, or for a

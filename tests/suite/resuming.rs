@@ -324,6 +324,17 @@ fn what_was_cut_off_is_bounded_in_number_and_age() {
 }
 
 #[test]
+fn what_there_is_no_space_for_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = LibraryRules { max_library: Some(150), ..LibraryRules::default() };
+    let bytes = content();
+    let mut talk = http_with(&folder, rules);
+    assert_eq!(ask(&mut talk, "PATCH", &bytes, &part(0), &bytes[..50]).status, 507);
+    let partial = folder.path().join(".evserve-partial");
+    assert_eq!(fs::read_dir(partial).unwrap().count(), 0);
+}
+
+#[test]
 fn a_killed_server_goes_on_with_what_it_had() {
     let library = tempfile::tempdir().unwrap();
     let path = library.path().to_str().unwrap();

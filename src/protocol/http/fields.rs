@@ -1,7 +1,7 @@
 //! The header fields that decide how a message is read: Host, framing, expectation, connection.
 
 use super::body::Framing;
-use super::grammar::trim;
+use super::grammar::{number, trim};
 use super::host;
 use super::status::{Refusal, Status};
 use super::wishes::Present;
@@ -134,9 +134,5 @@ fn transfer_framing(coding: &[u8]) -> Result<Framing, Refusal> {
 
 /// `1*DIGIT` (RFC 9110 section 8.6): no sign, no list, no white space, and not beyond 64 bits.
 fn content_length(value: &[u8]) -> Result<u64, Refusal> {
-    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    let length = value
-        .iter()
-        .try_fold(0_u64, |sum, digit| sum.checked_mul(10)?.checked_add(u64::from(digit.wrapping_sub(b'0'))));
-    length.filter(|_| digits).ok_or(Refusal::bad("The Content-Length is malformed"))
+    number(value).ok_or(Refusal::bad("The Content-Length is malformed"))
 }

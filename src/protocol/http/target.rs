@@ -111,6 +111,11 @@ pub fn decode(path: &[u8]) -> Result<Cow<'_, [u8]>, Refusal> {
 
 const BAD_ESCAPE: Refusal = Refusal::bad("The path has a % that two hexadecimal digits do not follow");
 
+/// The value of a name in a query, as it comes.
+pub fn query_value<'a>(query: Option<&'a [u8]>, name: &[u8]) -> Option<&'a [u8]> {
+    query?.split(|byte| *byte == b'&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

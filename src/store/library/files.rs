@@ -4,9 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use rustix::fs::{AtFlags, Mode, OFlags, openat, statat};
-
-use super::{Items, LibraryError, Name, item};
+use super::{Items, LibraryError, Name, item, open, stat_of};
 use crate::store::disk::{read, stamp_of};
 use crate::store::{Child, Entry, Folder, Stamp, Store, StoreError};
 
@@ -17,16 +15,14 @@ pub struct LibraryFiles(pub(super) Rc<OwnedFd>);
 impl Store for LibraryFiles {
     fn open(&self, path: &[u8]) -> Result<Entry, StoreError> {
         let name = name(path).ok_or(StoreError::NotFound)?;
-        let stat = statat(&*self.0, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).map_err(io::Error::from)?;
+        let stat = stat_of(&self.0, &name).map_err(io::Error::from)?;
         item(&name, &stat).ok_or(StoreError::NotFound)?;
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = openat(&*self.0, name.as_str(), flags, Mode::empty()).map_err(io::Error::from)?;
+        let file = open(&self.0, name.as_str()).map_err(io::Error::from)?;
         Ok(Entry::File(read(file.into())?))
     }
 
     fn stamp(&self, path: &[u8]) -> Option<Stamp> {
-        let stat = statat(&*self.0, name(path)?.as_str(), AtFlags::SYMLINK_NOFOLLOW).ok()?;
-        Some(stamp_of(&stat))
+        Some(stamp_of(&stat_of(&self.0, &name(path)?).ok()?))
     }
 
     fn list(&self, _path: &[u8]) -> Result<Box<dyn Folder>, StoreError> {

@@ -5,10 +5,10 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use rustix::fs::{AtFlags, Dir, FileType, Stat, fstat, statat};
+use rustix::fs::{Dir, FileType, Stat, fstat};
 use rustix::io::Errno;
 
-use super::{LibraryError, Name, modified, reading};
+use super::{LibraryError, Name, modified, reading, stat_of};
 
 /// A file of the library.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Items {
             let Some(entry) = self.entries.read() else { break };
             let entry = entry?;
             let Some(name) = Name::parse(entry.file_name().to_bytes()) else { continue };
-            let stat = statat(&*self.folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
+            let stat = stat_of(&self.folder, &name);
             items.extend(stat.ok().and_then(|stat| item(&name, &stat)));
         }
         Ok(items)

@@ -13,12 +13,14 @@ mod upload;
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
-use rustix::fs::{AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, flock, fstat, openat, statat, unlinkat};
+use rustix::fs::{
+    AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, Stat, flock, fstat, openat, statat, unlinkat,
+};
 use rustix::io::Errno;
 
 use super::folder::modified;
@@ -94,7 +96,7 @@ impl Library {
 
     /// What is known of a file without opening it.
     pub fn stat(&self, name: &Name) -> Result<Item, LibraryError> {
-        let stat = statat(&*self.folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).map_err(reading)?;
+        let stat = stat_of(&self.folder, name).map_err(reading)?;
         item(name, &stat).ok_or(LibraryError::NotFound)
     }
 
@@ -102,8 +104,7 @@ impl Library {
     pub fn read(&self, name: &Name) -> Result<(Rc<File>, Item), LibraryError> {
         // What is no file is not opened: an open could wake the other end of a FIFO.
         self.stat(name)?;
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = openat(&*self.folder, name.as_str(), flags, Mode::empty()).map_err(reading)?;
+        let file = open(&self.folder, name.as_str()).map_err(reading)?;
         let item = item(name, &fstat(&file)?).ok_or(LibraryError::NotFound)?;
         Ok((Rc::new(file.into()), item))
     }
@@ -124,12 +125,10 @@ impl Library {
         now: (Instant, SystemTime),
     ) -> Result<Upload, LibraryError> {
         let replaced = self.check(&identity.name, Some(identity.length))?;
+        let reservation = Reservation::new(&self.space, None, replaced)?;
         let partial = Partial::open(&self.folder, identity)?;
         self.sweep(now);
-        let mut reservation =
-            Reservation::new(&self.space, Some(identity.length - partial.length), replaced)?;
-        reservation.add_written(partial.length);
-        Ok(Upload::resume(self, identity, partial, reservation))
+        Upload::resume(self, identity, partial, reservation)
     }
 
     /// How many bytes of an upload are here.
@@ -148,13 +147,11 @@ impl Library {
     /// to do.
     pub fn housekeep(&mut self, now: (Instant, SystemTime)) -> Option<Instant> {
         match self.next_sweep {
-            NextSweep::At(at) if at > now.0 => Some(at),
-            NextSweep::Never => None,
-            _ => {
-                self.sweep(now);
-                Some(now.0 + PARTIAL_SWEEP)
-            }
+            NextSweep::AtOnce => self.sweep(now),
+            NextSweep::At(at) if at <= now.0 => self.sweep(now),
+            _ => {}
         }
+        if let NextSweep::At(at) = self.next_sweep { Some(at) } else { None }
     }
 
     fn sweep(&mut self, now: (Instant, SystemTime)) {
@@ -197,10 +194,21 @@ impl Library {
     }
 }
 
+/// What stands under a name, links not followed.
+fn stat_of(folder: &OwnedFd, name: &Name) -> rustix::io::Result<Stat> {
+    statat(folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW)
+}
+
+/// Opens what stands under a name to read it. A link is not followed, and a FIFO not waited for.
+fn open(folder: &OwnedFd, name: impl rustix::path::Arg) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    openat(folder, name, flags, Mode::empty())
+}
+
 /// Bytes of the file that an upload of this name replaces, or that it may not. What is no file is not
 /// replaced at all.
 fn replaced(folder: &OwnedFd, name: &Name, overwrite: bool) -> Result<u64, LibraryError> {
-    match statat(folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
+    match stat_of(folder, name) {
         Err(Errno::NOENT) => Ok(0),
         Err(error) => Err(error.into()),
         Ok(stat) => {
@@ -218,8 +226,7 @@ fn sweep(folder: &OwnedFd) -> io::Result<()> {
         if !name.to_bytes().starts_with(OWN_PREFIX.as_bytes()) {
             continue;
         }
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = openat(folder.as_fd(), name, flags, Mode::empty());
+        let file = open(folder, name);
         if file.is_ok_and(|file| flock(file, FlockOperation::NonBlockingLockExclusive).is_ok()) {
             unlinkat(folder, name, AtFlags::empty())?;
         }

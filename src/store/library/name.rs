@@ -20,6 +20,11 @@ impl Name {
         known.then(|| Name(name.to_owned()))
     }
 
+    /// The path that it has as a site's file.
+    pub fn path(&self) -> Vec<u8> {
+        [b"/", self.0.as_bytes()].concat()
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0

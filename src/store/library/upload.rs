@@ -36,7 +36,8 @@ pub struct Upload {
     hasher: Sha256,
     /// The bytes that were here before and have not been hashed again.
     unhashed: Range<u64>,
-    /// What it has to be.
+    /// What it has to be, if that was announced. Then what has come is kept when it is cut off, to be
+    /// taken up again.
     expected: Option<Fingerprint>,
     /// Bytes that it may come to.
     most: u64,
@@ -50,8 +51,6 @@ pub struct Upload {
 struct Hidden {
     folder: Rc<OwnedFd>,
     name: String,
-    /// Whether it stays when the upload is cut off, to be taken up again.
-    is_kept: bool,
 }
 
 /// What was stored.
@@ -99,26 +98,28 @@ impl Upload {
                 // Who sweeps the folder sees by it that we live.
                 flock(&file, FlockOperation::NonBlockingLockExclusive)?;
                 let folder = Rc::clone(&folder);
-                (file, Some(Hidden { folder, name: hidden, is_kept: false }))
+                (file, Some(Hidden { folder, name: hidden }))
             }
         };
         Ok(Upload::of(library, name, (file, hidden), reservation))
     }
 
-    /// Goes on with one.
+    /// Goes on with one, if there is space for the rest.
     pub(super) fn resume(
         library: &Library,
         identity: &Identity,
         partial: Partial,
-        reservation: Reservation,
-    ) -> Upload {
+        mut reservation: Reservation,
+    ) -> Result<Upload, LibraryError> {
         let Partial { folder, name, file, length } = partial;
-        let hidden = Hidden { folder, name, is_kept: true };
+        let hidden = Hidden { folder, name };
+        reservation.add_written(length);
         let mut upload = Upload::of(library, &identity.name, (file, Some(hidden)), reservation);
         upload.unhashed = 0..length;
         upload.expected = Some(identity.sha256);
         upload.most = identity.length;
-        upload
+        upload.reservation.ensure(identity.length - length)?;
+        Ok(upload)
     }
 
     fn of(
@@ -196,7 +197,7 @@ impl Upload {
     pub(super) fn commit(mut self, changed: SystemTime) -> Result<Stored, LibraryError> {
         let sha256 = Fingerprint::of(self.hasher.clone());
         if self.expected.is_some_and(|expected| expected != sha256) {
-            self.forget();
+            self.expected = None;
             return Err(LibraryError::Mismatch);
         }
         let replaced = replaced(&self.folder, &self.name, self.overwrite)?;
@@ -209,15 +210,9 @@ impl Upload {
         if self.fsync {
             fsync(&*self.folder)?;
         }
-        self.forget();
+        // Nothing is left to be taken up again.
+        self.expected = None;
         Ok(Stored { length: self.written(), sha256 })
-    }
-
-    /// Lets nothing be kept under its hidden name.
-    fn forget(&mut self) {
-        if let Some(hidden) = &mut self.hidden {
-            hidden.is_kept = false;
-        }
     }
 
     fn place(&mut self) -> Result<(), LibraryError> {
@@ -242,7 +237,7 @@ impl Upload {
         if self.hidden.is_none() {
             let hidden = hidden_name();
             system::link(&self.file, &self.folder, &hidden)?;
-            self.hidden = Some(Hidden { folder: Rc::clone(&self.folder), name: hidden, is_kept: false });
+            self.hidden = Some(Hidden { folder: Rc::clone(&self.folder), name: hidden });
         }
         if let Some(hidden) = &self.hidden {
             renameat(&*hidden.folder, &hidden.name, &*self.folder, name)?;
@@ -254,14 +249,13 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        // The descriptor may live on in a child that was forked just now, and with it the lock.
-        let _ = flock(&self.file, FlockOperation::NonBlockingUnlock);
-        if let Some(hidden) = &self.hidden
-            && !(hidden.is_kept && self.written() > 0)
-        {
+        let is_kept = self.expected.is_some() && self.written() > 0;
+        if let Some(hidden) = self.hidden.as_ref().filter(|_| !is_kept) {
             let unlink = || unlinkat(&*hidden.folder, &hidden.name, AtFlags::empty());
             let _ = self.reservation.space().change(0, 0, unlink);
         }
+        // The descriptor may live on in a child that was forked just now, and with it the lock.
+        let _ = flock(&self.file, FlockOperation::NonBlockingUnlock);
     }
 }
 

@@ -222,7 +222,7 @@ impl Sink {
 
 /// Stores a file. The request's conditions must hold still.
 fn end_file(upload: Upload, request: &Request<'_>, cx: &mut Services) -> Result<Answer, Refusal> {
-    conditions(&path_of(upload.name()), request, cx)?;
+    conditions(&upload.name().path(), request, cx)?;
     let replaces = cx.library.stat(upload.name()).is_ok();
     cx.store(upload).map_err(refusal)?;
     Ok(match replaces {
@@ -231,18 +231,11 @@ fn end_file(upload: Upload, request: &Request<'_>, cx: &mut Services) -> Result<
     })
 }
 
-fn path_of(name: &Name) -> Vec<u8> {
-    [b"/", name.as_str().as_bytes()].concat()
-}
-
 fn delete(path: &[u8], request: &Request<'_>, cx: &mut Services) -> Result<Answer, Refusal> {
     let name = name(path).ok_or(NOT_FOUND)?;
     may_write(request, cx)?;
     conditions(path, request, cx)?;
-    cx.library.remove(&name).map_err(refusal)?;
-    if let Some(files) = &mut cx.files {
-        files.site.forget(path);
-    }
+    cx.remove(&name).map_err(refusal)?;
     Ok(Answer::empty(Status::NoContent, ""))
 }
 

@@ -5,9 +5,10 @@
 use std::fmt::Write;
 
 use crate::protocol::http::answer::Answer;
+use crate::protocol::http::grammar::number;
 use crate::protocol::http::request::Request;
 use crate::protocol::http::status::{Refusal, Status};
-use crate::protocol::http::target::Target;
+use crate::protocol::http::target::{Target, query_value};
 use crate::protocol::http::wishes::Wish;
 use crate::services::Services;
 use crate::store::{Fingerprint, Identity, Upload};
@@ -28,17 +29,10 @@ const FORM: &[u8] = b"application/partial-upload";
 
 /// The upload that a request is about, if it is about one.
 pub fn identity(path: &[u8], request: &Request<'_>) -> Option<Identity> {
-    let Target::Path { query: Some(query), .. } = request.target else { return None };
-    let value = |name: &[u8]| {
-        query.split(|byte| *byte == b'&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))
-    };
-    let length = number(value(b"length")?)?;
-    Some(Identity { length, sha256: Fingerprint::parse(value(b"sha-256")?)?, name: name(path)? })
-}
-
-fn number(digits: &[u8]) -> Option<u64> {
-    let known = digits.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(digits).ok().filter(|_| known)?.parse().ok()
+    let Target::Path { query, .. } = request.target else { return None };
+    let length = number(query_value(query, b"length")?)?;
+    let sha256 = Fingerprint::parse(query_value(query, b"sha-256")?)?;
+    Some(Identity { length, sha256, name: name(path)? })
 }
 
 /// Says how much of an upload is here.

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use crate::protocol::http::target::query_value;
 use crate::store::Child;
 
 /// How the entries of a folder are sorted. Folders always come first.
@@ -41,9 +42,9 @@ impl By {
 impl Order {
     /// What a query says; names, ascending, where it says nothing that is understood.
     pub fn parse(query: Option<&[u8]>) -> Order {
-        let sort = value(query, b"sort");
+        let sort = query_value(query, b"sort");
         let by = By::ALL.into_iter().find(|by| sort == Some(by.name().as_bytes())).unwrap_or(By::Name);
-        Order { by, descending: value(query, b"order") == Some(b"desc") }
+        Order { by, descending: query_value(query, b"order") == Some(b"desc") }
     }
 
     /// Sorts the entries of a folder.
@@ -63,12 +64,8 @@ impl Order {
 
 /// The page that a query asks for, from 1 on.
 pub fn page(query: Option<&[u8]>) -> Option<usize> {
-    let digits = value(query, b"page")?;
+    let digits = query_value(query, b"page")?;
     std::str::from_utf8(digits).ok()?.parse().ok().filter(|page| *page > 0)
-}
-
-fn value<'a>(query: Option<&'a [u8]>, name: &[u8]) -> Option<&'a [u8]> {
-    query?.split(|byte| *byte == b'&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))
 }
 
 /// Compares names as people do: `file2` comes before `File10`. Names that are alike so are told apart
