@@ -47,8 +47,8 @@ pub fn answer(request: &Request<'_>, cx: &mut Services) -> Outcome {
 /// for.
 fn remembered(request: &Request<'_>, cx: &mut Services) -> Option<Result<Answer, Refusal>> {
     match (request.method, request.target) {
-        (Method::Get | Method::Head, Target::Path { path, .. })
-            if !request.wishes.has(Wish::AcceptEncoding) && target::is_plain(path) =>
+        (Method::Get | Method::Head, Target::Path { path, is_plain: true, .. })
+            if !request.wishes.has(Wish::AcceptEncoding) =>
         {
             let file = cx.site.remembered(path, &cx.clock)?;
             Some(files::send(file, request, &cx.clock))
@@ -62,7 +62,7 @@ fn route(request: &Request<'_>, cx: &mut Services) -> Result<Outcome, Refusal> {
         return library::answer(&path, request, cx);
     }
     let (path, query) = match request.target {
-        Target::Path { path, query } => (target::decode(path)?, query),
+        Target::Path { path, query, .. } => (target::decode(path)?, query),
         Target::Server | Target::Authority => (Cow::Borrowed(&b""[..]), None),
     };
     match request.method {

@@ -15,6 +15,8 @@ pub enum Target<'a> {
     Path {
         /// Begins with a slash.
         path: &'a [u8],
+        /// Whether the path is the same decoded.
+        is_plain: bool,
         /// What follows the question mark.
         query: Option<&'a [u8]>,
     },
@@ -27,6 +29,13 @@ pub enum Target<'a> {
 impl<'a> Target<'a> {
     /// Parses a target for `method`.
     pub fn parse(target: &'a [u8], method: Method) -> Result<Target<'a>, Refusal> {
+        // Most targets are a path and nothing else, and one search tells.
+        if let [b'/', ..] = target
+            && method != Method::Connect
+            && memchr::memchr3(b'#', b'?', b'%', target).is_none()
+        {
+            return Ok(Target::Path { path: target, is_plain: true, query: None });
+        }
         if memchr::memchr(b'#', target).is_some() {
             return Err(Refusal::bad("A request-target has no fragment"));
         }
@@ -45,10 +54,11 @@ impl<'a> Target<'a> {
     }
 
     fn path(target: &'a [u8]) -> Target<'a> {
-        match memchr::memchr(b'?', target) {
-            Some(at) => Target::Path { path: &target[..at], query: Some(&target[at + 1..]) },
-            None => Target::Path { path: target, query: None },
-        }
+        let (path, query) = match memchr::memchr(b'?', target) {
+            Some(at) => (&target[..at], Some(&target[at + 1..])),
+            None => (target, None),
+        };
+        Target::Path { path, is_plain: memchr::memchr(b'%', path).is_none(), query }
     }
 
     /// `http://authority/path?query`, as clients send it to proxies; a server must take it.
@@ -67,8 +77,8 @@ impl<'a> Target<'a> {
             return Err(Refusal::bad("The URL's host is malformed"));
         }
         Ok(match (Target::path(path), path) {
-            (_, []) => Target::Path { path: b"/", query: None },
-            (Target::Path { query, .. }, [b'?', ..]) => Target::Path { path: b"/", query },
+            (_, []) => Target::Path { path: b"/", is_plain: true, query: None },
+            (Target::Path { query, .. }, [b'?', ..]) => Target::Path { path: b"/", is_plain: true, query },
             (target, _) => target,
         })
     }
@@ -77,11 +87,6 @@ impl<'a> Target<'a> {
 fn strip_scheme<'a>(target: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
     let (start, rest) = target.split_at_checked(scheme.len())?;
     start.eq_ignore_ascii_case(scheme).then_some(rest)
-}
-
-/// Whether a path is the same decoded.
-pub fn is_plain(path: &[u8]) -> bool {
-    memchr::memchr(b'%', path).is_none()
 }
 
 /// Decodes a path once, strictly: a `%` without two hexadecimal digits is an error, and so is a
@@ -121,7 +126,8 @@ mod tests {
     use super::*;
 
     fn path<'a>(path: &'a str, query: Option<&'a str>) -> Result<Target<'a>, Status> {
-        Ok(Target::Path { path: path.as_bytes(), query: query.map(str::as_bytes) })
+        let (is_plain, query) = (!path.contains('%'), query.map(str::as_bytes));
+        Ok(Target::Path { path: path.as_bytes(), is_plain, query })
     }
 
     #[test]
