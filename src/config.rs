@@ -5,16 +5,18 @@ mod rules;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use log::LevelFilter;
 
 use crate::access_log::Format;
-use crate::limits::Limits;
+use crate::limits::{Limits, UDP_RATE};
 use crate::options::Options;
 use crate::protocol::Dialect;
 use crate::site::Rules;
 use crate::store::{KeepFree, LibraryRules};
+use crate::template::Template;
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
@@ -39,6 +41,14 @@ pub struct Config {
     pub dialect: Dialect,
     /// Whether those are the default, which need not be free.
     pub file_is_default: bool,
+    /// Where connections and datagrams are acknowledged.
+    pub ack: Vec<Address>,
+    /// See `ack`.
+    pub ack_udp: Vec<Address>,
+    /// With what.
+    pub ack_reply: Template,
+    /// How many datagrams of one peer in a second; 0 is no limit.
+    pub udp_rate: u32,
     /// The limits.
     pub limits: Limits,
     /// Which events are logged.
@@ -103,18 +113,26 @@ impl Config {
         let mut dialect = Dialect::Auto;
         set(&mut dialect, "--dialect", &options.dialect, Dialect::parse, A_DIALECT)?;
         set(&mut limits.pace, "--pace", &options.pace, time, A_TIME)?;
+        let mut ack_reply = Template::default();
+        set(&mut ack_reply, "--ack-reply", &options.ack_reply, Template::parse, A_TEMPLATE)?;
+        let mut udp_rate = UDP_RATE;
+        set(&mut udp_rate, "--udp-rate", &options.udp_rate, number, A_COUNT)?;
         not_built_yet("--admin", &options.admin)?;
         Ok(Config {
             html: PathBuf::from(&options.html),
             rules: rules::check(options)?,
-            http: listeners("--http", &options.http, DEFAULT_HTTP)?,
+            http: listeners("--http", &options.http, Some(DEFAULT_HTTP))?,
             files: options.files.as_ref().map(PathBuf::from),
             allow_delete: options.allow_delete,
             hosts: options.host.clone(),
             library: library(options)?,
-            file: listeners("--file", &options.file, DEFAULT_FILE)?,
+            file: listeners("--file", &options.file, Some(DEFAULT_FILE))?,
             dialect,
             file_is_default: options.file.is_empty(),
+            ack: listeners("--ack", &options.ack, None)?,
+            ack_udp: datagram_listeners("--ack-udp", &options.ack_udp)?,
+            ack_reply,
+            udp_rate,
             limits,
             log_level,
             log_file: options.log_file.as_ref().map(PathBuf::from),
@@ -133,7 +151,9 @@ const A_SHARE: &str = "it takes a size as 64k, 10M, 1G, or a share of the disk a
 const A_DIALECT: &str = "it takes auto, lines, joined or listed";
 const A_LEVEL: &str = "it takes off, error, warn, info, debug or trace";
 const A_FORMAT: &str = "it takes combined or json";
+const A_TEMPLATE: &str = "its places are {time}, {bytes}, {peer}, {count} and, 16 times at most, {message}";
 const AN_ADDRESS: &str = "an address is PORT, :PORT, IP:PORT, [IPv6]:PORT, unix:PATH or off";
+const A_UDP_ADDRESS: &str = "an address of UDP is PORT, :PORT, IP:PORT, [IPv6]:PORT or off";
 
 /// Sets `value` if the option was given.
 fn set<T>(
@@ -175,8 +195,12 @@ fn library(options: &Options) -> Result<LibraryRules, BadValue> {
     Ok(rules)
 }
 
-fn listeners(option: &'static str, texts: &[String], default: &str) -> Result<Vec<Address>, BadValue> {
-    let default = [default.to_owned()];
+fn listeners(
+    option: &'static str,
+    texts: &[String],
+    default: Option<&str>,
+) -> Result<Vec<Address>, BadValue> {
+    let default: Vec<String> = default.map(str::to_owned).into_iter().collect();
     let texts = if texts.is_empty() { &default } else { texts };
     let mut addresses = Vec::new();
     for text in texts.iter().filter(|text| *text != "off") {
@@ -186,26 +210,29 @@ fn listeners(option: &'static str, texts: &[String], default: &str) -> Result<Ve
     Ok(addresses)
 }
 
+fn datagram_listeners(option: &'static str, texts: &[String]) -> Result<Vec<Address>, BadValue> {
+    match texts.iter().find(|text| text.starts_with("unix:")) {
+        Some(text) => Err(BadValue { option, value: text.clone(), wanted: A_UDP_ADDRESS }),
+        None => listeners(option, texts, None),
+    }
+}
+
 /// `PORT`, `:PORT`, `IP:PORT`, `[IPv6]:PORT` or `unix:PATH`.
 fn address(text: &str) -> Option<Address> {
     if let Some(path) = text.strip_prefix("unix:") {
         return (!path.is_empty()).then(|| Address::Unix(path.into()));
     }
     if let Some(port) = text.strip_prefix(':') {
-        return Some(Address::Everywhere(port_number(port)?));
+        return Some(Address::Everywhere(number(port)?));
     }
-    match port_number(text) {
+    match number(text) {
         Some(port) => Some(Address::Inet(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))),
         None => text.parse().ok().map(Address::Inet),
     }
 }
 
 /// Digits only: `parse` would take a sign, too.
-fn port_number(text: &str) -> Option<u16> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
-}
-
-fn number(text: &str) -> Option<usize> {
+fn number<T: FromStr>(text: &str) -> Option<T> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
@@ -231,9 +258,7 @@ fn size(text: &str) -> Option<u64> {
 
 fn keep_free(text: &str) -> Option<KeepFree> {
     match text.strip_suffix('%') {
-        Some(percent) => {
-            number(percent).filter(|percent| *percent < 100).map(|percent| KeepFree::Percent(percent as u64))
-        }
+        Some(percent) => number(percent).filter(|percent| *percent < 100).map(KeepFree::Percent),
         None => size(text).map(KeepFree::Bytes),
     }
 }
@@ -365,6 +390,10 @@ mod tests {
             ("--max-library -1", "--max-library"),
             ("--keep-free 100%", "--keep-free"),
             ("--file-idle-timeout 0", "--file-idle-timeout"),
+            ("--ack x", "--ack"),
+            ("--ack-udp unix:/x", "--ack-udp"),
+            ("--ack-reply {tiem}", "--ack-reply"),
+            ("--udp-rate -1", "--udp-rate"),
             ("--admin 7891", "--admin"),
         ] {
             let bad = config(line).expect_err(line);

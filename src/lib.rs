@@ -13,7 +13,7 @@
 //! # Modules, from the outside in
 //!
 //! [options] → [config] → [server] → [event_loop] → {[protocol], [transport]} → {[outbox],
-//! [services]} → {[store], [access_log], [log_file], [clock], [peer], [limits], [close_reason]}. Imports go one way along these arrows.
+//! [services]} → {[store], [template], [rates], [access_log], [log_file], [clock], [peer], [limits], [close_reason]}. Imports go one way along these arrows.
 
 pub mod access_log;
 #[cfg(feature = "client")]
@@ -28,9 +28,11 @@ pub mod options;
 pub mod outbox;
 pub mod peer;
 pub mod protocol;
+pub mod rates;
 pub mod server;
 pub mod services;
 pub mod site;
 pub mod slice;
 pub mod store;
+pub mod template;
 pub mod transport;

@@ -163,6 +163,26 @@ pub const FORM_FILES_MAX: usize = 256;
 /// Bytes that a form may have besides its files.
 pub const FORM_EXTRA_BYTES: u64 = 64 * 1024;
 
+/// How often a message may stand in its acknowledgement, so that a reply to a full inbox fits into
+/// the outbox.
+pub const TEMPLATE_MESSAGES_MAX: usize = OUTBOX_MAX_BYTES / INBOX_MAX_BYTES;
+
+/// A reply to a datagram has at most so many times its bytes ...
+pub const AMPLIFICATION_FACTOR: usize = 3;
+
+/// ... and so many more: QUIC's bound (RFC 9000 section 8.1), and room for a short sentence.
+pub const AMPLIFICATION_BYTES: usize = 64;
+
+/// Bytes of one datagram over IPv4, which has 65,535 with its own head and that of UDP.
+pub const DATAGRAM_MAX_BYTES: usize = 65_507;
+
+/// Datagrams of one peer that are answered in a second, if nothing else is asked for.
+pub const UDP_RATE: u32 = 200;
+
+/// Peers whose datagrams are counted. While so many had an answer within one second, no others get
+/// one.
+pub const RATED_PEERS_MAX: usize = 4096;
+
 /// Ranges of one answer. More are refused by sending the whole file (RFC 9110 section 14.2).
 pub const RANGES_MAX: usize = 16;
 

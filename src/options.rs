@@ -37,6 +37,22 @@ pub struct Options {
     #[argh(option, arg_name = "DIALECT")]
     pub dialect: Option<String>,
 
+    /// acknowledge what comes over TCP; repeatable (off)
+    #[argh(option, arg_name = "ADDR")]
+    pub ack: Vec<String>,
+
+    /// acknowledge what comes over UDP; repeatable (off)
+    #[argh(option, arg_name = "ADDR")]
+    pub ack_udp: Vec<String>,
+
+    /// what is answered there; its places are {time}, {message}, {bytes}, {peer} and {count} (收到了你的消息)
+    #[argh(option, arg_name = "TEMPLATE")]
+    pub ack_reply: Option<String>,
+
+    /// datagrams of one address that are answered in a second, 0 for no limit (200)
+    #[argh(option, arg_name = "N")]
+    pub udp_rate: Option<String>,
+
     /// between two messages of the joined and listed dialects (100ms)
     #[argh(option, arg_name = "TIME")]
     pub pace: Option<String>,
@@ -130,7 +146,7 @@ pub struct Options {
     #[argh(option, arg_name = "TIME")]
     pub idle_timeout: Option<String>,
 
-    /// between two commands of a file connection (1h)
+    /// between two commands of a file connection, or messages of an acknowledged one (1h)
     #[argh(option, arg_name = "TIME")]
     pub file_idle_timeout: Option<String>,
 

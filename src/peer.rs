@@ -23,10 +23,11 @@ impl Peer {
     }
 }
 
+/// Over IPv4, an IPv4 address, through a dual-stack listener, too.
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Peer::Inet(address) => address.fmt(f),
+            Peer::Inet(address) => SocketAddr::new(address.ip().to_canonical(), address.port()).fmt(f),
             Peer::Unix => f.write_str("unix:"),
         }
     }

@@ -1,26 +1,26 @@
 //! The composition root: opens the site, raises the limits, binds the listeners, builds the loop.
 
+mod bind;
+
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::{self, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::net::TcpListener;
 
-use rustix::fs::Mode;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
-use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use socket2::SockRef;
 
 use crate::access_log::AccessLog;
 use crate::clock::Now;
 use crate::config::{Address, Config};
 use crate::event_loop::{Ended, Runner};
-use crate::limits::{LISTEN_BACKLOG, Limits, RESERVED_DESCRIPTORS};
+use crate::limits::{Limits, RESERVED_DESCRIPTORS};
 use crate::log_file::{EventLog, LogFile};
 use crate::protocol::Kind;
-use crate::services::{Files, Logs, Services};
+use crate::rates::Rates;
+use crate::services::{Acknowledging, Datagrams, Files, Logs, Services};
 use crate::site::{Rules, Site};
 use crate::store::{Bounds, DiskStore, Entry, Library, Store};
+use bind::SocketFile;
 
 /// A server whose listeners are bound.
 pub struct Server {
@@ -44,7 +44,10 @@ impl std::error::Error for StartError {}
 impl Server {
     /// Opens and binds all that `config` names.
     pub fn start(config: &Config, events: EventLog) -> Result<Server, StartError> {
-        if config.http.is_empty() && (config.file.is_empty() || config.file_is_default) {
+        let asked_for = [&config.http, &config.ack, &config.ack_udp];
+        if asked_for.iter().all(|addresses| addresses.is_empty())
+            && (config.file.is_empty() || config.file_is_default)
+        {
             return Err(StartError("there is nothing to listen on; give --http an address".into()));
         }
         let site = DiskStore::new(&config.html).map_err(|error| {
@@ -63,15 +66,21 @@ impl Server {
         let mut services =
             Services::new(Box::new(site), config.rules.clone(), library(config)?, limits, Now::read());
         services.files = files(config, &services.library, services.limits.max_connections);
+        services.ack = Acknowledging { reply: config.ack_reply.clone(), rates: Rates::new(config.udp_rate) };
         services.logs = Logs { access: access_log(config)?, events: Some(events) };
         let runner = Runner::new(services)
             .map_err(|error| StartError(format!("cannot set up the event loop: {error}")))?;
         let mut server = Server { runner, socket_files: Vec::new() };
+        server.listen_to(config)?;
+        Ok(server)
+    }
+
+    fn listen_to(&mut self, config: &Config) -> Result<(), StartError> {
         for address in &config.http {
-            server.listen(address, Kind::Http).map_err(|error| cannot_listen("--http", address, &error))?;
+            self.listen(address, Kind::Http).map_err(|error| cannot_listen("--http", address, &error))?;
         }
         for address in &config.file {
-            match server
+            match self
                 .listen(address, Kind::File(config.dialect))
                 .map_err(|error| cannot_listen("--file", address, &error))
             {
@@ -80,7 +89,14 @@ impl Server {
                 listening => listening?,
             }
         }
-        Ok(server)
+        for address in &config.ack {
+            self.listen(address, Kind::Ack).map_err(|error| cannot_listen("--ack", address, &error))?;
+        }
+        for address in &config.ack_udp {
+            self.listen_datagrams(address, Kind::Ack)
+                .map_err(|error| cannot_listen("--ack-udp", address, &error))?;
+        }
+        Ok(())
     }
 
     /// Serves until a signal ends it.
@@ -88,15 +104,21 @@ impl Server {
         let ended = self.runner.run();
         let statistics = &self.runner.services().statistics;
         log::info!("answered {} requests on {} connections", statistics.requests, statistics.accepted);
+        let Datagrams { received, answered, truncated, unsent } = statistics.datagrams;
+        if received > 0 {
+            log::info!(
+                "answered {answered} of {received} datagrams; {truncated} were truncated, {unsent} answers could not be sent"
+            );
+        }
         ended
     }
 
     fn listen(&mut self, address: &Address, kind: Kind) -> io::Result<()> {
         match address {
-            Address::Inet(address) => self.listen_tcp(bind_tcp(*address, true)?, kind),
-            Address::Everywhere(port) => self.listen_tcp(bind_everywhere(*port)?, kind),
+            Address::Inet(address) => self.listen_tcp(bind::tcp(*address, true)?, kind),
+            Address::Everywhere(port) => self.listen_tcp(bind::everywhere(*port, bind::tcp)?, kind),
             Address::Unix(path) => {
-                let (listener, file) = bind_unix(path)?;
+                let (listener, file) = bind::unix(path)?;
                 self.socket_files.push(file);
                 self.runner.listen_unix(listener, kind)?;
                 log::info!("listening {kind} unix:{}", path.display());
@@ -105,20 +127,32 @@ impl Server {
         }
     }
 
-    fn listen_tcp(&mut self, socket: net::TcpListener, kind: Kind) -> io::Result<()> {
+    fn listen_tcp(&mut self, socket: TcpListener, kind: Kind) -> io::Result<()> {
         let address = socket.local_addr()?;
-        if matches!(kind, Kind::File(_)) {
-            // Connections inherit it: a client may sit in its menu for an hour, and be gone.
+        if matches!(kind, Kind::File(_) | Kind::Ack) {
+            // Connections inherit it: a client may sit at its prompt for an hour, and be gone.
             SockRef::from(&socket).set_keepalive(true)?;
         }
         self.runner.listen_tcp(socket, kind)?;
         match kind {
             Kind::Http => log::info!("listening {kind} http://{address}/"),
-            Kind::File(_) => log::info!("listening {kind} tcp://{address}"),
+            Kind::File(_) | Kind::Ack => log::info!("listening {kind} tcp://{address}"),
         }
         if kind == Kind::Http && address.ip().is_loopback() {
             log::info!("only this machine can connect; --http :{} opens it to the network", address.port());
         }
+        Ok(())
+    }
+
+    fn listen_datagrams(&mut self, address: &Address, kind: Kind) -> io::Result<()> {
+        let socket = match address {
+            Address::Inet(address) => bind::udp(*address, true)?,
+            Address::Everywhere(port) => bind::everywhere(*port, bind::udp)?,
+            Address::Unix(_) => return Err(ErrorKind::Unsupported.into()),
+        };
+        let address = socket.local_addr()?;
+        self.runner.listen_udp(socket, address, kind)?;
+        log::info!("listening {kind}-udp udp://{address}");
         Ok(())
     }
 }
@@ -177,77 +211,6 @@ fn within_descriptors(mut limits: Limits) -> Limits {
         limits.max_connections = left;
     }
     limits
-}
-
-fn bind_everywhere(port: u16) -> io::Result<net::TcpListener> {
-    bind_tcp(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), false).or_else(|error| match error.kind() {
-        ErrorKind::AddrInUse | ErrorKind::PermissionDenied => Err(error),
-        // No IPv6 on this machine.
-        _ => bind_tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), true),
-    })
-}
-
-fn bind_tcp(address: SocketAddr, only_v6: bool) -> io::Result<net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(only_v6)?;
-    }
-    // So that a restart need not wait for the old connections' TIME_WAIT.
-    socket.set_reuse_address(true)?;
-    // Connections inherit it: no answer waits for the acknowledgement of the one before.
-    socket.set_tcp_nodelay(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(LISTEN_BACKLOG)?;
-    Ok(socket.into())
-}
-
-/// Binds a unix socket for the owner and the group. A stale one is replaced.
-fn bind_unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
-    remove_stale(path)?;
-    let mask = umask(Mode::from_raw_mode(0o117));
-    let bound = UnixListener::bind(path);
-    umask(mask);
-    let listener = bound?;
-    listener.set_nonblocking(true)?;
-    let file = SocketFile { path: path.to_owned(), inode: path.symlink_metadata()?.ino() };
-    Ok((listener, file))
-}
-
-fn remove_stale(path: &Path) -> io::Result<()> {
-    match path.symlink_metadata() {
-        Ok(file) if !file.file_type().is_socket() => {
-            Err(io::Error::new(ErrorKind::AlreadyExists, "something that is no socket has this name"))
-        }
-        Ok(_) => match probe(path) {
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => std::fs::remove_file(path),
-            // A full backlog is somebody's.
-            Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
-            _ => Err(ErrorKind::AddrInUse.into()),
-        },
-        Err(_) => Ok(()),
-    }
-}
-
-/// Tries whether somebody listens, without waiting for it.
-fn probe(path: &Path) -> io::Result<()> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    socket.connect(&SockAddr::unix(path)?)
-}
-
-/// A unix socket's name, which is removed in the end, unless another server has taken it over.
-struct SocketFile {
-    path: PathBuf,
-    inode: u64,
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if self.path.symlink_metadata().is_ok_and(|file| file.ino() == self.inode) {
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
 }
 
 fn cannot_listen(option: &str, address: &Address, error: &io::Error) -> StartError {

@@ -1,16 +1,19 @@
 //! What the server lends to its protocols for the time of a call: the clock, the site, the
 //! logs, the limits, and the counts of what happened.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::access_log::{AccessLog, Visit};
 use crate::clock::{Clock, Now};
 use crate::close_reason::CloseReason;
-use crate::limits::{DRAIN_GRACE, LOG_RETRY, Limits};
+use crate::limits::{DRAIN_GRACE, LOG_RETRY, Limits, UDP_RATE};
 use crate::log_file::EventLog;
 use crate::peer::Peer;
+use crate::rates::Rates;
 use crate::site::{Rules, Site};
 use crate::store::{Bounds, Library, LibraryError, Name, Store, Stored, Upload};
+use crate::template::Template;
 
 /// The services of one event loop.
 pub struct Services {
@@ -22,6 +25,10 @@ pub struct Services {
     pub library: Library,
     /// The same over HTTP, if there is a folder for them besides the site.
     pub files: Option<Files>,
+    /// Where datagrams are received.
+    pub endpoints: Vec<SocketAddr>,
+    /// What acknowledging services have in common.
+    pub ack: Acknowledging,
     /// Whose turn it is.
     pub peer: Peer,
     /// Where answers are logged.
@@ -43,6 +50,8 @@ impl Services {
             site: Site::new(files, rules, Bounds::within(limits.max_connections)),
             library,
             files: None,
+            endpoints: Vec::new(),
+            ack: Acknowledging::default(),
             peer: Peer::Unix,
             logs: Logs::default(),
             limits,
@@ -80,6 +89,15 @@ impl Services {
         }
     }
 
+    /// Whether datagrams from there come from a socket of ours. Of those that have every address of
+    /// this machine, the port decides.
+    pub fn is_ours(&self, peer: SocketAddr) -> bool {
+        self.endpoints.iter().any(|own| {
+            let (own_ip, peer_ip) = (own.ip().to_canonical(), peer.ip().to_canonical());
+            own.port() == peer.port() && (own_ip.is_unspecified() || own_ip == peer_ip)
+        })
+    }
+
     /// Until when a connection on which nothing is under way may stay: until `patience` ends, or for a
     /// moment when the server does.
     pub fn idle_until(&self, patience: Instant) -> Instant {
@@ -100,6 +118,20 @@ pub struct Files {
     pub allow_delete: bool,
     /// Names of this server that a browser may write under, besides addresses and localhost.
     pub hosts: Vec<String>,
+}
+
+/// What acknowledging services have in common.
+pub struct Acknowledging {
+    /// What they answer.
+    pub reply: Template,
+    /// Whom over UDP, and how often.
+    pub rates: Rates,
+}
+
+impl Default for Acknowledging {
+    fn default() -> Acknowledging {
+        Acknowledging { reply: Template::default(), rates: Rates::new(UDP_RATE) }
+    }
 }
 
 /// The logs that there are.
@@ -147,7 +179,22 @@ pub struct Statistics {
     pub turned_away: u64,
     /// Requests that were answered.
     pub requests: u64,
+    /// What became of datagrams.
+    pub datagrams: Datagrams,
     ended: [u64; CloseReason::ALL.len()],
+}
+
+/// Counts of datagrams since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Datagrams {
+    /// That came.
+    pub received: u64,
+    /// That were answered.
+    pub answered: u64,
+    /// That were longer than what a datagram can have; they are dropped.
+    pub truncated: u64,
+    /// Whose answer the system did not take.
+    pub unsent: u64,
 }
 
 impl Statistics {

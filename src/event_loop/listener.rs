@@ -134,7 +134,9 @@ impl<N: Network> EventLoop<N> {
     fn turn_away(&mut self, mut stream: N::Stream, peer: Peer, kind: Kind) {
         log::debug!("turned {peer} away: no descriptor is left");
         self.services.statistics.turned_away += 1;
-        let _ = stream.send(&[IoSlice::new(kind.busy_reply())], false);
+        if let reply @ [_, ..] = kind.busy_reply() {
+            let _ = stream.send(&[IoSlice::new(reply)], false);
+        }
         let _ = stream.shutdown_write();
         let _ = stream.recv(&mut [0; 4096]);
     }

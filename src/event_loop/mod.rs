@@ -4,6 +4,7 @@
 
 mod connection;
 mod delivery;
+mod endpoint;
 mod idle;
 mod intake;
 mod listener;
@@ -17,6 +18,7 @@ mod timers;
 mod token;
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use slab::Slab;
@@ -28,6 +30,7 @@ use crate::protocol::Kind;
 use crate::services::Services;
 
 use connection::Progress;
+use endpoint::Endpoint;
 use idle::LongestIdle;
 use listener::Listener;
 pub use network::{Network, Readiness, SystemListener, SystemNetwork};
@@ -89,6 +92,22 @@ impl<N: Network> EventLoop<N> {
         Ok(())
     }
 
+    /// Answers datagrams that come to `socket`, which has this address, from now on; they speak `kind`.
+    pub fn listen_datagrams(
+        &mut self,
+        mut socket: N::Datagrams,
+        address: SocketAddr,
+        kind: Kind,
+    ) -> io::Result<()> {
+        let token = self.next_token();
+        self.network.register_datagrams(&mut socket, token)?;
+        let key = self.insert(token, SourceKind::Endpoint(Endpoint::new(socket, kind)));
+        self.services.endpoints.push(address);
+        self.listeners.push(key);
+        self.queue(key);
+        Ok(())
+    }
+
     /// Does all that `events` and the time ask for, within everyone's budget. Returns how long to
     /// sleep if no event comes; `None` is for ever.
     pub fn turn(&mut self, now: Now, events: impl IntoIterator<Item = Readiness>) -> Option<Duration> {
@@ -120,7 +139,7 @@ impl<N: Network> EventLoop<N> {
         for key in std::mem::take(&mut self.listeners) {
             // New connections may come as fast as they are taken; a full backlog is enough.
             let mut batches = LISTEN_BACKLOG as usize / TURN_ACCEPTS;
-            while self.accept(key) && batches > 0 {
+            while self.receive(key) && batches > 0 {
                 batches -= 1;
             }
             self.remove(key);
@@ -181,6 +200,7 @@ impl<N: Network> EventLoop<N> {
         match &mut source.kind {
             SourceKind::Listener(listener) => listener.accept_pending = true,
             SourceKind::Connection(_, connection) => connection.note(readiness),
+            SourceKind::Endpoint(_) => {}
             SourceKind::Doomed => return,
         }
         self.queue(key);
@@ -216,12 +236,21 @@ impl<N: Network> EventLoop<N> {
                     Progress::Closed(reason) => self.close(key, reason),
                 }
             }
-            SourceKind::Listener(_) => {
-                if self.accept(key) {
+            SourceKind::Listener(_) | SourceKind::Endpoint(_) => {
+                if self.receive(key) {
                     self.queue(key);
                 }
             }
             SourceKind::Doomed => {}
+        }
+    }
+
+    /// Takes the connections or datagrams that wait for one that listens, within the budget.
+    /// Returns whether there may be more.
+    fn receive(&mut self, key: usize) -> bool {
+        match &mut self.sources[key].kind {
+            SourceKind::Endpoint(endpoint) => endpoint.drive(&mut self.scratch.input, &mut self.services),
+            _ => self.accept(key),
         }
     }
 

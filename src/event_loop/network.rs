@@ -9,7 +9,7 @@ use mio::{Interest, Registry};
 
 use super::token::Token;
 use crate::peer::Peer;
-use crate::transport::{Stream, Transport};
+use crate::transport::{Datagrams, Stream, Transport, Udp};
 
 /// A network: the system's, or a simulated one.
 pub trait Network {
@@ -17,6 +17,8 @@ pub trait Network {
     type Listener;
     /// What comes of it.
     type Stream: Transport;
+    /// What datagrams come through.
+    type Datagrams: Datagrams;
 
     /// Takes a connection out of the backlog.
     fn accept(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Stream, Peer)>;
@@ -34,6 +36,9 @@ pub trait Network {
 
     /// Has the events of a listener reported.
     fn register_listener(&mut self, listener: &mut Self::Listener, token: Token) -> io::Result<()>;
+
+    /// Has the datagrams of a socket reported.
+    fn register_datagrams(&mut self, socket: &mut Self::Datagrams, token: Token) -> io::Result<()>;
 }
 
 /// What an event says.
@@ -90,6 +95,7 @@ fn reserve() -> io::Result<File> {
 impl Network for SystemNetwork {
     type Listener = SystemListener;
     type Stream = Stream;
+    type Datagrams = Udp;
 
     fn accept(&mut self, listener: &mut SystemListener) -> io::Result<(Stream, Peer)> {
         match listener {
@@ -129,6 +135,10 @@ impl Network for SystemNetwork {
                 self.registry.register(listener, token.into(), Interest::READABLE)
             }
         }
+    }
+
+    fn register_datagrams(&mut self, socket: &mut Udp, token: Token) -> io::Result<()> {
+        self.registry.register(socket.source(), token.into(), Interest::READABLE)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The thin part around the loop that waits for the system: poll, clock, signals.
 
 use std::io::{self, ErrorKind};
-use std::net;
+use std::net::{self, SocketAddr};
 use std::os::unix;
 
 use mio::{Events, Interest, Poll};
@@ -11,6 +11,7 @@ use super::{EventLoop, Readiness, SystemListener, SystemNetwork, Token};
 use crate::clock::Now;
 use crate::protocol::Kind;
 use crate::services::Services;
+use crate::transport::Udp;
 
 const SIGINT: i32 = rustix::process::Signal::INT.as_raw();
 const SIGHUP: i32 = rustix::process::Signal::HUP.as_raw();
@@ -57,6 +58,11 @@ impl Runner {
     pub fn listen_unix(&mut self, socket: unix::net::UnixListener, kind: Kind) -> io::Result<()> {
         let listener = mio::net::UnixListener::from_std(socket);
         self.event_loop.listen(SystemListener::Unix(listener), kind)
+    }
+
+    /// Answers the datagrams of a non-blocking UDP socket that is bound to `address`.
+    pub fn listen_udp(&mut self, socket: net::UdpSocket, address: SocketAddr, kind: Kind) -> io::Result<()> {
+        self.event_loop.listen_datagrams(Udp::new(socket)?, address, kind)
     }
 
     /// What happened so far.

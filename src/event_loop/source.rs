@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::connection::Connection;
+use super::endpoint::Endpoint;
 use super::listener::Listener;
 use super::network::Network;
 use super::timers::Alarm;
@@ -29,6 +30,8 @@ pub enum SourceKind<N: Network> {
     Listener(Listener<N::Listener>),
     /// One of them, and whose it is.
     Connection(Peer, Connection<N::Stream>),
+    /// Where datagrams come from.
+    Endpoint(Endpoint<N::Datagrams>),
     /// It is gone; only its key is still taken.
     Doomed,
 }

@@ -1,15 +1,18 @@
 //! Protocols: bytes in, bytes out. They know no socket, no poll and no clock but the one that is
 //! lent to them, so each can be driven byte by byte under a virtual time.
 
+pub mod ack;
 pub mod file;
 pub mod http;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 pub use crate::close_reason::CloseReason;
 use crate::outbox::Outbox;
 use crate::services::Services;
+use ack::Ack;
 pub use file::Dialect;
 use file::File;
 use http::Http;
@@ -30,10 +33,14 @@ pub trait Protocol {
 
     /// Whether it has an answer under way that takes more than a turn. Until that is done it takes no
     /// input, and is resumed once a turn while the outbox has room.
-    fn is_producing(&self) -> bool;
+    fn is_producing(&self) -> bool {
+        false
+    }
 
     /// Goes on with that answer. Returns why the conversation ends behind it, if it does.
-    fn resume(&mut self, out: &mut Outbox, cx: &mut Services) -> Option<CloseReason>;
+    fn resume(&mut self, _out: &mut Outbox, _cx: &mut Services) -> Option<CloseReason> {
+        None
+    }
 
     /// When the protocol's patience with its peer ends. `quiet_since` is when bytes last moved on
     /// the connection, in either direction; `None` while output is queued, when only what does not
@@ -42,7 +49,9 @@ pub trait Protocol {
 
     /// How many bytes are sure to come that it would take at once, as of a body. One recv asks for
     /// so many more than the inbox has room for.
-    fn appetite(&self) -> usize;
+    fn appetite(&self) -> usize {
+        0
+    }
 
     /// Whether the connection has served and waits for what is next, so that it may be closed to
     /// make room for another.
@@ -85,6 +94,8 @@ pub enum Kind {
     Http,
     /// The file protocol.
     File(Dialect),
+    /// Acknowledging.
+    Ack,
 }
 
 impl Kind {
@@ -93,6 +104,15 @@ impl Kind {
         match self {
             Kind::Http => AnyProtocol::Http(Http::new(now)),
             Kind::File(dialect) => AnyProtocol::File(Box::new(File::new(dialect))),
+            Kind::Ack => AnyProtocol::Ack(Ack::default()),
+        }
+    }
+
+    /// Answers a datagram with `reply`, which is empty before; it stays so if there is no answer.
+    pub fn on_datagram(self, datagram: &[u8], peer: SocketAddr, reply: &mut Vec<u8>, cx: &mut Services) {
+        match self {
+            Kind::Ack => ack::on_datagram(datagram, peer, reply, cx),
+            Kind::Http | Kind::File(_) => {}
         }
     }
 
@@ -101,6 +121,7 @@ impl Kind {
         match self {
             Kind::Http => http::BUSY_REPLY,
             Kind::File(_) => file::BUSY_REPLY,
+            Kind::Ack => b"",
         }
     }
 }
@@ -110,6 +131,7 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Kind::Http => "http",
             Kind::File(_) => "file",
+            Kind::Ack => "ack",
         })
     }
 }
@@ -121,6 +143,8 @@ pub enum AnyProtocol {
     Http(Http),
     /// The file protocol. Apart, so that connections of HTTP, of which there are most, stay small.
     File(Box<File>),
+    /// Acknowledging.
+    Ack(Ack),
 }
 
 macro_rules! dispatch {
@@ -128,6 +152,7 @@ macro_rules! dispatch {
         match $self {
             AnyProtocol::Http($protocol) => $call,
             AnyProtocol::File($protocol) => $call,
+            AnyProtocol::Ack($protocol) => $call,
         }
     };
 }

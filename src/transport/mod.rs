@@ -1,5 +1,7 @@
-//! What carries a connection's bytes: a socket, later TLS around one, in tests a simulated peer.
+//! What carries a connection's bytes: a socket, later TLS around one, in tests a simulated peer. And
+//! what carries datagrams.
 
+mod datagrams;
 mod queue;
 mod stream;
 
@@ -7,6 +9,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice};
 
 use crate::outbox::{Outbox, PIECES_MAX};
+pub use datagrams::{Datagrams, Received, Udp};
 pub use queue::unacknowledged;
 pub use stream::Stream;
 

@@ -22,6 +22,7 @@ use evserve::store::{DiskStore, Entry, Folder, Stamp, Store, StoreError};
 use evserve::transport::Transport;
 
 use crate::conversation::no_library;
+use crate::datagrams::SimSocket;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -133,6 +134,7 @@ struct OnePeer(Option<Replay>, Rc<Cell<Option<Token>>>);
 impl Network for OnePeer {
     type Listener = ();
     type Stream = Replay;
+    type Datagrams = SimSocket;
 
     fn accept(&mut self, _: &mut ()) -> io::Result<(Replay, Peer)> {
         let peer = Peer::Inet(SocketAddr::from(([127, 0, 0, 1], 1)));
@@ -151,6 +153,10 @@ impl Network for OnePeer {
     }
 
     fn register_listener(&mut self, _: &mut (), _: Token) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn register_datagrams(&mut self, _: &mut SimSocket, _: Token) -> io::Result<()> {
         Ok(())
     }
 }

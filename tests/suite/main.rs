@@ -3,10 +3,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod ack;
 mod attacks;
 mod caching;
 mod clients;
 mod conversation;
+mod datagrams;
 mod evclient;
 mod file_protocol;
 mod forms;

@@ -23,10 +23,12 @@ use evserve::protocol::Kind;
 use evserve::services::Services;
 use evserve::site::Rules;
 use evserve::store::{DiskStore, Entry, Folder, MemoryStore, Stamp, Store, StoreError};
+use evserve::template::Template;
 use evserve::transport::Transport;
 use tempfile::TempDir;
 
 use crate::conversation::{Talk, no_library, site, start};
+use crate::datagrams::SimSocket;
 use crate::reading::responses;
 
 /// A connection as the network sees it. One end is the server's [`SimStream`], the other a
@@ -57,7 +59,7 @@ struct Wire {
     written_in_turn: usize,
 }
 
-struct SimStream(Rc<RefCell<Wire>>);
+pub struct SimStream(Rc<RefCell<Wire>>);
 
 impl Wire {
     fn fails(&mut self) -> bool {
@@ -155,11 +157,13 @@ struct Backlog {
     reserve_used: usize,
 }
 
-struct SimNetwork(Rc<RefCell<Backlog>>);
+#[derive(Default)]
+pub struct SimNetwork(Rc<RefCell<Backlog>>);
 
 impl Network for SimNetwork {
     type Listener = ();
     type Stream = SimStream;
+    type Datagrams = SimSocket;
 
     fn accept(&mut self, _: &mut ()) -> io::Result<(SimStream, Peer)> {
         let backlog = &mut *self.0.borrow_mut();
@@ -184,6 +188,10 @@ impl Network for SimNetwork {
     }
 
     fn register_listener(&mut self, _: &mut (), _: Token) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn register_datagrams(&mut self, _: &mut SimSocket, _: Token) -> io::Result<()> {
         Ok(())
     }
 }
@@ -231,6 +239,24 @@ impl SimPeer {
             script.truncate(random.usize(..=script.len()));
         }
         let expected = converse_with_disk(&script, manner == Manner::HalfCloses);
+        SimPeer::with(manner, (script, heads), expected, random, faults)
+    }
+
+    /// One that wants the same bytes back.
+    fn echoed(random: &mut fastrand::Rng, faults: u8) -> SimPeer {
+        let manner = if random.bool() { Manner::Polite } else { Manner::HalfCloses };
+        let mut script = vec![0; random.usize(..200_000)];
+        random.fill(&mut script);
+        SimPeer::with(manner, (script.clone(), Vec::new()), script, random, faults)
+    }
+
+    fn with(
+        manner: Manner,
+        (script, heads): (Vec<u8>, Vec<bool>),
+        expected: Vec<u8>,
+        random: &mut fastrand::Rng,
+        faults: u8,
+    ) -> SimPeer {
         let wire = Wire {
             random: random.fork(),
             faults,
@@ -409,17 +435,22 @@ struct Simulation {
 
 impl Simulation {
     fn new(seed: u64, limits: Limits) -> Simulation {
+        Simulation::of(Kind::Http, seed, limits)
+    }
+
+    fn of(kind: Kind, seed: u64, limits: Limits) -> Simulation {
         let now = start();
         let backlog = Rc::new(RefCell::new(Backlog::default()));
-        let services = Services::new(
+        let mut services = Services::new(
             Box::new(WithDisk::new()),
             Rules { list: true, ..Rules::default() },
             no_library(),
             limits,
             now,
         );
+        services.ack.reply = Template::parse("{message}").unwrap();
         let mut event_loop = EventLoop::new(SimNetwork(Rc::clone(&backlog)), services);
-        event_loop.listen((), Kind::Http).unwrap();
+        event_loop.listen((), kind).unwrap();
         let random = fastrand::Rng::with_seed(seed);
         Simulation { random, backlog, event_loop, peers: Vec::new(), now, timeout: None }
     }
@@ -427,6 +458,10 @@ impl Simulation {
     /// Lets somebody connect.
     fn connect(&mut self, faults: u8) {
         let peer = SimPeer::new(&mut self.random, faults);
+        self.take_in(peer);
+    }
+
+    fn take_in(&mut self, peer: SimPeer) {
         self.backlog.borrow_mut().waiting.push_back(Rc::clone(&peer.wire));
         self.peers.push(peer);
     }
@@ -536,6 +571,26 @@ fn every_peer_gets_what_it_should_whatever_the_others_do() {
             let compared = received.len().saturating_sub(40).min(peer.expected.len());
             assert!(received[..compared] == peer.expected[..compared], "peer {index} got something else");
         }
+        simulation.outlast();
+    });
+}
+
+#[test]
+fn every_byte_is_echoed_whatever_the_network_does() {
+    for_every_seed(|seed| {
+        let mut simulation = Simulation::of(Kind::Ack, seed, Limits::default());
+        let faults = [0, 10, 40][(seed % 3) as usize];
+        for _ in 0..10 {
+            let peer = SimPeer::echoed(&mut simulation.random, faults);
+            simulation.take_in(peer);
+        }
+        simulation.settle();
+        for peer in &simulation.peers {
+            let wire = peer.wire.borrow();
+            assert!(wire.received == peer.expected, "{} of {}", wire.received.len(), peer.expected.len());
+            assert_eq!(wire.closed, peer.manner == Manner::HalfCloses);
+        }
+        simulation.now = simulation.now + Limits::default().timeouts.file_idle;
         simulation.outlast();
     });
 }

@@ -1,0 +1,98 @@
+//! Acknowledging: whatever comes is answered with the template. The documents' message servers, and
+//! the smallest of the protocols: the one to begin with when you write another.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use crate::close_reason::CloseReason;
+use crate::limits::{AMPLIFICATION_BYTES, AMPLIFICATION_FACTOR, DATAGRAM_MAX_BYTES};
+use crate::outbox::Outbox;
+use crate::peer::Peer;
+use crate::services::Services;
+use crate::template::Message;
+
+use super::{Protocol, Step};
+
+/// One TCP connection.
+#[derive(Debug, Default)]
+pub struct Ack {
+    /// Messages so far.
+    count: u64,
+}
+
+impl Protocol for Ack {
+    /// TCP keeps no boundaries: a message is what one receive call has brought.
+    fn on_input(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Services) -> Step {
+        self.count += 1;
+        cx.statistics.requests += 1;
+        let message = Message { bytes: input, peer: cx.peer, count: self.count };
+        out.write(|bytes| cx.ack.reply.write(message, &cx.clock, bytes));
+        Step::Consumed(input.len())
+    }
+
+    fn on_eof(&mut self, _rest: &[u8], _out: &mut Outbox, _cx: &mut Services) -> Option<CloseReason> {
+        Some(CloseReason::PeerClosed)
+    }
+
+    fn on_deadline(&mut self, _out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
+        Some(cx.idle_ending())
+    }
+
+    fn deadline(&self, quiet_since: Option<Instant>, cx: &Services) -> Option<Instant> {
+        Some(cx.idle_until(quiet_since? + cx.limits.timeouts.file_idle))
+    }
+
+    fn may_make_room(&self) -> bool {
+        true
+    }
+}
+
+/// Answers a datagram with `reply`, which is empty before. Not everyone is answered, for a datagram's
+/// source can be forged: no service of the system, whose answer would be answered, nor ourselves;
+/// nobody too often; and with no more than a small multiple of what has come.
+pub fn on_datagram(datagram: &[u8], peer: SocketAddr, reply: &mut Vec<u8>, cx: &mut Services) {
+    if peer.port() < 1024 || cx.is_ours(peer) {
+        return;
+    }
+    let Some(count) = cx.ack.rates.admit(peer.ip().to_canonical(), cx.clock.now()) else { return };
+    let message = Message { bytes: datagram, peer: Peer::Inet(peer), count };
+    cx.ack.reply.write(message, &cx.clock, reply);
+    let most = AMPLIFICATION_FACTOR * datagram.len() + AMPLIFICATION_BYTES;
+    cut(reply, most.min(DATAGRAM_MAX_BYTES));
+}
+
+/// Cuts text at the end of a character.
+fn cut(text: &mut Vec<u8>, most: usize) {
+    if text.len() > most {
+        let is_first = |at: &usize| text[*at] & 0b1100_0000 != 0b1000_0000;
+        // What has no beginning within four bytes is no UTF-8.
+        let end = (most.saturating_sub(3)..=most).rev().find(is_first).unwrap_or(most);
+        text.truncate(end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn text_is_cut_between_characters() {
+        for (text, most, expected) in [
+            ("abc", 3, "abc"),
+            ("abc", 2, "ab"),
+            ("收到", 6, "收到"),
+            ("收到", 5, "收"),
+            ("收到", 3, "收"),
+            ("收到", 2, ""),
+            ("a\u{1f600}", 4, "a"),
+            ("a\u{1f600}b", 5, "a\u{1f600}"),
+        ] {
+            let mut bytes = text.as_bytes().to_vec();
+            cut(&mut bytes, most);
+            assert_eq!(String::from_utf8(bytes).as_deref(), Ok(expected), "{text} {most}");
+        }
+        let mut bytes = vec![0x80; 10];
+        cut(&mut bytes, 7);
+        assert_eq!(bytes.len(), 7);
+    }
+}

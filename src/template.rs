@@ -1,0 +1,131 @@
+//! What the acknowledging services answer: a text with places for what is known of a message.
+
+use std::io::Write;
+
+use crate::clock::Clock;
+use crate::limits::TEMPLATE_MESSAGES_MAX;
+use crate::peer::Peer;
+
+/// A text with places, parsed once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template(Vec<Part>);
+
+/// A piece of a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    /// What stands there.
+    Text(String),
+    /// `{time}`: the local time, as C's `ctime` writes it.
+    Time,
+    /// `{message}`: the message itself.
+    Message,
+    /// `{bytes}`: its length.
+    Bytes,
+    /// `{peer}`: who has sent it.
+    Peer,
+    /// `{count}`: how many that peer has sent, this one among them.
+    Count,
+}
+
+/// A message to be acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// Its bytes.
+    pub bytes: &'a [u8],
+    /// Who has sent it.
+    pub peer: Peer,
+    /// How many came from there, this one among them.
+    pub count: u64,
+}
+
+impl Default for Template {
+    /// "Your message was received."
+    fn default() -> Template {
+        Template(vec![Part::Text("收到了你的消息".into())])
+    }
+}
+
+impl Template {
+    /// Parses a text. `None` if a place has a name that is not known, or the message would stand in
+    /// it so often that a reply gets too large. A brace without such a name is one.
+    pub fn parse(text: &str) -> Option<Template> {
+        let (mut parts, mut plain, mut rest) = (Vec::new(), String::new(), text);
+        while let Some(at) = rest.find('{') {
+            plain.push_str(&rest[..at]);
+            rest = &rest[at..];
+            let Some(name) = place(rest) else {
+                plain.push('{');
+                rest = &rest[1..];
+                continue;
+            };
+            let part = match name {
+                "time" => Part::Time,
+                "message" => Part::Message,
+                "bytes" => Part::Bytes,
+                "peer" => Part::Peer,
+                "count" => Part::Count,
+                _ => return None,
+            };
+            parts.extend([Part::Text(std::mem::take(&mut plain)), part]);
+            rest = &rest[name.len() + 2..];
+        }
+        plain.push_str(rest);
+        parts.push(Part::Text(plain));
+        let messages = parts.iter().filter(|part| **part == Part::Message).count();
+        (messages <= TEMPLATE_MESSAGES_MAX).then_some(Template(parts))
+    }
+
+    /// Writes the answer to a message.
+    pub fn write(&self, message: Message<'_>, clock: &Clock, out: &mut Vec<u8>) {
+        for part in &self.0 {
+            // Writing to memory does not fail.
+            let _ = match part {
+                Part::Text(text) => out.write_all(text.as_bytes()),
+                Part::Time => out.write_all(clock.ctime().as_bytes()),
+                Part::Message => out.write_all(message.bytes),
+                Part::Bytes => write!(out, "{}", message.bytes.len()),
+                Part::Peer => write!(out, "{}", message.peer),
+                Part::Count => write!(out, "{}", message.count),
+            };
+        }
+    }
+}
+
+/// The name in braces that `text` begins with: small letters only, so that JSON stays what it is.
+fn place(text: &str) -> Option<&str> {
+    let (name, _) = text.strip_prefix('{')?.split_once('}')?;
+    (!name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase())).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Now;
+
+    #[test]
+    fn what_a_template_comes_to() {
+        let clock = Clock::new(Now::read());
+        let time = clock.ctime();
+        let peer = Peer::Inet(([10, 0, 0, 1], 80).into());
+        for (text, expected) in [
+            ("收到了你的消息", Some("收到了你的消息".to_owned())),
+            ("", Some(String::new())),
+            ("{message}", Some("hi".to_owned())),
+            ("在{time}接收到消息", Some(format!("在{time}接收到消息"))),
+            ("{count}: {bytes} from {peer}\n", Some("3: 2 from 10.0.0.1:80\n".to_owned())),
+            ("{\"bytes\":{bytes}}", Some("{\"bytes\":2}".to_owned())),
+            ("{{message}} {} { {Time}", Some("{hi} {} { {Time}".to_owned())),
+            ("{mesage}", None),
+            ("{message", Some("{message".to_owned())),
+            (&"{message}".repeat(16), Some("hi".repeat(16))),
+            (&"{message}".repeat(17), None),
+        ] {
+            let answer = Template::parse(text).map(|template| {
+                let mut out = Vec::new();
+                template.write(Message { bytes: b"hi", peer, count: 3 }, &clock, &mut out);
+                String::from_utf8(out).expect("text")
+            });
+            assert_eq!(answer, expected, "{text}");
+        }
+    }
+}
