@@ -73,6 +73,11 @@ impl Clock {
         }
     }
 
+    /// Of both clocks.
+    pub fn reading(&self) -> Now {
+        self.now
+    }
+
     /// For deadlines.
     pub fn now(&self) -> Instant {
         self.now.monotonic

@@ -13,7 +13,7 @@
 //! # Modules, from the outside in
 //!
 //! [options] → [config] → [server] → [event_loop] → {[protocol], [transport]} → {[outbox],
-//! [services]} → {[store], [template], [rates], [access_log], [log_file], [clock], [peer], [limits], [close_reason]}. Imports go one way along these arrows.
+//! [services]} → {[store], [template], [rates], [sessions], [access_log], [log_file], [clock], [peer], [limits], [close_reason]}. Imports go one way along these arrows.
 
 pub mod access_log;
 #[cfg(feature = "client")]
@@ -31,6 +31,7 @@ pub mod protocol;
 pub mod rates;
 pub mod server;
 pub mod services;
+pub mod sessions;
 pub mod site;
 pub mod slice;
 pub mod store;

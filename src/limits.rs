@@ -183,6 +183,12 @@ pub const UDP_RATE: u32 = 200;
 /// one.
 pub const RATED_PEERS_MAX: usize = 4096;
 
+/// Sessions that are remembered; whose was left alone for longest is a new visitor.
+pub const SESSIONS_MAX: usize = 10_000;
+
+/// How long a session may be left alone.
+pub const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
+
 /// Ranges of one answer. More are refused by sending the whole file (RFC 9110 section 14.2).
 pub const RANGES_MAX: usize = 16;
 

@@ -11,6 +11,7 @@ use crate::limits::{DRAIN_GRACE, LOG_RETRY, Limits, UDP_RATE};
 use crate::log_file::EventLog;
 use crate::peer::Peer;
 use crate::rates::Rates;
+use crate::sessions::Sessions;
 use crate::site::{Rules, Site};
 use crate::store::{Bounds, Library, LibraryError, Name, Store, Stored, Upload};
 use crate::template::Template;
@@ -25,6 +26,8 @@ pub struct Services {
     pub library: Library,
     /// The same over HTTP, if there is a folder for them besides the site.
     pub files: Option<Files>,
+    /// Who visits.
+    pub sessions: Sessions,
     /// Where datagrams are received.
     pub endpoints: Vec<SocketAddr>,
     /// What acknowledging services have in common.
@@ -50,6 +53,7 @@ impl Services {
             site: Site::new(files, rules, Bounds::within(limits.max_connections)),
             library,
             files: None,
+            sessions: Sessions::default(),
             endpoints: Vec::new(),
             ack: Acknowledging::default(),
             peer: Peer::Unix,

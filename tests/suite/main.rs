@@ -23,6 +23,7 @@ mod model;
 mod process;
 mod reading;
 mod resuming;
+mod session;
 mod simulation;
 mod sockets;
 mod static_files;

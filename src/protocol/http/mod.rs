@@ -18,6 +18,7 @@ mod ranges;
 mod reply;
 mod request;
 mod routes;
+mod session;
 mod status;
 mod storing;
 mod target;

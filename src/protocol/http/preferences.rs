@@ -18,6 +18,9 @@ pub fn is_navigation(wishes: &Wishes<'_>) -> bool {
     wishes.get(Wish::Accept).is_some_and(|accept| elements(&accept).any(names_page))
 }
 
+/// Text, as an Accept names it.
+pub const PLAIN: &str = "text/plain";
+
 /// Which of `kinds`, as `type/subtype`, an Accept likes best; of equals the first. `None` when none
 /// is acceptable.
 pub fn best_kind<'k>(accept: Option<&[u8]>, kinds: &[&'k str]) -> Option<&'k str> {

@@ -17,6 +17,7 @@ use super::listing;
 use super::method::Method;
 use super::preferences::is_navigation;
 use super::request::Request;
+use super::session;
 use super::status::{ALLOW, Refusal, Status};
 use super::target::{self, Target};
 use super::wishes::Wish;
@@ -83,6 +84,9 @@ fn get(
         Ok(Place::Folder) => listing::answer(path, query, request, cx).map(Outcome::Answer),
         Ok(Place::FolderWithoutSlash) => Ok(Outcome::Answer(redirect(path, query))),
         Err(StoreError::NotFound) if path == b"/time" => time(request, cx).map(Outcome::Answer),
+        Err(StoreError::NotFound) if path == b"/session" => {
+            session::answer(query, request, cx).map(Outcome::Answer)
+        }
         Err(StoreError::NotFound) if cx.site.rules.spa && is_navigation(&request.wishes) => {
             front_page(request, cx)
         }

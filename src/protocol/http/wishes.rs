@@ -18,6 +18,8 @@ pub enum Wish {
     ContentRange,
     /// Content-Type.
     ContentType,
+    /// Cookie.
+    Cookie,
     /// If-Match.
     IfMatch,
     /// If-Modified-Since.
@@ -43,12 +45,13 @@ pub enum Wish {
 }
 
 impl Wish {
-    const ALL: [Wish; 16] = [
+    const ALL: [Wish; 17] = [
         Wish::Accept,
         Wish::AcceptEncoding,
         Wish::ContentEncoding,
         Wish::ContentRange,
         Wish::ContentType,
+        Wish::Cookie,
         Wish::IfMatch,
         Wish::IfModifiedSince,
         Wish::IfNoneMatch,
@@ -69,6 +72,7 @@ impl Wish {
             Wish::ContentEncoding => "content-encoding",
             Wish::ContentRange => "content-range",
             Wish::ContentType => "content-type",
+            Wish::Cookie => "cookie",
             Wish::IfMatch => "if-match",
             Wish::IfModifiedSince => "if-modified-since",
             Wish::IfNoneMatch => "if-none-match",
@@ -96,7 +100,7 @@ const LENGTHS: u32 = {
 
 /// Which of the fields there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Present(u16);
+pub struct Present(u32);
 
 impl Present {
     /// Notes a field, if it is one of them.
@@ -128,7 +132,7 @@ impl<'a> Wishes<'a> {
 
     /// Those of a head whose fields were not noted.
     pub fn of_unjudged(head: &'a [u8]) -> Wishes<'a> {
-        Wishes { head, present: Present(u16::MAX) }
+        Wishes { head, present: Present(u32::MAX) }
     }
 
     /// Those that were noted of `head`.

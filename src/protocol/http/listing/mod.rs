@@ -14,7 +14,7 @@ use crate::store::{Child, Folder, StoreError};
 use super::answer::{Answer, Body, Fields};
 use super::conditions::{Conditions, Verdict};
 use super::errors::{self, refusal};
-use super::preferences::best_kind;
+use super::preferences::{PLAIN, best_kind};
 use super::request::Request;
 use super::status::{Refusal, Status};
 use super::wishes::Wish;
@@ -135,7 +135,6 @@ impl Offer {
 }
 
 const HTML: &str = "text/html";
-const PLAIN: &str = "text/plain";
 const CACHING: &str = "Vary: Accept\r\nCache-Control: no-cache\r\n";
 
 impl Listing {
