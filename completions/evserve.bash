@@ -14,7 +14,7 @@ _evserve() {
             continue
         fi
         case "$command $word" in
-            ' --html' | ' --http' | ' --files' | ' --file' | ' --dialect' | ' --pace' | ' --host' | ' --max-upload' | ' --max-library' | ' --keep-free' | ' --partial-max' | ' --partial-age' | ' --admin' | ' --mime' | ' --cache-control' | ' --header' | ' --max-connections' | ' --max-per-client' | ' --idle-timeout' | ' --file-idle-timeout' | ' --head-timeout' | ' --body-timeout' | ' --write-timeout' | ' --drain-timeout' | ' --log-level' | ' --log-file' | ' --access-log' | ' --access-format') value=$word given+="$word " ;;
+            ' --html' | ' --http' | ' --files' | ' --file' | ' --dialect' | ' --ack' | ' --ack-udp' | ' --ack-reply' | ' --udp-rate' | ' --pace' | ' --host' | ' --max-upload' | ' --max-library' | ' --keep-free' | ' --partial-max' | ' --partial-age' | ' --admin' | ' --mime' | ' --cache-control' | ' --header' | ' --max-connections' | ' --max-per-client' | ' --idle-timeout' | ' --file-idle-timeout' | ' --head-timeout' | ' --body-timeout' | ' --write-timeout' | ' --drain-timeout' | ' --log-level' | ' --log-file' | ' --access-log' | ' --access-format') value=$word given+="$word " ;;
             *' -'*) given+="$word " ;;
             *) ((place += 1)) ;;
         esac
@@ -34,7 +34,7 @@ _evserve() {
     fi
     [[ ! $joined ]] || return
     case $command in
-        '') once='--html --files --dialect --pace --read-only --overwrite --allow-delete --fsync --max-upload --max-library --keep-free --partial-max --partial-age --list --no-compress --spa --pretty-urls --cors --max-connections --max-per-client --idle-timeout --file-idle-timeout --head-timeout --body-timeout --write-timeout --drain-timeout --log-level --log-file --access-log --access-format --version -h --help' many='--http --file --host --admin --mime --cache-control --header' words='' ;;
+        '') once='--html --files --dialect --ack-reply --udp-rate --pace --read-only --overwrite --allow-delete --fsync --max-upload --max-library --keep-free --partial-max --partial-age --list --no-compress --spa --pretty-urls --cors --max-connections --max-per-client --idle-timeout --file-idle-timeout --head-timeout --body-timeout --write-timeout --drain-timeout --trace --log-level --log-file --access-log --access-format --version -h --help' many='--http --file --ack --ack-udp --host --admin --mime --cache-control --header' words='' ;;
     esac
     if [[ ! $words || $cur == -* ]]; then
         words=$many

@@ -49,6 +49,8 @@ pub struct Config {
     pub ack_reply: Template,
     /// How many datagrams of one peer in a second; 0 is no limit.
     pub udp_rate: u32,
+    /// Whether every turn is printed.
+    pub trace: bool,
     /// The limits.
     pub limits: Limits,
     /// Which events are logged.
@@ -133,6 +135,7 @@ impl Config {
             ack_udp: datagram_listeners("--ack-udp", &options.ack_udp)?,
             ack_reply,
             udp_rate,
+            trace: options.trace,
             limits,
             log_level,
             log_file: options.log_file.as_ref().map(PathBuf::from),

@@ -14,7 +14,7 @@ use rustix::fs::OFlags;
 /// A file, a pipe or a terminal that lines are appended to.
 #[derive(Debug)]
 pub struct LogFile {
-    /// Where it can be opened anew; `None` for the standard error stream.
+    /// Where it can be opened anew; `None` for the standard streams.
     path: Option<PathBuf>,
     file: File,
     /// The most that one write may bring without blocking.
@@ -29,6 +29,11 @@ impl LogFile {
     /// non-blocking for them.
     pub fn stderr() -> io::Result<LogFile> {
         LogFile::new(None, File::from(io::stderr().as_fd().try_clone_to_owned()?))
+    }
+
+    /// The standard output, likewise.
+    pub fn stdout() -> io::Result<LogFile> {
+        LogFile::new(None, File::from(io::stdout().as_fd().try_clone_to_owned()?))
     }
 
     /// The file at `path`, made if it is not there.

@@ -166,6 +166,10 @@ pub struct Options {
     #[argh(option, arg_name = "TIME")]
     pub drain_timeout: Option<String>,
 
+    /// print every turn of the loop on the standard output: who was ready, what was done, how long it took
+    #[argh(switch)]
+    pub trace: bool,
+
     /// events to log: off, error, warn, info, debug or trace (info)
     #[argh(option, arg_name = "LEVEL")]
     pub log_level: Option<String>,

@@ -68,8 +68,13 @@ impl Server {
         services.files = files(config, &services.library, services.limits.max_connections);
         services.ack = Acknowledging { reply: config.ack_reply.clone(), rates: Rates::new(config.udp_rate) };
         services.logs = Logs { access: access_log(config)?, events: Some(events) };
-        let runner = Runner::new(services)
+        let mut runner = Runner::new(services)
             .map_err(|error| StartError(format!("cannot set up the event loop: {error}")))?;
+        if config.trace {
+            let out = LogFile::stdout()
+                .map_err(|error| StartError(format!("cannot print the trace: {error}; leave --trace out")))?;
+            runner.trace(Box::new(EventLog::new(out)));
+        }
         let mut server = Server { runner, socket_files: Vec::new() };
         server.listen_to(config)?;
         Ok(server)

@@ -183,6 +183,10 @@ pub struct Statistics {
     pub turned_away: u64,
     /// Requests that were answered.
     pub requests: u64,
+    /// Bytes that came on connections.
+    pub received_bytes: u64,
+    /// Bytes that their sockets took.
+    pub sent_bytes: u64,
     /// What became of datagrams.
     pub datagrams: Datagrams,
     ended: [u64; CloseReason::ALL.len()],

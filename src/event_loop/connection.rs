@@ -82,6 +82,11 @@ impl<T: Transport> Connection<T> {
         }
     }
 
+    /// What is spoken on it.
+    pub fn protocol(&self) -> &'static str {
+        self.protocol.name()
+    }
+
     /// Notes what an event said.
     pub fn note(&mut self, readiness: Readiness) {
         self.intake.note(readiness);
@@ -210,9 +215,10 @@ impl<T: Transport> Connection<T> {
         Ok(())
     }
 
-    fn recv(&mut self, buffer: &mut [u8], cx: &Services) -> io::Result<usize> {
+    fn recv(&mut self, buffer: &mut [u8], cx: &mut Services) -> io::Result<usize> {
         let count = self.intake.recv(&mut self.transport, buffer)?;
         if count > 0 {
+            cx.statistics.received_bytes += count as u64;
             self.moved = cx.clock.now();
             self.delivery.heard();
         }
@@ -244,11 +250,12 @@ impl<T: Transport> Connection<T> {
         (taken, Stop::Starved)
     }
 
-    fn flush(&mut self, budget: &mut usize, cx: &Services) -> io::Result<Flushed> {
+    fn flush(&mut self, budget: &mut usize, cx: &mut Services) -> io::Result<Flushed> {
         let now = cx.clock.now();
         let (flushed, moved) = self.delivery.flush(&mut self.transport, budget, now)?;
-        if moved {
+        if moved > 0 {
             self.moved = now;
+            cx.statistics.sent_bytes += moved as u64;
         }
         Ok(flushed)
     }

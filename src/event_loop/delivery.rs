@@ -81,19 +81,19 @@ impl Delivery {
         }
     }
 
-    /// Sends what it can, and takes the bytes from `budget`. Returns how that ended, and whether
-    /// anything moved.
+    /// Sends what it can, and takes the bytes from `budget`. Returns how that ended, and how
+    /// many moved.
     pub fn flush<T: Transport>(
         &mut self,
         transport: &mut T,
         budget: &mut usize,
         now: Instant,
-    ) -> io::Result<(Flushed, bool)> {
+    ) -> io::Result<(Flushed, usize)> {
         if self.outbox.is_empty() {
-            return Ok((Flushed::Everything, false));
+            return Ok((Flushed::Everything, 0));
         }
         if !self.writable {
-            return Ok((Flushed::Blocked, false));
+            return Ok((Flushed::Blocked, 0));
         }
         let before = *budget;
         let mut flushed = flush(&mut self.outbox, transport, budget)?;
@@ -110,7 +110,7 @@ impl Delivery {
             self.writable = false;
             self.unacknowledged = transport.unacknowledged().unwrap_or(0);
         }
-        Ok((flushed, moved > 0))
+        Ok((flushed, moved))
     }
 
     /// Begins the silence that comes next, or goes on with it.

@@ -4,6 +4,7 @@
 
 mod connection;
 mod delivery;
+mod drain;
 mod endpoint;
 mod idle;
 mod intake;
@@ -16,8 +17,9 @@ mod scratch;
 mod source;
 mod timers;
 mod token;
+mod trace;
 
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -25,7 +27,7 @@ use slab::Slab;
 
 use crate::clock::Now;
 use crate::close_reason::CloseReason;
-use crate::limits::{LISTEN_BACKLOG, TURN_ACCEPTS};
+use crate::limits::TURN_ACCEPTS;
 use crate::protocol::Kind;
 use crate::services::Services;
 
@@ -41,6 +43,7 @@ use scratch::Scratch;
 use source::{Source, SourceKind};
 use timers::Timers;
 pub use token::Token;
+use trace::Trace;
 
 /// All that one thread serves.
 pub struct EventLoop<N: Network> {
@@ -59,6 +62,7 @@ pub struct EventLoop<N: Network> {
     peers: Peers,
     connections: usize,
     longest_idle: LongestIdle,
+    trace: Option<Box<Trace>>,
 }
 
 impl<N: Network> EventLoop<N> {
@@ -79,6 +83,7 @@ impl<N: Network> EventLoop<N> {
             services,
             connections: 0,
             longest_idle: LongestIdle::default(),
+            trace: None,
         }
     }
 
@@ -108,9 +113,31 @@ impl<N: Network> EventLoop<N> {
         Ok(())
     }
 
+    /// Writes down what every turn does from now on.
+    pub fn trace(&mut self, out: Box<dyn Write>) {
+        self.trace = Some(Box::new(Trace::new(out)));
+    }
+
     /// Does all that `events` and the time ask for, within everyone's budget. Returns how long to
     /// sleep if no event comes; `None` is for ever.
     pub fn turn(&mut self, now: Now, events: impl IntoIterator<Item = Readiness>) -> Option<Duration> {
+        if let Some(mut trace) = self.trace.take() {
+            let events = trace.begin(events);
+            let timeout = self.turn_by(now, events, |event_loop, key| trace.drive(event_loop, key));
+            trace.end(timeout);
+            self.trace = Some(trace);
+            return timeout;
+        }
+        self.turn_by(now, events, EventLoop::drive)
+    }
+
+    /// A turn in which `drive` drives those that are ready.
+    fn turn_by(
+        &mut self,
+        now: Now,
+        events: impl IntoIterator<Item = Readiness>,
+        mut drive: impl FnMut(&mut EventLoop<N>, usize),
+    ) -> Option<Duration> {
         self.services.clock.advance(now);
         for readiness in events {
             self.note(readiness);
@@ -118,7 +145,7 @@ impl<N: Network> EventLoop<N> {
         self.queue_due(now.monotonic);
         let mut turn = self.ready.turn();
         while let Some(key) = self.ready.pop(&mut turn) {
-            self.drive(key);
+            drive(self, key);
         }
         if self.drain_until().is_some_and(|until| until <= now.monotonic) {
             self.cut_off();
@@ -126,37 +153,6 @@ impl<N: Network> EventLoop<N> {
         self.bury();
         let housekeeping = self.services.housekeep();
         self.timeout(now.monotonic, housekeeping)
-    }
-
-    /// Begins to end: takes what is in the backlogs, closes the listeners, and lets every
-    /// connection finish what is under way. From then on no answer keeps its connection.
-    pub fn drain(&mut self, now: Now) {
-        if self.is_draining() {
-            return;
-        }
-        self.services.clock.advance(now);
-        self.services.draining_since = Some(now.monotonic);
-        for key in std::mem::take(&mut self.listeners) {
-            // New connections may come as fast as they are taken; a full backlog is enough.
-            let mut batches = LISTEN_BACKLOG as usize / TURN_ACCEPTS;
-            while self.receive(key) && batches > 0 {
-                batches -= 1;
-            }
-            self.remove(key);
-        }
-        // Whoever has nothing under way has less time now.
-        let keys: Vec<usize> = self.sources.iter().map(|(key, _)| key).collect();
-        keys.into_iter().for_each(|key| self.queue(key));
-    }
-
-    /// Whether the loop was asked to end.
-    pub fn is_draining(&self) -> bool {
-        self.services.draining_since.is_some()
-    }
-
-    /// Whether the loop was drained and its last connection has ended.
-    pub fn is_finished(&self) -> bool {
-        self.is_draining() && self.connections == 0
     }
 
     /// How many connections there are.
@@ -288,26 +284,6 @@ impl<N: Network> EventLoop<N> {
                 self.queue(key);
             }
         }
-    }
-
-    /// The time to end is over.
-    fn cut_off(&mut self) {
-        let connections =
-            self.sources.iter().filter(|(_, source)| matches!(source.kind, SourceKind::Connection(..)));
-        let keys: Vec<usize> = connections.map(|(key, _)| key).collect();
-        if !keys.is_empty() {
-            log::warn!("cutting off {} connections that are still busy", keys.len());
-        }
-        for key in keys {
-            self.sources[key].queued = false;
-            self.close(key, CloseReason::CutOff);
-        }
-        self.ready.clear();
-    }
-
-    /// When connections that are left at the end are cut off.
-    fn drain_until(&self) -> Option<Instant> {
-        self.services.draining_since.map(|since| since + self.services.limits.timeouts.drain)
     }
 
     fn timeout(&self, now: Instant, housekeeping: Option<Instant>) -> Option<Duration> {

@@ -1,6 +1,6 @@
 //! The thin part around the loop that waits for the system: poll, clock, signals.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::net::{self, SocketAddr};
 use std::os::unix;
 
@@ -63,6 +63,11 @@ impl Runner {
     /// Answers the datagrams of a non-blocking UDP socket that is bound to `address`.
     pub fn listen_udp(&mut self, socket: net::UdpSocket, address: SocketAddr, kind: Kind) -> io::Result<()> {
         self.event_loop.listen_datagrams(Udp::new(socket)?, address, kind)
+    }
+
+    /// Writes down what every turn does from now on.
+    pub fn trace(&mut self, out: Box<dyn Write>) {
+        self.event_loop.trace(out);
     }
 
     /// What happened so far.

@@ -147,6 +147,17 @@ pub enum AnyProtocol {
     Ack(Ack),
 }
 
+impl AnyProtocol {
+    /// Its name, as that of its listener.
+    pub fn name(&self) -> &'static str {
+        match self {
+            AnyProtocol::Http(_) => "http",
+            AnyProtocol::File(_) => "file",
+            AnyProtocol::Ack(_) => "ack",
+        }
+    }
+}
+
 macro_rules! dispatch {
     ($self:expr, $protocol:ident => $call:expr) => {
         match $self {

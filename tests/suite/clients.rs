@@ -164,7 +164,12 @@ fn the_examples_of_the_readme() {
     let library = tempfile::tempdir().unwrap();
     let files =
         Server::start_on(&root.join("html"), &["--files", library.path().to_str().unwrap(), "--file", "0"]);
-    let port = files.wait_for_line("listening file").rsplit(':').next().unwrap().to_owned();
+    let acknowledging =
+        Server::start_on(&root.join("html"), &["--file", "off", "--ack", "0", "--ack-udp", "0"]);
+    let port =
+        |server: &Server, banner: &str| server.wait_for_line(banner).rsplit(':').next().unwrap().to_owned();
+    let (tcp, udp) = (port(&acknowledging, "listening ack tcp"), port(&acknowledging, "listening ack-udp"));
+    let port = port(&files, "listening file");
     let readme = fs::read_to_string(root.join("README.md")).unwrap();
     let blocks = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("\n```").next());
     let mut count = 0;
@@ -174,6 +179,10 @@ fn the_examples_of_the_readme() {
             "curl" | "printf" | "echo" | "(printf" => {
                 let web = if command.contains("/files/") { &files } else { &demo };
                 let command = command
+                    .replace(
+                        "127.0.0.1 9999",
+                        &format!("127.0.0.1 {}", if command.contains("-u") { &udp } else { &tcp }),
+                    )
                     .replace("127.0.0.1 8888", &format!("127.0.0.1 {port}"))
                     .replace("127.0.0.1:7890", &web.address.to_string())
                     .replace("127.0.0.1 7890", &format!("127.0.0.1 {}", demo.address.port()))
@@ -206,11 +215,14 @@ fn the_examples_of_the_readme() {
             "evserve" => {
                 // On a site and a port of its own.
                 let words: Vec<&str> = command.split_whitespace().skip(1).collect();
-                let own = |at: usize| ["--html", "--http", "--files", "--file"].contains(&words[at]);
+                let own = |at: usize| {
+                    ["--html", "--http", "--files", "--file", "--ack", "--ack-udp"].contains(&words[at])
+                };
                 let kept = (0..words.len()).filter(|at| !own(*at) && (*at == 0 || !own(at - 1)));
                 let options: Vec<&str> = kept.map(|at| words[at]).collect();
                 let mut shell = Command::new("sh");
                 shell.args(["-c", &format!("exec {PROGRAM} {} \"$@\"", options.join(" ")), "sh"]);
+                shell.stdout(Stdio::null());
                 Server::start_with(shell, small_site(), &[]);
                 count += 1;
             }

@@ -28,4 +28,5 @@ mod simulation;
 mod sockets;
 mod static_files;
 mod tidy;
+mod trace;
 mod trouble;

@@ -35,7 +35,7 @@ impl<T: Transport> Connection<T> {
         scratch: &mut [u8],
         budget: &mut Budget,
         reason: CloseReason,
-        cx: &Services,
+        cx: &mut Services,
     ) -> Progress {
         let dropped = self.drop_input(scratch, &mut budget.read, cx);
         let deadline = self.deadline(cx);
@@ -52,7 +52,7 @@ impl<T: Transport> Connection<T> {
         &mut self,
         scratch: &mut [u8],
         limit: &mut usize,
-        cx: &Services,
+        cx: &mut Services,
     ) -> io::Result<Stop> {
         while self.intake.is_readable() {
             if *limit == 0 {

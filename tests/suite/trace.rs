@@ -1,0 +1,85 @@
+//! `--trace`: what it says of a turn, and that nobody waits for it.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::{Command, Stdio};
+
+use rustix::process::Signal;
+
+use crate::process::{PROGRAM, Server, small_site, wait_for};
+
+/// A server whose standard output is this file.
+fn printing(out: File, arguments: &[&str]) -> Server {
+    let mut command = Command::new(PROGRAM);
+    command.stdout(Stdio::from(out));
+    Server::start_with(command, small_site(), &[&["--file", "off"], arguments].concat())
+}
+
+#[test]
+fn every_turn_is_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace");
+    let server = printing(File::create(&path).unwrap(), &["--trace", "--idle-timeout", "300ms"]);
+    let mut client = server.connect();
+    let requests = "GET /1k.txt HTTP/1.1\r\nHost: h\r\n\r\n".repeat(3);
+    client.send(&requests);
+    (0..3).for_each(|_| assert_eq!(client.response().status, 200));
+    let peer = format!("http {}", client.stream.local_addr().unwrap());
+    client.expect_end();
+    let text = wait_for("its end", || {
+        Some(fs::read_to_string(&path).unwrap()).filter(|text| text.contains("closed: idle"))
+    });
+    let line = |words: &[&str]| {
+        let mut lines = text.lines().filter(|line| words.iter().all(|word| line.contains(word)));
+        lines.next().unwrap_or_else(|| panic!("no line with {words:?} in\n{text}"))
+    };
+    assert!(line(&["http listener", "readable", "accepted 1"]).ends_with("s]"));
+    line(&[&peer, "readable", &format!("received {}, answered 3, sent 3", requests.len())]);
+    line(&[&peer, "timer"]);
+    let turns: Vec<u64> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("turn ")?.split_once(": slept ")?.0.parse().ok())
+        .collect();
+    assert_eq!(turns, (1..=turns.len() as u64).collect::<Vec<u64>>());
+    assert_eq!(text.matches("took ").count(), turns.len());
+    assert!(line(&["took"]).contains("will sleep"));
+}
+
+#[test]
+fn a_trace_that_nobody_reads_stops_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let reader = File::options().read(true).custom_flags(0o4000).open(&path).unwrap();
+    let mut server = printing(File::options().write(true).open(&path).unwrap(), &["--trace"]);
+    for _ in 0..500 {
+        assert_eq!(server.get("/1k.txt").status, 200);
+    }
+    let mut lines = Vec::new();
+    let mut reader = BufReader::new(reader);
+    let mut line = String::new();
+    wait_for("what is missing to be said", || {
+        // More turns, as the trace has room again.
+        server.get("/1k.txt");
+        while reader.read_line(&mut line).is_ok_and(|count| count > 0) && line.ends_with('\n') {
+            lines.push(std::mem::take(&mut line));
+        }
+        lines.iter().any(|line| line.contains("lines of this log were dropped here")).then_some(())
+    });
+    server.signal(Signal::TERM);
+    assert!(server.ended().success());
+}
+
+#[test]
+fn without_it_nothing_is_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out");
+    let mut server = printing(File::create(&path).unwrap(), &[]);
+    assert_eq!(server.get("/1k.txt").status, 200);
+    server.signal(Signal::TERM);
+    assert!(server.ended().success());
+    let mut text = String::new();
+    File::open(&path).unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(text, "");
+}
