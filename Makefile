@@ -2,11 +2,12 @@
 # change evserve.
 
 CARGO ?= cargo
+PYTHON ?= python3
 PREFIX ?= /usr/local
 BUILT = $${CARGO_TARGET_DIR:-target}/release
 SHARE = $(DESTDIR)$(PREFIX)/share
 
-.PHONY: run install uninstall test test-portable test-browser manual check bench bench-library
+.PHONY: run install uninstall test test-portable test-browser manual check bench bench-library lab
 
 # Arguments go in ARGS: make run ARGS='--http :8080'
 run:
@@ -72,3 +73,12 @@ bench:
 bench-library:
 	$(CARGO) build --release --locked
 	python3 benches/library.py
+
+# Races the ways to serve many clients on this machine, and draws the result: some four minutes. gevent is
+# raced, too, if this Python has it: make lab PYTHON=venv/bin/python ARGS='--connections 1,100'
+lab:
+	$(CARGO) build --release --locked --bin evserve --example load
+	RUSTFLAGS='$(RUSTFLAGS) --cfg mio_unsupported_force_poll_poll' CARGO_TARGET_DIR=target/poll \
+		$(CARGO) build --release --locked --no-default-features --bin evserve
+	$(PYTHON) benches/lab/race.py --evserve $(BUILT)/evserve --load $(BUILT)/examples/load \
+		--evserve-poll target/poll/release/evserve $(ARGS)

@@ -14,6 +14,7 @@ mod file_protocol;
 mod forms;
 mod hot_path;
 mod http;
+mod lab;
 mod library;
 mod lifecycle;
 mod listing;

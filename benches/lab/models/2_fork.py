@@ -1,0 +1,45 @@
+#!/usr/bin/env python3
+"""Fork: a process for every client.
+
+The child may wait for its client, since it has no other. What that costs is a process: memory of its own,
+a place in the scheduler's queue, and the fork before the first byte.
+"""
+
+import os
+import signal
+
+import page
+
+
+def reap(children):
+    """Takes leave of the children that have ended; until then they stay as zombies."""
+    while children:
+        pid, _ = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            return
+        children.discard(pid)
+
+
+def main():
+    listener = page.listen()
+    children = set()
+    try:
+        while True:
+            connection = page.accept(listener)
+            reap(children)
+            if connection is None:
+                continue
+            pid = os.fork()
+            if pid == 0:
+                children.clear()  # they are the parent's
+                listener.close()
+                page.serve(connection)
+                os._exit(0)
+            children.add(pid)
+            connection.close()  # the child has it
+    finally:
+        for pid in children:
+            os.kill(pid, signal.SIGTERM)
+
+
+main()

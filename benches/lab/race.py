@@ -1,0 +1,272 @@
+#!/usr/bin/env python3
+"""Races the documents' models of a server, and evserve over epoll and over poll(2), on this machine.
+
+Every number of connections has some rounds, in which all models have their turn, each time in another
+order. Writes the table (RESULTS.md, RESULTS.json) and the chart (lab.svg). `make lab` builds what it needs
+and runs it; Python's standard library is enough, gevent is raced if it is installed.
+"""
+
+import argparse
+import datetime
+import importlib.util
+import json
+import os
+import platform
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from importlib import metadata
+
+sys.dont_write_bytecode = True  # the checkout stays as it is
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.append(os.path.join(HERE, "models"))
+
+import chart  # noqa: E402
+import page  # noqa: E402
+from model import FOLDER, MODELS, NAMES  # noqa: E402
+from results import Results  # noqa: E402
+from server import Server, cpu_seconds, pinned, wait_until  # noqa: E402
+
+DESCRIPTORS_ELSE = 40  # of a server or the generator, besides its connections
+BUSY = 0.95  # a generator that is busy for more of the time is what limits the rate
+PATIENCE = 2  # seconds without progress after which connections count as unanswered
+OPENING_MAX = 40  # seconds for all connections to be opened
+
+
+class Ended(Exception):
+    """A model that could not be measured; says why."""
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+class Race:
+    def __init__(self, options, site):
+        self.options, self.site = options, site
+        cpus = sorted(os.sched_getaffinity(0))
+        self.server_cpu, self.load_cpu = cpus[0], cpus[-1]
+        os.sched_setaffinity(0, {self.load_cpu})
+        self.results = Results(setting(options, len(cpus)))
+
+    def run(self):
+        models = [model for model in MODELS if model.name in self.options.models and self.is_fit(model)]
+        for connections in self.options.connections:
+            here = [model for model in models if self.takes_part(model, connections)]
+            for number in range(self.options.rounds):
+                shift = number % max(len(here), 1)
+                for model in here[shift:] + here[:shift]:
+                    self.have_turn(model, connections, number)
+        return self.results
+
+    def command(self, model):
+        if model.file:
+            return [sys.executable, "-B", os.path.join(FOLDER, model.file)]
+        program = self.options.evserve_poll if model.name == "evserve-poll" else self.options.evserve
+        return [program, "--html", self.site, "--http", "0", "--idle-timeout", "10m", "--drain-timeout", "1s"]
+
+    def is_fit(self, model):
+        """Whether the model can be raced at all, and serves the page that all serve."""
+        try:
+            if model.name == "greenlet" and importlib.util.find_spec("gevent") is None:
+                raise Ended("skipped: gevent is not installed")
+            if not model.file and not os.access(self.command(model)[0], os.X_OK):
+                raise Ended(f"skipped: {os.path.relpath(self.command(model)[0], ROOT)} is not built")
+            with Server(self.command(model), self.server_cpu) as server:
+                if server.page() != page.BODY:
+                    raise Ended("left out: it serves another page")
+                if model.name == "evserve-poll" and server.uses_epoll():
+                    raise Ended("left out: this build uses epoll")
+        except (Ended, OSError, RuntimeError) as error:
+            say(f"{model.name}: {error}")
+            self.results.end(model.name, self.options.connections[0], str(error), tried=False)
+            return False
+        return True
+
+    def takes_part(self, model, connections):
+        if self.results.why_ended(model.name, connections):
+            return False
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        why = None
+        if connections > model.most:
+            why = f"not run above {model.most:,}: {model.why}"
+        elif limit != resource.RLIM_INFINITY and connections + DESCRIPTORS_ELSE > limit:
+            why = f"not run: it takes {connections + DESCRIPTORS_ELSE:,} descriptors, the limit is {limit:,} (ulimit -Hn)"
+        if why:
+            say(f"{connections:6,} connections, {model.name}: {why}")
+            self.results.end(model.name, connections, why, tried=False)
+        return not why
+
+    def have_turn(self, model, connections, number):
+        if self.results.why_ended(model.name, connections):
+            return
+        where = f"{connections:6,} connections, round {number + 1} of {self.options.rounds}, {model.name:12}"
+        try:
+            with Server(self.command(model), self.server_cpu) as server:
+                figures = self.measure(server, connections)
+        except (Ended, OSError, RuntimeError) as error:
+            say(f"{where} {error}")
+            self.results.end(model.name, connections, str(error))
+            return
+        say(f"{where} {figures['rate']:9,.0f} requests/s {figures['cpu_us']:9,.1f} µs")
+        self.results.rounds.append({"model": model.name, "connections": connections, "round": number, **figures})
+
+    def measure(self, server, connections):
+        active = min(self.options.active, connections)
+        command = [self.options.load, f"127.0.0.1:{server.port()}", "--hold", "--length", str(len(page.BODY))]
+        command += ["--connections", str(connections), "--active", str(active)]
+        command += ["--seconds", str(self.options.seconds), "--patience", str(PATIENCE)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with subprocess.Popen(command, preexec_fn=pinned(self.load_cpu), **pipes) as load:
+            watchdog = threading.Timer(OPENING_MAX + self.options.seconds, load.kill)
+            watchdog.start()
+            try:
+                return self.converse(server, load, connections)
+            finally:
+                watchdog.cancel()
+                load.kill()
+
+    def converse(self, server, load, connections):
+        """Lets the generator measure once its connections stand; CPU times are those of that time only."""
+        line = load.stdout.readline()
+        if line.strip() != "ready":
+            raise Ended(self.why_not_ready(server, load, line, connections))
+        before = server.cpu_seconds(), cpu_seconds(load.pid)
+        load.stdin.write("go\n")
+        load.stdin.flush()
+        seen = json.loads(load.stdout.readline() or "{}")
+        # Its connections are still open: closing them would cost the server, too.
+        after = server.cpu_seconds(), cpu_seconds(load.pid)
+        if not seen.get("requests"):
+            wait_until(lambda: server.process.poll() is not None, 0.5)
+            died = server.process.poll() is not None
+            raise Ended(f"ended: {server.last_words()}" if died else f"no answer in {self.options.seconds:g} s")
+        return {
+            "rate": round(seen["requests"] / seen["seconds"], 1),
+            "cpu_us": round((after[0] - before[0]) / seen["requests"] * 1e6, 3),
+            "generator": round((after[1] - before[1]) / seen["seconds"], 3),
+            "p50_us": seen["p50_us"],
+            "p99_us": seen["p99_us"],
+            "errors": seen["errors"],
+        }
+
+    def why_not_ready(self, server, load, line, connections):
+        if not line:
+            return f"the generator failed: {load.stderr.read().strip() or 'it took too long'}"
+        seen = json.loads(line)
+        # A server that has reset its clients may be about to end.
+        if seen["errors"]:
+            wait_until(lambda: server.process.poll() is not None, 1)
+        if server.process.poll() is not None:
+            return f"ended: {server.last_words()}"
+        if seen["standing"] == 1:
+            return "held by an idle connection"
+        return f"only {seen['standing']:,} of {connections:,} connections were answered"
+
+
+def setting(options, cpus):
+    """The machine, and how it is measured."""
+    gevent = importlib.util.find_spec("gevent")
+    version = ""
+    if os.access(options.evserve, os.X_OK):
+        version = subprocess.run([options.evserve, "--version"], capture_output=True, text=True, check=False).stdout
+    return {
+        "date": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %z"),
+        "cpu": cpu_name(),
+        "cpus": cpus,
+        "pinned": ", the generator another" if cpus > 1 else ", and shares it with the generator",
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "gevent": f"gevent {metadata.version('gevent')}" if gevent else "no gevent",
+        "evserve": version.strip() or "no evserve",
+        "active": options.active,
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "length": len(page.BODY),
+        "busy": BUSY,
+    }
+
+
+def cpu_name():
+    with open("/proc/cpuinfo") as file:
+        names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def write(results, out):
+    """The table, the rounds and the chart: into one folder, or each to its place in the checkout."""
+    tables, pictures = (out, out) if out else (HERE, os.path.join(ROOT, "html"))
+    os.makedirs(tables, exist_ok=True)
+    picture = os.path.join(pictures, "lab.svg")
+    results.save(os.path.join(tables, "RESULTS.json"))
+    with open(os.path.join(tables, "RESULTS.md"), "w") as file:
+        file.write(results.markdown(os.path.relpath(picture, tables)))
+    with open(picture, "w") as file:
+        file.write(chart.draw(results))
+    say(f"written: {tables}/RESULTS.md, {picture}")
+
+
+def positive(kind):
+    def parse(text):
+        value = kind(text)
+        if not 0 < value <= 100_000:
+            raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+        return value
+
+    parse.__name__ = "number"
+    return parse
+
+
+def names(text):
+    chosen = text.split(",")
+    for name in chosen:
+        if name not in NAMES:
+            raise argparse.ArgumentTypeError(f"no model {name!r}; there are {', '.join(NAMES)}")
+    return chosen
+
+
+def numbers(text):
+    return sorted({positive(int)(number) for number in text.split(",")})
+
+
+def parse_options():
+    parser = argparse.ArgumentParser(description="races the models of a server on this machine")
+    built = os.path.join(ROOT, "target")
+    parser.add_argument("--models", type=names, default=NAMES, metavar="NAME,NAME", help=", ".join(NAMES))
+    parser.add_argument("--connections", type=numbers, default=[1, 100, 1_000, 10_000], metavar="N,N")
+    parser.add_argument("--active", type=positive(int), default=10, metavar="N", help="how many of them ask (10)")
+    parser.add_argument("--rounds", type=positive(int), default=5, metavar="N", help="rounds of all models (5)")
+    parser.add_argument("--seconds", type=positive(float), default=0.7, metavar="S", help="of a measurement (0.7)")
+    parser.add_argument("--out", metavar="DIR", help="for RESULTS.md, RESULTS.json and lab.svg (their places here)")
+    parser.add_argument("--evserve", default=f"{built}/release/evserve", metavar="PATH")
+    parser.add_argument("--evserve-poll", default=f"{built}/poll/release/evserve", metavar="PATH")
+    parser.add_argument("--load", default=f"{built}/release/examples/load", metavar="PATH")
+    options = parser.parse_args()
+    if not os.access(options.load, os.X_OK):
+        parser.error(f"the load generator {options.load} is not there; `make lab` builds it")
+    return options
+
+
+def main():
+    if sys.platform != "linux":
+        sys.exit("race.py: it needs Linux, for epoll and /proc")
+    options = parse_options()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))  # on its way out every server is ended
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with tempfile.TemporaryDirectory() as site:
+        with open(os.path.join(site, "index.html"), "wb") as file:
+            file.write(page.BODY)
+        results = Race(options, site).run()
+    if not results.rounds:
+        sys.exit("race.py: nothing could be measured")
+    write(results, options.out)
+
+
+if __name__ == "__main__":
+    main()

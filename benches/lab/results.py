@@ -1,0 +1,124 @@
+"""What the race has found: every round of every model, why some ended early, and the table of it all."""
+
+import json
+from statistics import median
+
+from model import BASELINE, NAMES
+
+HEAD = """# The race of the models
+
+Written by `make lab`. On {date}: {cpus} × {cpu}, Linux {kernel}, Python {python}, {gevent}, {evserve}.
+
+Each server has one CPU{pinned}. Of the connections, {active} (or all, if
+there are fewer) ask for a page of {length} bytes, one request at a time each; the others have made one request and stay
+open in silence. {rounds} rounds of {seconds:g} s, the models taking turns, each time in another order. Figures are
+medians of the rounds, "×" is the median of each round's ratio to {baseline}. CPU time is that of
+the server's whole process group while it was measured, for each request. The generator is one thread: where it was
+busy more than {busy:.0%} of the time, the rate says more about it than about the server. Every round is in
+[RESULTS.json](RESULTS.json).
+
+![requests per second and CPU time per request against connections]({chart})
+"""
+
+
+class Results:
+    def __init__(self, setting):
+        self.setting = setting  # the machine, and how it was measured
+        self.rounds = []  # a dict for each measurement that came to its end
+        self.ends = []  # where a model ended, or was left out, and why
+
+    def end(self, model, connections, why, tried=True):
+        self.ends.append({"model": model, "connections": connections, "why": why, "tried": tried})
+
+    def why_ended(self, model, connections):
+        """Why there is nothing of `model` with so many connections, or None."""
+        ends = [end for end in self.ends if end["model"] == model and end["connections"] <= connections]
+        if not ends:
+            return None
+        first = min(ends, key=lambda end: end["connections"])
+        if first["connections"] == connections:
+            return first["why"]
+        return f"not run: it ended with {first['connections']:,} already" if first["tried"] else first["why"]
+
+    def of(self, model, connections):
+        return [row for row in self.rounds if (row["model"], row["connections"]) == (model, connections)]
+
+    def raced(self, model):
+        return any(row["model"] == model for row in self.rounds)
+
+    def models(self):
+        """The names of all that was raced or should have been, in their order."""
+        known = {row["model"] for row in self.rounds + self.ends}
+        return [name for name in NAMES if name in known]
+
+    def steps(self):
+        return sorted({row["connections"] for row in self.rounds + self.ends})
+
+    def baseline(self):
+        """evserve over epoll, or the first model if that was not raced."""
+        return BASELINE if self.raced(BASELINE) else next(filter(self.raced, NAMES), BASELINE)
+
+    def median(self, model, connections, figure):
+        rows = self.of(model, connections)
+        return median(row[figure] for row in rows) if rows else None
+
+    def ratio(self, model, connections, figure):
+        """The median of the ratios to the baseline in the same round."""
+        base = {row["round"]: row[figure] for row in self.of(self.baseline(), connections)}
+        rows = [row for row in self.of(model, connections) if base.get(row["round"])]
+        return median(row[figure] / base[row["round"]] for row in rows) if rows else None
+
+    def save(self, path):
+        with open(path, "w") as file:
+            pairs = [(key, getattr(self, key)) for key in ("setting", "rounds", "ends")]
+            rows = ",\n".join(f'"{key}": {lines(value)}' for key, value in pairs)
+            file.write("{\n" + rows + "\n}\n")
+
+    @staticmethod
+    def load(path):
+        with open(path) as file:
+            saved = json.load(file)
+        results = Results(saved["setting"])
+        results.rounds, results.ends = saved["rounds"], saved["ends"]
+        return results
+
+    def markdown(self, chart):
+        text = HEAD.format(chart=chart, baseline=self.baseline(), **self.setting)
+        for connections in self.steps():
+            text += f"\n## {connections:,} connection{'s' * (connections != 1)}\n\n" + self.table(connections)
+        return text
+
+    def table(self, connections):
+        rows = [
+            "| model | requests/s | × | CPU µs/request | × | p50 µs | p99 µs | |",
+            "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
+        ]
+        rows += [self.row(model, connections) for model in self.models()]
+        return "\n".join(rows) + "\n"
+
+    def row(self, model, connections):
+        def cell(figure, form, of=self.median):
+            value = of(model, connections, figure)
+            return "" if value is None else format(value, form)
+
+        cells = [cell("rate", ",.0f"), cell("rate", ".3g", self.ratio)]
+        cells += [cell("cpu_us", ",.1f"), cell("cpu_us", ".3g", self.ratio)]
+        cells += [cell("p50_us", ",.0f"), cell("p99_us", ",.0f"), self.remarks(model, connections)]
+        return f"| {model} | {' | '.join(cells)} |"
+
+    def remarks(self, model, connections):
+        rows, remarks = self.of(model, connections), []
+        if why := self.why_ended(model, connections):
+            remarks.append(why)
+        if errors := sum(row["errors"] for row in rows):
+            remarks.append(f"{errors:,} errors")
+        if rows and self.median(model, connections, "generator") > self.setting["busy"]:
+            remarks.append("the generator was busy all the time")
+        return "; ".join(remarks)
+
+
+def lines(value):
+    """JSON with an entry a line, so that a difference between two runs can be read."""
+    if isinstance(value, list):
+        return "[\n  " + ",\n  ".join(json.dumps(entry, ensure_ascii=False) for entry in value) + "\n]"
+    return json.dumps(value, indent=2, ensure_ascii=False)

@@ -1,0 +1,116 @@
+"""A server under measurement: a process group of its own, on a CPU of its own."""
+
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.request
+
+START_MAX = 10  # seconds until it listens
+END_MAX = 5  # seconds until it has ended after SIGTERM
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def pinned(cpu):
+    """What a child does before its program begins, to stay on `cpu`."""
+    return lambda: os.sched_setaffinity(0, {cpu})
+
+
+def wait_until(met, seconds):
+    """Asks until `met()` is true, for at most `seconds`; what it said last."""
+    deadline = time.monotonic() + seconds
+    while not (answer := met()) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return answer
+
+
+class Server:
+    """Started by `with`, and ended with all its children when that is left."""
+
+    def __init__(self, command, cpu):
+        self.command, self.cpu = command, cpu
+
+    def __enter__(self):
+        # A file and not a pipe: nobody has to read it while it is measured.
+        self.output = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(
+            self.command,
+            stdin=subprocess.DEVNULL,
+            stdout=self.output,
+            stderr=self.output,
+            start_new_session=True,
+            preexec_fn=pinned(self.cpu),
+        )
+        try:
+            wait_until(lambda: self.port() or self.process.poll() is not None, START_MAX)
+            if self.port() is None:
+                raise RuntimeError(f"did not start: {self.last_words()}")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.signal(signal.SIGTERM)
+        wait_until(lambda: self.process.poll() is not None and not self.alive(), END_MAX)
+        self.signal(signal.SIGKILL)
+        self.process.wait()
+        self.output.close()
+
+    def signal(self, number):
+        try:
+            os.killpg(self.process.pid, number)
+        except ProcessLookupError:
+            pass
+
+    def printed(self):
+        return os.pread(self.output.fileno(), 1 << 20, 0).decode(errors="replace")
+
+    def port(self):
+        found = re.search(r"listening (?:http http://127\.0\.0\.1:)?(\d+)", self.printed())
+        return int(found[1]) if found else None
+
+    def last_words(self):
+        lines = self.printed().strip().splitlines()
+        return lines[-1].strip() if lines else "without a word"
+
+    def page(self):
+        """The page that it serves, over a connection that is closed then."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port()}/", timeout=START_MAX) as answer:
+            return answer.read()
+
+    def uses_epoll(self):
+        folder = f"/proc/{self.process.pid}/fd"
+        return any("eventpoll" in os.readlink(f"{folder}/{number}") for number in os.listdir(folder))
+
+    def alive(self):
+        return any(state not in "ZX" for state, _ in self.group())
+
+    def cpu_seconds(self):
+        """User and system time of the whole group so far, of children that have ended, too."""
+        return sum(ticks for _, ticks in self.group()) / TICKS
+
+    def group(self):
+        """State and CPU time in ticks of each process of the group."""
+        for name in os.listdir("/proc"):
+            stat = read_stat(name) if name.isdigit() else None
+            if stat and int(stat[2]) == self.process.pid:
+                yield stat[0], sum(map(int, stat[11:15]))
+
+
+def read_stat(pid):
+    """The fields of /proc/PID/stat from the state on (proc_pid_stat(5)), or None if it has ended."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # The program's name stands before, and may have spaces and parentheses in it.
+            return file.read().decode(errors="replace").rpartition(") ")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def cpu_seconds(pid):
+    """User and system time of one process so far."""
+    stat = read_stat(pid)
+    return sum(map(int, stat[11:13])) / TICKS if stat else 0.0

@@ -1,0 +1,115 @@
+//! The race of the models (`make lab`) in its smallest setting.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::SystemTime;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::process::{PROGRAM, tool, wait_for};
+
+const MODELS: [&str; 3] = ["thread", "epoll", "evserve"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Starts the race in a folder of its own, which tells its processes from all others, and with the figures
+/// of `arguments`. None if the machine has no Python or the generator, which cargo builds beside the tests,
+/// is not there.
+fn race(folder: &Path, arguments: &[&str]) -> Option<Child> {
+    let python = tool("python3")?;
+    let load = std::env::current_exe().unwrap().parent().unwrap().join("../examples/load");
+    if !load.is_file() {
+        assert!(std::env::var_os("CI").is_none(), "{load:?} is not built");
+        eprintln!("left out: {load:?} is not built");
+        return None;
+    }
+    let mut command = Command::new(python);
+    command.current_dir(folder).arg(root().join("benches/lab/race.py")).args(arguments);
+    command.args(["--out", "made", "--evserve", PROGRAM]).arg("--load").arg(load);
+    Some(command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap())
+}
+
+/// The processes that work in `folder`.
+fn running_in(folder: &Path) -> Vec<PathBuf> {
+    let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+    processes.filter(|path| fs::read_link(path.join("cwd")).is_ok_and(|cwd| cwd == folder)).collect()
+}
+
+/// The files below `folder`, and when they were changed.
+fn files(folder: &Path) -> BTreeSet<(PathBuf, SystemTime)> {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.append(&mut files(&path)),
+            false => _ = found.insert((path.clone(), path.metadata().unwrap().modified().unwrap())),
+        }
+    }
+    found
+}
+
+/// Asserts that all elements of an SVG are closed in their order.
+#[track_caller]
+fn assert_well_formed(svg: &str) {
+    let mut open = Vec::new();
+    for tag in svg.split('<').skip(1) {
+        let (tag, text) = tag.split_once('>').expect("a tag that ends");
+        let name = tag.split([' ', '/']).find(|name| !name.is_empty()).unwrap();
+        match (tag.starts_with('/'), tag.ends_with('/')) {
+            (true, _) => assert_eq!(open.pop(), Some(name)),
+            (_, true) => {}
+            _ => open.push(name),
+        }
+        assert!(tag.matches('"').count() % 2 == 0, "{tag}");
+        assert!(text.split('&').skip(1).all(|entity| entity.contains(';')), "{text}");
+    }
+    assert_eq!(open, [""; 0]);
+}
+
+#[test]
+fn lab_measures_and_draws() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkout = || [files(&root().join("benches")), files(&root().join("html"))];
+    let before = checkout();
+    let smallest = ["--connections", "4", "--active", "2", "--seconds", "1", "--rounds", "1"];
+    let models = MODELS.join(",");
+    let arguments = [&["--models", &models], &smallest[..]].concat();
+    let Some(race) = race(folder.path(), &arguments) else { return };
+    let made = race.wait_with_output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+
+    let made = |name: &str| fs::read_to_string(folder.path().join("made").join(name)).unwrap();
+    let table = made("RESULTS.md");
+    for model in MODELS {
+        let row = table.lines().find(|line| line.starts_with(&format!("| {model} |")));
+        let cells: Vec<&str> = row.expect(model).split('|').map(str::trim).collect();
+        let rate: f64 = cells[2].replace(',', "").parse().unwrap();
+        assert!(rate > 0.0 && !cells[4].is_empty() && cells[8].is_empty(), "{cells:?}");
+    }
+    let svg = made("lab.svg");
+    assert_well_formed(&svg);
+    assert!(MODELS.iter().all(|model| svg.contains(&format!(">{model}</text>"))));
+    assert!(serde_json::from_str::<serde_json::Value>(&made("RESULTS.json")).unwrap()["rounds"].is_array());
+    assert!(checkout() == before, "the race wrote into the checkout");
+    assert_eq!(running_in(folder.path()), [PathBuf::new(); 0]);
+}
+
+/// What cannot be raced is named, and the rest is raced; what is interrupted leaves nothing behind.
+#[test]
+fn lab_ends_with_its_servers() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = ["--models", "fork,evserve-poll", "--evserve-poll", "nowhere", "--connections", "20"];
+    let Some(mut race) = race(folder.path(), &[&long[..], &["--seconds", "60"]].concat()) else { return };
+    let mut lines = BufReader::new(race.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.starts_with("evserve-poll: skipped: ") && line.ends_with(" is not built")));
+    // The race, the generator, the server and a child for each connection.
+    wait_for("all processes", || (running_in(folder.path()).len() == 23).then_some(()));
+    kill_process(Pid::from_child(&race), Signal::INT).unwrap();
+    assert_eq!(race.wait().unwrap().code(), Some(130));
+    assert_eq!(running_in(folder.path()), [PathBuf::new(); 0]);
+}
