@@ -9,11 +9,12 @@ import sys
 import textwrap
 from html import escape
 
-WIDTH, PANEL_HEIGHT = 400, 280
+WIDTH, PANEL_HEIGHT = 400, 296
 LEFT, RIGHT = 42, 250  # of the plots
 KEY = 278  # where a label's mark stands
 LINE = 16  # from one line of text to the next
 MARGIN = 8
+NOISE = 0.05  # of the CPUs that others may take before the picture says so
 
 # How each model is drawn: class of its colour, width, dashes, mark. The colour is the way to wait, and
 # thick is evserve; nobody has to tell them apart by colour alone.
@@ -47,7 +48,7 @@ MARKS = {
 # Why a model ends, in a word for the picture and a sentence for its caption.
 ENDINGS = [
     ("held by an idle", "held", "is held by an idle client"),
-    ("out of range in select", "1,024 limit", "ends at 1,024 descriptors"),
+    ("out of range in select", "1,024", "ends at 1,024 descriptors"),
     ("not run above", "stopped", "is not run with more"),
 ]
 
@@ -141,7 +142,7 @@ class Panel:
         steps = results.steps()
         self.x = Scale(steps[0], steps[-1], LEFT, RIGHT)
         self.low, self.high = round_out([row[figure] for row in results.rounds])
-        self.y = Scale(self.low, self.high, top + PANEL_HEIGHT - 40, top + 32)
+        self.y = Scale(self.low, self.high, top + PANEL_HEIGHT - 56, top + 32)
 
     def points(self, model):
         steps = [step for step in self.results.steps() if self.results.of(model, step)]
@@ -156,13 +157,13 @@ class Panel:
         parts += [self.curve(model) for model in raced]
         parts += [self.early_label(model, index) for index, model in enumerate(early)]
         wanted = [self.points(model)[-1][1] for model in rest]
-        places = spread(wanted, LINE, self.top + 32, self.top + PANEL_HEIGHT - 40)
+        places = spread(wanted, LINE, self.top + 32, self.top + PANEL_HEIGHT - 56)
         parts += [self.label(model, places[index]) for index, model in enumerate(rest)]
         return "\n".join(parts)
 
     def grid(self):
         parts = []
-        bottom = self.top + PANEL_HEIGHT - 40
+        bottom = self.top + PANEL_HEIGHT - 56
         for power in range(-3, 8):
             if self.low <= 10**power <= self.high:
                 y = self.y(10**power)
@@ -172,7 +173,7 @@ class Panel:
             x = self.x(step)
             parts.append(f'<path class="grid" d="M{x:.1f} {self.top + 32}V{bottom}"/>')
             parts.append(f'<text class="middle" x="{x:.1f}" y="{bottom + 17}">{short(step)}</text>')
-        parts.append(f'<text x="{KEY}" y="{bottom + 17}">connections</text>')
+        parts.append(f'<text class="middle" x="{(LEFT + RIGHT) / 2}" y="{bottom + 33}">connections</text>')
         return "\n".join(parts)
 
     def curve(self, model):
@@ -221,7 +222,7 @@ def drawn_stop(x, y):
 def caption(results):
     """What the picture is of, in lines that fit."""
     setting = results.setting
-    paragraphs = ["Thick lines: evserve, in Rust. Thin lines: the models, in Python."]
+    paragraphs = ["Thick: evserve, in Rust. Thin: the models, in Python."]
     endings = {}
     for model in results.models():
         if results.raced(model) and (end := ending(results, model)):
@@ -236,6 +237,8 @@ def caption(results):
         f"At most {setting['active']} of the connections ask, the rest is idle. "
         f"{setting['cpus']} × {setting['cpu']}, Linux {setting['kernel']}, Python {setting['python']}, {setting['date'][:10]}."
     )
+    if (others := results.others()) > NOISE:
+        paragraphs.append(f"Other programs took {others:.0%} of the CPUs meanwhile.")
     return [line for paragraph in paragraphs for line in textwrap.wrap(paragraph, 60)]
 
 

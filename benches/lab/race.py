@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Races the documents' models of a server, and evserve over epoll and over poll(2), on this machine.
 
-Every number of connections has some rounds, in which all models have their turn, each time in another
-order. Writes the table (RESULTS.md, RESULTS.json) and the chart (lab.svg). `make lab` builds what it needs
+In each round, and for each number of connections in it, all models have their turn, each time in another
+order: what else the machine does in those minutes meets all alike. Writes the table (RESULTS.md, RESULTS.json) and the chart (lab.svg). `make lab` builds what it needs
 and runs it; Python's standard library is enough, gevent is raced if it is installed.
 """
 
@@ -29,7 +29,7 @@ import chart  # noqa: E402
 import page  # noqa: E402
 from model import FOLDER, MODELS, NAMES  # noqa: E402
 from results import Results  # noqa: E402
-from server import Server, cpu_seconds, pinned, wait_until  # noqa: E402
+from server import Server, cpu_seconds, machine_seconds, pinned, wait_until  # noqa: E402
 
 DESCRIPTORS_ELSE = 40  # of a server or the generator, besides its connections
 BUSY = 0.95  # a generator that is busy for more of the time is what limits the rate
@@ -55,12 +55,12 @@ class Race:
 
     def run(self):
         models = [model for model in MODELS if model.name in self.options.models and self.is_fit(model)]
-        for connections in self.options.connections:
-            here = [model for model in models if self.takes_part(model, connections)]
-            for number in range(self.options.rounds):
-                shift = number % max(len(here), 1)
-                for model in here[shift:] + here[:shift]:
-                    self.have_turn(model, connections, number)
+        for number in range(self.options.rounds):
+            shift = number % max(len(models), 1)
+            for connections in self.options.connections:
+                for model in models[shift:] + models[:shift]:
+                    if self.takes_part(model, connections):
+                        self.have_turn(model, connections, number)
         return self.results
 
     def command(self, model):
@@ -88,6 +88,7 @@ class Race:
         return True
 
     def takes_part(self, model, connections):
+        """Says why not, the first time."""
         if self.results.why_ended(model.name, connections):
             return False
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -102,8 +103,6 @@ class Race:
         return not why
 
     def have_turn(self, model, connections, number):
-        if self.results.why_ended(model.name, connections):
-            return
         where = f"{connections:6,} connections, round {number + 1} of {self.options.rounds}, {model.name:12}"
         try:
             with Server(self.command(model), self.server_cpu) as server:
@@ -135,24 +134,29 @@ class Race:
         line = load.stdout.readline()
         if line.strip() != "ready":
             raise Ended(self.why_not_ready(server, load, line, connections))
-        before = server.cpu_seconds(), cpu_seconds(load.pid)
+        before = self.cpu_times(server, load)
         load.stdin.write("go\n")
         load.stdin.flush()
         seen = json.loads(load.stdout.readline() or "{}")
         # Its connections are still open: closing them would cost the server, too.
-        after = server.cpu_seconds(), cpu_seconds(load.pid)
+        of_server, of_load, of_all = (now - then for now, then in zip(self.cpu_times(server, load), before))
+        if server.process.poll() is not None:
+            raise Ended(f"ended: {server.last_words()}")
         if not seen.get("requests"):
-            wait_until(lambda: server.process.poll() is not None, 0.5)
-            died = server.process.poll() is not None
-            raise Ended(f"ended: {server.last_words()}" if died else f"no answer in {self.options.seconds:g} s")
+            raise Ended(f"no answer in {self.options.seconds:g} s")
+        others = (of_all - of_server - of_load) / seen["seconds"] / os.cpu_count()
         return {
             "rate": round(seen["requests"] / seen["seconds"], 1),
-            "cpu_us": round((after[0] - before[0]) / seen["requests"] * 1e6, 3),
-            "generator": round((after[1] - before[1]) / seen["seconds"], 3),
+            "cpu_us": round(of_server / seen["requests"] * 1e6, 3),
+            "generator": round(of_load / seen["seconds"], 3),
+            "others": round(max(others, 0), 3),
             "p50_us": seen["p50_us"],
             "p99_us": seen["p99_us"],
             "errors": seen["errors"],
         }
+
+    def cpu_times(self, server, load):
+        return server.cpu_seconds(), cpu_seconds(load.pid), machine_seconds()
 
     def why_not_ready(self, server, load, line, connections):
         if not line:

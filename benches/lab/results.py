@@ -14,8 +14,8 @@ there are fewer) ask for a page of {length} bytes, one request at a time each; t
 open in silence. {rounds} rounds of {seconds:g} s, the models taking turns, each time in another order. Figures are
 medians of the rounds, "×" is the median of each round's ratio to {baseline}. CPU time is that of
 the server's whole process group while it was measured, for each request. The generator is one thread: where it was
-busy more than {busy:.0%} of the time, the rate says more about it than about the server. Every round is in
-[RESULTS.json](RESULTS.json).
+busy more than {busy:.0%} of the time, the rate says more about it than about the server. Other programs
+took {others:.0%} of the CPUs meanwhile. Every round is in [RESULTS.json](RESULTS.json).
 
 ![requests per second and CPU time per request against connections]({chart})
 """
@@ -54,6 +54,10 @@ class Results:
     def steps(self):
         return sorted({row["connections"] for row in self.rounds + self.ends})
 
+    def others(self):
+        """The part of all CPUs that went to other programs while it was measured."""
+        return sum(row["others"] for row in self.rounds) / max(len(self.rounds), 1)
+
     def baseline(self):
         """evserve over epoll, or the first model if that was not raced."""
         return BASELINE if self.raced(BASELINE) else next(filter(self.raced, NAMES), BASELINE)
@@ -83,7 +87,7 @@ class Results:
         return results
 
     def markdown(self, chart):
-        text = HEAD.format(chart=chart, baseline=self.baseline(), **self.setting)
+        text = HEAD.format(chart=chart, baseline=self.baseline(), others=self.others(), **self.setting)
         for connections in self.steps():
             text += f"\n## {connections:,} connection{'s' * (connections != 1)}\n\n" + self.table(connections)
         return text

@@ -110,6 +110,13 @@ def read_stat(pid):
         return None
 
 
+def machine_seconds():
+    """The time of all CPUs so far in which they were busy, or taken away by a hypervisor (proc_stat(5))."""
+    with open("/proc/stat") as file:
+        user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = map(int, file.readline().split()[1:])
+    return (user + nice + system + irq + softirq + steal) / TICKS
+
+
 def cpu_seconds(pid):
     """User and system time of one process so far."""
     stat = read_stat(pid)

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use rustix::net::sockopt::set_socket_linger;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::process::{PROGRAM, tool, wait_for};
+use crate::process::{Client, PROGRAM, Server, tool, wait_for};
 
 const MODELS: [&str; 3] = ["thread", "epoll", "evserve"];
 
@@ -112,4 +114,90 @@ fn lab_ends_with_its_servers() {
     kill_process(Pid::from_child(&race), Signal::INT).unwrap();
     assert_eq!(race.wait().unwrap().code(), Some(130));
     assert_eq!(running_in(folder.path()), [PathBuf::new(); 0]);
+}
+
+/// A model by itself, with `descriptors` at most.
+fn start(python: &Path, file: &Path, descriptors: u32) -> Server {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" -B \"$@\"")]).arg(python).arg(file);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let port = line.trim().strip_prefix("listening ").unwrap_or_else(|| panic!("{file:?} says {line:?}"));
+    let address = SocketAddr::from(([127, 0, 0, 1], port.parse().unwrap()));
+    Server::adopt(child, address, tempfile::tempdir().unwrap())
+}
+
+/// It ends with SIGTERM, and well.
+#[track_caller]
+fn end(mut model: Server) {
+    model.signal(Signal::TERM);
+    assert_eq!(model.ended().code(), Some(0));
+}
+
+/// All models that this machine can run.
+fn models(python: &Path) -> Vec<PathBuf> {
+    let has_gevent = Command::new(python).args(["-c", "import gevent"]).stderr(Stdio::null()).status();
+    let has_gevent = has_gevent.unwrap().success();
+    let found = files(&root().join("benches/lab/models")).into_iter().map(|(path, _)| path);
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    let fits = |path: &PathBuf| {
+        name(path).starts_with(|first: char| first.is_ascii_digit())
+            && (has_gevent || name(path) != "4_greenlet.py")
+    };
+    found.filter(fits).collect()
+}
+
+#[test]
+fn lab_models_serve_however_requests_come() {
+    let Some(python) = tool("python3") else { return };
+    let models = models(&python);
+    assert!(models.len() >= 7, "{models:?}");
+    for file in models {
+        let model = start(&python, &file, 200);
+        let mut client = model.connect();
+        // In pieces, and some at once.
+        for piece in ["GET / HT", "TP/1.1\r\nHost: h\r\n", "\r", "\nGET / HTTP/1.1\r\n\r\n"] {
+            client.send(piece);
+        }
+        let page = client.response();
+        assert_eq!((page.status, page.body.len()), (200, 1024), "{file:?}");
+        assert_eq!(client.response().body, page.body);
+        // More answers than the sockets hold, to a client that does not take them yet.
+        client.send("GET / HTTP/1.1\r\n\r\n".repeat(10_000));
+        for _ in 0..10_000 {
+            assert_eq!(client.response().body.len(), 1024, "{file:?}");
+        }
+        drop(client);
+        // A head without an end, and a reset while answers are under way.
+        let mut endless = model.connect();
+        endless.send("x".repeat(40_000));
+        endless.rest();
+        let gone = TcpStream::connect(model.address).unwrap();
+        set_socket_linger(&gone, Some(Duration::ZERO)).unwrap();
+        Client::new(gone).send("GET / HTTP/1.1\r\n\r\n".repeat(1000));
+        let mut last = model.connect();
+        last.send("GET / HTTP/1.1\r\n\r\n");
+        assert_eq!(last.response().body, page.body, "{file:?}");
+        end(model);
+    }
+}
+
+/// Who has no descriptor left closes what comes, and serves on.
+#[test]
+fn lab_models_survive_the_last_descriptor() {
+    let Some(python) = tool("python3") else { return };
+    for file in models(&python) {
+        let model = start(&python, &file, 24);
+        let crowd: Vec<Client> = (0..60).map(|_| model.connect()).collect();
+        drop(crowd);
+        // It may take a moment until it has seen them go.
+        let answer = wait_for("an answer", || {
+            let mut client = model.connect();
+            client.stream.write_all(b"GET / HTTP/1.1\r\n\r\n").ok()?;
+            client.try_response()
+        });
+        assert_eq!(answer.status, 200, "{file:?}");
+        end(model);
+    }
 }

@@ -13,7 +13,7 @@ try:
 except ImportError:
     sys.exit("gevent is not installed")
 
-monkey.patch_all()  # before anything else takes hold of the real socket
+monkey.patch_socket()  # before anything else takes hold of the real one
 
 import page  # noqa: E402
 

@@ -51,7 +51,7 @@ def accept(listener):
             raise
     os.close(spare)
     try:
-        listener.accept()[0].close()
+        os.close(listener.accept()[0].detach())  # at once; gevent's close waits for its loop
     except OSError:
         pass  # it has gone by itself
     spare = os.open(os.devnull, os.O_RDONLY)
