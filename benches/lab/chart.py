@@ -45,11 +45,11 @@ MARKS = {
     "disc": '<circle class="full" r="5"/>',
 }
 
-# Why a model ends, in a word for the picture and a sentence for its caption.
+# Why a model ends: what the results say of it, a word for the picture and more of them for its caption.
 ENDINGS = [
-    ("held by an idle", "held", "is held by an idle client"),
-    ("out of range in select", "1,024", "ends at 1,024 descriptors"),
-    ("not run above", "stopped", "is not run with more"),
+    ("held by an idle", "held", "held by an idle client"),
+    ("out of range in select", "1,024", "no descriptors from 1,024 on"),
+    ("not run above", "stopped", "not run with more"),
 ]
 
 STYLE = """
@@ -124,13 +124,12 @@ def spread(places, gap, low, high):
 
 
 def ending(results, model):
-    """Why the model's line stops before the last step: a word and a sentence, or None."""
-    why = results.why_ended(model, results.steps()[-1])
-    if why is None:
+    """Why the model's line stops before the last step, in a word and in more, or None."""
+    if results.of(model, results.steps()[-1]):
         return None
     first = min((end for end in results.ends if end["model"] == model), key=lambda end: end["connections"])
-    known = [(word, sentence) for part, word, sentence in ENDINGS if part in first["why"]]
-    return known[0] if known else ("ended", f"ends: {first['why']}")
+    known = [(word, words) for part, word, words in ENDINGS if part in first["why"]]
+    return known[0] if known else ("ended", first["why"])
 
 
 class Panel:
@@ -228,8 +227,8 @@ def caption(results):
         if results.raced(model) and (end := ending(results, model)):
             endings.setdefault(end[1], []).append(model)
     if endings:
-        said = "; ".join(f"{' and '.join(models)} {sentence}" for sentence, models in endings.items())
-        paragraphs.append(f"✕ {said}".replace("fork and thread is", "fork and thread are") + ".")
+        said = "; ".join(f"{', '.join(models)}: {words}" for words, models in endings.items())
+        paragraphs.append(f"✕ {said}.")
     skipped = [f"{end['model']} ({end['why']})" for end in results.ends if not results.raced(end["model"])]
     if skipped:
         paragraphs.append(f"Not raced: {', '.join(skipped)}.")
@@ -251,7 +250,7 @@ def description(results):
             for model in results.models()
             if results.of(model, step)
         ]
-        said.append(f"With {step:,} connections: {'; '.join(figures)}.")
+        said.append(f"Connections: {step:,}. {'; '.join(figures)}.")
     return f"Requests per second, and microseconds of CPU time per request. {' '.join(said)}"
 
 

@@ -29,7 +29,7 @@ import chart  # noqa: E402
 import page  # noqa: E402
 from model import FOLDER, MODELS, NAMES  # noqa: E402
 from results import Results  # noqa: E402
-from server import Server, cpu_seconds, machine_seconds, pinned, wait_until  # noqa: E402
+from server import Server, cpu_seconds, machine_seconds, wait_until  # noqa: E402
 
 DESCRIPTORS_ELSE = 40  # of a server or the generator, besides its connections
 BUSY = 0.95  # a generator that is busy for more of the time is what limits the rate
@@ -75,7 +75,7 @@ class Race:
             if model.name == "greenlet" and importlib.util.find_spec("gevent") is None:
                 raise Ended("skipped: gevent is not installed")
             if not model.file and not os.access(self.command(model)[0], os.X_OK):
-                raise Ended(f"skipped: {os.path.relpath(self.command(model)[0], ROOT)} is not built")
+                raise Ended(f"skipped: {self.command(model)[0]} is not built")
             with Server(self.command(model), self.server_cpu) as server:
                 if server.page() != page.BODY:
                     raise Ended("left out: it serves another page")
@@ -96,7 +96,7 @@ class Race:
         if connections > model.most:
             why = f"not run above {model.most:,}: {model.why}"
         elif limit != resource.RLIM_INFINITY and connections + DESCRIPTORS_ELSE > limit:
-            why = f"not run: it takes {connections + DESCRIPTORS_ELSE:,} descriptors, the limit is {limit:,} (ulimit -Hn)"
+            why = f"not run: it takes more descriptors than there may be ({limit:,}, ulimit -Hn)"
         if why:
             say(f"{connections:6,} connections, {model.name}: {why}")
             self.results.end(model.name, connections, why, tried=False)
@@ -120,14 +120,15 @@ class Race:
         command += ["--connections", str(connections), "--active", str(active)]
         command += ["--seconds", str(self.options.seconds), "--patience", str(PATIENCE)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        with subprocess.Popen(command, preexec_fn=pinned(self.load_cpu), **pipes) as load:
+        with subprocess.Popen(command, **pipes) as load:  # on this program's own CPU
             watchdog = threading.Timer(OPENING_MAX + self.options.seconds, load.kill)
             watchdog.start()
             try:
                 return self.converse(server, load, connections)
             finally:
-                watchdog.cancel()
                 load.kill()
+                watchdog.cancel()
+                watchdog.join()  # no server is started while there is a second thread
 
     def converse(self, server, load, connections):
         """Lets the generator measure once its connections stand; CPU times are those of that time only."""

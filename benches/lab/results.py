@@ -12,7 +12,7 @@ Written by `make lab`. On {date}: {cpus} × {cpu}, Linux {kernel}, Python {pytho
 Each server has one CPU{pinned}. Of the connections, {active} (or all, if
 there are fewer) ask for a page of {length} bytes, one request at a time each; the others have made one request and stay
 open in silence. {rounds} rounds of {seconds:g} s, the models taking turns, each time in another order. Figures are
-medians of the rounds, "×" is the median of each round's ratio to {baseline}. CPU time is that of
+medians of the rounds, "× {baseline}" is the median of each round's ratio to it. CPU time is that of
 the server's whole process group while it was measured, for each request. The generator is one thread: where it was
 busy more than {busy:.0%} of the time, the rate says more about it than about the server. Other programs
 took {others:.0%} of the CPUs meanwhile. Every round is in [RESULTS.json](RESULTS.json).
@@ -94,7 +94,7 @@ class Results:
 
     def table(self, connections):
         rows = [
-            "| model | requests/s | × | CPU µs/request | × | p50 µs | p99 µs | |",
+            f"| model | requests/s | × {self.baseline()} | CPU µs/request | × {self.baseline()} | p50 µs | p99 µs | |",
             "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
         ]
         rows += [self.row(model, connections) for model in self.models()]

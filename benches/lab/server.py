@@ -13,11 +13,6 @@ END_MAX = 5  # seconds until it has ended after SIGTERM
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def pinned(cpu):
-    """What a child does before its program begins, to stay on `cpu`."""
-    return lambda: os.sched_setaffinity(0, {cpu})
-
-
 def wait_until(met, seconds):
     """Asks until `met()` is true, for at most `seconds`; what it said last."""
     deadline = time.monotonic() + seconds
@@ -41,7 +36,7 @@ class Server:
             stdout=self.output,
             stderr=self.output,
             start_new_session=True,
-            preexec_fn=pinned(self.cpu),
+            preexec_fn=lambda: os.sched_setaffinity(0, {self.cpu}),
         )
         try:
             wait_until(lambda: self.port() or self.process.poll() is not None, START_MAX)

@@ -98,7 +98,7 @@ fn lab_measures_and_draws() {
     assert!(MODELS.iter().all(|model| svg.contains(&format!(">{model}</text>"))));
     assert!(serde_json::from_str::<serde_json::Value>(&made("RESULTS.json")).unwrap()["rounds"].is_array());
     assert!(checkout() == before, "the race wrote into the checkout");
-    assert_eq!(running_in(folder.path()), [PathBuf::new(); 0]);
+    assert_eq!(running_in(folder.path()), Vec::<PathBuf>::new());
 }
 
 /// What cannot be raced is named, and the rest is raced; what is interrupted leaves nothing behind.
@@ -113,7 +113,7 @@ fn lab_ends_with_its_servers() {
     wait_for("all processes", || (running_in(folder.path()).len() == 23).then_some(()));
     kill_process(Pid::from_child(&race), Signal::INT).unwrap();
     assert_eq!(race.wait().unwrap().code(), Some(130));
-    assert_eq!(running_in(folder.path()), [PathBuf::new(); 0]);
+    assert_eq!(running_in(folder.path()), Vec::<PathBuf>::new());
 }
 
 /// A model by itself, with `descriptors` at most.
