@@ -140,15 +140,17 @@ class Race:
         load.stdin.flush()
         seen = json.loads(load.stdout.readline() or "{}")
         # Its connections are still open: closing them would cost the server, too.
-        of_server, of_load, of_all = (now - then for now, then in zip(self.cpu_times(server, load), before))
+        after = self.cpu_times(server, load)
+        user, system, of_load, of_all = (now - then for now, then in zip(after, before))
         if server.process.poll() is not None:
             raise Ended(f"ended: {server.last_words()}")
         if not seen.get("requests"):
             raise Ended(f"no answer in {self.options.seconds:g} s")
-        others = (of_all - of_server - of_load) / seen["seconds"] / os.cpu_count()
+        others = (of_all - user - system - of_load) / seen["seconds"] / os.cpu_count()
         return {
             "rate": round(seen["requests"] / seen["seconds"], 1),
-            "cpu_us": round(of_server / seen["requests"] * 1e6, 3),
+            "cpu_us": round((user + system) / seen["requests"] * 1e6, 3),
+            "user_us": round(user / seen["requests"] * 1e6, 3),
             "generator": round(of_load / seen["seconds"], 3),
             "others": round(max(others, 0), 3),
             "p50_us": seen["p50_us"],
@@ -157,7 +159,8 @@ class Race:
         }
 
     def cpu_times(self, server, load):
-        return server.cpu_seconds(), cpu_seconds(load.pid), machine_seconds()
+        """Of the server in user and in kernel mode, of the generator, and of all CPUs."""
+        return *server.cpu_seconds(), cpu_seconds(load.pid), machine_seconds()
 
     def why_not_ready(self, server, load, line, connections):
         if not line:

@@ -13,7 +13,8 @@ Each server has one CPU{pinned}. Of the connections, {active} (or all, if
 there are fewer) ask for a page of {length} bytes, one request at a time each; the others have made one request and stay
 open in silence. {rounds} rounds of {seconds:g} s, the models taking turns, each time in another order. Figures are
 medians of the rounds, "× {baseline}" is the median of each round's ratio to it. CPU time is that of
-the server's whole process group while it was measured, for each request. The generator is one thread: where it was
+the server's whole process group while it was measured, for each request; "in user mode" is the part of it that is
+the program's own, its interpreter's included, and the rest is the kernel's (both in clock ticks of 10 ms). The generator is one thread: where it was
 busy more than {busy:.0%} of the time, the rate says more about it than about the server. Other programs
 took {others:.0%} of the CPUs meanwhile. Every round is in [RESULTS.json](RESULTS.json).
 
@@ -94,8 +95,10 @@ class Results:
 
     def table(self, connections):
         rows = [
-            f"| model | requests/s | × {self.baseline()} | CPU µs/request | × {self.baseline()} | p50 µs | p99 µs | |",
-            "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
+            "| model | requests/s | × {0} | CPU µs/request | × {0} | in user mode | p50 µs | p99 µs | |".format(
+                self.baseline()
+            ),
+            "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
         ]
         rows += [self.row(model, connections) for model in self.models()]
         return "\n".join(rows) + "\n"
@@ -107,7 +110,7 @@ class Results:
 
         cells = [cell("rate", ",.0f"), cell("rate", ".3g", self.ratio)]
         cells += [cell("cpu_us", ",.1f"), cell("cpu_us", ".3g", self.ratio)]
-        cells += [cell("p50_us", ",.0f"), cell("p99_us", ",.0f"), self.remarks(model, connections)]
+        cells += [cell("user_us", ",.1f"), cell("p50_us", ",.0f"), cell("p99_us", ",.0f"), self.remarks(model, connections)]
         return f"| {model} | {' | '.join(cells)} |"
 
     def remarks(self, model, connections):

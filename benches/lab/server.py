@@ -81,18 +81,21 @@ class Server:
         return any("eventpoll" in os.readlink(f"{folder}/{number}") for number in os.listdir(folder))
 
     def alive(self):
-        return any(state not in "ZX" for state, _ in self.group())
+        return any(stat[0] not in "ZX" for stat in self.group())
 
     def cpu_seconds(self):
         """User and system time of the whole group so far, of children that have ended, too."""
-        return sum(ticks for _, ticks in self.group()) / TICKS
+        times = [[int(field) for field in stat[11:15]] for stat in self.group()]
+        user = sum(own + of_children for own, _, of_children, _ in times)
+        system = sum(own + of_children for _, own, _, of_children in times)
+        return user / TICKS, system / TICKS
 
     def group(self):
-        """State and CPU time in ticks of each process of the group."""
+        """The fields of each process of the group."""
         for name in os.listdir("/proc"):
             stat = read_stat(name) if name.isdigit() else None
             if stat and int(stat[2]) == self.process.pid:
-                yield stat[0], sum(map(int, stat[11:15]))
+                yield stat
 
 
 def read_stat(pid):

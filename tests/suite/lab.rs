@@ -91,7 +91,7 @@ fn lab_measures_and_draws() {
         let row = table.lines().find(|line| line.starts_with(&format!("| {model} |")));
         let cells: Vec<&str> = row.expect(model).split('|').map(str::trim).collect();
         let rate: f64 = cells[2].replace(',', "").parse().unwrap();
-        assert!(rate > 0.0 && !cells[4].is_empty() && cells[8].is_empty(), "{cells:?}");
+        assert!(rate > 0.0 && !cells[4].is_empty() && cells[9].is_empty(), "{cells:?}");
     }
     let svg = made("lab.svg");
     assert_well_formed(&svg);
