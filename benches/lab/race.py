@@ -35,6 +35,7 @@ DESCRIPTORS_ELSE = 40  # of a server or the generator, besides its connections
 BUSY = 0.95  # a generator that is busy for more of the time is what limits the rate
 PATIENCE = 2  # seconds without progress after which connections count as unanswered
 OPENING_MAX = 40  # seconds for all connections to be opened
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Ended(Exception):
@@ -241,6 +242,14 @@ def numbers(text):
     return sorted({positive(int)(number) for number in text.split(",")})
 
 
+def leave(number, _):
+    """Ends the race, and on the way out every server. That takes seconds at most; another Ctrl-C must not
+    cut it short."""
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 def parse_options():
     parser = argparse.ArgumentParser(description="races the models of a server on this machine")
     built = os.path.join(ROOT, "target")
@@ -263,8 +272,8 @@ def main():
     if sys.platform != "linux":
         sys.exit("race.py: it needs Linux, for epoll and /proc")
     options = parse_options()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: sys.exit(128 + number))  # on its way out every server is ended
+    for number in SIGNALS:
+        signal.signal(number, leave)
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with tempfile.TemporaryDirectory() as site:

