@@ -2,8 +2,9 @@
 """Races the documents' models of a server, and evserve over epoll and over poll(2), on this machine.
 
 In each round, and for each number of connections in it, all models have their turn, each time in another
-order: what else the machine does in those minutes meets all alike. Writes the table (RESULTS.md, RESULTS.json) and the chart (lab.svg). `make lab` builds what it needs
-and runs it; Python's standard library is enough, gevent is raced if it is installed.
+order: what else the machine does in those minutes meets all alike. Writes the table (RESULTS.md,
+RESULTS.json) and the chart (lab.svg). `make lab` builds what it needs and runs it; Python's standard
+library is enough, gevent is raced if it is installed.
 """
 
 import argparse

@@ -42,9 +42,12 @@ fn look(browser: &mut Browser, url: &str, name: &str) {
 #[test]
 fn the_demo_site() {
     let Some(mut browser) = Browser::start() else { return };
-    let server = Server::start_on(&Path::new(env!("CARGO_MANIFEST_DIR")).join("html"), &[]);
+    let library = tempfile::tempdir().unwrap();
+    let files = ["--files", library.path().to_str().unwrap()];
+    let server = Server::start_on(&Path::new(env!("CARGO_MANIFEST_DIR")).join("html"), &files);
     let home = format!("http://{}/", server.address);
     look(&mut browser, &home, "front");
+    look(&mut browser, &format!("{home}lab.html"), "lab");
     look(&mut browser, &format!("{home}404.html"), "not-found");
     browser.visit(&home);
     // Every link of the front page leads somewhere, and every part of it has come.
