@@ -8,7 +8,7 @@ complete -c evserve -l file -x -d 'listen for the file protocol; repeatable (888
 complete -c evserve -l dialect -x -a 'auto lines joined listed' -d 'how file connections speak: auto, lines, joined or listed (auto)'
 complete -c evserve -l ack -x -d 'acknowledge what comes over TCP; repeatable (off)'
 complete -c evserve -l ack-udp -x -d 'acknowledge what comes over UDP; repeatable (off)'
-complete -c evserve -l ack-reply -x -d 'what is answered there; its places are {{time}}, {{message}}, {{bytes}}, {{peer}} and {{count}} (收到了你的消息)'
+complete -c evserve -l ack-reply -x -d 'what --ack and --ack-udp answer, with {time}, {message}, {bytes}, {peer} and {count} filled in (收到了你的消息)'
 complete -c evserve -l udp-rate -x -d 'datagrams of one address that are answered in a second, 0 for no limit (200)'
 complete -c evserve -l pace -x -d 'between two messages of the joined and listed dialects (100ms)'
 complete -c evserve -l read-only -d 'write nothing to the library'

@@ -41,9 +41,9 @@ pub struct Config {
     pub dialect: Dialect,
     /// Whether those are the default, which need not be free.
     pub file_is_default: bool,
-    /// Where connections and datagrams are acknowledged.
+    /// Where what comes over TCP is acknowledged.
     pub ack: Vec<Address>,
-    /// See `ack`.
+    /// Where what comes over UDP is.
     pub ack_udp: Vec<Address>,
     /// With what.
     pub ack_reply: Template,

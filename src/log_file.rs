@@ -2,8 +2,8 @@
 //! the caller.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Write};
-use std::os::fd::AsFd;
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,15 +25,24 @@ pub struct LogFile {
 const PIPE_PIECE_BYTES: usize = 4096;
 
 impl LogFile {
-    /// The standard error stream. Its descriptor is shared with others, and is not made
-    /// non-blocking for them.
+    /// The standard error stream.
     pub fn stderr() -> io::Result<LogFile> {
-        LogFile::new(None, File::from(io::stderr().as_fd().try_clone_to_owned()?))
+        LogFile::standard(io::stderr().as_fd(), Path::new("/dev/stderr"))
     }
 
-    /// The standard output, likewise.
+    /// The standard output.
     pub fn stdout() -> io::Result<LogFile> {
-        LogFile::new(None, File::from(io::stdout().as_fd().try_clone_to_owned()?))
+        LogFile::standard(io::stdout().as_fd(), Path::new("/dev/stdout"))
+    }
+
+    /// A stream whose descriptor is shared with others, and is not made non-blocking for them. A terminal,
+    /// which is ready with room for a byte and then makes who has more to say wait, is opened anew.
+    fn standard(stream: BorrowedFd<'_>, name: &Path) -> io::Result<LogFile> {
+        let anew = if stream.is_terminal() { open(name).ok() } else { None };
+        match anew {
+            Some(file) => LogFile::new(None, file),
+            None => LogFile::new(None, File::from(stream.try_clone_to_owned()?)),
+        }
     }
 
     /// The file at `path`, made if it is not there.
@@ -85,9 +94,9 @@ fn open(path: &Path) -> io::Result<File> {
     File::options().append(true).create(true).custom_flags(flags).open(path)
 }
 
-/// The event log: lines that are written one by one, or dropped and counted.
+/// A log of lines that are written one by one, or dropped and counted.
 #[derive(Clone, Debug)]
-pub struct EventLog(Arc<Mutex<Lines>>);
+pub struct LineLog(Arc<Mutex<Lines>>);
 
 #[derive(Debug)]
 struct Lines {
@@ -97,10 +106,10 @@ struct Lines {
     dropped: u64,
 }
 
-impl EventLog {
+impl LineLog {
     /// A log that goes to `file`.
-    pub fn new(file: LogFile) -> EventLog {
-        EventLog(Arc::new(Mutex::new(Lines { file, line: Vec::new(), dropped: 0 })))
+    pub fn new(file: LogFile) -> LineLog {
+        LineLog(Arc::new(Mutex::new(Lines { file, line: Vec::new(), dropped: 0 })))
     }
 
     /// Opens its file anew.
@@ -109,7 +118,7 @@ impl EventLog {
     }
 }
 
-impl Write for EventLog {
+impl Write for LineLog {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -132,9 +141,9 @@ impl Lines {
             let said = format!("{} lines of this log were dropped here\n", self.dropped);
             self.line.splice(..0, said.into_bytes());
         }
-        // A pipe takes a short line whole or not at all.
+        // A pipe takes a short line whole or not at all, a terminal or a disk perhaps a part.
         match self.file.write_some(&self.line) {
-            Ok(1..) => self.dropped = 0,
+            Ok(written) if written == self.line.len() => self.dropped = 0,
             _ => self.dropped += 1,
         }
         self.line.clear();

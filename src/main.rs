@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use evserve::config::Config;
 use evserve::event_loop::Ended;
-use evserve::log_file::{EventLog, LogFile};
+use evserve::log_file::{LineLog, LogFile};
 use evserve::options::Options;
 use evserve::server::Server;
 use log::LevelFilter;
@@ -41,14 +41,14 @@ fn serve(options: &Options) -> Result<Ended, Box<dyn std::error::Error>> {
     Ok(Server::start(&config, events)?.run()?)
 }
 
-fn log_events(config: &Config) -> Result<EventLog, Box<dyn std::error::Error>> {
+fn log_events(config: &Config) -> Result<LineLog, Box<dyn std::error::Error>> {
     let file = match &config.log_file {
         Some(path) => LogFile::append_to(path).map_err(|error| {
             format!("cannot open the log {}: {error}; give --log-file another path", path.display())
         })?,
         None => LogFile::stderr()?,
     };
-    let events = EventLog::new(file);
+    let events = LineLog::new(file);
     let format = ConfigBuilder::new()
         .set_time_format_rfc3339()
         .set_target_level(LevelFilter::Off)

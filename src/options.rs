@@ -45,7 +45,7 @@ pub struct Options {
     #[argh(option, arg_name = "ADDR")]
     pub ack_udp: Vec<String>,
 
-    /// what is answered there; its places are {time}, {message}, {bytes}, {peer} and {count} (收到了你的消息)
+    /// what --ack and --ack-udp answer, with {time}, {message}, {bytes}, {peer} and {count} filled in (收到了你的消息)
     #[argh(option, arg_name = "TEMPLATE")]
     pub ack_reply: Option<String>,
 

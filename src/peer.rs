@@ -27,7 +27,10 @@ impl Peer {
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Peer::Inet(address) => SocketAddr::new(address.ip().to_canonical(), address.port()).fmt(f),
+            Peer::Inet(address) => match address.ip().to_canonical() {
+                IpAddr::V4(v4) => SocketAddr::from((v4, address.port())).fmt(f),
+                IpAddr::V6(_) => address.fmt(f),
+            },
             Peer::Unix => f.write_str("unix:"),
         }
     }

@@ -1,7 +1,7 @@
 //! How many datagrams of a peer are answered: so many a second, that nobody can be flooded through
 //! us under a forged address.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use lru::LruCache;
@@ -13,57 +13,76 @@ use crate::limits::RATED_PEERS_MAX;
 pub struct Rates {
     /// Answers that a peer gets in a second; 0 is no limit.
     per_second: u32,
-    /// In the order in which their seconds began, the latest first.
+    /// When the first slot began.
+    begun: Option<Instant>,
+    /// Who has asked last comes first.
     peers: LruCache<IpAddr, Share>,
 }
 
 /// What a peer has had.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Share {
-    /// When its current second began: with a datagram.
-    since: Instant,
-    /// Answers in that second.
-    answers: u32,
-    /// Datagrams that were admitted since it is remembered.
+    /// Answers in each of the last slots; the number of a slot says where.
+    answers: [u32; SLOTS],
+    /// The last slot that `answers` knows of.
+    last: u64,
+    /// All answers since it is remembered.
     count: u64,
 }
 
-const SECOND: Duration = Duration::from_secs(1);
+/// A second is counted in tenths.
+const SLOT: Duration = Duration::from_millis(100);
+
+/// A second, wherever it begins, lies within so many of them.
+const SLOTS: usize = 11;
 
 impl Rates {
     /// For so many answers a second; 0 is no limit.
     pub fn new(per_second: u32) -> Rates {
-        // It would allocate its bound at once.
-        Rates { per_second, peers: LruCache::unbounded() }
+        // With a bound of its own it would allocate all of it at once.
+        Rates { per_second, begun: None, peers: LruCache::unbounded() }
     }
 
-    /// Whether a datagram of `peer` may be answered, and the how many-th it is. A peer that is not
-    /// known takes the place of the one whose second began first, but not before that is over: or a
-    /// flood of forged addresses would give everyone a new second.
+    /// Whether a datagram of `peer` may be answered, and the how many-th answer that is. Who is not known
+    /// takes the place of who has asked longest ago, but not within a second of an answer: or a flood of
+    /// forged addresses would have everyone forgotten, and give them a new share.
     pub fn admit(&mut self, peer: IpAddr, now: Instant) -> Option<u64> {
-        let is_over = |share: &Share| now.saturating_duration_since(share.since) >= SECOND;
-        let fresh = Share { since: now, answers: 0, count: 0 };
-        let share = match self.peers.peek_mut(&peer) {
-            Some(share) if !is_over(share) => share,
-            Some(_) => {
-                let share = self.peers.get_mut(&peer)?;
-                *share = Share { count: share.count, ..fresh };
-                share
+        let begun = *self.begun.get_or_insert(now);
+        let slot = (now.saturating_duration_since(begun).as_millis() / SLOT.as_millis()) as u64;
+        let peer = host(peer);
+        if self.peers.len() >= RATED_PEERS_MAX && !self.peers.contains(&peer) {
+            let (_, oldest) = self.peers.peek_lru()?;
+            if self.per_second != 0 && slot < oldest.last + SLOTS as u64 {
+                return None;
             }
-            None => {
-                if self.peers.len() >= RATED_PEERS_MAX {
-                    self.peers.peek_lru().filter(|(_, share)| is_over(share))?;
-                    self.peers.pop_lru();
-                }
-                self.peers.get_or_insert_mut(peer, || fresh)
-            }
-        };
-        if self.per_second != 0 && share.answers >= self.per_second {
+            self.peers.pop_lru();
+        }
+        let share = self.peers.get_or_insert_mut(peer, Share::default);
+        share.advance(slot);
+        if self.per_second != 0 && share.answers.iter().sum::<u32>() >= self.per_second {
             return None;
         }
-        share.answers += 1;
+        share.answers[slot as usize % SLOTS] += 1;
         share.count += 1;
         Some(share.count)
+    }
+}
+
+impl Share {
+    /// Forgets what lies too far back.
+    fn advance(&mut self, slot: u64) {
+        for passed in (self.last + 1..=slot).take(SLOTS) {
+            self.answers[passed as usize % SLOTS] = 0;
+        }
+        self.last = self.last.max(slot);
+    }
+}
+
+/// What counts as one peer: an IPv4 address, or the /64 of an IPv6 one, of which a host may have all.
+fn host(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        v4 => v4,
     }
 }
 
@@ -76,27 +95,52 @@ mod tests {
     }
 
     #[test]
-    fn so_many_in_every_second() {
-        let (mut rates, start) = (Rates::new(200), Instant::now());
-        for second in 0..3 {
-            let now = start + SECOND * second;
-            let admitted =
-                (0..1000).filter(|step| rates.admit(peer(1), now + Duration::from_micros(*step)).is_some());
-            assert_eq!(admitted.count(), 200);
+    fn so_many_in_any_second() {
+        for seed in 0..20 {
+            let (mut rates, start, mut random) =
+                (Rates::new(200), Instant::now(), fastrand::Rng::with_seed(seed));
+            let (mut now, mut answered) = (start, Vec::new());
+            while now < start + Duration::from_secs(5) {
+                // Bursts, and times in which nothing comes.
+                now += Duration::from_micros(if random.u8(..) == 0 { 300_000 } else { random.u64(..3000) });
+                if rates.admit(peer(1), now).is_some() {
+                    answered.push(now);
+                }
+            }
+            assert!(answered.len() >= 500, "{}", answered.len());
+            for window in answered.windows(201) {
+                assert!(window[200] - window[0] > Duration::from_secs(1), "seed {seed}");
+            }
         }
-        assert_eq!(rates.admit(peer(1), start + SECOND * 3), Some(601));
-        let mut unlimited = Rates::new(0);
-        assert!((1..10_000).all(|count| unlimited.admit(peer(1), start) == Some(count)));
     }
 
     #[test]
-    fn forged_addresses_give_nobody_a_new_second() {
+    fn who_keeps_to_the_rate_is_always_answered() {
+        let (mut rates, start) = (Rates::new(200), Instant::now());
+        let every = Duration::from_micros(5600);
+        assert!((1..2000).all(|count| rates.admit(peer(1), start + every * count) == Some(u64::from(count))));
+        let mut unlimited = Rates::new(0);
+        assert!((1..10_000).all(|count| unlimited.admit(peer(1), start) == Some(count)));
+        assert!((1..10_000).all(|number| unlimited.admit(peer(number), start).is_some()));
+    }
+
+    #[test]
+    fn forged_addresses_give_nobody_a_new_share() {
         let (mut rates, start) = (Rates::new(1), Instant::now());
         assert_eq!(rates.admit(peer(0), start), Some(1));
         let known = (1..100_000).filter(|number| rates.admit(peer(*number), start).is_some());
         assert_eq!(known.count(), RATED_PEERS_MAX - 1);
-        assert_eq!(rates.admit(peer(0), start + SECOND / 2), None);
-        assert_eq!(rates.admit(peer(200_000), start + SECOND), Some(1));
+        let (soon, later) = (start + SLOT * 9, start + SLOT * 11);
+        assert_eq!((rates.admit(peer(0), soon), rates.admit(peer(200_000), soon)), (None, None));
+        assert_eq!(rates.admit(peer(200_000), later), Some(1));
         assert_eq!(rates.peers.len(), RATED_PEERS_MAX);
+    }
+
+    #[test]
+    fn a_network_of_one_host_is_one_peer() {
+        let (mut rates, now) = (Rates::new(1), Instant::now());
+        let mut admit = |peer: &str| rates.admit(peer.parse().expect("an address"), now).is_some();
+        assert!(admit("2001:db8::1") && !admit("2001:db8::2") && admit("2001:db8:0:1::1"));
+        assert!(admit("10.0.0.1") && !admit("::ffff:10.0.0.1") && admit("10.0.0.2"));
     }
 }

@@ -14,10 +14,10 @@ use crate::clock::Now;
 use crate::config::{Address, Config};
 use crate::event_loop::{Ended, Runner};
 use crate::limits::{Limits, RESERVED_DESCRIPTORS};
-use crate::log_file::{EventLog, LogFile};
+use crate::log_file::{LineLog, LogFile};
 use crate::protocol::Kind;
 use crate::rates::Rates;
-use crate::services::{Acknowledging, Datagrams, Files, Logs, Services};
+use crate::services::{Acknowledging, DatagramCounts, Files, Logs, Services};
 use crate::site::{Rules, Site};
 use crate::store::{Bounds, DiskStore, Entry, Library, Store};
 use bind::SocketFile;
@@ -43,7 +43,7 @@ impl std::error::Error for StartError {}
 
 impl Server {
     /// Opens and binds all that `config` names.
-    pub fn start(config: &Config, events: EventLog) -> Result<Server, StartError> {
+    pub fn start(config: &Config, events: LineLog) -> Result<Server, StartError> {
         let asked_for = [&config.http, &config.ack, &config.ack_udp];
         if asked_for.iter().all(|addresses| addresses.is_empty())
             && (config.file.is_empty() || config.file_is_default)
@@ -73,7 +73,7 @@ impl Server {
         if config.trace {
             let out = LogFile::stdout()
                 .map_err(|error| StartError(format!("cannot print the trace: {error}; leave --trace out")))?;
-            runner.trace(Box::new(EventLog::new(out)));
+            runner.trace(Box::new(LineLog::new(out)));
         }
         let mut server = Server { runner, socket_files: Vec::new() };
         server.listen_to(config)?;
@@ -109,7 +109,7 @@ impl Server {
         let ended = self.runner.run();
         let statistics = &self.runner.services().statistics;
         log::info!("answered {} requests on {} connections", statistics.requests, statistics.accepted);
-        let Datagrams { received, answered, truncated, unsent } = statistics.datagrams;
+        let DatagramCounts { received, answered, truncated, unsent } = statistics.datagrams;
         if received > 0 {
             log::info!(
                 "answered {answered} of {received} datagrams; {truncated} were truncated, {unsent} answers could not be sent"
@@ -156,7 +156,7 @@ impl Server {
             Address::Unix(_) => return Err(ErrorKind::Unsupported.into()),
         };
         let address = socket.local_addr()?;
-        self.runner.listen_udp(socket, address, kind)?;
+        self.runner.listen_udp(socket, kind)?;
         log::info!("listening {kind}-udp udp://{address}");
         Ok(())
     }

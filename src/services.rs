@@ -1,14 +1,13 @@
 //! What the server lends to its protocols for the time of a call: the clock, the site, the
 //! logs, the limits, and the counts of what happened.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::access_log::{AccessLog, Visit};
 use crate::clock::{Clock, Now};
 use crate::close_reason::CloseReason;
 use crate::limits::{DRAIN_GRACE, LOG_RETRY, Limits, UDP_RATE};
-use crate::log_file::EventLog;
+use crate::log_file::LineLog;
 use crate::peer::Peer;
 use crate::rates::Rates;
 use crate::sessions::Sessions;
@@ -28,8 +27,8 @@ pub struct Services {
     pub files: Option<Files>,
     /// Who visits.
     pub sessions: Sessions,
-    /// Where datagrams are received.
-    pub endpoints: Vec<SocketAddr>,
+    /// The ports on which datagrams are received.
+    pub endpoints: Vec<u16>,
     /// What acknowledging services have in common.
     pub ack: Acknowledging,
     /// Whose turn it is.
@@ -93,13 +92,10 @@ impl Services {
         }
     }
 
-    /// Whether datagrams from there come from a socket of ours. Of those that have every address of
-    /// this machine, the port decides.
-    pub fn is_ours(&self, peer: SocketAddr) -> bool {
-        self.endpoints.iter().any(|own| {
-            let (own_ip, peer_ip) = (own.ip().to_canonical(), peer.ip().to_canonical());
-            own.port() == peer.port() && (own_ip.is_unspecified() || own_ip == peer_ip)
-        })
+    /// Whether datagrams are received on this port: from one like it they come from ourselves, or from
+    /// another server as we are.
+    pub fn is_endpoint(&self, port: u16) -> bool {
+        self.endpoints.contains(&port)
     }
 
     /// Until when a connection on which nothing is under way may stay: until `patience` ends, or for a
@@ -144,7 +140,7 @@ pub struct Logs {
     /// A line for each answer.
     pub access: Option<AccessLog>,
     /// What the log macros write.
-    pub events: Option<EventLog>,
+    pub events: Option<LineLog>,
 }
 
 impl Logs {
@@ -158,7 +154,7 @@ impl Logs {
     /// Opens the files anew, as after a rotation.
     pub fn reopen(&mut self) {
         let access = self.access.as_mut().map_or(Ok(()), AccessLog::reopen);
-        let events = self.events.as_ref().map_or(Ok(()), EventLog::reopen);
+        let events = self.events.as_ref().map_or(Ok(()), LineLog::reopen);
         match access.and(events) {
             Ok(()) => log::info!("opened the logs anew"),
             Err(error) => log::error!("cannot open a log anew, so the old file goes on: {error}"),
@@ -188,18 +184,18 @@ pub struct Statistics {
     /// Bytes that their sockets took.
     pub sent_bytes: u64,
     /// What became of datagrams.
-    pub datagrams: Datagrams,
+    pub datagrams: DatagramCounts,
     ended: [u64; CloseReason::ALL.len()],
 }
 
 /// Counts of datagrams since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Datagrams {
+pub struct DatagramCounts {
     /// That came.
     pub received: u64,
     /// That were answered.
     pub answered: u64,
-    /// That were longer than what a datagram can have; they are dropped.
+    /// That were longer than the buffer; they are dropped.
     pub truncated: u64,
     /// Whose answer the system did not take.
     pub unsent: u64,

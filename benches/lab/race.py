@@ -32,6 +32,8 @@ from model import FOLDER, MODELS, NAMES  # noqa: E402
 from results import Results  # noqa: E402
 from server import Server, cpu_seconds, machine_seconds, wait_until  # noqa: E402
 
+CONNECTIONS = [1, 100, 1_000, 10_000]
+SECONDS_LEAST = 0.1  # CPU time comes in clock ticks of 10 ms
 DESCRIPTORS_ELSE = 40  # of a server or the generator, besides its connections
 BUSY = 0.95  # a generator that is busy for more of the time is what limits the rate
 PATIENCE = 2  # seconds without progress after which connections count as unanswered
@@ -69,7 +71,7 @@ class Race:
         if model.file:
             return [sys.executable, "-B", os.path.join(FOLDER, model.file)]
         program = self.options.evserve_poll if model.name == "evserve-poll" else self.options.evserve
-        return [program, "--html", self.site, "--http", "0", "--idle-timeout", "10m", "--drain-timeout", "1s"]
+        return [program, "--html", self.site, "--http", "0", "--file", "off", "--idle-timeout", "10m", "--drain-timeout", "1s"]
 
     def is_fit(self, model):
         """Whether the model can be raced at all, and serves the page that all serve."""
@@ -255,15 +257,20 @@ def parse_options():
     parser = argparse.ArgumentParser(description="races the models of a server on this machine")
     built = os.path.join(ROOT, "target")
     parser.add_argument("--models", type=names, default=NAMES, metavar="NAME,NAME", help=", ".join(NAMES))
-    parser.add_argument("--connections", type=numbers, default=[1, 100, 1_000, 10_000], metavar="N,N")
+    parser.add_argument("--connections", type=numbers, default=CONNECTIONS, metavar="N,N")
     parser.add_argument("--active", type=positive(int), default=10, metavar="N", help="how many of them ask (10)")
     parser.add_argument("--rounds", type=positive(int), default=5, metavar="N", help="rounds of all models (5)")
     parser.add_argument("--seconds", type=positive(float), default=0.7, metavar="S", help="of a measurement (0.7)")
-    parser.add_argument("--out", metavar="DIR", help="for RESULTS.md, RESULTS.json and lab.svg (their places here)")
+    parser.add_argument("--out", metavar="DIR", help="for RESULTS.md, RESULTS.json and lab.svg (their places here; of a race of some only, target/lab)")
     parser.add_argument("--evserve", default=f"{built}/release/evserve", metavar="PATH")
     parser.add_argument("--evserve-poll", default=f"{built}/poll/release/evserve", metavar="PATH")
     parser.add_argument("--load", default=f"{built}/release/examples/load", metavar="PATH")
     options = parser.parse_args()
+    if options.seconds < SECONDS_LEAST:
+        parser.error(f"--seconds: at least {SECONDS_LEAST:g}")
+    if (options.models, options.connections) != (NAMES, CONNECTIONS):
+        # html/lab.html tells of the whole race, which stays in its place.
+        options.out = options.out or os.path.join(ROOT, "target", "lab")
     if not os.access(options.load, os.X_OK):
         parser.error(f"the load generator {options.load} is not there; `make lab` builds it")
     return options

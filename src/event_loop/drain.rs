@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::EventLoop;
 use super::network::Network;
-use super::source::SourceKind;
+use super::source::{Cause, SourceKind};
 use crate::clock::Now;
 use crate::close_reason::CloseReason;
 use crate::limits::{LISTEN_BACKLOG, TURN_ACCEPTS};
@@ -28,7 +28,7 @@ impl<N: Network> EventLoop<N> {
         }
         // Whoever has nothing under way has less time now.
         let keys: Vec<usize> = self.sources.iter().map(|(key, _)| key).collect();
-        keys.into_iter().for_each(|key| self.queue(key));
+        keys.into_iter().for_each(|key| self.queue(key, Cause::More));
     }
 
     /// Whether the loop was asked to end.
@@ -50,7 +50,7 @@ impl<N: Network> EventLoop<N> {
             log::warn!("cutting off {} connections that are still busy", keys.len());
         }
         for key in keys {
-            self.sources[key].queued = false;
+            self.sources[key].queued = None;
             self.close(key, CloseReason::CutOff);
         }
         self.ready.clear();

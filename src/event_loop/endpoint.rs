@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use crate::limits::{TURN_READ_BYTES, TURN_REQUESTS};
 use crate::protocol::Kind;
 use crate::services::Services;
-use crate::transport::{Datagrams, Received};
+use crate::transport::{DatagramSocket, Destination, Received};
 
 /// A socket of datagrams in the loop.
 #[derive(Debug)]
@@ -16,7 +16,18 @@ pub struct Endpoint<D> {
     reply: Vec<u8>,
 }
 
-impl<D: Datagrams> Endpoint<D> {
+/// What is left after a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// Nothing: an event says when there is more.
+    Nothing,
+    /// There may be more.
+    Perhaps,
+    /// Nothing but errors came, and more of them would.
+    Errors,
+}
+
+impl<D: DatagramSocket> Endpoint<D> {
     /// An endpoint at which nobody has looked yet.
     pub fn new(socket: D, kind: Kind) -> Endpoint<D> {
         Endpoint { socket, kind, reply: Vec::new() }
@@ -27,24 +38,27 @@ impl<D: Datagrams> Endpoint<D> {
         self.kind
     }
 
-    /// Answers what has come, within the bounds of a turn. Returns whether there may be more.
-    pub fn drive(&mut self, scratch: &mut [u8], cx: &mut Services) -> bool {
-        let mut bytes = 0;
+    /// Answers what has come, within the bounds of a turn. Returns what is left.
+    pub fn drive(&mut self, scratch: &mut [u8], cx: &mut Services) -> Rest {
+        let (mut bytes, mut failures) = (0, 0);
         for _ in 0..TURN_REQUESTS {
             match self.socket.recv(scratch) {
                 Ok(received) => {
                     self.take(&scratch[..received.length], &received, cx);
                     bytes += received.length;
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
-                // What an earlier answer has run into, as ECONNREFUSED.
-                Err(error) => log::debug!("cannot receive a datagram: {error}"),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Rest::Nothing,
+                // Most are what an earlier answer has run into, as ECONNREFUSED.
+                Err(error) => {
+                    log::debug!("cannot receive a datagram: {error}");
+                    failures += 1;
+                }
             }
             if bytes >= TURN_READ_BYTES {
                 break;
             }
         }
-        true
+        if failures == TURN_REQUESTS { Rest::Errors } else { Rest::Perhaps }
     }
 
     fn take(&mut self, datagram: &[u8], received: &Received, cx: &mut Services) {
@@ -54,8 +68,10 @@ impl<D: Datagrams> Endpoint<D> {
             return;
         }
         self.reply.clear();
-        self.kind.on_datagram(datagram, received.peer, &mut self.reply, cx);
-        if self.reply.is_empty() {
+        // What was sent to everyone, everyone would answer.
+        if received.destination == Destination::Everyone
+            || !self.kind.on_datagram(datagram, received.peer, &mut self.reply, cx)
+        {
             return;
         }
         match self.socket.answer(&self.reply, received) {

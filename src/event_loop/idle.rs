@@ -36,7 +36,8 @@ impl LongestIdle {
     /// The first that is remembered and has not moved since.
     fn next<N: Network>(&mut self, sources: &Slab<Source<N>>) -> Option<usize> {
         while let Some((token, since)) = self.remembered.front() {
-            let source = sources.get(token.key()).filter(|source| source.token == *token && !source.queued);
+            let source =
+                sources.get(token.key()).filter(|source| source.token == *token && source.queued.is_none());
             if source.is_some_and(|source| source.idle_since() == Some(*since)) {
                 return Some(token.key());
             }

@@ -42,7 +42,7 @@ impl<N: Network> EventLoop<N> {
             let idle =
                 if full { self.longest_idle.find(&self.sources, self.services.clock.now()) } else { None };
             if full && idle.is_none() {
-                self.accept_later(key);
+                self.receive_later(key);
                 return false;
             }
             let SourceKind::Listener(listener) = &mut self.sources[key].kind else { return false };
@@ -55,7 +55,7 @@ impl<N: Network> EventLoop<N> {
         }
         if self.services.statistics.arrived() == before {
             log::warn!("cannot accept any connection");
-            self.accept_later(key);
+            self.receive_later(key);
             return false;
         }
         true
@@ -74,7 +74,7 @@ impl<N: Network> EventLoop<N> {
             AcceptFailure::OutOfDescriptors => self.accept_on_reserve(key),
             AcceptFailure::Unknown => {
                 log::warn!("cannot accept a connection: {error}");
-                self.accept_later(key);
+                self.receive_later(key);
                 false
             }
         }
@@ -96,7 +96,7 @@ impl<N: Network> EventLoop<N> {
             }
             Err(error) if accept_failure(&error) == AcceptFailure::Drained => self.survive(key, &error),
             Err(_) => {
-                self.accept_later(key);
+                self.receive_later(key);
                 false
             }
         };
@@ -141,8 +141,8 @@ impl<N: Network> EventLoop<N> {
         let _ = stream.recv(&mut [0; 4096]);
     }
 
-    /// Leaves the backlog as it is until a connection ends, or some time has passed.
-    fn accept_later(&mut self, key: usize) {
+    /// Leaves what waits as it is until some time has passed, or a connection has ended.
+    pub(super) fn receive_later(&mut self, key: usize) {
         let source = &mut self.sources[key];
         self.timers.arm(key, &mut source.alarm, self.services.clock.now() + ACCEPT_RETRY);
     }

@@ -20,7 +20,6 @@ mod token;
 mod trace;
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use slab::Slab;
@@ -32,7 +31,7 @@ use crate::protocol::Kind;
 use crate::services::Services;
 
 use connection::Progress;
-use endpoint::Endpoint;
+use endpoint::{Endpoint, Rest};
 use idle::LongestIdle;
 use listener::Listener;
 pub use network::{Network, Readiness, SystemListener, SystemNetwork};
@@ -40,7 +39,7 @@ use peers::Peers;
 use ready::Ready;
 pub use run::{Ended, Runner};
 use scratch::Scratch;
-use source::{Source, SourceKind};
+use source::{Cause, Source, SourceKind};
 use timers::Timers;
 pub use token::Token;
 use trace::Trace;
@@ -93,23 +92,18 @@ impl<N: Network> EventLoop<N> {
         self.network.register_listener(&mut socket, token)?;
         let key = self.insert(token, SourceKind::Listener(Listener::new(socket, kind)));
         self.listeners.push(key);
-        self.queue(key);
+        self.queue(key, Cause::More);
         Ok(())
     }
 
-    /// Answers datagrams that come to `socket`, which has this address, from now on; they speak `kind`.
-    pub fn listen_datagrams(
-        &mut self,
-        mut socket: N::Datagrams,
-        address: SocketAddr,
-        kind: Kind,
-    ) -> io::Result<()> {
+    /// Answers datagrams that come to `socket`, which has this port, from now on; they speak `kind`.
+    pub fn listen_datagrams(&mut self, mut socket: N::Datagrams, port: u16, kind: Kind) -> io::Result<()> {
         let token = self.next_token();
         self.network.register_datagrams(&mut socket, token)?;
         let key = self.insert(token, SourceKind::Endpoint(Endpoint::new(socket, kind)));
-        self.services.endpoints.push(address);
+        self.services.endpoints.push(port);
         self.listeners.push(key);
-        self.queue(key);
+        self.queue(key, Cause::More);
         Ok(())
     }
 
@@ -122,9 +116,9 @@ impl<N: Network> EventLoop<N> {
     /// sleep if no event comes; `None` is for ever.
     pub fn turn(&mut self, now: Now, events: impl IntoIterator<Item = Readiness>) -> Option<Duration> {
         if let Some(mut trace) = self.trace.take() {
-            let events = trace.begin(events);
+            let events = trace.begin(self, events);
             let timeout = self.turn_by(now, events, |event_loop, key| trace.drive(event_loop, key));
-            trace.end(timeout);
+            trace.end(self, timeout);
             self.trace = Some(trace);
             return timeout;
         }
@@ -199,13 +193,13 @@ impl<N: Network> EventLoop<N> {
             SourceKind::Endpoint(_) => {}
             SourceKind::Doomed => return,
         }
-        self.queue(key);
+        self.queue(key, Cause::Event);
     }
 
-    fn queue(&mut self, key: usize) {
+    fn queue(&mut self, key: usize, cause: Cause) {
         let source = &mut self.sources[key];
-        if !source.queued {
-            source.queued = true;
+        if source.queued.is_none() {
+            source.queued = Some(cause);
             self.ready.push(key);
         }
     }
@@ -213,20 +207,20 @@ impl<N: Network> EventLoop<N> {
     fn queue_due(&mut self, now: Instant) {
         while let Some(key) = self.timers.pop_due(now) {
             self.sources[key].alarm.clear();
-            self.queue(key);
+            self.queue(key, Cause::Alarm);
         }
     }
 
     fn drive(&mut self, key: usize) {
         let source = &mut self.sources[key];
-        source.queued = false;
+        source.queued = None;
         match &mut source.kind {
             SourceKind::Connection(peer, connection) => {
                 self.services.peer = *peer;
                 match connection.drive(&mut self.scratch, &mut self.services) {
                     Progress::Waiting(until) => self.timers.arm(key, &mut source.alarm, until),
                     Progress::Yielding => {
-                        source.queued = true;
+                        source.queued = Some(Cause::More);
                         self.ready.push_bulk(key);
                     }
                     Progress::Closed(reason) => self.close(key, reason),
@@ -234,7 +228,7 @@ impl<N: Network> EventLoop<N> {
             }
             SourceKind::Listener(_) | SourceKind::Endpoint(_) => {
                 if self.receive(key) {
-                    self.queue(key);
+                    self.queue(key, Cause::More);
                 }
             }
             SourceKind::Doomed => {}
@@ -245,7 +239,17 @@ impl<N: Network> EventLoop<N> {
     /// Returns whether there may be more.
     fn receive(&mut self, key: usize) -> bool {
         match &mut self.sources[key].kind {
-            SourceKind::Endpoint(endpoint) => endpoint.drive(&mut self.scratch.input, &mut self.services),
+            SourceKind::Endpoint(endpoint) => {
+                match endpoint.drive(&mut self.scratch.input, &mut self.services) {
+                    Rest::Nothing => false,
+                    Rest::Perhaps => true,
+                    Rest::Errors => {
+                        log::warn!("cannot receive any datagram");
+                        self.receive_later(key);
+                        false
+                    }
+                }
+            }
             _ => self.accept(key),
         }
     }
@@ -274,14 +278,14 @@ impl<N: Network> EventLoop<N> {
             return;
         }
         for key in self.doomed.drain(..) {
-            debug_assert!(!self.sources[key].queued);
+            debug_assert!(self.sources[key].queued.is_none());
             self.sources.remove(key);
         }
         self.network.refill_reserve();
         for index in 0..self.listeners.len() {
             let key = self.listeners[index];
             if matches!(&self.sources[key].kind, SourceKind::Listener(listener) if listener.accept_pending) {
-                self.queue(key);
+                self.queue(key, Cause::More);
             }
         }
     }

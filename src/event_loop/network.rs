@@ -9,7 +9,7 @@ use mio::{Interest, Registry};
 
 use super::token::Token;
 use crate::peer::Peer;
-use crate::transport::{Datagrams, Stream, Transport, Udp};
+use crate::transport::{DatagramSocket, Stream, Transport, Udp};
 
 /// A network: the system's, or a simulated one.
 pub trait Network {
@@ -18,7 +18,7 @@ pub trait Network {
     /// What comes of it.
     type Stream: Transport;
     /// What datagrams come through.
-    type Datagrams: Datagrams;
+    type Datagrams: DatagramSocket;
 
     /// Takes a connection out of the backlog.
     fn accept(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Stream, Peer)>;

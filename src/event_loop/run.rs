@@ -1,7 +1,7 @@
 //! The thin part around the loop that waits for the system: poll, clock, signals.
 
 use std::io::{self, ErrorKind, Write};
-use std::net::{self, SocketAddr};
+use std::net;
 use std::os::unix;
 
 use mio::{Events, Interest, Poll};
@@ -60,9 +60,10 @@ impl Runner {
         self.event_loop.listen(SystemListener::Unix(listener), kind)
     }
 
-    /// Answers the datagrams of a non-blocking UDP socket that is bound to `address`.
-    pub fn listen_udp(&mut self, socket: net::UdpSocket, address: SocketAddr, kind: Kind) -> io::Result<()> {
-        self.event_loop.listen_datagrams(Udp::new(socket)?, address, kind)
+    /// Answers the datagrams of a bound, non-blocking UDP socket.
+    pub fn listen_udp(&mut self, socket: net::UdpSocket, kind: Kind) -> io::Result<()> {
+        let port = socket.local_addr()?.port();
+        self.event_loop.listen_datagrams(Udp::new(socket)?, port, kind)
     }
 
     /// Writes down what every turn does from now on.

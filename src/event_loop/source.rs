@@ -14,12 +14,23 @@ use crate::peer::Peer;
 pub struct Source<N: Network> {
     /// What its events carry.
     pub token: Token,
-    /// Whether its key is in the ready queue.
-    pub queued: bool,
+    /// Why its key is in the ready queue, if it is.
+    pub queued: Option<Cause>,
     /// Its entry in the timers.
     pub alarm: Alarm,
     /// What it is.
     pub kind: SourceKind<N>,
+}
+
+/// Why a source is to be driven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// An event came.
+    Event,
+    /// Its alarm went off.
+    Alarm,
+    /// It has more to do than fits into a turn, or is to be looked at without an event.
+    More,
 }
 
 /// What a source is.
@@ -39,7 +50,7 @@ pub enum SourceKind<N: Network> {
 impl<N: Network> Source<N> {
     /// A source that nothing has happened to.
     pub fn new(token: Token, kind: SourceKind<N>) -> Source<N> {
-        Source { token, queued: false, alarm: Alarm::default(), kind }
+        Source { token, queued: None, alarm: Alarm::default(), kind }
     }
 
     /// Since when it has been an idle connection, if it is one.

@@ -49,11 +49,6 @@ impl Timers {
 }
 
 impl Alarm {
-    /// Whether the timers do not hold it.
-    pub fn is_clear(&self) -> bool {
-        self.0.is_none()
-    }
-
     /// Notes that the timers no longer hold it.
     pub fn clear(&mut self) {
         self.0 = None;

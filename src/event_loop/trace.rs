@@ -1,13 +1,14 @@
 //! The trace: every turn, for people to read. Who was ready and for what, what came of it, and how
-//! long it took. It is the one place besides the runner that reads the clock, and decides nothing
-//! by it.
+//! long it took. Besides the runner it is the only part of the loop that reads the clock, and nothing
+//! depends on what it reads.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
 use super::network::{Network, Readiness};
-use super::source::{Source, SourceKind};
+use super::source::{Cause, Source, SourceKind};
 use super::{CloseReason, EventLoop};
 use crate::clock::Now;
 use crate::services::Statistics;
@@ -16,58 +17,73 @@ use crate::services::Statistics;
 pub struct Trace {
     out: Box<dyn Write>,
     turns: u64,
-    /// The events of this turn.
-    events: Vec<Readiness>,
-    /// The lines of those that were driven in it.
+    /// The events of this turn, by their keys.
+    events: HashMap<usize, Readiness>,
+    /// The lines of this turn.
     lines: String,
     driven: usize,
+    /// What has happened until the last line.
+    told: Statistics,
     /// When this turn began.
     begun: Instant,
-    /// When the one before ended.
+    /// When the one before had been written down.
     ended: Instant,
 }
 
 impl Trace {
     /// A trace that goes to `out`, line by line.
     pub fn new(out: Box<dyn Write>) -> Trace {
-        let now = Now::read().monotonic;
-        let (events, lines) = (Vec::new(), String::new());
-        Trace { out, turns: 0, events, lines, driven: 0, begun: now, ended: now }
+        let now = now();
+        Trace {
+            out,
+            turns: 0,
+            events: HashMap::new(),
+            lines: String::new(),
+            driven: 0,
+            told: Statistics::default(),
+            begun: now,
+            ended: now,
+        }
     }
 
     /// A turn begins with these events, which are passed on.
-    pub fn begin(&mut self, events: impl IntoIterator<Item = Readiness>) -> Vec<Readiness> {
-        self.begun = Now::read().monotonic;
+    pub fn begin<N: Network>(
+        &mut self,
+        event_loop: &EventLoop<N>,
+        events: impl IntoIterator<Item = Readiness>,
+    ) -> Vec<Readiness> {
+        let events: Vec<Readiness> = events.into_iter().collect();
+        self.begun = now();
         self.turns += 1;
         self.driven = 0;
         self.lines.clear();
-        self.events = events.into_iter().collect();
-        self.events.clone()
+        self.events = events.iter().map(|readiness| (readiness.token.key(), *readiness)).collect();
+        self.tell_rest(event_loop);
+        events
     }
 
     /// Drives one source, and notes what comes of it.
     pub fn drive<N: Network>(&mut self, event_loop: &mut EventLoop<N>, key: usize) {
         let source = &event_loop.sources[key];
-        let (name, cause) = (name(source), self.cause(source));
-        let before = event_loop.services.statistics.clone();
-        let begun = Now::read().monotonic;
+        let (name, cause) = (name(source), self.cause(key, source));
+        let begun = now();
         event_loop.drive(key);
-        let took = begun.elapsed();
-        let mut outcome = outcome(&before, &event_loop.services.statistics);
-        if event_loop.sources[key].queued {
+        let took = now() - begun;
+        let mut outcome = self.outcome(&event_loop.services.statistics);
+        if event_loop.sources[key].queued.is_some() {
             outcome.push("has more to do".into());
         } else if outcome.is_empty() {
             outcome.push("nothing".into());
         }
         let outcome = outcome.join(", ");
-        let _ = writeln!(self.lines, "{key:>6}  {name:<30}  {cause:<19}  {outcome}  [{took:.1?}]");
+        let _ = writeln!(self.lines, "{key:>6}  {name:<30}  {cause:<21}  {outcome}  [{took:.1?}]");
         self.driven += 1;
     }
 
     /// A turn ends, and the next sleep is that long at most.
-    pub fn end(&mut self, timeout: Option<Duration>) {
-        let now = Now::read().monotonic;
-        let (slept, took) = (self.begun - self.ended, now - self.begun);
+    pub fn end<N: Network>(&mut self, event_loop: &EventLoop<N>, timeout: Option<Duration>) {
+        self.tell_rest(event_loop);
+        let (slept, took) = (self.begun - self.ended, now() - self.begun);
         let sleep = match timeout {
             None => "until an event".to_owned(),
             Some(Duration::ZERO) => "not at all".to_owned(),
@@ -79,28 +95,61 @@ impl Trace {
             self.out,
             "turn {turns}: slept {slept:.1?}, {driven} ready\n{lines}        took {took:.1?}, will sleep {sleep}\n"
         );
-        self.ended = now;
+        self.ended = now();
+    }
+
+    /// What has happened since the last line that was no source's doing: the beginning of the end, and
+    /// its last moment.
+    fn tell_rest<N: Network>(&mut self, event_loop: &EventLoop<N>) {
+        let outcome = self.outcome(&event_loop.services.statistics);
+        if !outcome.is_empty() {
+            let _ = writeln!(self.lines, "        besides: {}", outcome.join(", "));
+        }
     }
 
     /// Why a source is driven.
-    fn cause<N: Network>(&self, source: &Source<N>) -> String {
-        let events = self.events.iter().filter(|readiness| readiness.token == source.token);
-        let says =
-            |said: fn(&Readiness) -> bool, word: &'static str| events.clone().any(said).then_some(word);
-        let said = [
-            says(|event| event.readable, "readable"),
-            says(|event| event.writable, "writable"),
-            says(|event| event.ending, "end"),
-        ];
-        let words: Vec<&str> = said.into_iter().flatten().collect();
-        match words.as_slice() {
-            [] if matches!(source.kind, SourceKind::Connection(..)) && source.alarm.is_clear() => {
-                "timer".into()
+    fn cause<N: Network>(&self, key: usize, source: &Source<N>) -> String {
+        let words = match self.events.get(&key).filter(|event| event.token == source.token) {
+            Some(event) => {
+                [(event.readable, "readable"), (event.writable, "writable"), (event.ending, "end")]
             }
-            [] => "goes on".into(),
-            words => words.join(" "),
-        }
+            None => [
+                (source.queued == Some(Cause::Alarm), "timer"),
+                (source.queued == Some(Cause::More), "goes on"),
+                (false, ""),
+            ],
+        };
+        let words: Vec<&str> = words.into_iter().filter(|(said, _)| *said).map(|(_, word)| word).collect();
+        words.join(" ")
     }
+
+    /// What has happened since the last line, by the counts.
+    fn outcome(&mut self, now: &Statistics) -> Vec<String> {
+        let before = std::mem::replace(&mut self.told, now.clone());
+        let (old, new) = (&before.datagrams, &now.datagrams);
+        let counts = [
+            ("accepted", now.accepted - before.accepted),
+            ("turned away", now.turned_away - before.turned_away),
+            ("received", now.received_bytes - before.received_bytes),
+            ("took datagrams", new.received - old.received),
+            ("answered", now.requests - before.requests + new.answered - old.answered),
+            ("sent", now.sent_bytes - before.sent_bytes),
+        ];
+        let counted = counts.into_iter().filter(|(_, count)| *count > 0);
+        let ended = CloseReason::ALL.map(|reason| (reason, now.ended(reason) - before.ended(reason)));
+        let ended = ended.into_iter().filter(|(_, count)| *count > 0);
+        counted
+            .map(|(what, count)| format!("{what} {count}"))
+            .chain(ended.map(|(reason, count)| match count {
+                1 => format!("closed: {reason}"),
+                many => format!("closed {many}: {reason}"),
+            }))
+            .collect()
+    }
+}
+
+fn now() -> Instant {
+    Now::read().monotonic
 }
 
 /// What a source is.
@@ -111,23 +160,4 @@ fn name<N: Network>(source: &Source<N>) -> String {
         SourceKind::Endpoint(endpoint) => format!("{}-udp", endpoint.kind()),
         SourceKind::Doomed => "gone".into(),
     }
-}
-
-/// What has happened between two counts.
-fn outcome(before: &Statistics, after: &Statistics) -> Vec<String> {
-    let (old, new) = (&before.datagrams, &after.datagrams);
-    let counts = [
-        ("accepted", after.accepted - before.accepted),
-        ("turned away", after.turned_away - before.turned_away),
-        ("received", after.received_bytes - before.received_bytes),
-        ("took datagrams", new.received - old.received),
-        ("answered", after.requests - before.requests + new.answered - old.answered),
-        ("sent", after.sent_bytes - before.sent_bytes),
-    ];
-    let counted = counts.into_iter().filter(|(_, count)| *count > 0);
-    let ended = CloseReason::ALL.into_iter().filter(|reason| after.ended(*reason) > before.ended(*reason));
-    counted
-        .map(|(what, count)| format!("{what} {count}"))
-        .chain(ended.map(|reason| format!("closed: {reason}")))
-        .collect()
 }

@@ -47,18 +47,19 @@ impl Protocol for Ack {
     }
 }
 
-/// Answers a datagram with `reply`, which is empty before. Not everyone is answered, for a datagram's
-/// source can be forged: no service of the system, whose answer would be answered, nor ourselves;
-/// nobody too often; and with no more than a small multiple of what has come.
-pub fn on_datagram(datagram: &[u8], peer: SocketAddr, reply: &mut Vec<u8>, cx: &mut Services) {
-    if peer.port() < 1024 || cx.is_ours(peer) {
-        return;
+/// Answers a datagram with `reply`, which is empty before. Not everyone is answered, for a datagram's source
+/// can be forged: no service of the system, whose answer would be answered, nor one like this; nobody too
+/// often; and with no more than a small multiple of what has come.
+pub fn on_datagram(datagram: &[u8], peer: SocketAddr, reply: &mut Vec<u8>, cx: &mut Services) -> bool {
+    if peer.port() < 1024 || peer.ip().to_canonical().is_multicast() || cx.is_endpoint(peer.port()) {
+        return false;
     }
-    let Some(count) = cx.ack.rates.admit(peer.ip().to_canonical(), cx.clock.now()) else { return };
+    let Some(count) = cx.ack.rates.admit(peer.ip(), cx.clock.now()) else { return false };
     let message = Message { bytes: datagram, peer: Peer::Inet(peer), count };
     cx.ack.reply.write(message, &cx.clock, reply);
     let most = AMPLIFICATION_FACTOR * datagram.len() + AMPLIFICATION_BYTES;
     cut(reply, most.min(DATAGRAM_MAX_BYTES));
+    true
 }
 
 /// Cuts text at the end of a character.

@@ -108,11 +108,17 @@ impl Kind {
         }
     }
 
-    /// Answers a datagram with `reply`, which is empty before; it stays so if there is no answer.
-    pub fn on_datagram(self, datagram: &[u8], peer: SocketAddr, reply: &mut Vec<u8>, cx: &mut Services) {
+    /// Answers a datagram with `reply`, which is empty before. Returns whether there is an answer.
+    pub fn on_datagram(
+        self,
+        datagram: &[u8],
+        peer: SocketAddr,
+        reply: &mut Vec<u8>,
+        cx: &mut Services,
+    ) -> bool {
         match self {
             Kind::Ack => ack::on_datagram(datagram, peer, reply, cx),
-            Kind::Http | Kind::File(_) => {}
+            Kind::Http | Kind::File(_) => false,
         }
     }
 

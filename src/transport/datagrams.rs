@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use mio::net::UdpSocket;
 
 /// A non-blocking carrier of datagrams. `WouldBlock` promises an event when it can go on.
-pub trait Datagrams {
+pub trait DatagramSocket {
     /// Receives the next datagram into `buffer`.
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<Received>;
 
@@ -23,21 +23,33 @@ pub struct Received {
     pub is_truncated: bool,
     /// Who has sent it.
     pub peer: SocketAddr,
-    /// To which of our addresses, where that can be told. An answer has to come from there: a client
-    /// takes none from elsewhere.
-    pub local: Option<IpAddr>,
+    /// To whom.
+    pub destination: Destination,
+}
+
+/// To whom a datagram was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// To this address of ours. An answer has to come from there: a client takes none from elsewhere.
+    Us(IpAddr),
+    /// To everyone who listens: broadcast or multicast.
+    Everyone,
+    /// That cannot be told here.
+    Unknown,
 }
 
 /// The system's UDP socket.
 pub struct Udp {
     socket: UdpSocket,
+    /// The memory of what recvmsg(2) tells besides.
+    control: Vec<u8>,
 }
 
 impl Udp {
     /// Of a bound, non-blocking socket.
     pub fn new(socket: std::net::UdpSocket) -> io::Result<Udp> {
-        system::ask_for_local(&socket)?;
-        Ok(Udp { socket: UdpSocket::from_std(socket) })
+        let control = system::ask_for_destination(&socket)?;
+        Ok(Udp { socket: UdpSocket::from_std(socket), control })
     }
 
     /// For registering it.
@@ -46,9 +58,9 @@ impl Udp {
     }
 }
 
-impl Datagrams for Udp {
+impl DatagramSocket for Udp {
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
-        self.socket.try_io(|| system::recv(&self.socket, buffer))
+        self.socket.try_io(|| system::recv(&self.socket, buffer, &mut self.control))
     }
 
     fn answer(&mut self, bytes: &[u8], received: &Received) -> io::Result<()> {
@@ -71,39 +83,51 @@ mod system {
         ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
     };
 
-    pub fn ask_for_local(socket: &std::net::UdpSocket) -> io::Result<()> {
+    pub fn ask_for_destination(socket: &std::net::UdpSocket) -> io::Result<Vec<u8>> {
         match socket.local_addr()? {
             SocketAddr::V4(_) => setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?,
             SocketAddr::V6(_) => setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?,
         }
-        Ok(())
+        Ok(cmsg_space!(in6_pktinfo))
     }
 
-    pub fn recv(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Received> {
+    pub fn recv(socket: &UdpSocket, buffer: &mut [u8], control: &mut Vec<u8>) -> io::Result<Received> {
         let mut pieces = [IoSliceMut::new(buffer)];
-        let mut control = cmsg_space!(in6_pktinfo);
-        let received = recvmsg::<SockaddrStorage>(
-            socket.as_raw_fd(),
-            &mut pieces,
-            Some(&mut control),
-            MsgFlags::empty(),
-        )?;
+        let received =
+            recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut pieces, Some(control), MsgFlags::empty())?;
         let address = received.address.as_ref();
         let v4 = address.and_then(SockaddrStorage::as_sockaddr_in).map(|peer| SocketAddr::V4((*peer).into()));
         let v6 =
             address.and_then(SockaddrStorage::as_sockaddr_in6).map(|peer| SocketAddr::V6((*peer).into()));
         let peer = v4.or(v6).ok_or(io::ErrorKind::InvalidData)?;
-        let local = received.cmsgs()?.find_map(|message| match message {
-            ControlMessageOwned::Ipv4PacketInfo(info) => {
-                Some(IpAddr::from(Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes())))
-            }
-            ControlMessageOwned::Ipv6PacketInfo(info) => {
-                Some(IpAddr::from(Ipv6Addr::from(info.ipi6_addr.s6_addr)))
-            }
+        let destination = received.cmsgs()?.find_map(|message| match message {
+            ControlMessageOwned::Ipv4PacketInfo(info) => Some(to_v4(&info)),
+            ControlMessageOwned::Ipv6PacketInfo(info) => Some(to_v6(&info)),
             _ => None,
         });
         let is_truncated = received.flags.contains(MsgFlags::MSG_TRUNC);
-        Ok(Received { length: received.bytes, is_truncated, peer, local })
+        let destination = destination.unwrap_or(Destination::Unknown);
+        Ok(Received { length: received.bytes, is_truncated, peer, destination })
+    }
+
+    /// Broadcast and multicast stand in the datagram's head as they are; the address from which to answer is
+    /// another then.
+    fn to_v4(info: &in_pktinfo) -> Destination {
+        let address = |address: in_addr| Ipv4Addr::from(address.s_addr.to_ne_bytes());
+        match address(info.ipi_spec_dst) {
+            ours if ours == address(info.ipi_addr) => Destination::Us(ours.into()),
+            _ => Destination::Everyone,
+        }
+    }
+
+    /// IPv4 through a dual-stack socket comes as mapped addresses.
+    fn to_v6(info: &in6_pktinfo) -> Destination {
+        let address = Ipv6Addr::from(info.ipi6_addr.s6_addr);
+        match address.to_ipv4_mapped() {
+            Some(v4) if v4.is_multicast() || v4.is_broadcast() => Destination::Everyone,
+            None if address.is_multicast() => Destination::Everyone,
+            _ => Destination::Us(address.into()),
+        }
     }
 
     pub fn answer(socket: &UdpSocket, bytes: &[u8], received: &Received) -> io::Result<()> {
@@ -113,36 +137,36 @@ mod system {
             sendmsg(socket.as_raw_fd(), &pieces, control, MsgFlags::empty(), Some(&peer))
         };
         // The index of the interface is left to the routes: 0.
-        match received.local.filter(|local| !local.is_multicast()) {
-            Some(IpAddr::V4(local)) => {
-                let spec_dst = in_addr { s_addr: u32::from_ne_bytes(local.octets()) };
+        match received.destination {
+            Destination::Us(IpAddr::V4(ours)) => {
+                let source = in_addr { s_addr: u32::from_ne_bytes(ours.octets()) };
                 let info =
-                    in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: spec_dst, ipi_addr: in_addr { s_addr: 0 } };
+                    in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: source, ipi_addr: in_addr { s_addr: 0 } };
                 send(&[ControlMessage::Ipv4PacketInfo(&info)])?
             }
-            Some(IpAddr::V6(local)) => {
-                let info = in6_pktinfo { ipi6_addr: in6_addr { s6_addr: local.octets() }, ipi6_ifindex: 0 };
+            Destination::Us(IpAddr::V6(ours)) => {
+                let info = in6_pktinfo { ipi6_addr: in6_addr { s6_addr: ours.octets() }, ipi6_ifindex: 0 };
                 send(&[ControlMessage::Ipv6PacketInfo(&info)])?
             }
-            None => send(&[])?,
+            Destination::Everyone | Destination::Unknown => send(&[])?,
         };
         Ok(())
     }
 }
 
-/// Elsewhere: recvfrom and sendto. An answer leaves from the address that the routes prefer, and a
-/// datagram that fills the buffer counts as whole.
+/// Elsewhere: recvfrom and sendto. An answer leaves from the address that the routes prefer, and what was
+/// sent to everyone cannot be told from the rest.
 #[cfg(not(all(target_os = "linux", not(evserve_portable))))]
 mod system {
     use super::*;
 
-    pub fn ask_for_local(_socket: &std::net::UdpSocket) -> io::Result<()> {
-        Ok(())
+    pub fn ask_for_destination(_socket: &std::net::UdpSocket) -> io::Result<Vec<u8>> {
+        Ok(Vec::new())
     }
 
-    pub fn recv(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Received> {
+    pub fn recv(socket: &UdpSocket, buffer: &mut [u8], _control: &mut Vec<u8>) -> io::Result<Received> {
         let (length, peer) = socket.recv_from(buffer)?;
-        Ok(Received { length, is_truncated: false, peer, local: None })
+        Ok(Received { length, is_truncated: false, peer, destination: Destination::Unknown })
     }
 
     pub fn answer(socket: &UdpSocket, bytes: &[u8], received: &Received) -> io::Result<()> {

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice};
 
 use crate::outbox::{Outbox, PIECES_MAX};
-pub use datagrams::{Datagrams, Received, Udp};
+pub use datagrams::{DatagramSocket, Destination, Received, Udp};
 pub use queue::unacknowledged;
 pub use stream::Stream;
 

@@ -1,12 +1,12 @@
 //! Acknowledging, over real sockets and with the clients that people have.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::process::{Client, PATIENCE, Server, more_descriptors, run, tool, wait_for};
+use crate::process::{Client, PATIENCE, PROGRAM, Server, more_descriptors, run, small_site, tool, wait_for};
 
 /// A server with these arguments, and where it acknowledges.
 fn acknowledging(arguments: &[&str]) -> (Server, SocketAddr) {
@@ -18,6 +18,13 @@ fn acknowledging(arguments: &[&str]) -> (Server, SocketAddr) {
 fn address(server: &Server, banner: &str) -> SocketAddr {
     let line = server.wait_for_line(banner);
     line.split_once("://").unwrap().1.parse().unwrap()
+}
+
+/// A stream that does not wait for ever.
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
 }
 
 /// Sends a message and returns what comes back.
@@ -47,7 +54,7 @@ fn say_datagram(socket: &UdpSocket, message: &[u8]) -> String {
 #[test]
 fn tcp_messages_are_acknowledged_one_by_one() {
     let (server, address) = acknowledging(&["--ack", "0", "--ack-reply", "{count}: {bytes} of {peer}"]);
-    let mut stream = TcpStream::connect(address).unwrap();
+    let mut stream = connect(address);
     let own = stream.local_addr().unwrap();
     assert_eq!(say(&mut stream, "hello"), format!("1: 5 of {own}"));
     assert_eq!(say(&mut stream, "收到"), format!("2: 6 of {own}"));
@@ -62,7 +69,7 @@ fn tcp_messages_are_acknowledged_one_by_one() {
 #[test]
 fn what_nothing_is_said_of_is_as_the_contract_says() {
     let (_server, address) = acknowledging(&["--ack", "0"]);
-    assert_eq!(say(&mut TcpStream::connect(address).unwrap(), "x"), "收到了你的消息");
+    assert_eq!(say(&mut connect(address), "x"), "收到了你的消息");
 }
 
 #[test]
@@ -87,13 +94,21 @@ fn an_echo_gives_every_byte_back() {
 fn who_reads_nothing_holds_no_more_than_its_share() {
     let (server, address) = acknowledging(&["--ack", "0", "--ack-reply", &"{message}".repeat(16)]);
     let before = server.status("VmRSS");
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
-    // Until the system's buffers are full on both sides.
-    let error =
-        std::iter::repeat_with(|| stream.write_all(&[b'x'; 64 * 1024])).find_map(Result::err).unwrap();
-    assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}");
-    assert!(server.status("VmRSS") - before < 2048);
+    let mut stream = connect(address);
+    stream.set_nonblocking(true).unwrap();
+    // Until the system's buffers are full on both sides, and stay so.
+    let (mut sent, mut full_since) = (0, Instant::now());
+    while full_since.elapsed() < Duration::from_secs(1) {
+        match stream.write(&[b'x'; 64 * 1024]) {
+            Ok(count) => (sent, full_since) = (sent + count, Instant::now()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                std::thread::sleep(Duration::from_millis(3));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(sent > 256 * 1024, "{sent}");
+    assert!(server.status("VmRSS").saturating_sub(before) < 2048);
 }
 
 #[test]
@@ -105,11 +120,10 @@ fn thousands_at_once_are_acknowledged() {
         return;
     }
     let (_server, address) = acknowledging(&["--ack", "0", "--ack-reply", "{count}"]);
-    let mut streams: Vec<TcpStream> = (0..count).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let mut streams: Vec<TcpStream> = (0..count).map(|_| connect(address)).collect();
     for round in ["1", "2"] {
         streams.iter_mut().for_each(|stream| stream.write_all(b"x").unwrap());
         for stream in &mut streams {
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
             let mut answer = [0; 16];
             let length = stream.read(&mut answer).unwrap();
             assert_eq!(&answer[..length], round.as_bytes());
@@ -123,7 +137,9 @@ fn over_a_unix_socket() {
     let path = folder.path().join("ack");
     let server = Server::start(&["--file", "off", "--ack", &format!("unix:{}", path.display())]);
     server.wait_for_line("listening ack unix:");
-    assert_eq!(say(&mut UnixStream::connect(path).unwrap(), "x"), "收到了你的消息");
+    let mut stream = UnixStream::connect(path).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(say(&mut stream, "x"), "收到了你的消息");
 }
 
 #[test]
@@ -151,6 +167,31 @@ fn large_and_empty_datagrams() {
     let largest = vec![b'x'; 65_507];
     assert!(say_datagram(&socket, &largest).as_bytes() == largest);
     assert_eq!(say_datagram(&socket, b"hello"), "hello5");
+}
+
+#[test]
+fn who_asks_everyone_is_not_answered() {
+    let (mut server, address) = acknowledging(&["--ack-udp", "0.0.0.0:0"]);
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.set_broadcast(true).unwrap();
+    // The broadcast address of the loopback's network.
+    if cfg!(any(evserve_portable, not(target_os = "linux")))
+        || socket.send_to(b"hello", ("127.255.255.255", address.port())).is_err()
+    {
+        return;
+    }
+    socket.send_to(b"hello", ("127.0.0.1", address.port())).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.recv(&mut [0; 64]).unwrap();
+    server.signal(rustix::process::Signal::TERM);
+    assert!(server.ended().success());
+    server.wait_for_line("answered 1 of 2 datagrams");
+}
+
+#[test]
+fn an_empty_echo_is_one() {
+    let (_server, address) = acknowledging(&["--ack-udp", "0", "--ack-reply", "{message}"]);
+    assert_eq!(say_datagram(&datagrams(address), b""), "");
 }
 
 #[test]
@@ -184,8 +225,8 @@ fn netcat_is_acknowledged_over_both() {
         child.wait().unwrap();
         String::from_utf8(answer[..count].to_vec()).unwrap()
     };
-    assert_eq!(ask(&["-N", "127.0.0.1", &tcp.port().to_string()]), "got 6\n");
-    assert_eq!(ask(&["-u", "127.0.0.1", &udp.port().to_string()]), "got 6\n");
+    assert_eq!(ask(&["-N", "-w", "20", "127.0.0.1", &tcp.port().to_string()]), "got 6\n");
+    assert_eq!(ask(&["-u", "-w", "20", "127.0.0.1", &udp.port().to_string()]), "got 6\n");
 }
 
 #[test]
@@ -202,6 +243,8 @@ fn the_message_clients_of_the_documents_are_acknowledged() {
             .spawn()
             .unwrap();
         child.stdin.take().unwrap().write_all(b"one\ntwo\n\n").unwrap();
+        let ended = wait_for("the client's end", || child.try_wait().unwrap());
+        assert!(ended.success());
         let printed = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
         assert_eq!(printed.matches("Receive your msg\n").count(), 2, "{printed}");
     }
@@ -215,19 +258,12 @@ fn a_listener_that_cannot_be_had_is_named() {
     assert_eq!((code, said.lines().filter(|line| line.starts_with("evserve:")).count()), (1, 1));
     assert!(said.contains(&address) && said.contains("--ack-udp"), "{said}");
     // Acknowledging alone is something to listen for.
-    let mut server = Command::new(crate::process::PROGRAM)
-        .args(["--html", "html", "--http", "off", "--file", "off", "--ack", "0"])
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut log = String::new();
-    let mut stderr = server.stderr.take().unwrap();
-    wait_for("the banner", || {
-        let mut buffer = [0; 1024];
-        let count = stderr.read(&mut buffer).unwrap();
-        log.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
-        log.contains("listening ack tcp://").then_some(())
-    });
-    server.kill().unwrap();
-    server.wait().unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.args(["--http", "off", "--file", "off", "--ack", "0", "--html", "html"]).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let _server = Server::adopt(child, ([0, 0, 0, 0], 0).into(), small_site());
+    let mut banner = String::new();
+    stderr.read_line(&mut banner).unwrap();
+    assert!(banner.contains("listening ack tcp://127.0.0.1:"), "{banner}");
 }

@@ -2,12 +2,14 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::OpenOptionsExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
-use crate::process::{PROGRAM, Server, small_site, wait_for};
+use crate::process::{Client, PROGRAM, Server, small_site, tool, wait_for};
 
 /// A server whose standard output is this file.
 fn printing(out: File, arguments: &[&str]) -> Server {
@@ -28,7 +30,9 @@ fn every_turn_is_printed() {
     let peer = format!("http {}", client.stream.local_addr().unwrap());
     client.expect_end();
     let text = wait_for("its end", || {
-        Some(fs::read_to_string(&path).unwrap()).filter(|text| text.contains("closed: idle"))
+        let text = fs::read_to_string(&path).unwrap();
+        text.split_once("closed: idle").filter(|(_, behind)| behind.contains("will sleep"))?;
+        Some(text)
     });
     let line = |words: &[&str]| {
         let mut lines = text.lines().filter(|line| words.iter().all(|word| line.contains(word)));
@@ -69,6 +73,52 @@ fn a_trace_that_nobody_reads_stops_nobody() {
     });
     server.signal(Signal::TERM);
     assert!(server.ended().success());
+}
+
+/// A server whose standard output is a terminal: that of `script`, which passes on what it shows.
+struct Terminal {
+    child: Child,
+    site: TempDir,
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // The terminal's end alone would be no reason for the server to end: SIGHUP opens the logs anew.
+        let pid = fs::read_to_string(self.site.path().join("pid")).ok();
+        if let Some(pid) = pid.and_then(|pid| Pid::from_raw(pid.trim().parse().ok()?)) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_terminal_that_nobody_reads_stops_nobody() {
+    let Some(script) = tool("script") else { return };
+    let site = small_site();
+    let folder = site.path().display();
+    let command = format!(
+        "echo $$ >{folder}/pid; exec {PROGRAM} --trace --file off --http 0 --html {folder} 2>{folder}/log"
+    );
+    // Nobody reads what it passes on, so its pipe and then the terminal fill up.
+    let child = Command::new(script)
+        .args(["-qfec", &command, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let terminal = Terminal { child, site };
+    let address: SocketAddr = wait_for("the banner", || {
+        let log = fs::read_to_string(terminal.site.path().join("log")).ok()?;
+        let banner = log.lines().find(|line| line.contains("listening http"))?;
+        banner.split_once("http://")?.1.trim_end_matches('/').parse().ok()
+    });
+    for _ in 0..1500 {
+        let mut client = Client::new(TcpStream::connect(address).unwrap());
+        client.send("GET /1k.txt HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        assert_eq!(client.response().status, 200);
+    }
 }
 
 #[test]

@@ -113,7 +113,7 @@ impl Present {
             .into_iter()
             .find(|wish| wish.name().len() == name.len() && wish.name().eq_ignore_ascii_case(name));
         if let Some(wish) = wish {
-            self.0 |= 1 << wish as u16;
+            self.0 |= 1 << wish as u32;
         }
     }
 }
@@ -147,7 +147,7 @@ impl<'a> Wishes<'a> {
 
     /// Whether this one is there.
     pub fn has(&self, wish: Wish) -> bool {
-        self.present.0 & 1 << wish as u16 != 0
+        self.present.0 & 1 << wish as u32 != 0
     }
 
     /// The value of a field. Several lines of one field are one list, joined by commas (RFC 9110

@@ -10,7 +10,7 @@ pub struct Flag {
     /// What stands for the value of an option.
     pub argument: Option<&'static str>,
     pub repeatable: bool,
-    pub text: &'static str,
+    pub text: String,
 }
 
 /// What can be offered for a value.
@@ -56,7 +56,9 @@ pub fn flags(command: &CommandInfoWithArgs) -> Vec<Flag> {
                 FlagInfoKind::Switch => None,
             };
             let repeatable = matches!(flag.optionality, Optionality::Repeating);
-            Flag { names, long: flag.long, argument, repeatable, text: flag.description }
+            // argh keeps it as a format string, in which braces are doubled.
+            let text = flag.description.replace("{{", "{").replace("}}", "}");
+            Flag { names, long: flag.long, argument, repeatable, text }
         })
         .collect();
     flags.sort_by_key(|flag| flag.long == "--help");

@@ -33,7 +33,7 @@ pub fn write(name: &str, program: &CommandInfoWithArgs) -> String {
                 let _ = write!(script, "{}", if matches!(value, Value::File) { " -r" } else { " -x" });
                 script.push_str(&offer(value).unwrap_or_default());
             }
-            let _ = writeln!(script, " -d {}", quoted(flag.text));
+            let _ = writeln!(script, " -d {}", quoted(&flag.text));
         }
     }
     script

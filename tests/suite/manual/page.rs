@@ -72,7 +72,7 @@ fn list(page: &mut String, command: &CommandInfoWithArgs, with_help: bool) {
     }
     for flag in flags(command) {
         if with_help || flag.long != "--help" {
-            let _ = writeln!(page, ".TP\n{}\n{}", tag(&flag), text(&sentences(flag.text)));
+            let _ = writeln!(page, ".TP\n{}\n{}", tag(&flag), text(&sentences(&flag.text)));
         }
     }
 }
