@@ -23,7 +23,7 @@ enum Part {
     Bytes,
     /// `{peer}`: who has sent it.
     Peer,
-    /// `{count}`: how many that peer has sent, this one among them.
+    /// `{count}`: how many were answered of its connection, or of its address, this one among them.
     Count,
 }
 
@@ -34,7 +34,7 @@ pub struct Message<'a> {
     pub bytes: &'a [u8],
     /// Who has sent it.
     pub peer: Peer,
-    /// How many came from there, this one among them.
+    /// How many were answered of its connection, or of its address, this one among them.
     pub count: u64,
 }
 

@@ -1,6 +1,6 @@
 //! The event loop: readiness in, turns out. It knows no protocol, and no clock or poll either:
 //! [`EventLoop::turn`] takes the time and the events as values; only the [`Runner`] around it asks
-//! the system.
+//! the system, and the trace, for the time that things took.
 
 mod connection;
 mod delivery;
