@@ -91,7 +91,7 @@ mod system {
         Ok(cmsg_space!(in6_pktinfo))
     }
 
-    pub fn recv(socket: &UdpSocket, buffer: &mut [u8], control: &mut Vec<u8>) -> io::Result<Received> {
+    pub fn recv(socket: &UdpSocket, buffer: &mut [u8], control: &mut [u8]) -> io::Result<Received> {
         let mut pieces = [IoSliceMut::new(buffer)];
         let received =
             recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut pieces, Some(control), MsgFlags::empty())?;
@@ -164,7 +164,7 @@ mod system {
         Ok(Vec::new())
     }
 
-    pub fn recv(socket: &UdpSocket, buffer: &mut [u8], _control: &mut Vec<u8>) -> io::Result<Received> {
+    pub fn recv(socket: &UdpSocket, buffer: &mut [u8], _control: &mut [u8]) -> io::Result<Received> {
         let (length, peer) = socket.recv_from(buffer)?;
         Ok(Received { length, is_truncated: false, peer, destination: Destination::Unknown })
     }
