@@ -6,6 +6,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::TcpListener;
 
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::SockRef;
 
@@ -144,7 +145,10 @@ impl Server {
             Kind::File(_) | Kind::Ack => log::info!("listening {kind} tcp://{address}"),
         }
         if kind == Kind::Http && address.ip().is_loopback() {
-            log::info!("only this machine can connect; --http :{} opens it to the network", address.port());
+            log::info!(
+                "only this machine can connect to it; --http :{} opens it to the network",
+                address.port()
+            );
         }
         Ok(())
     }
@@ -229,6 +233,9 @@ fn cannot_listen(option: &str, address: &Address, error: &io::Error) -> StartErr
             "it is in use".to_owned(),
             format!("stop the other server, or choose another address with {option}"),
         ),
+        _ if Errno::from_io_error(error) == Some(Errno::MFILE) => {
+            (error.to_string(), "raise the limit of descriptors (ulimit -n)".to_owned())
+        }
         ErrorKind::PermissionDenied => (
             error.to_string(),
             "ports below 1024 need CAP_NET_BIND_SERVICE, a unix socket a folder you may write to".to_owned(),

@@ -104,6 +104,11 @@ impl Services {
         self.draining_since.map_or(patience, |since| patience.min(since + DRAIN_GRACE))
     }
 
+    /// Whether the server ends, and what was under way when that began has had its time to arrive.
+    pub fn is_ending(&self) -> bool {
+        self.draining_since.is_some_and(|since| self.clock.now() >= since + DRAIN_GRACE)
+    }
+
     /// Why it ends then.
     pub fn idle_ending(&self) -> CloseReason {
         if self.draining_since.is_some() { CloseReason::Drained } else { CloseReason::IdleTimeout }

@@ -212,7 +212,6 @@ def cpu_name():
 def write(results, out):
     """The table, the rounds and the chart: into one folder, or each to its place in the checkout."""
     tables, pictures = (out, out) if out else (HERE, os.path.join(ROOT, "html"))
-    os.makedirs(tables, exist_ok=True)
     picture = os.path.join(pictures, "lab.svg")
     results.save(os.path.join(tables, "RESULTS.json"))
     with open(os.path.join(tables, "RESULTS.md"), "w") as file:
@@ -271,8 +270,12 @@ def parse_options():
     if (options.models, options.connections) != (NAMES, CONNECTIONS):
         # html/lab.html tells of the whole race, which stays in its place.
         options.out = options.out or os.path.join(ROOT, "target", "lab")
-    if not os.access(options.load, os.X_OK):
-        parser.error(f"the load generator {options.load} is not there; `make lab` builds it")
+    if not (os.path.isfile(options.load) and os.access(options.load, os.X_OK)):
+        parser.error(f"the load generator {options.load} cannot be run; `make lab` builds it")
+    try:
+        os.makedirs(options.out or HERE, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--out: {error}")
     return options
 
 

@@ -24,6 +24,8 @@ pub struct Intake {
 /// What is known of the peer's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
+    /// Nothing: no event has come yet, and the first one may tell of input.
+    Unseen,
     /// It may go on. A short recv has taken all there was.
     Open,
     /// An event said that its end has come: no further one will, so it must be read up to there.
@@ -35,14 +37,22 @@ enum Stage {
 impl Intake {
     /// The input of a new connection.
     pub fn new() -> Intake {
-        Intake { stage: Stage::Open, readable: false, short: false, inbox: Vec::new(), offered_again: false }
+        Intake {
+            stage: Stage::Unseen,
+            readable: false,
+            short: false,
+            inbox: Vec::new(),
+            offered_again: false,
+        }
     }
 
     /// Notes what an event said.
     pub fn note(&mut self, readiness: Readiness) {
         self.readable |= readiness.readable;
-        if readiness.ending && self.stage == Stage::Open {
+        if readiness.ending && self.stage != Stage::Ended {
             self.stage = Stage::Ending;
+        } else if self.stage == Stage::Unseen {
+            self.stage = Stage::Open;
         }
     }
 
@@ -58,7 +68,7 @@ impl Intake {
 
     /// Whether bytes are left that the protocol has not taken, or may be left.
     pub fn has_unread(&self) -> bool {
-        self.readable || !self.inbox.is_empty()
+        self.readable || self.stage == Stage::Unseen || !self.inbox.is_empty()
     }
 
     /// Bytes of memory held.

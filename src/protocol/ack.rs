@@ -27,7 +27,7 @@ impl Protocol for Ack {
         cx.statistics.requests += 1;
         let message = Message { bytes: input, peer: cx.peer, count: self.count };
         out.write(|bytes| cx.ack.reply.write(message, &cx.clock, bytes));
-        Step::Consumed(input.len())
+        Step::after(input.len(), cx.is_ending().then_some(CloseReason::LastAnswer))
     }
 
     fn on_eof(&mut self, _rest: &[u8], _out: &mut Outbox, _cx: &mut Services) -> Option<CloseReason> {

@@ -6,6 +6,11 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use evserve::close_reason::CloseReason;
+use evserve::limits::DRAIN_GRACE;
+use evserve::protocol::Kind;
+
+use crate::conversation::{Talk, no_library, site};
 use crate::process::{Client, PATIENCE, PROGRAM, Server, more_descriptors, run, small_site, tool, wait_for};
 
 /// A server with these arguments, and where it acknowledges.
@@ -70,6 +75,20 @@ fn tcp_messages_are_acknowledged_one_by_one() {
 fn what_nothing_is_said_of_is_as_the_contract_says() {
     let (_server, address) = acknowledging(&["--ack", "0"]);
     assert_eq!(say(&mut connect(address), "x"), "收到了你的消息");
+}
+
+#[test]
+fn who_goes_on_and_on_does_not_hold_up_the_end() {
+    let mut talk = Talk::with_library(Kind::Ack, site(), no_library());
+    talk.services.draining_since = Some(talk.now.monotonic);
+    // What was under way is answered.
+    talk.input(b"one");
+    assert_eq!(talk.outcome.ending, None);
+    talk.now = talk.now + DRAIN_GRACE;
+    talk.services.clock.advance(talk.now);
+    talk.input(b"two");
+    assert_eq!(talk.outcome.ending, Some(CloseReason::LastAnswer));
+    assert_eq!(talk.outcome.output, "收到了你的消息".repeat(2).as_bytes());
 }
 
 #[test]

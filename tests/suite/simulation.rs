@@ -596,6 +596,35 @@ fn every_byte_is_echoed_whatever_the_network_does() {
 }
 
 #[test]
+fn nobody_makes_room_before_it_was_heard() {
+    let limits = Limits { max_connections: 10, ..Limits::default() };
+    let mut simulation = Simulation::of(Kind::Ack, 1, limits);
+    for _ in 0..40 {
+        let mut peer = SimPeer::echoed(&mut simulation.random, 0);
+        (peer.script, peer.sent) = (b"hello".to_vec(), 5);
+        {
+            let wire = &mut *peer.wire.borrow_mut();
+            wire.arrived.extend(b"hello");
+            wire.window = 1000;
+        }
+        simulation.take_in(peer);
+    }
+    for _ in 0..100 {
+        let arrived = |peer: &SimPeer| {
+            let wire = peer.wire.borrow();
+            let token = wire.token.filter(|_| !wire.closed && !wire.arrived.is_empty())?;
+            Some(Readiness { token, readable: true, writable: true, ending: false })
+        };
+        let events = simulation.peers.iter().filter_map(arrived).collect();
+        simulation.now = simulation.now + Duration::from_millis(10);
+        simulation.turn(events);
+    }
+    assert!(simulation.peers.iter().all(|peer| peer.wire.borrow().received == b"hello"));
+    let statistics = &simulation.event_loop.services().statistics;
+    assert_eq!((statistics.accepted, statistics.ended(CloseReason::MadeRoom)), (40, 30));
+}
+
+#[test]
 fn with_few_places_everyone_is_served_in_the_end() {
     for_every_seed(|seed| {
         let mut limits = Limits { max_connections: 3, ..Limits::default() };
