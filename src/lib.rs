@@ -13,7 +13,8 @@
 //! # Modules, from the outside in
 //!
 //! [options] → [config] → [server] → [event_loop] → {[protocol], [transport]} → {[outbox],
-//! [services]} → {[store], [template], [rates], [sessions], [access_log], [log_file], [clock], [peer], [limits], [close_reason]}. Imports go one way along these arrows.
+//! [services]} → {[site], [sessions], [rates], [template]} → {[store], [slice], [access_log],
+//! [log_file], [clock], [peer], [limits], [close_reason]}. Imports go one way along these arrows.
 
 pub mod access_log;
 #[cfg(feature = "client")]

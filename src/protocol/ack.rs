@@ -13,6 +13,9 @@ use crate::template::Message;
 
 use super::{Protocol, Step};
 
+/// What it is called in logs.
+pub const NAME: &str = "ack";
+
 /// One TCP connection.
 #[derive(Debug, Default)]
 pub struct Ack {

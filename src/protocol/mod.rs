@@ -135,9 +135,9 @@ impl Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Kind::Http => "http",
-            Kind::File(_) => "file",
-            Kind::Ack => "ack",
+            Kind::Http => http::NAME,
+            Kind::File(_) => file::NAME,
+            Kind::Ack => ack::NAME,
         })
     }
 }
@@ -157,9 +157,9 @@ impl AnyProtocol {
     /// Its name, as that of its listener.
     pub fn name(&self) -> &'static str {
         match self {
-            AnyProtocol::Http(_) => "http",
-            AnyProtocol::File(_) => "file",
-            AnyProtocol::Ack(_) => "ack",
+            AnyProtocol::Http(_) => http::NAME,
+            AnyProtocol::File(_) => file::NAME,
+            AnyProtocol::Ack(_) => ack::NAME,
         }
     }
 }

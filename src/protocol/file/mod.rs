@@ -63,6 +63,9 @@ pub enum File {
     Paced(Paced),
 }
 
+/// What it is called in logs.
+pub const NAME: &str = "file";
+
 /// What a peer gets for whom no descriptor is left.
 pub const BUSY_REPLY: &[u8] = b"ERR busy there are too many connections\r\n";
 

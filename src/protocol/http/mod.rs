@@ -46,6 +46,9 @@ use storing::Storing;
 use unwanted::{Come, Unwanted};
 use wishes::Wishes;
 
+/// What it is called in logs.
+pub const NAME: &str = "http";
+
 /// The server's side of one HTTP connection.
 #[derive(Debug)]
 pub struct Http {

@@ -46,9 +46,8 @@ fn returning(query: Option<&[u8]>, wishes: &Wishes<'_>, cx: &mut Services) -> Op
     // Lines of one field were joined by commas.
     let pairs = cookies.split(|byte| matches!(byte, b';' | b',')).map(trim);
     let names = pairs.filter_map(|pair| pair.strip_prefix(b"sid="));
-    let ids = names.chain(query_value(query, b"sid")).filter_map(SessionId::parse);
-    let mut known = ids.filter_map(|id| Some((id, cx.sessions.visit(id, now)?)));
-    known.next()
+    let mut ids = names.chain(query_value(query, b"sid")).filter_map(SessionId::parse);
+    ids.find_map(|id| Some((id, cx.sessions.visit(id, now)?)))
 }
 
 fn introduce(id: SessionId, session: Session, fields: &str, wishes: &Wishes<'_>) -> Answer {
