@@ -13,7 +13,7 @@
 //! # Modules, from the outside in
 //!
 //! [options] → [config] → [server] → [event_loop] → {[protocol], [transport]} → {[outbox],
-//! [services]} → {[site], [sessions], [rates], [template]} → {[store], [slice], [access_log],
+//! [services]} → {[site], [sessions], [rates], [template]} → {[store], [slice](mod@slice), [access_log],
 //! [log_file], [clock], [peer], [limits], [close_reason]}. Imports go one way along these arrows.
 
 pub mod access_log;
