@@ -74,6 +74,12 @@ impl Browser {
     /// Calls a method of the protocol and returns its result.
     #[track_caller]
     pub fn call(&mut self, method: &str, parameters: Value) -> Value {
+        self.try_call(method, parameters).unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// As [`call`](Browser::call), with the error that it has failed with.
+    #[track_caller]
+    fn try_call(&mut self, method: &str, parameters: Value) -> Result<Value, Value> {
         self.last_id += 1;
         let mut message = json!({"id": self.last_id, "method": method, "params": parameters});
         if !self.session.is_empty() {
@@ -86,8 +92,8 @@ impl Browser {
             let message =
                 self.output.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no answer to {method}"));
             if message["id"] == json!(self.last_id) {
-                assert!(message["error"].is_null(), "{method}: {}", message["error"]);
-                return message["result"].clone();
+                let error = &message["error"];
+                return if error.is_null() { Ok(message["result"].clone()) } else { Err(error.clone()) };
             }
             self.listen(&message);
         }
@@ -122,11 +128,18 @@ impl Browser {
         wait_for("a page", || (self.evaluate("document.readyState") == "complete").then_some(()));
     }
 
-    /// What an expression of JavaScript comes to; promises are waited for.
+    /// What an expression of JavaScript comes to; promises are waited for. A page that is being left
+    /// cannot say, and its successor is asked.
     #[track_caller]
     pub fn evaluate(&mut self, expression: &str) -> Value {
         let parameters = json!({"expression": expression, "awaitPromise": true, "returnByValue": true});
-        let result = self.call("Runtime.evaluate", parameters);
+        let result = wait_for(expression, || match self.try_call("Runtime.evaluate", parameters.clone()) {
+            Ok(result) => Some(result),
+            Err(error) if ["navigated", "context"].iter().any(|word| error.to_string().contains(word)) => {
+                None
+            }
+            Err(error) => panic!("{expression}: {error}"),
+        });
         assert!(result["exceptionDetails"].is_null(), "{expression}: {}", result["exceptionDetails"]);
         result["result"]["value"].clone()
     }
