@@ -35,3 +35,21 @@ impl fmt::Display for Peer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_a_peer_is_written() {
+        for (address, expected) in [
+            ("10.0.0.1:5", "10.0.0.1:5"),
+            ("[::ffff:10.0.0.1]:5", "10.0.0.1:5"),
+            ("[2001:db8::1]:5", "[2001:db8::1]:5"),
+            ("[fe80::1%2]:5", "[fe80::1%2]:5"),
+        ] {
+            let peer = Peer::Inet(address.parse().expect("an address"));
+            assert_eq!(peer.to_string(), expected);
+        }
+    }
+}

@@ -42,6 +42,7 @@ fn made_for(name: &str, command: &CommandInfoWithArgs) -> [(String, String); 4] 
 fn manual_is_in_step_with_the_options() {
     for (name, command) in programs() {
         for (path, made) in made_for(name, &command) {
+            assert!(!made.contains("{{"), "{path} has braces as a format string has them");
             let file = root().join(&path);
             if std::env::var_os("EVSERVE_WRITE").is_some() {
                 fs::write(&file, made).unwrap();
