@@ -8,7 +8,7 @@ use lru::LruCache;
 
 use crate::limits::RATED_PEERS_MAX;
 
-/// The peers of the last second.
+/// The peers that have asked lately.
 #[derive(Debug)]
 pub struct Rates {
     /// Answers that a peer gets in a second; 0 is no limit.
@@ -24,7 +24,7 @@ pub struct Rates {
 struct Share {
     /// Answers in each of the last slots; the number of a slot says where.
     answers: [u32; SLOTS],
-    /// The last slot that `answers` knows of.
+    /// The slot of its last datagram, up to which `answers` is known.
     last: u64,
     /// All answers since it is remembered.
     count: u64,

@@ -109,16 +109,11 @@ impl Trace {
 
     /// Why a source is driven.
     fn cause<N: Network>(&self, key: usize, source: &Source<N>) -> String {
-        let words = match self.events.get(&key).filter(|event| event.token == source.token) {
-            Some(event) => {
-                [(event.readable, "readable"), (event.writable, "writable"), (event.ending, "end")]
-            }
-            None => [
-                (source.queued == Some(Cause::Alarm), "timer"),
-                (source.queued == Some(Cause::More), "goes on"),
-                (false, ""),
-            ],
+        let Some(event) = self.events.get(&key).filter(|event| event.token == source.token) else {
+            let cause = if source.queued == Some(Cause::Alarm) { "timer" } else { "goes on" };
+            return cause.into();
         };
+        let words = [(event.readable, "readable"), (event.writable, "writable"), (event.ending, "end")];
         let words: Vec<&str> = words.into_iter().filter(|(said, _)| *said).map(|(_, word)| word).collect();
         words.join(" ")
     }

@@ -11,7 +11,7 @@ use crate::outbox::Outbox;
 use crate::services::Services;
 use crate::store::{Fingerprint, LibraryError};
 
-use super::reply::{Refusal, parse_name, refusal, say};
+use super::reply::{Refusal, grant, parse_name, refusal};
 
 /// A file that is being hashed.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Hashing {
         let read = self.file.read_at(&mut slice, self.offset);
         let count = read.map_err(|error| refusal(LibraryError::Failed(error)))?;
         if count == 0 {
-            say(&format!("OK {}", Fingerprint::of(self.hasher)), out);
+            grant(&format!("{}", Fingerprint::of(self.hasher)), out);
             return Ok(None);
         }
         self.hasher.update(&slice[..count]);

@@ -12,7 +12,7 @@ use super::command::{Command, Line, take_line};
 use super::hash::Hashing;
 use super::list::Listing;
 use super::payload::Payload;
-use super::reply::{Refusal, get, parse_name, refusal, refuse, say, stat, store, write};
+use super::reply::{Refusal, get, grant, parse_name, refusal, refuse, stat, store, write};
 use super::typing::Typing;
 use super::words::code;
 use crate::protocol::{Protocol, Step};
@@ -48,7 +48,7 @@ struct Begun {
     seen: usize,
 }
 
-const HELP: &str = "OK L | G name | PUT length name | RESUME length sha-256 name | P name | STAT name | \
+const HELP: &str = "L | G name | PUT length name | RESUME length sha-256 name | P name | STAT name | \
     HASH name | REST offset | Q";
 
 const IDLE: State = State::Command(None);
@@ -73,18 +73,18 @@ impl Lines {
             Command::Hash(name) => {
                 Hashing::begin(name, cx).map(|hashing| self.state = State::Hashing(hashing))
             }
-            Command::Stat(name) => stat(name, cx).map(|reply| say(&reply, out)),
+            Command::Stat(name) => stat(name, cx).map(|known| grant(&known, out)),
             Command::Restart(offset) => {
                 self.restart = offset;
-                say(&format!("OK {offset}"), out);
+                grant(&format!("{offset}"), out);
                 Ok(())
             }
             Command::Help => {
-                say(HELP, out);
+                grant(HELP, out);
                 Ok(())
             }
             Command::Quit => {
-                say("OK bye", out);
+                grant("bye", out);
                 return Step::Finish(consumed, CloseReason::Answered);
             }
             Command::Http => {
@@ -160,7 +160,7 @@ impl Lines {
 
     fn type_text(&mut self, name: &[u8], out: &mut Outbox, cx: &Services) -> Result<(), Refusal> {
         let upload = cx.library.create(&parse_name(name)?, None).map_err(refusal)?;
-        say("OK send lines, end with ##", out);
+        grant("send lines, end with ##", out);
         self.state = State::Typing(Some(Box::new(upload)), Typing::default());
         Ok(())
     }

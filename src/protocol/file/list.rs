@@ -5,7 +5,7 @@ use crate::limits::{LISTED_ITEMS_MAX, LISTING_SLICE_ENTRIES};
 use crate::outbox::Outbox;
 use crate::store::{Item, Items, Library};
 
-use super::reply::{Refusal, refusal, say};
+use super::reply::{Refusal, grant, refusal, say};
 use super::words::code;
 
 /// A listing that is being made.
@@ -43,7 +43,7 @@ fn read_slice(mut items: Items, mut found: Vec<Item>, out: &mut Outbox) -> Resul
         return Ok(Listing::Reading(items, found));
     }
     found.sort_by(|one, other| one.name.cmp(&other.name));
-    say(&format!("OK {}", found.len()), out);
+    grant(&format!("{}", found.len()), out);
     Ok(Listing::Writing(found.into_iter()))
 }
 

@@ -5,7 +5,7 @@ use crate::outbox::Outbox;
 use crate::services::Services;
 use crate::store::{Fingerprint, Identity, Upload};
 
-use super::reply::{Refusal, parse_name, refusal, refuse, say, store, write};
+use super::reply::{Refusal, grant, parse_name, refusal, refuse, store, write};
 use super::words::code;
 
 /// Bytes on their way in. Without an upload they are dropped: it was refused.
@@ -44,7 +44,7 @@ impl Payload {
         let now = (cx.clock.now(), cx.clock.wall());
         let upload = cx.library.resume(&identity, now).map_err(refusal)?;
         let offset = upload.written();
-        say(&format!("OK {offset}"), out);
+        grant(&format!("{offset}"), out);
         Ok(Payload { upload: Some(Box::new(upload)), left: length - offset })
     }
 

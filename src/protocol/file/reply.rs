@@ -5,7 +5,7 @@ use crate::outbox::Outbox;
 use crate::services::Services;
 use crate::store::{LibraryError, Name, Stored, Upload};
 
-use super::words::{ERR, code};
+use super::words::{ERR, OK, code};
 
 /// A refusal: a code for programs and a text for people.
 pub type Refusal = (&'static str, String);
@@ -26,15 +26,15 @@ pub fn get(name: &[u8], restart: u64, out: &mut Outbox, cx: &Services) -> Result
     let Some(length) = item.length.checked_sub(restart) else {
         return Err((code::BAD_LENGTH, format!("the file has {} bytes", item.length)));
     };
-    say(&format!("OK {length}"), out);
+    grant(&format!("{length}"), out);
     out.send_file(file, restart..item.length);
     Ok(())
 }
 
-/// What is known of a file, as a reply.
+/// What is known of a file.
 pub fn stat(name: &[u8], cx: &Services) -> Result<String, Refusal> {
     let item = cx.library.stat(&parse_name(name)?).map_err(refusal)?;
-    Ok(format!("OK {} {}", item.length, rfc3339(item.modified)))
+    Ok(format!("{} {}", item.length, rfc3339(item.modified)))
 }
 
 /// Writes to an upload, if there is one still. At the first failure it is given up and the peer told.
@@ -50,7 +50,7 @@ pub fn write(upload: &mut Option<Box<Upload>>, bytes: &[u8], out: &mut Outbox) {
 /// Stores an upload and says so.
 pub fn store(upload: Upload, out: &mut Outbox, cx: &mut Services) {
     match cx.store(upload) {
-        Ok(Stored { length, sha256 }) => say(&format!("OK {length} {sha256}"), out),
+        Ok(Stored { length, sha256 }) => grant(&format!("{length} {sha256}"), out),
         Err(error) => refuse(&refusal(error), out),
     }
 }
@@ -71,6 +71,11 @@ pub fn refusal(error: LibraryError) -> Refusal {
         LibraryError::Failed(_) => code::INTERNAL,
     };
     (why, error.to_string())
+}
+
+/// Says that something is done, or will be.
+pub fn grant(text: &str, out: &mut Outbox) {
+    say(&format!("{OK} {text}"), out);
 }
 
 /// Says that something is not done.

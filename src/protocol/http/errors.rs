@@ -5,12 +5,23 @@ use crate::site::types;
 use crate::store::StoreError;
 
 use super::answer::{Answer, Body, Fields};
+use super::conditions::{Conditions, Verdict};
 use super::preferences::best_kind;
 use super::status::{Refusal, Status};
 use super::wishes::{Wish, Wishes};
 
 /// A precondition that does not hold.
 pub const FAILED: Refusal = Refusal::new(Status::PreconditionFailed, "It is not what the request expects");
+
+/// What stands in the place of an answer that is made anew each time, and so has no validators, if a
+/// condition has it so. `fields` are those that a 304 repeats.
+pub fn precluded(wishes: &Wishes<'_>, fields: &str) -> Result<Option<Answer>, Refusal> {
+    match Conditions::of(wishes).evaluate_unvalidated() {
+        Verdict::Proceed => Ok(None),
+        Verdict::NotModified => Ok(Some(Answer::not_modified(Fields::Made(fields.into())))),
+        Verdict::Failed => Err(FAILED),
+    }
+}
 
 /// Nothing at that address.
 pub const NOT_FOUND: Refusal = Refusal::new(Status::NotFound, "There is nothing at this address");

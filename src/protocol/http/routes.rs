@@ -8,8 +8,7 @@ use crate::services::Services;
 use crate::site::{Place, types};
 use crate::store::StoreError;
 
-use super::answer::{Answer, Fields};
-use super::conditions::{Conditions, Verdict};
+use super::answer::Answer;
 use super::errors::{self, refusal};
 use super::files;
 use super::library;
@@ -118,10 +117,9 @@ fn options(cx: &Services) -> Answer {
 /// The documents' first data URL: the time of day, unless the site has a file of that name.
 fn time(request: &Request<'_>, cx: &Services) -> Result<Answer, Refusal> {
     const CACHING: &str = "Cache-Control: no-store\r\n";
-    match Conditions::of(&request.wishes).evaluate_unvalidated() {
-        Verdict::Proceed => Ok(Answer::text(Status::Ok, types::TEXT, CACHING, cx.clock.ctime())),
-        Verdict::NotModified => Ok(Answer::not_modified(Fields::Made(CACHING.into()))),
-        Verdict::Failed => Err(errors::FAILED),
+    match errors::precluded(&request.wishes, CACHING)? {
+        Some(answer) => Ok(answer),
+        None => Ok(Answer::text(Status::Ok, types::TEXT, CACHING, cx.clock.ctime())),
     }
 }
 
@@ -168,6 +166,7 @@ const QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::http::answer::Fields;
 
     #[test]
     fn redirects_stay_on_this_host_and_are_encoded() {

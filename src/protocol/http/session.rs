@@ -6,8 +6,7 @@ use crate::services::Services;
 use crate::sessions::{Session, SessionId};
 use crate::site::types;
 
-use super::answer::{Answer, Fields};
-use super::conditions::{Conditions, Verdict};
+use super::answer::Answer;
 use super::errors;
 use super::grammar::trim;
 use super::preferences::{PLAIN, best_kind};
@@ -21,10 +20,8 @@ const CACHING: &str = "Cache-Control: no-store\r\nVary: Accept, Cookie\r\n";
 
 /// Counts a visit and says who is visiting.
 pub fn answer(query: Option<&[u8]>, request: &Request<'_>, cx: &mut Services) -> Result<Answer, Refusal> {
-    match Conditions::of(&request.wishes).evaluate_unvalidated() {
-        Verdict::Proceed => {}
-        Verdict::NotModified => return Ok(Answer::not_modified(Fields::Made(CACHING.into()))),
-        Verdict::Failed => return Err(errors::FAILED),
+    if let Some(answer) = errors::precluded(&request.wishes, CACHING)? {
+        return Ok(answer);
     }
     if let Some((id, session)) = returning(query, &request.wishes, cx) {
         return Ok(introduce(id, session, CACHING, &request.wishes));

@@ -12,7 +12,6 @@ use crate::site::types;
 use crate::store::{Child, Folder, StoreError};
 
 use super::answer::{Answer, Body, Fields};
-use super::conditions::{Conditions, Verdict};
 use super::errors::{self, refusal};
 use super::preferences::{PLAIN, best_kind};
 use super::request::Request;
@@ -83,10 +82,8 @@ pub fn answer_with(
     request: &Request<'_>,
     offer: &Offer,
 ) -> Result<Answer, Refusal> {
-    match Conditions::of(&request.wishes).evaluate_unvalidated() {
-        Verdict::Proceed => {}
-        Verdict::Failed => return Err(errors::FAILED),
-        Verdict::NotModified => return Ok(Answer::not_modified(Fields::Made(CACHING.into()))),
+    if let Some(answer) = errors::precluded(&request.wishes, CACHING)? {
+        return Ok(answer);
     }
     let order = Order::parse(query);
     let asked = order::page(query);
