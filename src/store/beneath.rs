@@ -67,8 +67,8 @@ impl Root {
 
     /// What fstatat(2) says of `path`, wherever links on the way lead: only to compare with what was
     /// opened beneath the root before.
-    pub fn stat(&self, path: &[u8]) -> io::Result<Stat> {
-        Ok(statat(&self.folder, path, AtFlags::empty())?)
+    pub fn stat(&self, path: &[u8], flags: AtFlags) -> io::Result<Stat> {
+        Ok(statat(&self.folder, path, flags)?)
     }
 
     /// Opens the regular file at `path` for reading.

@@ -11,7 +11,7 @@ use slab::Slab;
 
 use super::{Content, Opened, Stamp, Store};
 use crate::slice::Slice;
-use entry::{Entry, FRESH};
+use entry::Entry;
 
 /// A cache in front of a store, with a note of the protocol's on every file.
 pub struct Cache<N> {
@@ -99,12 +99,9 @@ impl<N: Clone> Cache<N> {
     pub fn get(&mut self, key: &[u8], store: &dyn Store, now: Instant) -> Recall<'_, N> {
         let Some(index) = self.index_of(key) else { return Recall::Unknown };
         let entry = &mut self.entries[index];
-        if now >= entry.stale_at {
-            if !entry.settled || store.stamp(entry.path()) != entry.stamp {
-                self.remove(index);
-                return Recall::Unknown;
-            }
-            entry.stale_at = now + FRESH;
+        if now >= entry.stale_at && !entry.refresh(store, now) {
+            self.remove(index);
+            return Recall::Unknown;
         }
         entry.used = true;
         let entry = &self.entries[index];

@@ -5,12 +5,14 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Instant;
 
-use rustix::fs::{FileType, Stat};
+use rustix::fs::{AtFlags, FileType, Stat};
 use rustix::io::Errno;
 
 use super::beneath::{Lookup, Root};
 use super::folder::DiskFolder;
+use super::watch::{Watch, Watches};
 use super::{Content, Entry, Folder, Opened, Stamp, Store, StoreError};
 use crate::limits::MEMORY_BODY_MAX_BYTES;
 
@@ -18,6 +20,7 @@ use crate::limits::MEMORY_BODY_MAX_BYTES;
 #[derive(Debug)]
 pub struct DiskStore {
     root: Rc<Root>,
+    watches: Rc<Watches>,
 }
 
 /// How often a file that is being written while it is read is read again.
@@ -26,12 +29,17 @@ const READ_ATTEMPTS: usize = 8;
 impl DiskStore {
     /// The files beneath `folder`, looked up in the fastest way that works here.
     pub fn new(folder: &Path) -> io::Result<DiskStore> {
-        Ok(DiskStore { root: Rc::new(Root::open(folder, None)?) })
+        Ok(DiskStore::of(Root::open(folder, None)?))
     }
 
     /// As [`new`](DiskStore::new), with the way of looking up given.
     pub fn with_lookup(folder: &Path, lookup: Lookup) -> io::Result<DiskStore> {
-        Ok(DiskStore { root: Rc::new(Root::open(folder, Some(lookup))?) })
+        Ok(DiskStore::of(Root::open(folder, Some(lookup))?))
+    }
+
+    fn of(root: Root) -> DiskStore {
+        let root = Rc::new(root);
+        DiskStore { watches: Watches::new(Rc::clone(&root)), root }
     }
 }
 
@@ -47,7 +55,11 @@ impl Store for DiskStore {
     }
 
     fn stamp(&self, path: &[u8]) -> Option<Stamp> {
-        self.root.stat(relative(path)).ok().map(|stat| stamp_of(&stat))
+        self.root.stat(relative(path), AtFlags::empty()).ok().map(|stat| stamp_of(&stat))
+    }
+
+    fn watch(&self, path: &[u8], stamp: Stamp, now: Instant) -> Option<Watch> {
+        self.watches.watch(relative(path), stamp, now)
     }
 
     fn list(&self, path: &[u8]) -> Result<Box<dyn Folder>, StoreError> {

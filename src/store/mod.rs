@@ -6,13 +6,14 @@ mod disk;
 mod folder;
 mod library;
 mod memory;
+mod watch;
 
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use beneath::Lookup;
 pub use cache::{Bounds, Cache, Cached, Recall};
@@ -22,6 +23,7 @@ pub use library::{
     Stored, Upload,
 };
 pub use memory::MemoryStore;
+pub use watch::Watch;
 
 use crate::slice::Slice;
 
@@ -35,6 +37,13 @@ pub trait Store {
     /// The stamp of what stands at `path` now. Cheaper than `open` and without its care for where
     /// links lead, it is good only to tell whether a file that was opened is still the same.
     fn stamp(&self, path: &[u8]) -> Option<Stamp>;
+
+    /// Watches the file at `path`, if it has this stamp and the store can promise to hear of its
+    /// changes.
+    fn watch(&self, path: &[u8], stamp: Stamp, now: Instant) -> Option<Watch> {
+        let _ = (path, stamp, now);
+        None
+    }
 
     /// Begins to read the folder at `path`.
     fn list(&self, path: &[u8]) -> Result<Box<dyn Folder>, StoreError>;

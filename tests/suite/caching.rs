@@ -1,17 +1,21 @@
 //! The cache against files that change in every way: nothing stale for longer than promised, never
 //! a mix of two versions, within its bounds.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use evserve::store::{Bounds, Cache, Cached, Content, DiskStore, Entry, Recall, Store};
+use evserve::store::{
+    Bounds, Cache, Cached, Content, DiskStore, Entry, Folder, Recall, Stamp, Store, StoreError, Watch,
+};
 
 const BOUNDS: Bounds = Bounds { bytes: 1 << 20, entries: 100, descriptors: 4 };
 
 /// What `/name` has at `now`, as a protocol would ask for it.
-fn ask(cache: &mut Cache<()>, store: &DiskStore, name: &str, now: Instant) -> Option<Cached<()>> {
+fn ask(cache: &mut Cache<()>, store: &dyn Store, name: &str, now: Instant) -> Option<Cached<()>> {
     let name = name.as_bytes();
     match cache.get(name, store, now) {
         Recall::File(cached) => return Some(cached.clone()),
@@ -206,4 +210,245 @@ fn descriptors_are_given_back_when_nobody_asks() {
     let at = cache.sweep_at().expect("a time to sweep");
     cache.sweep(at);
     assert_eq!((cache.len(), cache.sweep_at()), (1, None));
+}
+
+/// Files on the disk, with a count of the looks at them.
+struct Counted {
+    store: DiskStore,
+    looks: Cell<usize>,
+}
+
+impl Store for Counted {
+    fn open(&self, path: &[u8]) -> Result<Entry, StoreError> {
+        self.store.open(path)
+    }
+
+    fn stamp(&self, path: &[u8]) -> Option<Stamp> {
+        self.looks.set(self.looks.get() + 1);
+        self.store.stamp(path)
+    }
+
+    fn watch(&self, path: &[u8], stamp: Stamp, now: Instant) -> Option<Watch> {
+        self.store.watch(path, stamp, now)
+    }
+
+    fn list(&self, path: &[u8]) -> Result<Box<dyn Folder>, StoreError> {
+        self.store.list(path)
+    }
+}
+
+/// A folder on a file system that changes can be told of. That of the temporary files may be another.
+pub fn local_folder() -> tempfile::TempDir {
+    let folder =
+        if cfg!(target_os = "linux") { tempfile::tempdir_in("/dev/shm") } else { tempfile::tempdir() };
+    folder.unwrap()
+}
+
+/// A site with files that are asked for all the time.
+pub struct Site {
+    pub folder: tempfile::TempDir,
+    store: Counted,
+    cache: Cache<()>,
+    pub now: Instant,
+}
+
+const TENTH: Duration = Duration::from_millis(100);
+
+impl Site {
+    pub fn new() -> Site {
+        let folder = local_folder();
+        let store = Counted { store: DiskStore::new(folder.path()).unwrap(), looks: Cell::new(0) };
+        Site { folder, store, cache: Cache::new(BOUNDS), now: Instant::now() }
+    }
+
+    /// Writes a file, long enough ago for its times to tell versions apart.
+    pub fn write(&self, name: &str, bytes: &[u8]) {
+        let path = self.folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, bytes).unwrap();
+        while fs::metadata(&path).unwrap().modified().unwrap().elapsed().unwrap() < TENTH {
+            std::thread::yield_now();
+        }
+    }
+
+    /// What is served of a file, and nothing if it is not there.
+    pub fn get(&mut self, name: &str) -> Vec<u8> {
+        let mut buffer = vec![0; 300_000];
+        let cached = ask(&mut self.cache, &self.store, name, self.now);
+        cached.map_or(Vec::new(), |cached| cached.content.read(0, &mut buffer).unwrap().to_vec())
+    }
+
+    /// Asks for a file all the time for so long, and returns how often the disk was looked at.
+    pub fn serve(&mut self, name: &str, time: Duration) -> usize {
+        let (end, before) = (self.now + time, self.store.looks.get());
+        while self.now < end {
+            self.now += Duration::from_millis(5);
+            assert!(!self.get(name).is_empty());
+        }
+        self.store.looks.get() - before
+    }
+
+    /// Has a file watched, if that can be.
+    pub fn settle(&mut self, name: &str) {
+        self.serve(name, Duration::from_secs(2));
+        if cfg!(all(target_os = "linux", not(evserve_portable))) {
+            let looks = self.serve(name, Duration::from_secs(10));
+            assert!(looks <= 11, "{looks} looks at a file that is left alone, in ten seconds");
+        }
+    }
+}
+
+/// Changes `path`, which is the site's `a/file` and has the contents "old", into one of "new".
+type Edit = fn(&Path, root: &Path);
+
+const EDITS: &[(&str, Edit)] = &[
+    ("written in place, with its times put back", |path, _| {
+        let modified = fs::metadata(path).unwrap().modified().unwrap();
+        let mut file = File::options().write(true).open(path).unwrap();
+        file.write_all(b"new").unwrap();
+        file.set_modified(modified).unwrap();
+    }),
+    ("replaced", |path, root| {
+        fs::write(root.join("other"), "new").unwrap();
+        fs::rename(root.join("other"), path).unwrap();
+    }),
+    ("removed and written anew", |path, _| {
+        fs::remove_file(path).unwrap();
+        fs::write(path, "new").unwrap();
+    }),
+    ("renamed away, with another one in its place", |path, root| {
+        fs::rename(path, root.join("elsewhere")).unwrap();
+        fs::write(path, "new").unwrap();
+    }),
+    ("replaced by a link", |path, root| {
+        fs::write(root.join("other"), "new").unwrap();
+        fs::remove_file(path).unwrap();
+        symlink("../other", path).unwrap();
+    }),
+    ("written by another name", |path, root| {
+        fs::hard_link(path, root.join("other")).unwrap();
+        fs::write(root.join("other"), "new").unwrap();
+    }),
+    ("replaced where it keeps another name", |path, root| {
+        fs::hard_link(path, root.join("kept")).unwrap();
+        fs::write(root.join("other"), "new").unwrap();
+        fs::rename(root.join("other"), path).unwrap();
+    }),
+    ("in a folder that was replaced", |path, root| {
+        fs::create_dir(root.join("b")).unwrap();
+        fs::write(root.join("b/file"), "new").unwrap();
+        fs::rename(path.parent().unwrap(), root.join("c")).unwrap();
+        fs::rename(root.join("b"), path.parent().unwrap()).unwrap();
+    }),
+    ("in a folder that is a link by now", |path, root| {
+        fs::create_dir(root.join("b")).unwrap();
+        fs::write(root.join("b/file"), "new").unwrap();
+        fs::rename(path.parent().unwrap(), root.join("c")).unwrap();
+        symlink("b", root.join("a")).unwrap();
+    }),
+];
+
+#[test]
+fn a_file_that_was_left_alone_for_long_is_not_stale_either() {
+    for (how, edit) in EDITS {
+        let mut site = Site::new();
+        site.write("a/file", b"old");
+        site.settle("a/file");
+        edit(&site.folder.path().join("a/file"), site.folder.path());
+        site.now += Duration::from_millis(99);
+        assert_eq!(String::from_utf8(site.get("a/file")).unwrap(), "new", "{how}");
+    }
+}
+
+#[test]
+fn a_file_that_goes_is_gone_although_it_was_left_alone_for_long() {
+    let mut site = Site::new();
+    site.write("a/file", b"old");
+    site.settle("a/file");
+    fs::remove_dir_all(site.folder.path().join("a")).unwrap();
+    site.now += Duration::from_millis(99);
+    assert!(site.get("a/file").is_empty());
+}
+
+#[test]
+fn a_link_that_led_elsewhere_for_long_is_followed() {
+    let mut site = Site::new();
+    site.write("old", b"old");
+    site.write("new", b"new");
+    let link = site.folder.path().join("link");
+    symlink("old", &link).unwrap();
+    site.serve("link", Duration::from_secs(3));
+    fs::remove_file(&link).unwrap();
+    symlink("new", &link).unwrap();
+    site.now += Duration::from_millis(99);
+    assert_eq!(site.get("link"), b"new");
+}
+
+#[test]
+fn a_file_is_followed_while_somebody_writes_it() {
+    let mut site = Site::new();
+    site.write("log", b"0");
+    site.settle("log");
+    let mut file = File::options().append(true).open(site.folder.path().join("log")).unwrap();
+    for line in 1..50 {
+        file.write_all(line.to_string().as_bytes()).unwrap();
+        site.now += Duration::from_millis(99);
+        assert!(site.get("log").ends_with(line.to_string().as_bytes()));
+    }
+    file.set_len(1).unwrap();
+    site.now += Duration::from_millis(99);
+    assert_eq!(site.get("log"), b"0");
+}
+
+#[test]
+fn when_the_kernel_has_lost_count_nothing_is_stale() {
+    let mut site = Site::new();
+    for name in ["x", "y", "z"] {
+        site.write(name, b"old");
+        site.settle(name);
+    }
+    // Of two files in turn, so that no event is like the one before it: more than are queued.
+    let open = |name| File::options().append(true).open(site.folder.path().join(name)).unwrap();
+    let (mut x, mut y) = (open("x"), open("y"));
+    for _ in 0..20_000 {
+        x.write_all(b".").unwrap();
+        y.write_all(b".").unwrap();
+    }
+    fs::write(site.folder.path().join("z"), "new").unwrap();
+    site.now += Duration::from_millis(99);
+    assert_eq!(site.get("z"), b"new");
+}
+
+#[test]
+fn nothing_is_stale_among_files_that_seldom_change() {
+    for seed in 0..10 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut site = Site::new();
+        let names = ["a/file", "a/other", "b/c/file", "file"];
+        let mut versions = [0; 4].map(|_| vec![(b"0".to_vec(), site.now)]);
+        names.iter().for_each(|name| site.write(name, b"0"));
+        for step in 0..20_000 {
+            site.now += Duration::from_millis(random.u64(..5));
+            let index = random.usize(..4);
+            if random.u16(..512) == 0 {
+                let path = site.folder.path().join(names[index]);
+                let bytes = step.to_string().into_bytes();
+                if random.bool() {
+                    fs::write(&path, &bytes).unwrap();
+                } else {
+                    fs::write(site.folder.path().join("new"), &bytes).unwrap();
+                    fs::rename(site.folder.path().join("new"), &path).unwrap();
+                }
+                versions[index].last_mut().unwrap().1 = site.now;
+                versions[index].push((bytes, site.now));
+                continue;
+            }
+            let got = site.get(names[index]);
+            let now = site.now;
+            let (old, current) = versions[index].split_at(versions[index].len() - 1);
+            let known =
+                got == current[0].0 || old.iter().any(|(bytes, until)| *bytes == got && now - *until < TENTH);
+            assert!(known, "{got:?} is stale in step {step}, seed {seed}");
+        }
+    }
 }

@@ -31,3 +31,4 @@ mod static_files;
 mod tidy;
 mod trace;
 mod trouble;
+mod watching;

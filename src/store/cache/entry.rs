@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::Cached;
 use crate::slice::Slice;
-use crate::store::{Content, Stamp};
+use crate::store::{Content, Stamp, Store, Watch};
 
 /// One entry.
 pub struct Entry<N> {
@@ -19,8 +19,14 @@ pub struct Entry<N> {
     /// Whether the file had been left alone for long enough that its next change shows in its
     /// times. Until then only reading it again tells.
     pub settled: bool,
-    /// When it has to be compared with the disk again.
+    /// When it has to be made sure again that the file is still the same.
     pub stale_at: Instant,
+    /// When the disk said so.
+    looked_at: Instant,
+    /// By whom we would be told if it were not.
+    watch: Option<Watch>,
+    /// How often it did so, as far as that counts.
+    looks: u8,
     /// Whether it was asked for since the hand last passed.
     pub used: bool,
     /// What was made of it; `None` where nothing is to be served.
@@ -29,14 +35,25 @@ pub struct Entry<N> {
 
 /// For how long an entry is served without a look at the disk. The contract is 100 ms; what a turn
 /// takes is on top of it.
-pub const FRESH: Duration = Duration::from_millis(90);
+const FRESH: Duration = Duration::from_millis(90);
+
+/// For how long a watched one is served without asking whether its file is still left alone, which
+/// what was heard then may be older than by as much again.
+const FRESH_WATCHED: Duration = Duration::from_millis(40);
+
+/// How often the disk is looked at all the same: of what is mounted over a file nobody tells.
+const LOOK_ANYWAY: Duration = Duration::from_secs(1);
+
+/// Looks at the disk before it is tried, once, to have a file watched, which costs as much as five: who
+/// is not asked for as often is not worth that.
+const LOOKS_UNTIL_WATCHED: u8 = 8;
 
 /// File systems tell times in steps of a timer tick, 10 ms at most; two changes within one look
 /// alike.
 const SETTLED_AFTER: Duration = Duration::from_millis(30);
 
 /// What an entry costs besides its block.
-const ENTRY_BYTES: usize = 256;
+const ENTRY_BYTES: usize = 320;
 
 impl<N> Entry<N> {
     /// Of a block whose first two parts are key and path.
@@ -48,9 +65,36 @@ impl<N> Entry<N> {
             stamp,
             settled: stamp.is_none_or(|stamp| stamp.is_settled(now.1, SETTLED_AFTER)),
             stale_at: now.0 + FRESH,
+            looked_at: now.0,
+            watch: None,
+            looks: 0,
             used: false,
             cached: None,
         }
+    }
+
+    /// Makes sure that the file is what it was, and that this is good for some time. Returns whether
+    /// it is.
+    pub fn refresh(&mut self, store: &dyn Store, now: Instant) -> bool {
+        if let Some(watch) = &mut self.watch {
+            if !watch.is_quiet(now) {
+                return false;
+            }
+            if now < self.looked_at + LOOK_ANYWAY {
+                self.stale_at = now + FRESH_WATCHED;
+                return true;
+            }
+        }
+        if !self.settled || store.stamp(self.path()) != self.stamp {
+            return false;
+        }
+        self.stale_at = now + FRESH;
+        self.looked_at = now;
+        self.looks = self.looks.saturating_add(1);
+        if let (LOOKS_UNTIL_WATCHED, Some(stamp)) = (self.looks, self.stamp) {
+            self.watch = store.watch(self.path(), stamp, now);
+        }
+        true
     }
 
     /// What is asked for.

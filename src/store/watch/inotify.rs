@@ -1,0 +1,247 @@
+//! Linux: inotify(7). It tells at once of what is written, truncated, replaced, renamed or removed,
+//! and of what was stored through a mapping when that ends. A look at a file's times tells of the
+//! first store at best: the kernel notes only the one that makes a page dirty.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::rc::{Rc, Weak};
+use std::time::{Duration, Instant};
+
+use nix::sys::statfs;
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::fs::{AtFlags, fstat};
+use rustix::io::Errno;
+
+use crate::store::Stamp;
+use crate::store::beneath::Root;
+use crate::store::disk::stamp_of;
+
+/// The files beneath one root that are watched.
+#[derive(Debug)]
+pub struct Watches {
+    root: Rc<Root>,
+    /// Asked for with the first watch.
+    inotify: OnceCell<Option<Inotify>>,
+    heard: RefCell<Heard>,
+    folders: RefCell<HashMap<Box<[u8]>, Weak<Folder>>>,
+    count: Cell<usize>,
+}
+
+/// What the kernel lends us.
+#[derive(Debug)]
+struct Inotify {
+    queue: OwnedFd,
+    watches_max: usize,
+}
+
+/// What was heard from the kernel.
+#[derive(Debug, Default)]
+struct Heard {
+    /// Until when that counts as all there is to hear.
+    until: Option<Instant>,
+    /// The watches of which nothing was heard. Linux does not use a number again.
+    quiet: HashSet<i32>,
+    /// How often one has left them.
+    disturbances: u64,
+}
+
+/// A folder with watched files. Theirs is only that name in that folder, so the way to it counts, too.
+#[derive(Debug)]
+struct Folder {
+    /// With a dot behind it: then the lookup asks for the right to search the folder, as that of every
+    /// name in it does.
+    path: Box<[u8]>,
+    /// Device and inode.
+    identity: (u64, u64),
+    /// Until when that is not looked at again.
+    until: Cell<Instant>,
+    /// Whether the path led to it when it was last looked at.
+    there: Cell<bool>,
+}
+
+/// One file that is watched, until this is dropped.
+#[derive(Debug)]
+pub struct Watch {
+    watches: Rc<Watches>,
+    number: i32,
+    /// With how many disturbances it was known to be quiet.
+    disturbances: u64,
+    /// `None` is the root, which stays.
+    folder: Option<Rc<Folder>>,
+}
+
+/// For how long what was heard or seen of a folder counts.
+const LAG: Duration = Duration::from_millis(40);
+
+/// What changes what is behind a name. A link that goes, as when another file takes the name, is an
+/// attribute.
+const CHANGES: WatchFlags = WatchFlags::MODIFY
+    .union(WatchFlags::CLOSE_WRITE)
+    .union(WatchFlags::ATTRIB)
+    .union(WatchFlags::MOVE_SELF)
+    .union(WatchFlags::DELETE_SELF);
+
+/// Events that are read at once, as many as the kernel queues unless it was told otherwise.
+const EVENTS_MAX: usize = 16_384;
+
+impl Watches {
+    /// Those beneath `root`, none yet.
+    pub fn new(root: Rc<Root>) -> Rc<Watches> {
+        Rc::new(Watches {
+            root,
+            inotify: OnceCell::new(),
+            heard: RefCell::default(),
+            folders: RefCell::default(),
+            count: Cell::new(0),
+        })
+    }
+
+    /// Watches the file at `path` if it still is this version, is no link, and is on a file system that
+    /// only this machine changes.
+    pub fn watch(self: &Rc<Watches>, path: &[u8], stamp: Stamp, now: Instant) -> Option<Watch> {
+        let file = self.root.open_file(path).ok()?;
+        if !is_local(file.as_fd()) || stamp_of(&fstat(&file).ok()?) != stamp {
+            return None;
+        }
+        let watch = self.begin(file.as_fd(), path, now)?;
+        // What changed before it began shows in the stamp, what the name leads to as well.
+        let named = self.root.stat(path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        (stamp_of(&named) == stamp).then_some(watch)
+    }
+
+    fn begin(self: &Rc<Watches>, file: BorrowedFd<'_>, path: &[u8], now: Instant) -> Option<Watch> {
+        let inotify = self.inotify.get_or_init(Inotify::open).as_ref()?;
+        if self.count.get() >= inotify.watches_max {
+            return None;
+        }
+        let folder = match path.iter().rposition(|byte| *byte == b'/') {
+            Some(end) => Some(self.folder(&path[..end], now)?),
+            None => None,
+        };
+        // By the descriptor, as names could lead elsewhere by now. Who watches it already, under
+        // another name, keeps it.
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let number = inotify::add_watch(&inotify.queue, path, CHANGES | WatchFlags::MASK_CREATE).ok()?;
+        let mut heard = self.heard.borrow_mut();
+        heard.quiet.insert(number);
+        self.count.update(|count| count + 1);
+        Some(Watch { watches: Rc::clone(self), number, disturbances: heard.disturbances, folder })
+    }
+
+    fn folder(&self, path: &[u8], now: Instant) -> Option<Rc<Folder>> {
+        let path: Box<[u8]> = [path, b"/."].concat().into();
+        let mut folders = self.folders.borrow_mut();
+        if let Some(folder) = folders.get(&path).and_then(Weak::upgrade) {
+            return folder.is_there(&self.root, now).then_some(folder);
+        }
+        let folder = Rc::new(Folder {
+            identity: identity(&self.root, &path)?,
+            path: path.clone(),
+            until: Cell::new(now + LAG),
+            there: Cell::new(true),
+        });
+        folders.insert(path, Rc::downgrade(&folder));
+        Some(folder)
+    }
+
+    /// Reads what the kernel has queued, unless it was read just now.
+    fn hear(&self, now: Instant) {
+        let mut heard = self.heard.borrow_mut();
+        if heard.until.is_some_and(|until| now < until) {
+            return;
+        }
+        heard.until = Some(now + LAG);
+        let Some(Some(inotify)) = self.inotify.get() else { return };
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut events = Reader::new(&inotify.queue, &mut buffer);
+        for _ in 0..EVENTS_MAX {
+            match events.next() {
+                Ok(event) if !event.events().contains(ReadFlags::QUEUE_OVERFLOW) => heard.note(event.wd()),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return,
+                _ => break,
+            }
+        }
+        // There was more than that: anything may have been said.
+        heard.quiet.clear();
+        heard.disturbances += 1;
+    }
+}
+
+impl Inotify {
+    fn open() -> Option<Inotify> {
+        let queue = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok()?;
+        let setting = fs::read_to_string("/proc/sys/fs/inotify/max_user_watches").ok()?;
+        // The user's other programs share in it. On systems of little memory it is 8,192.
+        Some(Inotify { queue, watches_max: setting.trim().parse::<usize>().ok()? / 2 })
+    }
+}
+
+impl Heard {
+    fn note(&mut self, number: i32) {
+        if self.quiet.remove(&number) {
+            self.disturbances += 1;
+        }
+    }
+}
+
+impl Folder {
+    fn is_there(&self, root: &Root, now: Instant) -> bool {
+        if now >= self.until.get() {
+            self.until.set(now + LAG);
+            self.there.set(identity(root, &self.path) == Some(self.identity));
+        }
+        self.there.get()
+    }
+}
+
+impl Watch {
+    /// Whether the file was what it is up to 40 ms ago: nobody has touched it.
+    pub fn is_quiet(&mut self, now: Instant) -> bool {
+        self.watches.hear(now);
+        let heard = self.watches.heard.borrow();
+        if self.disturbances != heard.disturbances {
+            if !heard.quiet.contains(&self.number) {
+                return false;
+            }
+            self.disturbances = heard.disturbances;
+        }
+        self.folder.as_ref().is_none_or(|folder| folder.is_there(&self.watches.root, now))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.watches.heard.borrow_mut().quiet.remove(&self.number);
+        self.watches.count.update(|count| count - 1);
+        if let Some(Some(inotify)) = self.watches.inotify.get() {
+            // It is gone by itself when the file is.
+            let _ = inotify::remove_watch(&inotify.queue, self.number);
+        }
+        if let Some(folder) = self.folder.take().filter(|folder| Rc::strong_count(folder) == 1) {
+            self.watches.folders.borrow_mut().remove(&folder.path);
+        }
+    }
+}
+
+fn identity(root: &Root, path: &[u8]) -> Option<(u64, u64)> {
+    let stat = root.stat(path, AtFlags::empty()).ok()?;
+    let Stamp { device, inode, .. } = stamp_of(&stat);
+    Some((device, inode))
+}
+
+/// Whether nobody changes the file's file system past this kernel's eyes, as other machines, daemons
+/// and the folders beneath an overlay can.
+fn is_local(file: BorrowedFd<'_>) -> bool {
+    const LOCAL: [statfs::FsType; 5] = [
+        statfs::BTRFS_SUPER_MAGIC,
+        statfs::EXT4_SUPER_MAGIC,
+        statfs::F2FS_SUPER_MAGIC,
+        statfs::TMPFS_MAGIC,
+        statfs::XFS_SUPER_MAGIC,
+    ];
+    statfs::fstatfs(file).is_ok_and(|system| LOCAL.contains(&system.filesystem_type()))
+}

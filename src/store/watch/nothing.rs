@@ -1,0 +1,34 @@
+//! Elsewhere nobody tells: kqueue wants a descriptor for every file.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::store::Stamp;
+use crate::store::beneath::Root;
+
+/// No files.
+#[derive(Debug)]
+pub struct Watches;
+
+/// There is none.
+#[derive(Debug)]
+pub enum Watch {}
+
+impl Watches {
+    /// None, whatever the root.
+    pub fn new(_root: Rc<Root>) -> Rc<Watches> {
+        Rc::new(Watches)
+    }
+
+    /// Never watches.
+    pub fn watch(&self, _path: &[u8], _stamp: Stamp, _now: Instant) -> Option<Watch> {
+        None
+    }
+}
+
+impl Watch {
+    /// Of no watch.
+    pub fn is_quiet(&mut self, _now: Instant) -> bool {
+        match *self {}
+    }
+}
