@@ -95,9 +95,9 @@ pub const DRAIN_GRACE: Duration = Duration::from_millis(250);
 /// disk, and go from file to socket by sendfile(2).
 pub const MEMORY_BODY_MAX_BYTES: u64 = 128 * 1024;
 
-/// Bodies and parts up to this size are copied beside their head, so that both leave in one piece:
-/// copying so little is cheaper than a second element of a gathered write, and reading it from a
-/// file cheaper than sendfile(2).
+/// Bodies and parts up to this size are copied beside their head, and whole answers beside others, so
+/// that all leave in one piece: copying so little is cheaper than a second element of a gathered
+/// write, and reading it from a file cheaper than sendfile(2).
 pub const COPIED_BODY_MAX_BYTES: u64 = 16 * 1024;
 
 /// The smallest file that is compressed when a client would take it as it is, too: below it the

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::limits::OUTBOX_MAX_BYTES;
+use crate::limits::{COPIED_BODY_MAX_BYTES, OUTBOX_MAX_BYTES};
 use crate::slice::Slice;
 
 /// A part of the output.
@@ -46,6 +46,7 @@ const SENT_MAX_BYTES: usize = 64 * 1024;
 impl Outbox {
     /// Lets `write` append bytes.
     pub fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.copy_alone();
         let before = self.bytes.len();
         write(&mut self.bytes);
         let written = self.bytes.len() - before;
@@ -59,11 +60,33 @@ impl Outbox {
         }
     }
 
+    /// Copies what is small and was alone, before it is not.
+    fn copy_alone(&mut self) {
+        if self.segments.len() == 1
+            && let Some(Segment::Shared(bytes)) = self.segments.front()
+            && !is_large(bytes)
+        {
+            let length = bytes.len();
+            self.bytes.extend_from_slice(bytes);
+            self.segments[0] = Segment::Inline(length);
+        }
+    }
+
     /// Appends shared bytes.
     pub fn share(&mut self, bytes: Slice) {
         if !bytes.is_empty() {
             self.in_memory += bytes.len();
             self.segments.push_back(Segment::Shared(bytes));
+        }
+    }
+
+    /// Appends shared bytes that are whole in themselves. Alone they are sent from where they are; what is
+    /// small in a batch is copied together, as a gathered write costs more.
+    pub fn append(&mut self, bytes: Slice) {
+        if self.segments.is_empty() || is_large(&bytes) {
+            self.share(bytes);
+        } else {
+            self.write(|own| own.extend_from_slice(&bytes));
         }
     }
 
@@ -201,6 +224,11 @@ impl Outbox {
     }
 }
 
+/// Whether bytes are too many to be copied beside others.
+fn is_large(bytes: &[u8]) -> bool {
+    bytes.len() as u64 > COPIED_BODY_MAX_BYTES
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,6 +262,28 @@ mod tests {
             assert_eq!(drain(&mut outbox, step), b"abcdef23456ghi0");
             assert_eq!((outbox.in_memory, outbox.sent, outbox.bytes.len()), (0, 0, 0));
         }
+    }
+
+    #[test]
+    fn what_is_alone_is_sent_from_where_it_is_and_a_batch_in_one_piece() {
+        let (small, large) = (Slice::from(&b"small"[..]), Slice::from(vec![b'x'; 20_000]));
+        let pieces = |outbox: &Outbox| outbox.gather(&mut [IoSlice::new(&[]); 9], usize::MAX).0;
+        let mut outbox = Outbox::default();
+        outbox.append(small.clone());
+        assert_eq!((pieces(&outbox), outbox.bytes.len()), (1, 0));
+        outbox.advance(2);
+        outbox.append(small.clone());
+        outbox.write(|bytes| bytes.extend_from_slice(b","));
+        outbox.append(small.clone());
+        assert_eq!((pieces(&outbox), outbox.bytes.len()), (1, 14));
+        outbox.append(large.clone());
+        outbox.append(small);
+        assert_eq!((pieces(&outbox), outbox.in_memory), (3, 14 + 20_000 + 5));
+        let sent = drain(&mut outbox, 7000);
+        assert_eq!(sent, [b"allsmall,small", &large[..], b"small"].concat());
+        outbox.append(large);
+        outbox.write(|bytes| bytes.extend_from_slice(b"more"));
+        assert_eq!((pieces(&outbox), outbox.bytes.len()), (2, 4));
     }
 
     #[test]

@@ -14,11 +14,18 @@ pub struct Slice {
 }
 
 impl Slice {
+    /// The part of `whole` that `range` says.
+    pub fn of(whole: &Rc<[u8]>, range: Range<usize>) -> Slice {
+        assert!(range.start <= range.end && range.end <= whole.len());
+        let narrow = |offset: usize| u32::try_from(offset).expect("a slice of less than 4 GiB");
+        Slice { start: narrow(range.start), end: narrow(range.end), whole: Rc::clone(whole) }
+    }
+
     /// The part of this one that `range` says.
     pub fn part(&self, range: Range<usize>) -> Slice {
-        assert!(range.start <= range.end && range.end <= self.len());
-        let at = |offset: usize| self.start + offset as u32;
-        Slice { whole: Rc::clone(&self.whole), start: at(range.start), end: at(range.end) }
+        assert!(range.end <= self.len());
+        let start = self.start as usize;
+        Slice::of(&self.whole, start + range.start..start + range.end)
     }
 
     /// Drops the first `count` bytes, which were sent.
@@ -30,8 +37,7 @@ impl Slice {
 impl<B: Into<Rc<[u8]>>> From<B> for Slice {
     fn from(bytes: B) -> Slice {
         let whole: Rc<[u8]> = bytes.into();
-        let end = u32::try_from(whole.len()).expect("a slice of less than 4 GiB");
-        Slice { whole, start: 0, end }
+        Slice::of(&whole, 0..whole.len())
     }
 }
 

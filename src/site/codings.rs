@@ -60,7 +60,7 @@ impl Site {
     ) -> Option<Representation> {
         write_key(key, path, coding.extension());
         let sidecar = match self.cache.get(key, &*self.files, clock.now()) {
-            Recall::File(file) => Some(file.clone()),
+            Recall::File(file) => Some(file.cached()),
             Recall::Absent(_) => None,
             Recall::Unknown => self.open_sidecar(key, path, plain, coding, clock),
         };
@@ -93,7 +93,7 @@ impl Site {
     fn compressed(&mut self, key: &mut Vec<u8>, path: &[u8], plain: &Representation, clock: &Clock) -> Coded {
         write_key(key, path, "");
         match self.cache.get(key, &*self.files, clock.now()) {
-            Recall::File(file) if file.note.stamp == plain.note.stamp => Coded::Ready(file.clone()),
+            Recall::File(file) if file.note().stamp == plain.note.stamp => Coded::Ready(file.cached()),
             Recall::Absent(Some(_)) => Coded::Never,
             Recall::Absent(None) => Coded::Busy,
             _ if self.compressions.is_under_way(path) => Coded::Later,
@@ -122,8 +122,8 @@ impl Site {
             described.ok().map(|described| (file, described))
         });
         match described {
-            Some((file, (fields, note))) => {
-                self.cache.put((&key, &file_path), file, (fields.as_bytes(), Rc::new(note)), now);
+            Some((file, (head, note))) => {
+                self.cache.put((&key, &file_path), file, (&head, Rc::new(note)), now);
             }
             None => self.cache.put_absent((&key, &file_path), Some(stamp), now),
         }

@@ -17,7 +17,7 @@ use representation::{Note, Style};
 pub use rules::{CacheRule, Rules, STANDING_HEAD};
 
 use crate::clock::Clock;
-use crate::store::{Bounds, Cache, Entry, Folder, Opened, Recall, Stamp, Store, StoreError};
+use crate::store::{Bounds, Cache, Entry, Folder, Found, Opened, Recall, Stamp, Store, StoreError};
 
 /// One site.
 pub struct Site {
@@ -55,7 +55,7 @@ impl Site {
     }
 
     /// The file that is remembered of `path`, as it is.
-    pub fn remembered(&mut self, path: &[u8], clock: &Clock) -> Option<&Representation> {
+    pub fn remembered(&mut self, path: &[u8], clock: &Clock) -> Option<Found<'_, Rc<Note>>> {
         match self.cache.get(path, &*self.files, clock.now()) {
             Recall::File(file) => Some(file),
             _ => None,
@@ -66,7 +66,7 @@ impl Site {
     /// folder's `index.html`.
     pub fn find(&mut self, path: &[u8], clock: &Clock) -> Result<Place, StoreError> {
         match self.cache.get(path, &*self.files, clock.now()) {
-            Recall::File(file) => return Ok(Place::File(file.clone())),
+            Recall::File(file) => return Ok(Place::File(file.cached())),
             Recall::Absent(_) if path.ends_with(b"/") => return self.folder(),
             Recall::Absent(_) => return Err(StoreError::NotFound),
             Recall::Unknown => {}
@@ -130,10 +130,10 @@ impl Site {
         style: Style<'_>,
         clock: &Clock,
     ) -> Result<Representation, StoreError> {
-        let (fields, note) =
+        let (head, note) =
             representation::describe(paths.1, suffix, &file, style, (&self.rules, clock.wall()))?;
         let now = (clock.now(), clock.wall());
-        Ok(self.cache.put(paths, file, (fields.as_bytes(), Rc::new(note)), now))
+        Ok(self.cache.put(paths, file, (&head, Rc::new(note)), now))
     }
 
     fn remember_absent(&mut self, paths: (&[u8], &[u8]), stamp: Option<Stamp>, clock: &Clock) {
@@ -145,7 +145,7 @@ impl Site {
         // No path of a request is without a slash, so this is a key of its own.
         let path = name.as_bytes();
         match self.cache.get(path, &*self.files, clock.now()) {
-            Recall::File(file) => return Some(file.clone()),
+            Recall::File(file) => return Some(file.cached()),
             Recall::Absent(_) => return None,
             Recall::Unknown => {}
         }

@@ -1,19 +1,19 @@
 //! Representations (RFC 9110 section 3.2): a file's bytes, in one coding, with the fields that
 //! describe them.
 
-use std::fmt::Write;
+use std::io::Write;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::compression::Coding;
-use super::rules::Rules;
+use super::rules::{Rules, STATUS_OK};
 use super::types;
 use crate::clock::http_date;
 use crate::slice::Slice;
 use crate::store::{Cached, Content, Opened, Stamp};
 
-/// What a request selects, as it is remembered. Its `fields` are whole lines, ready to be sent with
-/// a 200.
+/// What a request selects, as it is remembered. Its `head` is that of a 200 of which nothing is to be
+/// said but the file.
 pub type Representation = Cached<Rc<Note>>;
 
 /// What has to be known of a representation besides its fields. It stands apart, so that what is asked
@@ -32,14 +32,16 @@ pub struct Note {
     pub codable: bool,
     /// Whether it is text, which is worth to be compressed.
     pub text: bool,
-    /// Where in the fields is what.
+    /// Where in the head is what.
     layout: Layout,
 }
 
-/// Ends of the parts of the fields, each of which begins where the one before it ends.
+/// Ends of the parts of the head, each of which begins where the one before it ends.
 #[derive(Clone, Copy, Debug, Default)]
 struct Layout {
-    /// The value of Content-Type, which comes first.
+    /// The status line, what stands in every head, and Date.
+    standing: usize,
+    /// The value of Content-Type, which comes next.
     kind: usize,
     /// What describes the bytes.
     described: usize,
@@ -60,6 +62,7 @@ pub enum Style<'a> {
 
 const KIND: &str = "Content-Type: ";
 const ETAG: &str = "ETag: ";
+const LINE_END: &[u8] = b"\r\n";
 
 impl Note {
     /// The value of Last-Modified: never later than Date (RFC 9110 section 8.8.2.1).
@@ -69,37 +72,42 @@ impl Note {
 }
 
 impl Representation {
+    /// The lines that belong to the file, as a 200 has them.
+    pub fn fields(&self) -> Slice {
+        self.head.part(self.note.layout.standing..self.head.len() - LINE_END.len())
+    }
+
     /// The media type.
     pub fn kind(&self) -> &[u8] {
-        &self.fields[KIND.len()..self.note.layout.kind]
+        &self.head[self.note.layout.standing + KIND.len()..self.note.layout.kind]
     }
 
     /// The entity tag, with its quotes.
     pub fn entity_tag(&self) -> &[u8] {
         let Layout { described, tag, .. } = self.note.layout;
-        self.fields.get(described + ETAG.len()..tag).unwrap_or_default()
+        self.head.get(described + ETAG.len()..tag).unwrap_or_default()
     }
 
     /// The lines that 304 repeats (RFC 9110 section 15.4.5).
     pub fn kept(&self) -> Slice {
-        self.fields.part(self.note.layout.described..self.note.layout.kept)
+        self.head.part(self.note.layout.described..self.note.layout.kept)
     }
 
     /// The lines without those of Content-Type and Content-Length, which a part of it has its own
     /// of.
     pub fn besides_kind(&self) -> &[u8] {
-        &self.fields[self.note.layout.kind + 2..self.note.layout.kept]
+        &self.head[self.note.layout.kind + LINE_END.len()..self.note.layout.kept]
     }
 }
 
-/// The fields of a file that was opened then, and the note on them.
+/// The head of a file that was opened then, and the note on it.
 pub fn describe(
     path: &[u8],
     suffix: &'static str,
     file: &Opened,
     style: Style<'_>,
     (rules, opened): (&Rules, SystemTime),
-) -> std::io::Result<(String, Note)> {
+) -> std::io::Result<(Vec<u8>, Note)> {
     let (coding, plain) = match style {
         Style::Page(Some((coding, plain))) => (Some(coding), Some(plain)),
         _ => (None, None),
@@ -112,38 +120,37 @@ pub fn describe(
     let (text, packed) = (types::is_text(&kind), types::is_compressed(&kind));
     let codable = rules.compress && !packed && matches!(style, Style::Page(None));
     let mut layout = Layout::default();
-    let mut fields = format!("{KIND}{kind}");
-    layout.kind = fields.len();
-    fields.push_str("\r\n");
-    let line = |fields: &mut String, name: &str, value: &dyn std::fmt::Display| {
-        let _ = write!(fields, "{name}: {value}\r\n");
-    };
+    let mut head = [STATUS_OK.as_bytes(), &rules.head, http_date(opened).as_bytes(), LINE_END].concat();
+    layout.standing = head.len();
+    write!(head, "{KIND}{kind}")?;
+    layout.kind = head.len();
+    head.extend_from_slice(LINE_END);
     if let Some(coding) = coding {
-        line(&mut fields, "Content-Encoding", &coding.name());
+        write!(head, "Content-Encoding: {}\r\n", coding.name())?;
     }
     let is_page = matches!(style, Style::Page(_));
     if is_page {
-        line(&mut fields, "Last-Modified", &http_date(file.modified.min(opened)));
-        line(&mut fields, "Accept-Ranges", &"bytes");
+        let modified = http_date(file.modified.min(opened));
+        write!(head, "Last-Modified: {modified}\r\nAccept-Ranges: bytes\r\n")?;
     }
-    layout.described = fields.len();
+    layout.described = head.len();
     if is_page {
-        let _ = write!(fields, "{ETAG}{}", entity_tag(file, coding));
-        layout.tag = fields.len();
-        fields.push_str("\r\n");
+        write!(head, "{ETAG}{}", entity_tag(file, coding))?;
+        layout.tag = head.len();
+        head.extend_from_slice(LINE_END);
         let vary = vary(coding.is_some() || (codable && text), rules.spa && path == b"/index.html");
         if let Some(vary) = vary {
-            line(&mut fields, "Vary", &vary);
+            write!(head, "Vary: {vary}\r\n")?;
         }
         if let Some(value) = rules.cache_control(path) {
-            line(&mut fields, "Cache-Control", &value);
+            write!(head, "Cache-Control: {value}\r\n")?;
         }
-        fields.push_str(rules.file_lines);
+        head.extend_from_slice(rules.file_lines.as_bytes());
     }
-    layout.kept = fields.len();
-    line(&mut fields, "Content-Length", &file.length);
+    layout.kept = head.len();
+    write!(head, "Content-Length: {}\r\n\r\n", file.length)?;
     let stamp = file.stamp;
-    Ok((fields, Note { modified: file.modified, opened, stamp, suffix, codable, text, layout }))
+    Ok((head, Note { modified: file.modified, opened, stamp, suffix, codable, text, layout }))
 }
 
 /// What the choice of a representation hung on, besides the path (RFC 9110 section 12.5.5).

@@ -65,6 +65,9 @@ impl Default for Rules {
 /// The head's standing part unless an option changes it.
 pub const STANDING_HEAD: &str = "\r\nServer: evserve\r\nX-Content-Type-Options: nosniff\r\nDate: ";
 
+/// The status line of a file's answer, up to where [`Rules::head`] goes on.
+pub const STATUS_OK: &str = "HTTP/1.1 200 OK";
+
 /// What anybody may have uploaded must not run in the site's origin, and may be another file tomorrow.
 const UPLOADED_LINES: &str = "Content-Security-Policy: sandbox; default-src 'none'; img-src 'self'; \
     media-src 'self'; style-src 'unsafe-inline'\r\nCache-Control: no-cache\r\n";
@@ -73,6 +76,11 @@ impl Rules {
     /// Those of files that anybody may have uploaded.
     pub fn of_uploads() -> Rules {
         Rules { file_lines: UPLOADED_LINES, sidecars: false, ..Rules::default() }
+    }
+
+    /// Where in a file's head the value of Date begins.
+    pub fn date_at(&self) -> usize {
+        STATUS_OK.len() + self.head.len()
     }
 
     /// The media type that a path's extension says; `None` when the last name has no extension.

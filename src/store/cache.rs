@@ -1,9 +1,11 @@
 //! Files that were asked for lately: small ones in memory, large ones by descriptor, each with what
 //! the protocol has made of it. Checked against the disk before anything in it is too old.
 
+mod block;
 mod entry;
 
 use std::hash::BuildHasher;
+use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -11,7 +13,8 @@ use slab::Slab;
 
 use super::{Content, Opened, Stamp, Store};
 use crate::slice::Slice;
-use entry::Entry;
+use block::Block;
+use entry::{Entry, Held};
 
 /// A cache in front of a store, with a note of the protocol's on every file.
 pub struct Cache<N> {
@@ -41,7 +44,7 @@ pub struct Bounds {
     pub descriptors: usize,
 }
 
-/// What is remembered of a file.
+/// What is remembered of a file, to be kept.
 #[derive(Clone, Debug)]
 pub struct Cached<N> {
     /// Its bytes.
@@ -49,20 +52,25 @@ pub struct Cached<N> {
     /// How many they are.
     pub length: u64,
     /// What the protocol made of it when it was opened.
-    pub fields: Slice,
-    /// What it has to know of them.
+    pub head: Slice,
+    /// What it has to know of that.
     pub note: N,
 }
 
 /// What the cache knows of a key.
-#[derive(Debug)]
 pub enum Recall<'a, N> {
     /// Whether there is anything has to be seen.
     Unknown,
     /// There is nothing to serve, of this version of the file.
     Absent(Option<Stamp>),
     /// There is a file.
-    File(&'a Cached<N>),
+    File(Found<'a, N>),
+}
+
+/// A file that is remembered.
+pub struct Found<'a, N> {
+    block: &'a mut Block,
+    held: &'a Held<N>,
 }
 
 /// How long a descriptor is held that nobody asks for: a deleted file takes its space until then.
@@ -103,35 +111,30 @@ impl<N: Clone> Cache<N> {
             self.remove(index);
             return Recall::Unknown;
         }
+        let entry = &mut self.entries[index];
         entry.used = true;
-        let entry = &self.entries[index];
-        match &entry.cached {
-            Some(cached) => Recall::File(cached),
+        match &entry.file {
+            Some(held) => Recall::File(Found { block: &mut entry.block, held }),
             None => Recall::Absent(entry.stamp),
         }
     }
 
-    /// Remembers under `key` a file that was just opened at `path`, with the `fields` that were made
-    /// of it, and returns it as it will be found.
+    /// Remembers under `key` a file that was just opened at `path`, with the `head` that was made of it,
+    /// and returns it as it will be found.
     pub fn put(
         &mut self,
         (key, path): (&[u8], &[u8]),
         file: Opened,
-        (fields, note): (&[u8], N),
+        (head, note): (&[u8], N),
         now: (Instant, SystemTime),
     ) -> Cached<N> {
-        let content: &[u8] = match &file.content {
-            Content::Memory(bytes) => bytes,
-            Content::Disk(_) => &[],
+        let (content, disk): (&[u8], _) = match &file.content {
+            Content::Memory(bytes) => (bytes, None),
+            Content::Disk(file) => (&[], Some(Rc::clone(file))),
         };
-        let mut entry = Entry::new([key, path, fields, content], Some(file.stamp), now);
-        let fields = key.len() + path.len()..key.len() + path.len() + fields.len();
-        let content = match file.content {
-            Content::Memory(_) => Content::Memory(entry.block.part(fields.end..entry.block.len())),
-            disk => disk,
-        };
-        let cached = Cached { content, length: file.length, fields: entry.block.part(fields), note };
-        entry.cached = Some(cached.clone());
+        let mut entry = Entry::new([key, path, head, content], Some(file.stamp), now);
+        let held = entry.file.insert(Held { disk, length: file.length, note });
+        let cached = Found { block: &mut entry.block, held }.cached();
         self.insert(entry);
         cached
     }
@@ -147,7 +150,7 @@ impl<N: Clone> Cache<N> {
     }
 
     fn insert(&mut self, entry: Entry<N>) {
-        self.forget(entry.key());
+        self.forget(entry.block.key());
         if entry.cost() > self.bounds.largest() {
             return;
         }
@@ -156,10 +159,10 @@ impl<N: Clone> Cache<N> {
             self.descriptors += 1;
             self.sweep_at.get_or_insert(entry.stale_at + DESCRIPTOR_IDLE);
         }
-        let hash = self.hasher.hash_one(entry.key());
+        let hash = self.hasher.hash_one(entry.block.key());
         let index = self.entries.insert(entry);
         let Cache { index: table, entries, hasher, .. } = self;
-        table.insert_unique(hash, index, |index| hasher.hash_one(entries[*index].key()));
+        table.insert_unique(hash, index, |index| hasher.hash_one(entries[*index].block.key()));
         while self.is_over_bounds() {
             self.evict(index);
         }
@@ -214,7 +217,7 @@ impl<N: Clone> Cache<N> {
     }
 
     fn index_of(&self, key: &[u8]) -> Option<usize> {
-        self.index.find(self.hasher.hash_one(key), |index| self.entries[*index].key() == key).copied()
+        self.index.find(self.hasher.hash_one(key), |index| self.entries[*index].block.key() == key).copied()
     }
 
     fn is_over_bounds(&self) -> bool {
@@ -244,11 +247,38 @@ impl<N: Clone> Cache<N> {
 
     fn remove(&mut self, index: usize) {
         let entry = self.entries.remove(index);
-        let found = self.index.find_entry(self.hasher.hash_one(entry.key()), |found| *found == index);
+        let found = self.index.find_entry(self.hasher.hash_one(entry.block.key()), |found| *found == index);
         if let Ok(found) = found {
             found.remove();
         }
         self.bytes -= entry.cost();
         self.descriptors -= usize::from(entry.holds_descriptor());
+    }
+}
+
+impl<N: Clone> Found<'_, N> {
+    /// What is remembered of it, to be kept.
+    pub fn cached(&self) -> Cached<N> {
+        let Held { disk, length, note } = self.held;
+        let content = match disk {
+            Some(file) => Content::Disk(Rc::clone(file)),
+            None => Content::Memory(self.block.content()),
+        };
+        Cached { content, length: *length, head: self.block.head(), note: note.clone() }
+    }
+
+    /// What the protocol has to know of it.
+    pub fn note(&self) -> &N {
+        &self.held.note
+    }
+
+    /// Head and content in one piece and the content's length, with `new` in place of what stood at `at`
+    /// in the head. `None` if they are not both in memory, or would change under the hands of somebody
+    /// who is still sending them.
+    pub fn message(&mut self, at: usize, new: &[u8]) -> Option<(Slice, u64)> {
+        if self.held.disk.is_some() {
+            return None;
+        }
+        Some((self.block.message(at, new)?, self.held.length))
     }
 }

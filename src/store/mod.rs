@@ -16,7 +16,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use beneath::Lookup;
-pub use cache::{Bounds, Cache, Cached, Recall};
+pub use cache::{Bounds, Cache, Cached, Found, Recall};
 pub use disk::DiskStore;
 pub use library::{
     Fingerprint, Identity, Item, Items, KeepFree, Library, LibraryError, LibraryFiles, LibraryRules, Name,

@@ -18,14 +18,14 @@ const BOUNDS: Bounds = Bounds { bytes: 1 << 20, entries: 100, descriptors: 4 };
 fn ask(cache: &mut Cache<()>, store: &dyn Store, name: &str, now: Instant) -> Option<Cached<()>> {
     let name = name.as_bytes();
     match cache.get(name, store, now) {
-        Recall::File(cached) => return Some(cached.clone()),
+        Recall::File(found) => return Some(found.cached()),
         Recall::Absent(_) => return None,
         Recall::Unknown => {}
     }
     match store.open(name) {
         Ok(Entry::File(file)) => {
-            let fields = file.length.to_string();
-            Some(cache.put((name, name), file, (fields.as_bytes(), ()), (now, SystemTime::now())))
+            let head = file.length.to_string();
+            Some(cache.put((name, name), file, (head.as_bytes(), ()), (now, SystemTime::now())))
         }
         _ => {
             cache.put_absent((name, name), None, (now, SystemTime::now()));
@@ -38,7 +38,7 @@ fn ask(cache: &mut Cache<()>, store: &dyn Store, name: &str, now: Instant) -> Op
 fn uniform(cached: &Cached<()>) -> (u8, u64) {
     let mut buffer = vec![0; 300_000];
     let bytes = cached.content.read(0, &mut buffer).unwrap();
-    assert_eq!(&*cached.fields, bytes.len().to_string().as_bytes(), "fields of another version");
+    assert_eq!(&*cached.head, bytes.len().to_string().as_bytes(), "a head of another version");
     assert!(bytes.iter().all(|byte| *byte == bytes[0]), "a mix of two versions");
     (bytes.first().copied().unwrap_or(0), cached.length)
 }
@@ -210,6 +210,28 @@ fn descriptors_are_given_back_when_nobody_asks() {
     let at = cache.sweep_at().expect("a time to sweep");
     cache.sweep(at);
     assert_eq!((cache.len(), cache.sweep_at()), (1, None));
+}
+
+#[test]
+fn a_message_does_not_change_under_the_hands_of_who_sends_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = DiskStore::new(folder.path()).unwrap();
+    fs::write(folder.path().join("a"), "content").unwrap();
+    let mut cache = Cache::new(BOUNDS);
+    let now = Instant::now();
+    let Ok(Entry::File(file)) = store.open(b"a") else { panic!("no file") };
+    drop(cache.put((b"/a", b"a"), file, (b"at 0:", ()), (now, SystemTime::now())));
+    let mut message = |time: &[u8]| match cache.get(b"/a", &store, now) {
+        Recall::File(mut found) => found.message(3, time),
+        _ => panic!("forgotten"),
+    };
+    let (first, length) = message(b"1").unwrap();
+    assert_eq!((&*first, length), (&b"at 1:content"[..], 7));
+    assert!(message(b"2").is_none());
+    let (again, _) = message(b"1").unwrap();
+    assert_eq!((&*first, &*again), (&b"at 1:content"[..], &b"at 1:content"[..]));
+    drop((first, again));
+    assert_eq!(&*message(b"2").unwrap().0, b"at 2:content");
 }
 
 /// Files on the disk, with a count of the looks at them.

@@ -442,3 +442,51 @@ fn last_modified_is_never_later_than_date() {
     let found = responses(&talk.outcome.output, &[]).remove(0);
     assert_eq!(found.field("Last-Modified"), found.field("Date"));
 }
+
+/// What is answered to a request, to the byte.
+fn raw(talk: &mut Talk, line: &str, fields: &str) -> String {
+    talk.outcome.output.clear();
+    talk.input(format!("{line}\r\nHost: h\r\n{fields}\r\n").as_bytes());
+    String::from_utf8(talk.outcome.output.clone()).unwrap()
+}
+
+#[test]
+fn what_is_remembered_in_one_piece_is_what_was_put_together() {
+    let rules = Rules { head: b"\r\nServer: evserve\r\nX-Own: line\r\nDate: ".to_vec(), ..Rules::default() };
+    let mut talk = Talk::by(rules, site());
+    // Has no answer in one piece.
+    let apart = "If-None-Match: \"other\"\r\n";
+    for path in ["/a.txt", "/", "/large.bin", "/.well-known/acme"] {
+        let get = format!("GET {path} HTTP/1.1");
+        let first = raw(&mut talk, &get, "");
+        assert_eq!(raw(&mut talk, &get, ""), first);
+        assert_eq!(raw(&mut talk, &get, apart), first);
+        let head = raw(&mut talk, &format!("HEAD {path} HTTP/1.1"), "");
+        assert!(first.starts_with(&head) && head.ends_with("\r\n\r\n"), "{head}");
+        talk.wait(Duration::from_secs(1));
+        let second = raw(&mut talk, &get, "");
+        assert_ne!(second, first, "the date stands still");
+        assert_eq!(raw(&mut talk, &get, apart), second);
+    }
+}
+
+#[test]
+fn what_is_remembered_says_how_the_connection_goes_on() {
+    let says = |line: &str, fields: &str, drains: bool| {
+        let mut talk = Talk::new(site());
+        raw(&mut talk, "GET /a.txt HTTP/1.1", "");
+        talk.services.draining_since = drains.then_some(talk.now.monotonic);
+        let answer = raw(&mut talk, line, fields);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        let said = answer.lines().find_map(|line| line.strip_prefix("Connection: ").map(str::to_owned));
+        (said.unwrap_or_default(), talk.outcome.ending.is_some())
+    };
+    let (goes_on, ends) = ((String::new(), false), ("close".to_owned(), true));
+    assert_eq!(says("GET /a.txt HTTP/1.1", "", false), goes_on);
+    assert_eq!(says("GET /a.txt HTTP/1.1", "Connection: close\r\n", false), ends);
+    assert_eq!(says("GET /a.txt HTTP/1.1", "Content-Length: 9\r\nExpect: 100-continue\r\n", false), ends);
+    assert_eq!(says("GET /a.txt HTTP/1.1", "", true), ends);
+    assert_eq!(says("GET /a.txt HTTP/1.0", "", false), ends);
+    let keep_alive = says("GET /a.txt HTTP/1.0", "Connection: keep-alive\r\n", false);
+    assert_eq!(keep_alive, ("keep-alive".to_owned(), false));
+}

@@ -41,7 +41,7 @@ pub fn answer(refusal: Refusal, wishes: &Wishes<'_>, cx: &mut Services) -> Answe
     let page = refusal.status.page().and_then(|name| cx.site.error_page(name, &cx.clock));
     let Some(page) = page else { return Answer::refusal(refusal, vary) };
     let more = [vary, &refusal.fields()].concat();
-    let fields = Fields::Made([&page.fields, more.as_bytes()].concat());
+    let fields = Fields::Made([&page.fields(), more.as_bytes()].concat());
     Answer { status: refusal.status, fields, body: Body::Content(page.content, 0..page.length) }
 }
 

@@ -14,6 +14,7 @@ use super::listing::Listing;
 use super::reply::{closing, method_is_head, note, persistence, write};
 use super::request::{self, Parsed, Request};
 use super::routes::{self, Outcome};
+use super::status::Status;
 use super::{Http, IDLE, State};
 
 /// An answer that takes more than a turn.
@@ -45,7 +46,8 @@ impl Http {
         out: &mut Outbox,
         cx: &mut Services,
     ) -> Option<CloseReason> {
-        let outcome = routes::answer(request, cx);
+        let goes_on = ending.is_none() && persistence(request, cx) == Persistence::Implied;
+        let outcome = routes::answer(request, goes_on, cx);
         self.settle(outcome, request, head, ending, out, cx)
     }
 
@@ -62,6 +64,12 @@ impl Http {
     ) -> Option<CloseReason> {
         let answer = match outcome {
             Outcome::Answer(answer) => answer,
+            Outcome::Message(message, length) => {
+                note(Status::Ok as u16, length, head, cx);
+                out.append(message);
+                self.state = IDLE;
+                return None;
+            }
             Outcome::Later => return self.begin(head, ending, Work::Answer),
         };
         let persistence = match ending {

@@ -75,13 +75,13 @@ pub fn send(file: &Representation, request: &Request<'_>, clock: &Clock) -> Resu
 fn whole(file: &Representation) -> Answer {
     Answer {
         status: Status::Ok,
-        fields: Fields::Shared(file.fields.clone()),
+        fields: Fields::Shared(file.fields()),
         body: Body::Content(file.content.clone(), 0..file.length),
     }
 }
 
 fn part(file: &Representation, range: Range<u64>) -> Answer {
-    let mut fields = Vec::with_capacity(file.fields.len() + 64);
+    let mut fields = Vec::with_capacity(file.head.len() + 64);
     fields.extend_from_slice(b"Content-Type: ");
     fields.extend_from_slice(file.kind());
     fields.extend_from_slice(b"\r\n");

@@ -189,7 +189,7 @@ impl Http {
         let Some(head) = body.take_head() else { return Some(CloseReason::BodyTimeout) };
         let Parsed::Request(request, _) = request::parse(&head, 0) else { return Some(CloseReason::Refused) };
         let persistence = persistence(&request, cx);
-        match routes::answer(&request, cx) {
+        match routes::answer(&request, false, cx) {
             Outcome::Answer(answer)
                 if is_bounded && persistence != Persistence::Close && !answer.is_stream() =>
             {

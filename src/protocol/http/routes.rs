@@ -6,6 +6,7 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
 use crate::services::Services;
 use crate::site::{Place, types};
+use crate::slice::Slice;
 use crate::store::StoreError;
 
 use super::answer::Answer;
@@ -26,32 +27,35 @@ use super::wishes::Wish;
 pub enum Outcome {
     /// Its answer.
     Answer(Answer),
+    /// A file's whole answer, as it is sent, and how many bytes of it are the content.
+    Message(Slice, u64),
     /// Not yet: it has to be asked again in the next turn.
     Later,
 }
 
-/// Answers a request.
-pub fn answer(request: &Request<'_>, cx: &mut Services) -> Outcome {
-    let refusal = match remembered(request, cx) {
-        Some(Ok(answer)) => return Outcome::Answer(answer),
-        Some(Err(refusal)) => refusal,
-        None => match route(request, cx) {
-            Ok(outcome) => return outcome,
-            Err(refusal) => refusal,
-        },
-    };
-    Outcome::Answer(errors::answer(refusal, &request.wishes, cx))
+/// Answers a request. `goes_on` says that the connection does, and that nothing has to be said of it.
+pub fn answer(request: &Request<'_>, goes_on: bool, cx: &mut Services) -> Outcome {
+    let outcome = remembered(request, goes_on, cx).unwrap_or_else(|| route(request, cx));
+    outcome.unwrap_or_else(|refusal| Outcome::Answer(errors::answer(refusal, &request.wishes, cx)))
 }
 
 /// Answers what most load is made of: a file that is remembered, of which no other coding is asked
 /// for.
-fn remembered(request: &Request<'_>, cx: &mut Services) -> Option<Result<Answer, Refusal>> {
+fn remembered(request: &Request<'_>, goes_on: bool, cx: &mut Services) -> Option<Result<Outcome, Refusal>> {
     match (request.method, request.target) {
         (Method::Get | Method::Head, Target::Path { path, is_plain: true, .. })
             if !request.wishes.has(Wish::AcceptEncoding) =>
         {
-            let file = cx.site.remembered(path, &cx.clock)?;
-            Some(files::send(file, request, &cx.clock))
+            let date_at = cx.site.rules.date_at();
+            let mut file = cx.site.remembered(path, &cx.clock)?;
+            if goes_on
+                && request.method == Method::Get
+                && request.wishes.are_none()
+                && let Some((message, length)) = file.message(date_at, cx.clock.http_date())
+            {
+                return Some(Ok(Outcome::Message(message, length)));
+            }
+            Some(files::send(&file.cached(), request, &cx.clock).map(Outcome::Answer))
         }
         _ => None,
     }

@@ -1,19 +1,16 @@
 //! What a cache remembers of one key.
 
+use std::fs::File;
+use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::Cached;
-use crate::slice::Slice;
-use crate::store::{Content, Stamp, Store, Watch};
+use super::block::Block;
+use crate::store::{Stamp, Store, Watch};
 
 /// One entry.
 pub struct Entry<N> {
-    /// Key, path, fields and content in one piece: each lies where the one before has just been
-    /// read, which spares a cache miss on the way to it.
-    pub block: Slice,
-    key_end: usize,
-    /// Behind the key stands where the file is, which need not be what was asked for.
-    path_end: usize,
+    /// Its bytes.
+    pub block: Block,
     /// The version of the file that this is of; `None` where there is no file.
     pub stamp: Option<Stamp>,
     /// Whether the file had been left alone for long enough that its next change shows in its
@@ -29,8 +26,19 @@ pub struct Entry<N> {
     looks: u8,
     /// Whether it was asked for since the hand last passed.
     pub used: bool,
-    /// What was made of it; `None` where nothing is to be served.
-    pub cached: Option<Cached<N>>,
+    /// The file; `None` where nothing is to be served.
+    pub file: Option<Held<N>>,
+}
+
+/// What is held of a file besides its block.
+#[derive(Debug)]
+pub struct Held<N> {
+    /// The file itself, if it is too large for the block.
+    pub disk: Option<Rc<File>>,
+    /// Its bytes.
+    pub length: u64,
+    /// What the protocol has to know of it.
+    pub note: N,
 }
 
 /// For how long an entry is served without a look at the disk. The contract is 100 ms; what a turn
@@ -56,12 +64,10 @@ const SETTLED_AFTER: Duration = Duration::from_millis(30);
 const ENTRY_BYTES: usize = 320;
 
 impl<N> Entry<N> {
-    /// Of a block whose first two parts are key and path.
+    /// Of a block whose parts are key, path, head and content.
     pub fn new(parts: [&[u8]; 4], stamp: Option<Stamp>, now: (Instant, SystemTime)) -> Entry<N> {
         Entry {
-            block: Slice::from(parts.concat()),
-            key_end: parts[0].len(),
-            path_end: parts[0].len() + parts[1].len(),
+            block: Block::new(parts),
             stamp,
             settled: stamp.is_none_or(|stamp| stamp.is_settled(now.1, SETTLED_AFTER)),
             stale_at: now.0 + FRESH,
@@ -69,7 +75,7 @@ impl<N> Entry<N> {
             watch: None,
             looks: 0,
             used: false,
-            cached: None,
+            file: None,
         }
     }
 
@@ -85,26 +91,16 @@ impl<N> Entry<N> {
                 return true;
             }
         }
-        if !self.settled || store.stamp(self.path()) != self.stamp {
+        if !self.settled || store.stamp(self.block.path()) != self.stamp {
             return false;
         }
         self.stale_at = now + FRESH;
         self.looked_at = now;
         self.looks = self.looks.saturating_add(1);
         if let (LOOKS_UNTIL_WATCHED, Some(stamp)) = (self.looks, self.stamp) {
-            self.watch = store.watch(self.path(), stamp, now);
+            self.watch = store.watch(self.block.path(), stamp, now);
         }
         true
-    }
-
-    /// What is asked for.
-    pub fn key(&self) -> &[u8] {
-        &self.block[..self.key_end]
-    }
-
-    /// Where the file stands.
-    pub fn path(&self) -> &[u8] {
-        &self.block[self.key_end..self.path_end]
     }
 
     /// Bytes of memory.
@@ -114,6 +110,6 @@ impl<N> Entry<N> {
 
     /// Whether a file is held open.
     pub fn holds_descriptor(&self) -> bool {
-        matches!(self.cached, Some(Cached { content: Content::Disk(_), .. }))
+        self.file.as_ref().is_some_and(|file| file.disk.is_some())
     }
 }
