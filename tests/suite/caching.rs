@@ -283,11 +283,21 @@ impl Site {
         Site { folder, store, cache: Cache::new(BOUNDS), now: Instant::now() }
     }
 
-    /// Writes a file, long enough ago for its times to tell versions apart.
-    pub fn write(&self, name: &str, bytes: &[u8]) {
+    fn write_unsettled(&self, name: &str, bytes: &[u8]) {
         let path = self.folder.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, bytes).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+
+    /// Writes a file, long enough ago for its times to tell versions apart.
+    pub fn write(&self, name: &str, bytes: &[u8]) {
+        self.write_unsettled(name, bytes);
+        self.rest(name);
+    }
+
+    /// Waits until a file was left alone for so long that its times tell versions apart.
+    pub fn rest(&self, name: &str) {
+        let path = self.folder.path().join(name);
         while fs::metadata(&path).unwrap().modified().unwrap().elapsed().unwrap() < TENTH {
             std::thread::yield_now();
         }
@@ -320,7 +330,7 @@ impl Site {
     }
 }
 
-/// Changes `path`, which is the site's `a/file` and has the contents "old", into one of "new".
+/// Changes `path`, which is the site's `g/a/file` and has the contents "old", into one of "new".
 type Edit = fn(&Path, root: &Path);
 
 const EDITS: &[(&str, Edit)] = &[
@@ -345,7 +355,7 @@ const EDITS: &[(&str, Edit)] = &[
     ("replaced by a link", |path, root| {
         fs::write(root.join("other"), "new").unwrap();
         fs::remove_file(path).unwrap();
-        symlink("../other", path).unwrap();
+        symlink("../../other", path).unwrap();
     }),
     ("written by another name", |path, root| {
         fs::hard_link(path, root.join("other")).unwrap();
@@ -366,7 +376,19 @@ const EDITS: &[(&str, Edit)] = &[
         fs::create_dir(root.join("b")).unwrap();
         fs::write(root.join("b/file"), "new").unwrap();
         fs::rename(path.parent().unwrap(), root.join("c")).unwrap();
-        symlink("b", root.join("a")).unwrap();
+        symlink("../b", path.parent().unwrap()).unwrap();
+    }),
+    ("in a folder whose folder was replaced", |_, root| {
+        fs::create_dir_all(root.join("h/a")).unwrap();
+        fs::write(root.join("h/a/file"), "new").unwrap();
+        fs::rename(root.join("g"), root.join("i")).unwrap();
+        fs::rename(root.join("h"), root.join("g")).unwrap();
+    }),
+    #[cfg(target_os = "linux")]
+    ("exchanged with another one", |path, root| {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        fs::write(root.join("other"), "new").unwrap();
+        renameat_with(CWD, root.join("other"), CWD, path, RenameFlags::EXCHANGE).unwrap();
     }),
 ];
 
@@ -374,11 +396,11 @@ const EDITS: &[(&str, Edit)] = &[
 fn a_file_that_was_left_alone_for_long_is_not_stale_either() {
     for (how, edit) in EDITS {
         let mut site = Site::new();
-        site.write("a/file", b"old");
-        site.settle("a/file");
-        edit(&site.folder.path().join("a/file"), site.folder.path());
+        site.write("g/a/file", b"old");
+        site.settle("g/a/file");
+        edit(&site.folder.path().join("g/a/file"), site.folder.path());
         site.now += Duration::from_millis(99);
-        assert_eq!(String::from_utf8(site.get("a/file")).unwrap(), "new", "{how}");
+        assert_eq!(String::from_utf8(site.get("g/a/file")).unwrap(), "new", "{how}");
     }
 }
 
@@ -390,6 +412,32 @@ fn a_file_that_goes_is_gone_although_it_was_left_alone_for_long() {
     fs::remove_dir_all(site.folder.path().join("a")).unwrap();
     site.now += Duration::from_millis(99);
     assert!(site.get("a/file").is_empty());
+}
+
+#[test]
+fn who_is_asked_for_seldom_is_looked_at() {
+    let mut site = Site::new();
+    site.write("file", b"old");
+    for _ in 0..20 {
+        site.now += Duration::from_secs(11);
+        site.get("file");
+    }
+    assert!(site.serve("file", Duration::from_millis(500)) >= 5);
+    site.settle("file");
+}
+
+#[test]
+fn files_of_a_folder_that_was_replaced_are_watched_again() {
+    let mut site = Site::new();
+    for name in ["a/file", "a/forgotten", "b/file"] {
+        site.write(name, b"old");
+    }
+    site.settle("a/forgotten");
+    site.settle("a/file");
+    let path = |name: &str| site.folder.path().join(name);
+    fs::rename(path("a"), path("c")).unwrap();
+    fs::rename(path("b"), path("a")).unwrap();
+    site.settle("a/file");
 }
 
 #[test]
@@ -425,20 +473,25 @@ fn a_file_is_followed_while_somebody_writes_it() {
 #[test]
 fn when_the_kernel_has_lost_count_nothing_is_stale() {
     let mut site = Site::new();
-    for name in ["x", "y", "z"] {
-        site.write(name, b"old");
-        site.settle(name);
+    site.cache = Cache::new(Bounds { bytes: 64 << 20, entries: 10_000, descriptors: 4 });
+    let names: Vec<String> = (0..9000).map(|index| format!("{}/{index}", index % 10)).collect();
+    for name in &names {
+        site.write_unsettled(name, b"old");
     }
-    // Of two files in turn, so that no event is like the one before it: more than are queued.
-    let open = |name| File::options().append(true).open(site.folder.path().join(name)).unwrap();
-    let (mut x, mut y) = (open("x"), open("y"));
-    for _ in 0..20_000 {
-        x.write_all(b".").unwrap();
-        y.write_all(b".").unwrap();
+    site.write("last", b"old");
+    for _ in 0..20 {
+        site.now += TENTH;
+        names.iter().for_each(|name| drop(site.get(name)));
     }
-    fs::write(site.folder.path().join("z"), "new").unwrap();
+    site.settle("last");
+    // Each event is followed by that of the watch's end, so these are more than are queued.
+    for name in &names {
+        fs::write(site.folder.path().join(name), "new").unwrap();
+    }
+    fs::write(site.folder.path().join("last"), "new").unwrap();
     site.now += Duration::from_millis(99);
-    assert_eq!(site.get("z"), b"new");
+    assert_eq!(site.get("last"), b"new");
+    assert!(names.iter().all(|name| site.get(name) == b"new"));
 }
 
 #[test]

@@ -20,7 +20,10 @@ fn what_was_stored_through_a_mapping_is_served_when_that_ends() {
     // SAFETY: nobody else writes to this file or cuts it.
     let mut mapping = unsafe { memmap2::MmapMut::map_mut(&file) }.unwrap();
     mapping.copy_from_slice(b"one");
-    site.serve("mapped", Duration::from_secs(2));
+    site.rest("mapped");
+    site.serve("mapped", Duration::from_secs(1));
+    site.settle("mapped");
+    assert_eq!(site.get("mapped"), b"one");
     mapping.copy_from_slice(b"two");
     drop((mapping, file));
     site.now += Duration::from_millis(99);

@@ -65,6 +65,7 @@ impl Http {
         let answer = match outcome {
             Outcome::Answer(answer) => answer,
             Outcome::Message(message, length) => {
+                debug_assert!(ending.is_none());
                 note(Status::Ok as u16, length, head, cx);
                 out.append(message);
                 self.state = IDLE;

@@ -50,7 +50,7 @@ pub fn answer(
 
 /// Sends what the conditions and the range leave of `file`.
 pub fn send(file: &Representation, request: &Request<'_>, clock: &Clock) -> Result<Answer, Refusal> {
-    if request.wishes.are_none() {
+    if request.wishes.ask_for_all() {
         return Ok(whole(file));
     }
     let conditions = Conditions::of(&request.wishes);

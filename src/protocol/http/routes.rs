@@ -50,7 +50,7 @@ fn remembered(request: &Request<'_>, goes_on: bool, cx: &mut Services) -> Option
             let mut file = cx.site.remembered(path, &cx.clock)?;
             if goes_on
                 && request.method == Method::Get
-                && request.wishes.are_none()
+                && request.wishes.ask_for_all()
                 && let Some((message, length)) = file.message(date_at, cx.clock.http_date())
             {
                 return Some(Ok(Outcome::Message(message, length)));

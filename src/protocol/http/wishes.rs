@@ -98,6 +98,14 @@ const LENGTHS: u32 = {
     lengths
 };
 
+/// The preconditions, and Range.
+const OF_A_PART: u32 = 1 << Wish::IfMatch as u32
+    | 1 << Wish::IfModifiedSince as u32
+    | 1 << Wish::IfNoneMatch as u32
+    | 1 << Wish::IfRange as u32
+    | 1 << Wish::IfUnmodifiedSince as u32
+    | 1 << Wish::Range as u32;
+
 /// Which of the fields there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Present(u32);
@@ -140,9 +148,10 @@ impl<'a> Wishes<'a> {
         Wishes { head, present }
     }
 
-    /// Whether there are none.
-    pub fn are_none(&self) -> bool {
-        self.present.0 == 0
+    /// Whether a file that is found is sent, and sent whole, since none of them is a precondition or
+    /// Range.
+    pub fn ask_for_all(&self) -> bool {
+        self.present.0 & OF_A_PART == 0
     }
 
     /// Whether this one is there.
@@ -197,6 +206,6 @@ mod tests {
         let wishes = Wishes::new(head, present);
         assert_eq!(wishes.get(Wish::Range).as_deref(), Some(&b"bytes=0-1"[..]));
         assert_eq!(wishes.get(Wish::IfMatch).as_deref(), Some(&b"\"a\", \"b:c\""[..]));
-        assert_eq!((wishes.get(Wish::IfRange), wishes.are_none()), (None, false));
+        assert_eq!((wishes.get(Wish::IfRange), wishes.ask_for_all()), (None, false));
     }
 }

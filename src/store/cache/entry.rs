@@ -22,7 +22,7 @@ pub struct Entry<N> {
     looked_at: Instant,
     /// By whom we would be told if it were not.
     watch: Option<Watch>,
-    /// How often it did so, as far as that counts.
+    /// How often it did so while the file was asked for.
     looks: u8,
     /// Whether it was asked for since the hand last passed.
     pub used: bool,
@@ -49,12 +49,15 @@ const FRESH: Duration = Duration::from_millis(90);
 /// what was heard then may be older than by as much again.
 const FRESH_WATCHED: Duration = Duration::from_millis(40);
 
-/// How often the disk is looked at all the same: of what is mounted over a file nobody tells.
+/// How often the disk is looked at all the same, for what nobody tells of: what is stored through a
+/// mapping, written by libaio or past an overlay's back, or mounted over the file.
 const LOOK_ANYWAY: Duration = Duration::from_secs(1);
 
-/// Looks at the disk before it is tried, once, to have a file watched, which costs as much as five: who
-/// is not asked for as often is not worth that.
+/// Looks at the disk before it is tried, once, to have a file watched, which costs as much as five.
 const LOOKS_UNTIL_WATCHED: u8 = 8;
+
+/// Who was not asked for that long has to be looked at as often anew.
+const ASKED_SELDOM: Duration = Duration::from_secs(10);
 
 /// File systems tell times in steps of a timer tick, 10 ms at most; two changes within one look
 /// alike.
@@ -94,9 +97,12 @@ impl<N> Entry<N> {
         if !self.settled || store.stamp(self.block.path()) != self.stamp {
             return false;
         }
+        if now >= self.stale_at + ASKED_SELDOM {
+            self.looks = 0;
+        }
+        self.looks = self.looks.saturating_add(1);
         self.stale_at = now + FRESH;
         self.looked_at = now;
-        self.looks = self.looks.saturating_add(1);
         if let (LOOKS_UNTIL_WATCHED, Some(stamp)) = (self.looks, self.stamp) {
             self.watch = store.watch(self.block.path(), stamp, now);
         }

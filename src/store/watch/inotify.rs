@@ -10,9 +10,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
-use nix::sys::statfs;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
-use rustix::fs::{AtFlags, fstat};
+use rustix::fs::{AtFlags, fstat, fstatfs};
 use rustix::io::Errno;
 
 use crate::store::Stamp;
@@ -24,7 +23,7 @@ use crate::store::disk::stamp_of;
 pub struct Watches {
     root: Rc<Root>,
     /// Asked for with the first watch.
-    inotify: OnceCell<Option<Inotify>>,
+    inotify: OnceCell<Inotify>,
     heard: RefCell<Heard>,
     folders: RefCell<HashMap<Box<[u8]>, Weak<Folder>>>,
     count: Cell<usize>,
@@ -51,8 +50,8 @@ struct Heard {
 /// A folder with watched files. Theirs is only that name in that folder, so the way to it counts, too.
 #[derive(Debug)]
 struct Folder {
-    /// With a dot behind it: then the lookup asks for the right to search the folder, as that of every
-    /// name in it does.
+    /// It ends with a dot: so the lookup asks for the right to search the folder, as that of every name in
+    /// it does.
     path: Box<[u8]>,
     /// Device and inode.
     identity: (u64, u64),
@@ -69,8 +68,7 @@ pub struct Watch {
     number: i32,
     /// With how many disturbances it was known to be quiet.
     disturbances: u64,
-    /// `None` is the root, which stays.
-    folder: Option<Rc<Folder>>,
+    folder: Rc<Folder>,
 }
 
 /// For how long what was heard or seen of a folder counts.
@@ -82,7 +80,9 @@ const CHANGES: WatchFlags = WatchFlags::MODIFY
     .union(WatchFlags::CLOSE_WRITE)
     .union(WatchFlags::ATTRIB)
     .union(WatchFlags::MOVE_SELF)
-    .union(WatchFlags::DELETE_SELF);
+    .union(WatchFlags::DELETE_SELF)
+    // The first one is all that has to be known.
+    .union(WatchFlags::ONESHOT);
 
 /// Events that are read at once, as many as the kernel queues unless it was told otherwise.
 const EVENTS_MAX: usize = 16_384;
@@ -113,38 +113,39 @@ impl Watches {
     }
 
     fn begin(self: &Rc<Watches>, file: BorrowedFd<'_>, path: &[u8], now: Instant) -> Option<Watch> {
-        let inotify = self.inotify.get_or_init(Inotify::open).as_ref()?;
+        let inotify = self.inotify()?;
         if self.count.get() >= inotify.watches_max {
             return None;
         }
-        let folder = match path.iter().rposition(|byte| *byte == b'/') {
-            Some(end) => Some(self.folder(&path[..end], now)?),
-            None => None,
-        };
+        let folder = self.folder(path, now)?;
         // By the descriptor, as names could lead elsewhere by now. Who watches it already, under
         // another name, keeps it.
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         let number = inotify::add_watch(&inotify.queue, path, CHANGES | WatchFlags::MASK_CREATE).ok()?;
+        self.folders.borrow_mut().insert(folder.path.clone(), Rc::downgrade(&folder));
+        self.count.update(|count| count + 1);
         let mut heard = self.heard.borrow_mut();
         heard.quiet.insert(number);
-        self.count.update(|count| count + 1);
         Some(Watch { watches: Rc::clone(self), number, disturbances: heard.disturbances, folder })
     }
 
-    fn folder(&self, path: &[u8], now: Instant) -> Option<Rc<Folder>> {
-        let path: Box<[u8]> = [path, b"/."].concat().into();
-        let mut folders = self.folders.borrow_mut();
-        if let Some(folder) = folders.get(&path).and_then(Weak::upgrade) {
-            return folder.is_there(&self.root, now).then_some(folder);
+    fn inotify(&self) -> Option<&Inotify> {
+        if self.inotify.get().is_none() {
+            let _ = self.inotify.set(Inotify::open()?);
         }
-        let folder = Rc::new(Folder {
-            identity: identity(&self.root, &path)?,
-            path: path.clone(),
-            until: Cell::new(now + LAG),
-            there: Cell::new(true),
-        });
-        folders.insert(path, Rc::downgrade(&folder));
-        Some(folder)
+        self.inotify.get()
+    }
+
+    /// The folder of the file at `path`.
+    fn folder(&self, path: &[u8], now: Instant) -> Option<Rc<Folder>> {
+        let end = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+        let path: Box<[u8]> = [&path[..end], b"."].concat().into();
+        let known = self.folders.borrow().get(&path).and_then(Weak::upgrade);
+        if let Some(folder) = known.filter(|folder| folder.is_there(&self.root, now)) {
+            return Some(folder);
+        }
+        let (identity, until) = (identity(&self.root, &path)?, Cell::new(now + LAG));
+        Some(Rc::new(Folder { path, identity, until, there: Cell::new(true) }))
     }
 
     /// Reads what the kernel has queued, unless it was read just now.
@@ -154,7 +155,7 @@ impl Watches {
             return;
         }
         heard.until = Some(now + LAG);
-        let Some(Some(inotify)) = self.inotify.get() else { return };
+        let Some(inotify) = self.inotify.get() else { return };
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut events = Reader::new(&inotify.queue, &mut buffer);
         for _ in 0..EVENTS_MAX {
@@ -199,7 +200,7 @@ impl Folder {
 }
 
 impl Watch {
-    /// Whether the file was what it is up to 40 ms ago: nobody has touched it.
+    /// Whether the file was still the same 40 ms ago.
     pub fn is_quiet(&mut self, now: Instant) -> bool {
         self.watches.hear(now);
         let heard = self.watches.heard.borrow();
@@ -209,20 +210,22 @@ impl Watch {
             }
             self.disturbances = heard.disturbances;
         }
-        self.folder.as_ref().is_none_or(|folder| folder.is_there(&self.watches.root, now))
+        self.folder.is_there(&self.watches.root, now)
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.watches.heard.borrow_mut().quiet.remove(&self.number);
-        self.watches.count.update(|count| count - 1);
-        if let Some(Some(inotify)) = self.watches.inotify.get() {
-            // It is gone by itself when the file is.
+        let Watches { inotify, heard, folders, count, .. } = &*self.watches;
+        // Before Linux 4.18 another entry may have the same one, and has lost it, too.
+        heard.borrow_mut().note(self.number);
+        count.update(|count| count - 1);
+        if let Some(inotify) = inotify.get() {
+            // It has gone by itself when there was something to tell.
             let _ = inotify::remove_watch(&inotify.queue, self.number);
         }
-        if let Some(folder) = self.folder.take().filter(|folder| Rc::strong_count(folder) == 1) {
-            self.watches.folders.borrow_mut().remove(&folder.path);
+        if Rc::strong_count(&self.folder) == 1 {
+            folders.borrow_mut().remove(&self.folder.path);
         }
     }
 }
@@ -233,15 +236,42 @@ fn identity(root: &Root, path: &[u8]) -> Option<(u64, u64)> {
     Some((device, inode))
 }
 
-/// Whether nobody changes the file's file system past this kernel's eyes, as other machines, daemons
-/// and the folders beneath an overlay can.
+/// Whether nobody changes the file's file system past this kernel's eyes, as other machines and daemons
+/// can.
+#[allow(clippy::cast_possible_truncation, clippy::unnecessary_cast)]
 fn is_local(file: BorrowedFd<'_>) -> bool {
-    const LOCAL: [statfs::FsType; 5] = [
-        statfs::BTRFS_SUPER_MAGIC,
-        statfs::EXT4_SUPER_MAGIC,
-        statfs::F2FS_SUPER_MAGIC,
-        statfs::TMPFS_MAGIC,
-        statfs::XFS_SUPER_MAGIC,
-    ];
-    statfs::fstatfs(file).is_ok_and(|system| LOCAL.contains(&system.filesystem_type()))
+    /// btrfs, ext2 to ext4, F2FS, tmpfs, XFS (statfs(2)).
+    const LOCAL: [u32; 5] = [0x9123_683e, 0xef53, 0xf2f5_2010, 0x0102_1994, 0x5846_5342];
+    // How wide it is differs from machine to machine.
+    fstatfs(file).is_ok_and(|system| LOCAL.contains(&(system.f_type as u32)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_kept_of_what_is_not_watched() {
+        let site = tempfile::tempdir_in("/dev/shm").expect("a folder");
+        fs::create_dir(site.path().join("a")).expect("a folder in it");
+        fs::write(site.path().join("a/file"), "x").expect("a file");
+        let root = Rc::new(Root::open(site.path(), None).expect("a root"));
+        let stamp = stamp_of(&root.stat(b"a/file", AtFlags::empty()).expect("a stamp"));
+        let (watches, now) = (Watches::new(root), Instant::now());
+        let kept =
+            || (watches.count.get(), watches.folders.borrow().len(), watches.heard.borrow().quiet.len());
+        let mut watch = watches.watch(b"a/file", stamp, now).expect("a watch");
+        assert!(watch.is_quiet(now));
+        // The kernel has one watch of a file, whatever it is called.
+        for dots in 1..100 {
+            let name = ["./".repeat(dots).as_bytes(), b"a/file"].concat();
+            assert!(watches.watch(&name, stamp, now).is_none());
+        }
+        assert_eq!(kept(), (1, 1, 1));
+        assert!(watches.watch(b"a/none", stamp, now).is_none() && watches.watch(b"a", stamp, now).is_none());
+        fs::write(site.path().join("a/file"), "longer").expect("another version");
+        assert!(!watch.is_quiet(now + LAG) && watches.watch(b"a/file", stamp, now).is_none());
+        drop(watch);
+        assert_eq!(kept(), (0, 0, 0));
+    }
 }
