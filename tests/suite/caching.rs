@@ -424,6 +424,9 @@ fn who_is_asked_for_seldom_is_looked_at() {
     }
     assert!(site.serve("file", Duration::from_millis(500)) >= 5);
     site.settle("file");
+    // Who is watched stays so.
+    site.now += Duration::from_secs(60);
+    site.settle("file");
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub struct Entry<N> {
     looked_at: Instant,
     /// By whom we would be told if it were not.
     watch: Option<Watch>,
-    /// How often it did so while the file was asked for.
+    /// How often it did so while the file was asked for and not watched.
     looks: u8,
     /// Whether it was asked for since the hand last passed.
     pub used: bool,
@@ -97,16 +97,23 @@ impl<N> Entry<N> {
         if !self.settled || store.stamp(self.block.path()) != self.stamp {
             return false;
         }
+        if self.watch.is_none() {
+            self.have_watched(store, now);
+        }
+        self.stale_at = now + FRESH;
+        self.looked_at = now;
+        true
+    }
+
+    /// Counts a look, and has the file watched if they are many.
+    fn have_watched(&mut self, store: &dyn Store, now: Instant) {
         if now >= self.stale_at + ASKED_SELDOM {
             self.looks = 0;
         }
         self.looks = self.looks.saturating_add(1);
-        self.stale_at = now + FRESH;
-        self.looked_at = now;
         if let (LOOKS_UNTIL_WATCHED, Some(stamp)) = (self.looks, self.stamp) {
             self.watch = store.watch(self.block.path(), stamp, now);
         }
-        true
     }
 
     /// Bytes of memory.

@@ -41,7 +41,7 @@ struct Inotify {
 struct Heard {
     /// Until when that counts as all there is to hear.
     until: Option<Instant>,
-    /// The watches of which nothing was heard. Linux does not use a number again.
+    /// The watches of which nothing was heard. Linux uses a number again only after all others.
     quiet: HashSet<i32>,
     /// How often one has left them.
     disturbances: u64,
