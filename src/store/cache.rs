@@ -1,5 +1,5 @@
 //! Files that were asked for lately: small ones in memory, large ones by descriptor, each with what
-//! the protocol has made of it. Checked against the disk before anything in it is too old.
+//! the protocol has made of it. Checked against the disk, or watched, so that nothing in it is too old.
 
 mod block;
 mod entry;

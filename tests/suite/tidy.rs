@@ -97,9 +97,10 @@ const KEPT_TO: &[(&str, &[&str])] = &[
     ("async fn", &[]),
     ("unsafe", &["transport/queue.rs", "site/rules.rs"]),
     (".unwrap()", &[]),
-    ("todo!", &[]),
+    // Put together, so that who searches for what was left open does not find this list.
+    (concat!("to", "do!"), &[]),
     ("dbg!", &[]),
-    ("FIXME", &[]),
+    (concat!("FIX", "ME"), &[]),
     ("manager", &[]),
     ("helper", &["evclient/menu.rs"]),
     ("callback", &[]),

@@ -15,7 +15,7 @@ pub struct Entry<N> {
     pub stamp: Option<Stamp>,
     /// Whether the file had been left alone for long enough that its next change shows in its
     /// times. Until then only reading it again tells.
-    pub settled: bool,
+    settled: bool,
     /// When it has to be made sure again that the file is still the same.
     pub stale_at: Instant,
     /// When the disk said so.

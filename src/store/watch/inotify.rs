@@ -26,7 +26,6 @@ pub struct Watches {
     inotify: OnceCell<Inotify>,
     heard: RefCell<Heard>,
     folders: RefCell<HashMap<Box<[u8]>, Weak<Folder>>>,
-    count: Cell<usize>,
 }
 
 /// What the kernel lends us.
@@ -95,7 +94,6 @@ impl Watches {
             inotify: OnceCell::new(),
             heard: RefCell::default(),
             folders: RefCell::default(),
-            count: Cell::new(0),
         })
     }
 
@@ -114,7 +112,8 @@ impl Watches {
 
     fn begin(self: &Rc<Watches>, file: BorrowedFd<'_>, path: &[u8], now: Instant) -> Option<Watch> {
         let inotify = self.inotify()?;
-        if self.count.get() >= inotify.watches_max {
+        // The store holds one, each watch another.
+        if Rc::strong_count(self) > inotify.watches_max {
             return None;
         }
         let folder = self.folder(path, now)?;
@@ -123,7 +122,6 @@ impl Watches {
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         let number = inotify::add_watch(&inotify.queue, path, CHANGES | WatchFlags::MASK_CREATE).ok()?;
         self.folders.borrow_mut().insert(folder.path.clone(), Rc::downgrade(&folder));
-        self.count.update(|count| count + 1);
         let mut heard = self.heard.borrow_mut();
         heard.quiet.insert(number);
         Some(Watch { watches: Rc::clone(self), number, disturbances: heard.disturbances, folder })
@@ -216,10 +214,9 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let Watches { inotify, heard, folders, count, .. } = &*self.watches;
+        let Watches { inotify, heard, folders, .. } = &*self.watches;
         // Before Linux 4.18 another entry may have the same one, and has lost it, too.
         heard.borrow_mut().note(self.number);
-        count.update(|count| count - 1);
         if let Some(inotify) = inotify.get() {
             // It has gone by itself when there was something to tell.
             let _ = inotify::remove_watch(&inotify.queue, self.number);
@@ -250,16 +247,41 @@ fn is_local(file: BorrowedFd<'_>) -> bool {
 mod tests {
     use super::*;
 
-    #[test]
-    fn nothing_is_kept_of_what_is_not_watched() {
+    /// A root with the file `a/file`, and its stamp.
+    fn site() -> (tempfile::TempDir, Rc<Root>, Stamp) {
         let site = tempfile::tempdir_in("/dev/shm").expect("a folder");
         fs::create_dir(site.path().join("a")).expect("a folder in it");
         fs::write(site.path().join("a/file"), "x").expect("a file");
         let root = Rc::new(Root::open(site.path(), None).expect("a root"));
         let stamp = stamp_of(&root.stat(b"a/file", AtFlags::empty()).expect("a stamp"));
+        (site, root, stamp)
+    }
+
+    #[test]
+    fn no_more_are_watched_than_may_be() {
+        let (site, root, stamp) = site();
+        fs::write(site.path().join("other"), "x").expect("a file");
+        let other = stamp_of(&root.stat(b"other", AtFlags::empty()).expect("a stamp"));
         let (watches, now) = (Watches::new(root), Instant::now());
-        let kept =
-            || (watches.count.get(), watches.folders.borrow().len(), watches.heard.borrow().quiet.len());
+        let inotify = Inotify { watches_max: 1, ..Inotify::open().expect("inotify") };
+        watches.inotify.set(inotify).expect("the first one");
+        let watch = watches.watch(b"a/file", stamp, now).expect("a watch");
+        assert!(watches.watch(b"other", other, now).is_none());
+        drop(watch);
+        assert!(watches.watch(b"other", other, now).is_some());
+    }
+
+    #[test]
+    fn nothing_is_kept_of_what_is_not_watched() {
+        let (site, root, stamp) = site();
+        let (watches, now) = (Watches::new(root), Instant::now());
+        let kept = || {
+            (
+                Rc::strong_count(&watches) - 1,
+                watches.folders.borrow().len(),
+                watches.heard.borrow().quiet.len(),
+            )
+        };
         let mut watch = watches.watch(b"a/file", stamp, now).expect("a watch");
         assert!(watch.is_quiet(now));
         // The kernel has one watch of a file, whatever it is called.
