@@ -19,8 +19,8 @@ use evserve::store::MemoryStore;
 use evserve::template::Template;
 use evserve::transport::{DatagramSocket, Destination, Received};
 
+use super::properties::SimNetwork;
 use crate::conversation::{no_library, start};
-use crate::simulation::SimNetwork;
 
 /// A socket as the network sees it.
 pub struct Post {

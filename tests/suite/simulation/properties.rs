@@ -27,8 +27,8 @@ use evserve::template::Template;
 use evserve::transport::Transport;
 use tempfile::TempDir;
 
+use super::datagrams::SimSocket;
 use crate::conversation::{Talk, no_library, site, start};
-use crate::datagrams::SimSocket;
 use crate::reading::responses;
 
 /// A connection as the network sees it. One end is the server's [`SimStream`], the other a

@@ -21,8 +21,8 @@ use evserve::site::Rules;
 use evserve::store::{DiskStore, Entry, Folder, Stamp, Store, StoreError};
 use evserve::transport::Transport;
 
+use super::datagrams::SimSocket;
 use crate::conversation::no_library;
-use crate::datagrams::SimSocket;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };

@@ -7,7 +7,7 @@ use evserve::store::LibraryRules;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::library::{answer, folder, request, rules, talk};
+use super::http::{answer, folder, request, rules, talk};
 use crate::process::{PROGRAM, Server, large_file, output, small_site, tool};
 
 const FORM: &str = "Content-Type: multipart/form-data; boundary=b";

@@ -1,0 +1,4 @@
+//! The cache of files, and how it learns of their changes.
+
+mod caching;
+mod watching;

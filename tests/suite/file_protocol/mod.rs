@@ -1,0 +1,4 @@
+//! The file protocol, and the client that speaks it.
+
+mod evclient;
+mod lines;

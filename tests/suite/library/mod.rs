@@ -1,0 +1,7 @@
+//! The library, through both of its protocols.
+
+mod forms;
+mod http;
+mod model;
+mod resuming;
+mod trouble;
