@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::process::Command;
 use std::time::Duration;
 
-use super::caching::{Site, local_folder};
+use super::site::{Site, local_folder};
 use crate::process::{PROGRAM, Server, wait_for};
 
 /// A look at its times tells of the first store only: the page is dirty from then on.

@@ -1,11 +1,10 @@
-//! The file protocol: lines byte by byte and from real clients, and the documents' clients with their
-//! own receive calls.
+//! The file protocol as lines: commands, replies, uploads, garbage. To add a case, add a row (script, replies)
+//! or a `check`, which cuts the script everywhere.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::Write;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use evserve::close_reason::CloseReason;
 use evserve::protocol::{Dialect, Kind};
@@ -13,7 +12,6 @@ use evserve::store::{Library, LibraryRules};
 use tempfile::TempDir;
 
 use crate::conversation::{Talk, site};
-use crate::process::{PATIENCE, PROGRAM, Server, small_site, tool, wait_for};
 
 /// SHA-256 of `hello` (sha256sum).
 const HELLO: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
@@ -358,182 +356,4 @@ fn what_the_rules_forbid() {
     let over = LibraryRules { overwrite: true, fsync: true, ..free() };
     assert_eq!(replies(over, "PUT 5 z\nhello"), ("OK 5".into(), b"hello".to_vec()));
     assert_eq!(replies(LibraryRules { max_upload: 3, ..free() }, "P y\nhello\n##\n").0, "OK send");
-}
-
-/// A server with a library, and where it listens.
-struct Files {
-    server: Server,
-    library: TempDir,
-    address: String,
-}
-
-fn serve(arguments: &[&str]) -> Files {
-    let library = tempfile::tempdir().unwrap();
-    let path = library.path().to_str().unwrap();
-    let arguments = [&["--files", path, "--file", "0"], arguments].concat();
-    let server = Server::start_with(Command::new(PROGRAM), small_site(), &arguments);
-    let line = server.wait_for_line("listening file tcp://");
-    let address = line.split("tcp://").nth(1).unwrap().to_owned();
-    Files { server, library, address }
-}
-
-#[test]
-fn netcat_puts_and_gets() {
-    let Some(_) = tool("nc") else { return };
-    let files = serve(&[]);
-    let bytes: Vec<u8> =
-        (0..3_000_000_u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("a.bin"), &bytes).unwrap();
-    let (host, port) = files.address.split_once(':').unwrap();
-    let shell = |line: &str| {
-        let line = line.replace("HOST 8888", &format!("{host} {port}"));
-        Command::new("sh").args(["-c", &line]).current_dir(folder.path()).output().unwrap().stdout
-    };
-    let printed = shell("(printf 'PUT %d a.bin\\n' $(stat -c %s a.bin); cat a.bin; echo Q) | nc HOST 8888");
-    assert!(printed.starts_with(b"OK 3000000 ") && printed.ends_with(b"OK bye\r\n"));
-    assert!(fs::read(files.library.path().join("a.bin")).unwrap() == bytes);
-    assert!(shell("echo 'G a.bin' | nc -N HOST 8888 | tail -n +2") == bytes);
-    assert!(files.server.get("/").status == 200);
-}
-
-/// The documents' clients tell messages apart by their receive calls.
-struct Receiver(TcpStream);
-
-impl Receiver {
-    fn connect(address: &str) -> Receiver {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Receiver(stream)
-    }
-
-    fn send(&mut self, bytes: &[u8]) {
-        self.0.write_all(bytes).unwrap();
-    }
-
-    /// `recv(size)`.
-    fn recv(&mut self, size: usize) -> Vec<u8> {
-        let mut buffer = vec![0; size];
-        let count = self.0.read(&mut buffer).unwrap();
-        buffer.truncate(count);
-        buffer
-    }
-
-    /// `recv(1024)` until one brings `##` alone.
-    fn until_end(&mut self) -> Vec<Vec<u8>> {
-        std::iter::from_fn(|| Some(self.recv(1024)).filter(|bytes| bytes != b"##")).collect()
-    }
-
-    fn get(&mut self, name: &str) -> Result<Vec<u8>, String> {
-        self.send(format!("G {name}").as_bytes());
-        match self.recv(1024) {
-            ok if ok == b"OK" => Ok(self.until_end().concat()),
-            other => Err(String::from_utf8(other).unwrap()),
-        }
-    }
-
-    fn put(&mut self, name: &str, bytes: &[u8]) -> Result<(), String> {
-        self.send(format!("P {name}").as_bytes());
-        let reply = self.recv(1024);
-        if !matches!(reply.as_slice(), b"OK" | b"ok") {
-            return Err(String::from_utf8(reply).unwrap());
-        }
-        bytes.chunks(1024).for_each(|chunk| self.send(chunk));
-        std::thread::sleep(Duration::from_millis(100));
-        self.send(b"##");
-        Ok(())
-    }
-}
-
-#[test]
-fn the_documents_first_client() {
-    for dialect in ["auto", "joined"] {
-        let files = serve(&["--dialect", dialect]);
-        let mut client = Receiver::connect(&files.address);
-        client.send(b"L");
-        assert_eq!(String::from_utf8(client.recv(1024)).unwrap(), "文件库为空");
-        // Hashes are data, wherever they stand.
-        let bytes = [&b"##"[..], &b"a##b#".repeat(3000), b"##"].concat();
-        client.put("文 件.txt", &bytes).unwrap();
-        let stored = files.library.path().join("件.txt");
-        wait_for("the upload", || fs::read(&stored).ok().filter(|found| *found == bytes));
-        client.put("empty", b"").unwrap();
-        wait_for("the empty upload", || files.library.path().join("empty").exists().then_some(()));
-        assert_eq!(client.put("empty", b""), Err("文件已存在".into()));
-        client.send(b"L");
-        assert_eq!((client.recv(1024), client.recv(4096)), (b"OK".to_vec(), "empty#件.txt#".into()));
-        assert!(client.get("件.txt").unwrap() == bytes);
-        assert_eq!(client.get("empty").unwrap(), b"");
-        assert_eq!(client.get("../x"), Err("文件不存在".into()));
-        client.send(b"Q");
-        assert_eq!(client.recv(1024), b"");
-    }
-}
-
-#[test]
-fn the_documents_last_client() {
-    let files = serve(&["--dialect", "listed"]);
-    let mut client = Receiver::connect(&files.address);
-    client.send(b"L");
-    assert_eq!(client.recv(1024), b"FAIL");
-    for (name, bytes) in [("b.txt", &b"two\nlines\n"[..]), ("a.txt", b"##")] {
-        client.put(name, bytes).unwrap();
-        let stored = files.library.path().join(name);
-        wait_for("the upload", || fs::read(&stored).ok().filter(|found| found == bytes));
-    }
-    client.send(b"L");
-    assert_eq!(client.recv(1024), b"OK");
-    assert_eq!(client.until_end(), [b"a.txt", b"b.txt"]);
-    assert_eq!(client.get("b.txt").unwrap(), b"two\nlines\n");
-    assert_eq!(client.get("nothing"), Err("FAIL".into()));
-    assert_eq!(client.put("b.txt", b""), Err("FAIL".into()));
-}
-
-#[test]
-fn forty_of_them_at_once_while_one_crawls() {
-    let files = serve(&["--dialect", "joined"]);
-    fs::write(files.library.path().join("large"), vec![b'x'; 20_000_000]).unwrap();
-    fs::write(files.library.path().join("small"), vec![b'y'; 50_000]).unwrap();
-    let mut slow = Receiver::connect(&files.address);
-    slow.send(b"G large");
-    assert_eq!(slow.recv(1024), b"OK");
-    let start = Instant::now();
-    std::thread::scope(|scope| {
-        for _ in 0..40 {
-            scope.spawn(|| {
-                let mut client = Receiver::connect(&files.address);
-                assert_eq!(client.get("small").unwrap(), vec![b'y'; 50_000]);
-            });
-        }
-    });
-    // One after the other they would take 8 s of pauses alone.
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
-    assert_eq!(slow.until_end().concat().len(), 20_000_000);
-}
-
-#[test]
-fn of_uploads_of_one_name_exactly_one_wins() {
-    let files = serve(&[]);
-    let replies: Vec<String> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..20_u8)
-            .map(|index| {
-                let address = &files.address;
-                scope.spawn(move || {
-                    let mut client = Receiver::connect(address);
-                    client.send(b"PUT 100000 same\n");
-                    [b'a' + index; 100_000].chunks(7000).for_each(|chunk| client.send(chunk));
-                    client.send(b"Q\n");
-                    let mut text = String::new();
-                    client.0.read_to_string(&mut text).unwrap();
-                    text
-                })
-            })
-            .collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-    });
-    assert_eq!(replies.iter().filter(|reply| reply.starts_with("OK 100000 ")).count(), 1, "{replies:?}");
-    assert_eq!(replies.iter().filter(|reply| reply.starts_with("ERR exists ")).count(), 19);
-    let stored = fs::read(files.library.path().join("same")).unwrap();
-    assert!(stored.len() == 100_000 && stored.iter().all(|byte| *byte == stored[0]));
 }

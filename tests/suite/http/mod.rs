@@ -1,7 +1,13 @@
 //! HTTP: every rule that a request can keep or break, and what is served by it.
 
 mod attacks;
+mod body;
+mod codings;
+mod error_pages;
 mod head;
 mod listing;
+mod persistence;
+mod script;
 mod session;
 mod static_files;
+mod targets;

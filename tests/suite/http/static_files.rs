@@ -1,17 +1,16 @@
-//! Files as HTTP has them: conditions, ranges, codings, error pages, and the options that change them.
+//! Files as HTTP has them: conditions, ranges, and the options that change them. To add a case, add a row
+//! (fields, status) to the table of its test, or call `answers` with rules, a site and requests.
 
-use std::io::Read;
 use std::time::Duration;
 
 use evserve::site::{CacheRule, Rules};
-use evserve::store::{DiskStore, MemoryStore};
-use flate2::read::GzDecoder;
+use evserve::store::MemoryStore;
 
 use crate::conversation::{Talk, site};
 use crate::reading::{Response, responses};
 
 /// What a site served by `rules` answers to these requests, all on one connection.
-fn answers(rules: Rules, site: MemoryStore, requests: &[&str]) -> Vec<Response> {
+pub fn answers(rules: Rules, site: MemoryStore, requests: &[&str]) -> Vec<Response> {
     let mut talk = Talk::by(rules, site);
     let script: String = requests
         .iter()
@@ -161,203 +160,6 @@ fn several_ranges_are_the_parts_that_were_asked_for() {
         }
     }
     assert!(several > 200);
-}
-
-fn page() -> String {
-    "<p>The same words again and again.\n".repeat(100)
-}
-
-fn unpack(response: &Response) -> String {
-    let mut text = String::new();
-    GzDecoder::new(&response.body[..]).read_to_string(&mut text).unwrap();
-    text
-}
-
-fn coded_site() -> MemoryStore {
-    MemoryStore::default()
-        .with("page.html", page())
-        .with("small.html", "<p>small")
-        .with("image.png", "x".repeat(5000))
-        .with("app.js", page())
-        .with("app.js.br", "brotli")
-        .with("app.js.gz", "gzip")
-        .with("sub/index.html", page())
-        .with("sub/index.html.zst", "zstandard")
-}
-
-#[test]
-fn the_coding_is_the_one_that_is_liked_best() {
-    for (path, accept, coding) in [
-        ("/page.html", "gzip", Some("gzip")),
-        ("/page.html", "br, gzip;q=0.1", Some("gzip")),
-        ("/page.html", "*", Some("gzip")),
-        ("/page.html", "gzip;q=0", None),
-        ("/page.html", "identity, gzip;q=0.5", None),
-        ("/page.html", "br", None),
-        ("/page.html", "", None),
-        ("/small.html", "gzip", None),
-        ("/small.html", "gzip, identity;q=0", Some("gzip")),
-        ("/image.png", "gzip", None),
-        ("/app.js", "gzip, br", Some("br")),
-        ("/app.js", "gzip", Some("gzip")),
-        ("/app.js", "gzip;q=0.9, br;q=0.8", Some("gzip")),
-        ("/app.js", "zstd", None),
-        ("/sub/", "zstd, gzip", Some("zstd")),
-    ] {
-        let request = format!("GET {path}\nAccept-Encoding: {accept}");
-        let found = answers(Rules::default(), coded_site(), &[&request, &request]);
-        assert_eq!(found[0].fields, found[1].fields, "{request}");
-        assert_eq!((found[0].status, found[0].field("Content-Encoding")), (200, coding), "{request}");
-        let varies = found[0].field("Vary") == Some("Accept-Encoding");
-        assert_eq!(varies, path != "/image.png", "{request}");
-        let plain = answers(Rules::default(), coded_site(), &[&format!("GET {path}")]).remove(0);
-        assert_eq!(plain.field("Content-Type"), found[0].field("Content-Type"), "{request}");
-        assert_eq!(plain.field("ETag") == found[0].field("ETag"), coding.is_none(), "{request}");
-        let rules = Rules { compress: false, ..Rules::default() };
-        let plain = answers(rules, coded_site(), &[&format!("GET {path}\nAccept-Encoding: gzip")]).remove(0);
-        assert_eq!((plain.field("Content-Encoding"), plain.field("Vary")), (None, None));
-    }
-    let refused = answers(Rules::default(), coded_site(), &["GET /image.png\nAccept-Encoding: *;q=0"]);
-    assert_eq!(refused[0].status, 406);
-}
-
-#[test]
-fn what_was_compressed_is_the_file_and_has_conditions_and_ranges_of_its_own() {
-    let gzip = "Accept-Encoding: gzip";
-    let found = answers(
-        Rules::default(),
-        coded_site(),
-        &[&format!("GET /page.html\n{gzip}"), &format!("HEAD /page.html\n{gzip}"), "GET /page.html"],
-    );
-    assert_eq!(unpack(&found[0]), page());
-    assert_eq!(found[1].fields, found[0].fields);
-    let (tag, plain_tag) = (found[0].field("ETag").unwrap(), found[2].field("ETag").unwrap());
-    let found = answers(
-        Rules::default(),
-        coded_site(),
-        &[
-            &format!("GET /page.html\n{gzip}\nIf-None-Match: {tag}"),
-            &format!("GET /page.html\n{gzip}\nIf-None-Match: {plain_tag}"),
-            &format!("GET /page.html\n{gzip}\nRange: bytes=2-5\nIf-Range: {tag}"),
-            &format!("GET /page.html\n{gzip}\nRange: bytes=2-5\nIf-Range: {plain_tag}"),
-            &format!("GET /page.html\nRange: bytes=2-5\nIf-Range: {tag}"),
-        ],
-    );
-    let statuses: Vec<u16> = found.iter().map(|response| response.status).collect();
-    assert_eq!(statuses, [304, 200, 206, 200, 200]);
-    assert_eq!((found[0].field("ETag"), found[0].field("Vary")), (Some(tag), Some("Accept-Encoding")));
-    assert_eq!(found[2].body, found[1].body[2..=5]);
-    assert_eq!(found[2].field("Content-Encoding"), Some("gzip"));
-    assert_eq!((found[4].text(), found[4].field("Content-Encoding")), (&*page(), None));
-}
-
-#[test]
-fn a_large_file_is_compressed_in_slices_while_others_are_served() {
-    let mut random = fastrand::Rng::with_seed(7);
-    let large: String = (0..600_000).map(|_| random.alphanumeric()).collect();
-    let site = coded_site().with("large.txt", large.as_bytes());
-    let mut talk = Talk::new(site);
-    let request = b"GET /large.txt HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\n\r\n";
-    let mut turns = 0;
-    talk.each_turn(request, |_| turns += 1);
-    assert!(turns >= 600_000 / (64 * 1024), "{turns} turns");
-    assert_eq!(unpack(&responses(&talk.outcome.output, &[])[0]), large);
-    // From then on it is remembered.
-    let mut turns = 0;
-    talk.each_turn(request, |_| turns += 1);
-    assert_eq!(turns, 0);
-}
-
-#[test]
-fn a_file_that_changes_while_it_is_compressed_is_sent_as_it_is_by_then() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("log.txt");
-    for identity in ["", ", identity;q=0"] {
-        std::fs::write(&path, "words ".repeat(20_000)).unwrap();
-        let mut talk = Talk::new(DiskStore::new(folder.path()).unwrap());
-        let request = format!("GET /log.txt HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip{identity}\r\n\r\n");
-        let mut turns = 0;
-        talk.each_turn(request.as_bytes(), |_| {
-            turns += 1;
-            if turns == 1 {
-                std::fs::write(&path, "other words").unwrap();
-            }
-        });
-        let found = responses(&talk.outcome.output, &[]).remove(0);
-        match identity {
-            "" => assert_eq!((found.status, found.text()), (200, "other words")),
-            _ => assert_eq!((found.status, found.field("Retry-After")), (503, Some("1"))),
-        }
-    }
-}
-
-#[test]
-fn what_cannot_be_made_smaller_is_sent_as_it_is() {
-    let mut random = fastrand::Rng::with_seed(7);
-    let noise: Vec<u8> = (0..40_000).map(|_| random.u8(..)).collect();
-    let site = MemoryStore::default().with("noise.txt", noise.clone());
-    let request = "GET /noise.txt\nAccept-Encoding: gzip";
-    for found in answers(Rules::default(), site, &[request, request]) {
-        assert_eq!((found.field("Content-Encoding"), found.field("Vary")), (None, Some("Accept-Encoding")));
-        assert!(found.body == noise);
-    }
-}
-
-#[test]
-fn errors_come_as_the_client_likes_them() {
-    let site = || site().with("404.html", "<p>lost").with("416.html", "<p>too far");
-    let found = answers(
-        Rules::default(),
-        site(),
-        &[
-            "GET /missing",
-            "GET /missing\nAccept: application/json",
-            "GET /missing\nAccept: text/html, application/json;q=0.9",
-            "GET /a.txt\nRange: bytes=99-",
-            "GET /a.txt\nIf-Match: \"x\"",
-            "POST /a.txt\nAccept: application/json",
-            "HEAD /missing",
-        ],
-    );
-    let statuses: Vec<u16> = found.iter().map(|response| response.status).collect();
-    assert_eq!(statuses, [404, 404, 404, 416, 412, 405, 404]);
-    for response in &found {
-        let coding_too = matches!(response.status, 412 | 416);
-        assert_eq!(
-            response.field("Vary"),
-            Some(if coding_too { "Accept, Accept-Encoding" } else { "Accept" })
-        );
-    }
-    assert_eq!((found[0].text(), found[2].text(), found[3].text()), ("<p>lost", "<p>lost", "<p>too far"));
-    assert_eq!(
-        found[1].text(),
-        "{\"status\":404,\"title\":\"Not Found\",\"detail\":\"There is nothing at this address\"}\n"
-    );
-    assert_eq!(found[1].field("Content-Type"), Some("application/json"));
-    assert_eq!(found[3].field("Content-Range"), Some("bytes */5"));
-    assert!(found[4].text().contains("412 Precondition Failed"));
-    assert_eq!(found[5].field("Allow"), Some("GET, HEAD, OPTIONS"));
-    assert!(found[5].text().starts_with("{\"status\":405,"));
-    // A page of that name is a file like others.
-    let page = answers(Rules::default(), site(), &["GET /404.html"]).remove(0);
-    assert!(page.status == 200 && page.field("ETag").is_some());
-}
-
-#[test]
-fn what_is_refused_at_the_head_has_the_site_s_page_too() {
-    let site = || site().with("501.html", "<p>never heard of it").with("400.html", "<p>what?");
-    for (script, body) in [
-        ("BREW /a.txt HTTP/1.1\r\nHost: h\r\n\r\n", "<p>never heard of it"),
-        ("BREW /a.txt HTTP/1.1\r\nHost: h\r\nAccept: application/json\r\n\r\n", "{\"status\":501,"),
-        ("GET / HTTP/1.1\r\n\r\n", "<p>what?"),
-        ("GET / HTTP/1.1\r\nBroken\r\nAccept: application/json\r\n\r\n", "<p>what?"),
-        ("GET /%zz HTTP/1.1\r\nHost: h\r\nAccept: application/json\r\n\r\n", "{\"status\":400,"),
-    ] {
-        let mut talk = Talk::new(site());
-        talk.input(script.as_bytes());
-        let found = responses(&talk.outcome.output, &[]).remove(0);
-        assert!(found.text().starts_with(body), "{script}: {found:?}");
-    }
 }
 
 #[test]

@@ -5,3 +5,4 @@ mod http;
 mod model;
 mod resuming;
 mod trouble;
+mod wishes;

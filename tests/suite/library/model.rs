@@ -1,5 +1,6 @@
-//! The library against a model of it: a map, under random commands from many connections of both
-//! doors at once, cut anywhere, of which some are never finished.
+//! The library against a model of it: a map, under random commands from many connections of both protocols at
+//! once, cut anywhere, of which some are never finished. To add a command, see `wishes.rs`, and let
+//! `Town::job` choose it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,61 +15,9 @@ use fastrand::Rng;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
+use super::wishes::{Job, MAX_UPLOAD, NAMES, Peer, Reply, Wish, is_name, line, lines_script};
 use crate::conversation::{Talk, no_library, start};
 use crate::reading::take_response;
-
-const MAX_UPLOAD: usize = 3000;
-
-/// Few, so that they are fought for, and some that are none.
-const NAMES: [&str; 10] = ["-", "nul", "a", "b c", "ö#%41", "-", "nul", "a", "..", "a/b"];
-
-/// What a peer wants.
-#[derive(Clone, Debug)]
-enum Wish {
-    /// By its length, or without one: typed in lines, chunked over HTTP.
-    Put {
-        bytes: Vec<u8>,
-        length_known: bool,
-        only_new: bool,
-    },
-    /// With the entity tag of what was once seen, and what that was.
-    Get(Option<(String, Vec<u8>)>),
-    Restart(usize),
-    Stat,
-    Delete,
-    List,
-    Nonsense,
-}
-
-/// What a peer says for it.
-#[derive(Debug)]
-struct Job {
-    name: &'static str,
-    wish: Wish,
-    script: Vec<u8>,
-    /// Where its head ends in the script.
-    head: usize,
-    sent: usize,
-    /// Whether a PUT may go on, as it was at the end of its head.
-    accepted: bool,
-}
-
-/// What must come back. In lines a `?` is any byte, for times.
-#[derive(Debug)]
-enum Reply {
-    Line(Vec<u8>),
-    Http(u16, Option<Vec<u8>>),
-    Close,
-}
-
-/// One connection.
-struct Peer {
-    talk: Talk,
-    http: bool,
-    job: Option<Job>,
-    /// What REST has said.
-    restart: usize,
-}
 
 /// A library, and what must be in it.
 struct Town {
@@ -81,14 +30,6 @@ struct Town {
     tags: Vec<(String, Vec<u8>)>,
     /// Also the length of the next one: no two files are alike, and so no two tags.
     uploads: usize,
-}
-
-fn line(text: impl AsRef<str>) -> Reply {
-    Reply::Line(format!("{}\r\n", text.as_ref()).into_bytes())
-}
-
-fn is_name(name: &str) -> bool {
-    !name.starts_with('.') && !name.contains('/')
 }
 
 impl Town {
@@ -352,21 +293,6 @@ impl Town {
         let visible = names.filter(|name| !name.to_str().unwrap().starts_with('.')).count();
         assert_eq!(visible, self.model.len(), "after {:?}", text(piece));
     }
-}
-
-fn lines_script(name: &str, wish: &Wish) -> (String, Vec<u8>) {
-    let head = match wish {
-        Wish::Put { bytes, length_known: true, .. } => {
-            return (format!("PUT {} {name}\n", bytes.len()), bytes.clone());
-        }
-        Wish::Put { bytes, .. } => return (format!("P {name}\r\n"), [bytes, &b"##\n"[..]].concat()),
-        Wish::Get(_) => format!("G {name}\r\n"),
-        Wish::Restart(offset) => format!("REST {offset}\n"),
-        Wish::Stat => format!("stat {name}\n"),
-        Wish::List => "L\n".into(),
-        Wish::Delete | Wish::Nonsense => "DELE x\n".into(),
-    };
-    (head, Vec::new())
 }
 
 #[test]

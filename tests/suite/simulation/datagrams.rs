@@ -19,7 +19,7 @@ use evserve::store::MemoryStore;
 use evserve::template::Template;
 use evserve::transport::{DatagramSocket, Destination, Received};
 
-use super::properties::SimNetwork;
+use super::network::SimNetwork;
 use crate::conversation::{no_library, start};
 
 /// A socket as the network sees it.

@@ -1,0 +1,213 @@
+//! Files that were left alone for long, changed in every way: none is stale. To add a way, add a row to
+//! `EDITS`.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::time::Duration;
+
+use evserve::store::{Bounds, Cache};
+
+use super::site::{Site, TENTH};
+
+/// Changes `path`, which is the site's `g/a/file` and has the contents "old", into one of "new".
+type Edit = fn(&Path, root: &Path);
+
+const EDITS: &[(&str, Edit)] = &[
+    ("written in place, with its times put back", |path, _| {
+        let modified = fs::metadata(path).unwrap().modified().unwrap();
+        let mut file = File::options().write(true).open(path).unwrap();
+        file.write_all(b"new").unwrap();
+        file.set_modified(modified).unwrap();
+    }),
+    ("replaced", |path, root| {
+        fs::write(root.join("other"), "new").unwrap();
+        fs::rename(root.join("other"), path).unwrap();
+    }),
+    ("removed and written anew", |path, _| {
+        fs::remove_file(path).unwrap();
+        fs::write(path, "new").unwrap();
+    }),
+    ("renamed away, with another one in its place", |path, root| {
+        fs::rename(path, root.join("elsewhere")).unwrap();
+        fs::write(path, "new").unwrap();
+    }),
+    ("replaced by a link", |path, root| {
+        fs::write(root.join("other"), "new").unwrap();
+        fs::remove_file(path).unwrap();
+        symlink("../../other", path).unwrap();
+    }),
+    ("written by another name", |path, root| {
+        fs::hard_link(path, root.join("other")).unwrap();
+        fs::write(root.join("other"), "new").unwrap();
+    }),
+    ("replaced where it keeps another name", |path, root| {
+        fs::hard_link(path, root.join("kept")).unwrap();
+        fs::write(root.join("other"), "new").unwrap();
+        fs::rename(root.join("other"), path).unwrap();
+    }),
+    ("in a folder that was replaced", |path, root| {
+        fs::create_dir(root.join("b")).unwrap();
+        fs::write(root.join("b/file"), "new").unwrap();
+        fs::rename(path.parent().unwrap(), root.join("c")).unwrap();
+        fs::rename(root.join("b"), path.parent().unwrap()).unwrap();
+    }),
+    ("in a folder that is a link by now", |path, root| {
+        fs::create_dir(root.join("b")).unwrap();
+        fs::write(root.join("b/file"), "new").unwrap();
+        fs::rename(path.parent().unwrap(), root.join("c")).unwrap();
+        symlink("../b", path.parent().unwrap()).unwrap();
+    }),
+    ("in a folder whose folder was replaced", |_, root| {
+        fs::create_dir_all(root.join("h/a")).unwrap();
+        fs::write(root.join("h/a/file"), "new").unwrap();
+        fs::rename(root.join("g"), root.join("i")).unwrap();
+        fs::rename(root.join("h"), root.join("g")).unwrap();
+    }),
+    #[cfg(target_os = "linux")]
+    ("exchanged with another one", |path, root| {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        fs::write(root.join("other"), "new").unwrap();
+        renameat_with(CWD, root.join("other"), CWD, path, RenameFlags::EXCHANGE).unwrap();
+    }),
+];
+
+#[test]
+fn a_file_that_was_left_alone_for_long_is_not_stale_either() {
+    for (how, edit) in EDITS {
+        let mut site = Site::new();
+        site.write("g/a/file", b"old");
+        site.settle("g/a/file");
+        edit(&site.folder.path().join("g/a/file"), site.folder.path());
+        site.now += Duration::from_millis(99);
+        assert_eq!(String::from_utf8(site.get("g/a/file")).unwrap(), "new", "{how}");
+    }
+}
+
+#[test]
+fn a_file_that_goes_is_gone_although_it_was_left_alone_for_long() {
+    let mut site = Site::new();
+    site.write("a/file", b"old");
+    site.settle("a/file");
+    fs::remove_dir_all(site.folder.path().join("a")).unwrap();
+    site.now += Duration::from_millis(99);
+    assert!(site.get("a/file").is_empty());
+}
+
+#[test]
+fn who_is_asked_for_seldom_is_looked_at() {
+    let mut site = Site::new();
+    site.write("file", b"old");
+    for _ in 0..20 {
+        site.now += Duration::from_secs(11);
+        site.get("file");
+    }
+    assert!(site.serve("file", Duration::from_millis(500)) >= 5);
+    site.settle("file");
+    // Who is watched stays so.
+    site.now += Duration::from_secs(60);
+    site.settle("file");
+}
+
+#[test]
+fn files_of_a_folder_that_was_replaced_are_watched_again() {
+    let mut site = Site::new();
+    for name in ["a/file", "a/forgotten", "b/file"] {
+        site.write(name, b"old");
+    }
+    site.settle("a/forgotten");
+    site.settle("a/file");
+    let path = |name: &str| site.folder.path().join(name);
+    fs::rename(path("a"), path("c")).unwrap();
+    fs::rename(path("b"), path("a")).unwrap();
+    site.settle("a/file");
+}
+
+#[test]
+fn a_link_that_led_elsewhere_for_long_is_followed() {
+    let mut site = Site::new();
+    site.write("old", b"old");
+    site.write("new", b"new");
+    let link = site.folder.path().join("link");
+    symlink("old", &link).unwrap();
+    site.serve("link", Duration::from_secs(3));
+    fs::remove_file(&link).unwrap();
+    symlink("new", &link).unwrap();
+    site.now += Duration::from_millis(99);
+    assert_eq!(site.get("link"), b"new");
+}
+
+#[test]
+fn a_file_is_followed_while_somebody_writes_it() {
+    let mut site = Site::new();
+    site.write("log", b"0");
+    site.settle("log");
+    let mut file = File::options().append(true).open(site.folder.path().join("log")).unwrap();
+    for line in 1..50 {
+        file.write_all(line.to_string().as_bytes()).unwrap();
+        site.now += Duration::from_millis(99);
+        assert!(site.get("log").ends_with(line.to_string().as_bytes()));
+    }
+    file.set_len(1).unwrap();
+    site.now += Duration::from_millis(99);
+    assert_eq!(site.get("log"), b"0");
+}
+
+#[test]
+fn when_the_kernel_has_lost_count_nothing_is_stale() {
+    let mut site = Site::new();
+    site.cache = Cache::new(Bounds { bytes: 64 << 20, entries: 10_000, descriptors: 4 });
+    let names: Vec<String> = (0..9000).map(|index| format!("{}/{index}", index % 10)).collect();
+    for name in &names {
+        site.write_unsettled(name, b"old");
+    }
+    site.write("last", b"old");
+    for _ in 0..20 {
+        site.now += TENTH;
+        names.iter().for_each(|name| drop(site.get(name)));
+    }
+    site.settle("last");
+    // Each event is followed by that of the watch's end, so these are more than are queued.
+    for name in &names {
+        fs::write(site.folder.path().join(name), "new").unwrap();
+    }
+    fs::write(site.folder.path().join("last"), "new").unwrap();
+    site.now += Duration::from_millis(99);
+    assert_eq!(site.get("last"), b"new");
+    assert!(names.iter().all(|name| site.get(name) == b"new"));
+}
+
+#[test]
+fn nothing_is_stale_among_files_that_seldom_change() {
+    for seed in 0..10 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut site = Site::new();
+        let names = ["a/file", "a/other", "b/c/file", "file"];
+        let mut versions = [0; 4].map(|_| vec![(b"0".to_vec(), site.now)]);
+        names.iter().for_each(|name| site.write(name, b"0"));
+        for step in 0..20_000 {
+            site.now += Duration::from_millis(random.u64(..5));
+            let index = random.usize(..4);
+            if random.u16(..512) == 0 {
+                let path = site.folder.path().join(names[index]);
+                let bytes = step.to_string().into_bytes();
+                if random.bool() {
+                    fs::write(&path, &bytes).unwrap();
+                } else {
+                    fs::write(site.folder.path().join("new"), &bytes).unwrap();
+                    fs::rename(site.folder.path().join("new"), &path).unwrap();
+                }
+                versions[index].last_mut().unwrap().1 = site.now;
+                versions[index].push((bytes, site.now));
+                continue;
+            }
+            let got = site.get(names[index]);
+            let now = site.now;
+            let (old, current) = versions[index].split_at(versions[index].len() - 1);
+            let known =
+                got == current[0].0 || old.iter().any(|(bytes, until)| *bytes == got && now - *until < TENTH);
+            assert!(known, "{got:?} is stale in step {step}, seed {seed}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The client against the documents' own servers, whose messages are what one receive call brings. To add a
+//! case, add a command to `ask` and what must come of it.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::thread::{JoinHandle, sleep};
+use std::time::Duration;
+
+use super::evclient::{Setting, fails, run};
+use crate::process::large_file;
+
+/// The documents' own server (000 if `joined`, else 004), for one client: its messages are what one receive call
+/// brings.
+fn documents_server(folder: &Path, joined: bool) -> (String, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let folder = folder.to_owned();
+    let pause = || sleep(Duration::from_millis(100));
+    let thread = std::thread::spawn(move || {
+        let mut client = listener.accept().unwrap().0;
+        let mut buffer = [0; 1024];
+        loop {
+            let count = client.read(&mut buffer).unwrap();
+            let command = String::from_utf8(buffer[..count].to_vec()).unwrap();
+            let path = folder.join(command.split(' ').next_back().unwrap());
+            match command.chars().next() {
+                None | Some('Q') => return,
+                Some('L') => {
+                    client.write_all(b"OK").unwrap();
+                    let mut names: Vec<String> = fs::read_dir(&folder)
+                        .unwrap()
+                        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                        .collect();
+                    names.sort();
+                    if joined {
+                        pause();
+                        client.write_all((names.join("#") + "#").as_bytes()).unwrap();
+                        continue;
+                    }
+                    for name in names {
+                        pause();
+                        client.write_all(name.as_bytes()).unwrap();
+                    }
+                    pause();
+                    client.write_all(b"##").unwrap();
+                }
+                Some('G') => match fs::read(path) {
+                    Ok(bytes) => {
+                        client.write_all(b"OK").unwrap();
+                        pause();
+                        bytes.chunks(1024).for_each(|piece| client.write_all(piece).unwrap());
+                        pause();
+                        client.write_all(b"##").unwrap();
+                    }
+                    Err(_) => {
+                        client.write_all(if joined { "文件不存在".as_bytes() } else { b"FAIL" }).unwrap()
+                    }
+                },
+                Some('P') => {
+                    let mut file = fs::File::create_new(path).unwrap();
+                    client.write_all(if joined { b"OK" } else { b"ok" }).unwrap();
+                    loop {
+                        let count = client.read(&mut buffer).unwrap();
+                        if &buffer[..count] == b"##" {
+                            break;
+                        }
+                        file.write_all(&buffer[..count]).unwrap();
+                    }
+                }
+                Some(_) => panic!("{command}"),
+            }
+        }
+    });
+    (address, thread)
+}
+
+#[test]
+fn the_documents_own_servers_are_served_by_it() {
+    for (joined, dialect) in [(true, "--dialect=joined"), (false, "--dialect=listed")] {
+        let (library, own) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let bytes: Vec<u8> = (0..50_000_u32).map(|number| (number % 251) as u8).chain(*b"##").collect();
+        for (name, content) in [("one", &bytes[..]), ("two", b"2")] {
+            fs::write(library.path().join(name), content).unwrap();
+        }
+        fs::write(own.path().join("new"), &bytes).unwrap();
+        let ask = |words: &[&str]| {
+            let (address, thread) = documents_server(library.path(), joined);
+            let output = run(own.path(), &[&[dialect, address.as_str()], words].concat(), b"");
+            thread.join().unwrap();
+            output
+        };
+        assert_eq!(ask(&["list"]).stdout, b"one\ntwo\n");
+        assert!(ask(&["get", "one"]).status.success());
+        assert!(fs::read(own.path().join("one")).unwrap() == bytes);
+        assert!(ask(&["put", "new"]).status.success());
+        assert!(fs::read(library.path().join("new")).unwrap() == bytes);
+        fails(&ask(&["get", "nothing"]), 1, if joined { "文件不存在" } else { "FAIL" });
+        assert!(!own.path().join("nothing").exists());
+    }
+    // And evserve in these dialects.
+    let setting = Setting::new();
+    for (name, dialect) in [("joined", "--dialect=joined"), ("listed", "--dialect=listed")] {
+        setting.printed(&[dialect, "put", "large", name]);
+        assert!(setting.stored(name) == large_file());
+    }
+}

@@ -1,0 +1,84 @@
+//! The menu of the client, from a pipe and in a terminal. To add a case, type a line and wait for what must be
+//! seen.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::process::{Command, Output, Stdio};
+
+use super::evclient::{EVCLIENT, Setting, fails, run};
+use crate::process::{PATIENCE, large_file, tool};
+
+#[test]
+fn the_menu_is_that_of_the_documents() {
+    let setting = Setting::new();
+    let script = b"put large\nlist\nget large\ndance\nget nothing\nquit\n";
+    let output = run(setting.own.path(), &[&setting.address], script);
+    let printed = String::from_utf8(output.stdout).unwrap();
+    for wanted in ["*********** get FILE", "large uploaded", "large downloaded", "that is all", "goodbye"] {
+        assert!(printed.contains(wanted), "{wanted:?} is not in {printed}");
+    }
+    fails(&Output { stdout: Vec::new(), ..output }, 0, "not-found");
+    let chinese = Command::new(EVCLIENT)
+        .arg(&setting.address)
+        .env("LC_ALL", "zh_CN.UTF-8")
+        .env("XDG_STATE_HOME", setting.own.path().join("state"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(String::from_utf8(chinese.stdout).unwrap().ends_with("欢迎使用\n"));
+}
+
+#[test]
+fn the_menu_in_a_terminal_completes_names_and_shows_progress() {
+    let Some(script) = tool("script") else { return };
+    let setting = Setting::new();
+    setting.printed(&["put", "large", "a-very-long-name"]);
+    let mut child = Command::new(script)
+        .args(["-qfec", &format!("{EVCLIENT} {}", setting.address), "/dev/null"])
+        .current_dir(setting.own.path())
+        .env("TERM", "xterm")
+        .env("LANG", "C.UTF-8")
+        .env("XDG_STATE_HOME", setting.own.path().join("state"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut keyboard = child.stdin.take().unwrap();
+    let mut screen = child.stdout.take().unwrap();
+    let (sender, shown) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = screen.read(&mut buffer) {
+            if sender.send(buffer[..count].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    let mut seen = String::new();
+    let mut see = |what: &str| {
+        while !seen.contains(what) {
+            let more = shown.recv_timeout(PATIENCE);
+            seen += &String::from_utf8_lossy(&more.unwrap_or_else(|_| panic!("{what:?} is not in {seen:?}")));
+        }
+        seen.drain(..seen.find(what).unwrap() + what.len());
+    };
+    see("command >> ");
+    // The beginning of a name, and the tabulator.
+    keyboard.write_all(b"get a-v\t\r").unwrap();
+    see(" % ");
+    see("a-very-long-name downloaded");
+    assert!(setting.own("a-very-long-name") == large_file());
+    // The last line again, by the arrow.
+    fs::remove_file(setting.own.path().join("a-very-long-name")).unwrap();
+    see("command >> ");
+    keyboard.write_all(b"\x1b[A\r").unwrap();
+    see("a-very-long-name downloaded");
+    see("command >> ");
+    // Ctrl-C at the prompt begins a new line, Ctrl-D ends.
+    keyboard.write_all(b"half a li\x03").unwrap();
+    see("command >> ");
+    keyboard.write_all(b"\x04").unwrap();
+    see("goodbye");
+    assert!(child.wait().unwrap().success());
+    assert!(setting.hidden().is_empty());
+}

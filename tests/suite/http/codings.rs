@@ -1,0 +1,152 @@
+//! Codings of files: which one is chosen, what is compressed, and what is not. To add a case, add a row (path,
+//! Accept-Encoding, coding) to `the_coding_is_the_one_that_is_liked_best`.
+
+use std::io::Read;
+
+use evserve::site::Rules;
+use evserve::store::{DiskStore, MemoryStore};
+use flate2::read::GzDecoder;
+
+use super::static_files::answers;
+use crate::conversation::Talk;
+use crate::reading::{Response, responses};
+
+fn page() -> String {
+    "<p>The same words again and again.\n".repeat(100)
+}
+
+fn unpack(response: &Response) -> String {
+    let mut text = String::new();
+    GzDecoder::new(&response.body[..]).read_to_string(&mut text).unwrap();
+    text
+}
+
+fn coded_site() -> MemoryStore {
+    MemoryStore::default()
+        .with("page.html", page())
+        .with("small.html", "<p>small")
+        .with("image.png", "x".repeat(5000))
+        .with("app.js", page())
+        .with("app.js.br", "brotli")
+        .with("app.js.gz", "gzip")
+        .with("sub/index.html", page())
+        .with("sub/index.html.zst", "zstandard")
+}
+
+#[test]
+fn the_coding_is_the_one_that_is_liked_best() {
+    for (path, accept, coding) in [
+        ("/page.html", "gzip", Some("gzip")),
+        ("/page.html", "br, gzip;q=0.1", Some("gzip")),
+        ("/page.html", "*", Some("gzip")),
+        ("/page.html", "gzip;q=0", None),
+        ("/page.html", "identity, gzip;q=0.5", None),
+        ("/page.html", "br", None),
+        ("/page.html", "", None),
+        ("/small.html", "gzip", None),
+        ("/small.html", "gzip, identity;q=0", Some("gzip")),
+        ("/image.png", "gzip", None),
+        ("/app.js", "gzip, br", Some("br")),
+        ("/app.js", "gzip", Some("gzip")),
+        ("/app.js", "gzip;q=0.9, br;q=0.8", Some("gzip")),
+        ("/app.js", "zstd", None),
+        ("/sub/", "zstd, gzip", Some("zstd")),
+    ] {
+        let request = format!("GET {path}\nAccept-Encoding: {accept}");
+        let found = answers(Rules::default(), coded_site(), &[&request, &request]);
+        assert_eq!(found[0].fields, found[1].fields, "{request}");
+        assert_eq!((found[0].status, found[0].field("Content-Encoding")), (200, coding), "{request}");
+        let varies = found[0].field("Vary") == Some("Accept-Encoding");
+        assert_eq!(varies, path != "/image.png", "{request}");
+        let plain = answers(Rules::default(), coded_site(), &[&format!("GET {path}")]).remove(0);
+        assert_eq!(plain.field("Content-Type"), found[0].field("Content-Type"), "{request}");
+        assert_eq!(plain.field("ETag") == found[0].field("ETag"), coding.is_none(), "{request}");
+        let rules = Rules { compress: false, ..Rules::default() };
+        let plain = answers(rules, coded_site(), &[&format!("GET {path}\nAccept-Encoding: gzip")]).remove(0);
+        assert_eq!((plain.field("Content-Encoding"), plain.field("Vary")), (None, None));
+    }
+    let refused = answers(Rules::default(), coded_site(), &["GET /image.png\nAccept-Encoding: *;q=0"]);
+    assert_eq!(refused[0].status, 406);
+}
+
+#[test]
+fn what_was_compressed_is_the_file_and_has_conditions_and_ranges_of_its_own() {
+    let gzip = "Accept-Encoding: gzip";
+    let found = answers(
+        Rules::default(),
+        coded_site(),
+        &[&format!("GET /page.html\n{gzip}"), &format!("HEAD /page.html\n{gzip}"), "GET /page.html"],
+    );
+    assert_eq!(unpack(&found[0]), page());
+    assert_eq!(found[1].fields, found[0].fields);
+    let (tag, plain_tag) = (found[0].field("ETag").unwrap(), found[2].field("ETag").unwrap());
+    let found = answers(
+        Rules::default(),
+        coded_site(),
+        &[
+            &format!("GET /page.html\n{gzip}\nIf-None-Match: {tag}"),
+            &format!("GET /page.html\n{gzip}\nIf-None-Match: {plain_tag}"),
+            &format!("GET /page.html\n{gzip}\nRange: bytes=2-5\nIf-Range: {tag}"),
+            &format!("GET /page.html\n{gzip}\nRange: bytes=2-5\nIf-Range: {plain_tag}"),
+            &format!("GET /page.html\nRange: bytes=2-5\nIf-Range: {tag}"),
+        ],
+    );
+    let statuses: Vec<u16> = found.iter().map(|response| response.status).collect();
+    assert_eq!(statuses, [304, 200, 206, 200, 200]);
+    assert_eq!((found[0].field("ETag"), found[0].field("Vary")), (Some(tag), Some("Accept-Encoding")));
+    assert_eq!(found[2].body, found[1].body[2..=5]);
+    assert_eq!(found[2].field("Content-Encoding"), Some("gzip"));
+    assert_eq!((found[4].text(), found[4].field("Content-Encoding")), (&*page(), None));
+}
+
+#[test]
+fn a_large_file_is_compressed_in_slices_while_others_are_served() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let large: String = (0..600_000).map(|_| random.alphanumeric()).collect();
+    let site = coded_site().with("large.txt", large.as_bytes());
+    let mut talk = Talk::new(site);
+    let request = b"GET /large.txt HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\n\r\n";
+    let mut turns = 0;
+    talk.each_turn(request, |_| turns += 1);
+    assert!(turns >= 600_000 / (64 * 1024), "{turns} turns");
+    assert_eq!(unpack(&responses(&talk.outcome.output, &[])[0]), large);
+    // From then on it is remembered.
+    let mut turns = 0;
+    talk.each_turn(request, |_| turns += 1);
+    assert_eq!(turns, 0);
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_compressed_is_sent_as_it_is_by_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.txt");
+    for identity in ["", ", identity;q=0"] {
+        std::fs::write(&path, "words ".repeat(20_000)).unwrap();
+        let mut talk = Talk::new(DiskStore::new(folder.path()).unwrap());
+        let request = format!("GET /log.txt HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip{identity}\r\n\r\n");
+        let mut turns = 0;
+        talk.each_turn(request.as_bytes(), |_| {
+            turns += 1;
+            if turns == 1 {
+                std::fs::write(&path, "other words").unwrap();
+            }
+        });
+        let found = responses(&talk.outcome.output, &[]).remove(0);
+        match identity {
+            "" => assert_eq!((found.status, found.text()), (200, "other words")),
+            _ => assert_eq!((found.status, found.field("Retry-After")), (503, Some("1"))),
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_made_smaller_is_sent_as_it_is() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let noise: Vec<u8> = (0..40_000).map(|_| random.u8(..)).collect();
+    let site = MemoryStore::default().with("noise.txt", noise.clone());
+    let request = "GET /noise.txt\nAccept-Encoding: gzip";
+    for found in answers(Rules::default(), site, &[request, request]) {
+        assert_eq!((found.field("Content-Encoding"), found.field("Vary")), (None, Some("Accept-Encoding")));
+        assert!(found.body == noise);
+    }
+}

@@ -1,0 +1,111 @@
+//! Limits of connections and descriptors: who makes room, who waits, what idle connections cost. To add a case,
+//! start the server with a limit and fill it with `served` connections.
+
+use std::fs::File;
+use std::io::Write;
+use std::time::Duration;
+
+use super::sockets::{GET, served};
+use crate::process::{Client, Server, large_file, more_descriptors, wait_for};
+
+#[test]
+fn ten_thousand_idle_connections() {
+    let count = more_descriptors().saturating_sub(2000).min(10_000) as usize;
+    if count < 1000 {
+        eprintln!("left out: RLIMIT_NOFILE is too small");
+        return;
+    }
+    let server = Server::start(&[]);
+    let mut clients: Vec<Client> = (0..100).map(|_| served(&server)).collect();
+    let before = server.status("VmRSS");
+    while clients.len() < count {
+        clients.push(served(&server));
+    }
+    let each = (server.status("VmRSS").saturating_sub(before)) * 1024 / (count as u64 - 100);
+    assert!(each <= 1024, "{each} bytes of memory for each idle connection");
+    assert_eq!(server.get("/1k.txt").status, 200);
+    // All of them are alive.
+    for client in clients.iter_mut().step_by(97) {
+        client.send(GET);
+        assert_eq!(client.response().status, 200);
+    }
+}
+
+#[test]
+fn at_the_connection_limit_the_longest_idle_makes_room() {
+    let server = Server::start(&["--max-connections", "4"]);
+    let mut clients: Vec<Client> = (0..4).map(|_| served(&server)).collect();
+    clients[0].send(GET);
+    clients[0].response();
+    let mut fifth = served(&server);
+    // The second was idle for longest.
+    clients.remove(1).expect_end();
+    for client in clients.iter_mut().chain([&mut fifth]) {
+        client.send(GET);
+        assert_eq!(client.response().status, 200);
+    }
+}
+
+#[test]
+fn at_the_connection_limit_new_ones_wait_while_all_are_busy() {
+    let server = Server::start(&["--max-connections", "3"]);
+    let mut busy: Vec<Client> = (0..3).map(|_| served(&server)).collect();
+    busy.iter_mut().for_each(|client| client.send(&GET[..10]));
+    // Whatever is seen of this request, the others are busy by then.
+    busy[0].send(&GET[10..]);
+    busy[0].response();
+    busy[0].send(&GET[..10]);
+    let mut waiting = server.connect();
+    waiting.send(GET);
+    waiting.stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    assert!(waiting.stream.peek(&mut [0]).is_err(), "it was served over the limit");
+    waiting.stream.set_read_timeout(Some(crate::process::PATIENCE)).unwrap();
+    let before = server.ticks();
+    busy.pop();
+    assert_eq!(waiting.response().status, 200);
+    assert!(server.ticks() - before < 50, "it spins");
+    busy[1].send(&GET[10..]);
+    assert_eq!(busy[1].response().status, 200);
+}
+
+#[test]
+fn one_connection_over_a_client_s_number_is_closed_at_once() {
+    let server = Server::start(&["--max-per-client", "2"]);
+    let mut clients = [served(&server), served(&server)];
+    server.connect().expect_end();
+    clients[0].send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    assert_eq!(clients[0].response().status, 200);
+    clients[0].expect_end();
+    assert_eq!(server.get("/1k.txt").status, 200);
+}
+
+#[test]
+fn without_descriptors_the_server_stays_in_service() {
+    // Half of the 40 may be connections, and each one's own large file takes one more descriptor.
+    let server = Server::start_within(40, &[]);
+    let mut stuck = Vec::new();
+    let told = wait_for("the last descriptor", || {
+        let name = format!("large{}.bin", stuck.len());
+        File::create(server.site.path().join(&name)).unwrap().set_len(30_000_000).unwrap();
+        let mut client = server.connect();
+        client.send(format!("GET /{name} HTTP/1.1\r\nHost: h\r\n\r\n"));
+        wait_for("the first bytes", || client.stream.peek(&mut [0; 1]).ok());
+        stuck.push(client);
+        // Somebody who comes then is told, either for want of a file or of a connection.
+        (server.descriptors() >= 40).then(|| server.get("/1k.txt"))
+    });
+    assert_eq!((told.status, told.field("Retry-After")), (503, Some("1")));
+    let before = server.ticks();
+    for _ in 0..100 {
+        let mut client = server.connect();
+        let _ = client.stream.write_all(GET.as_bytes());
+        stuck.push(client);
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(server.ticks() - before < 40, "it spins: {} ticks", server.ticks() - before);
+    drop(stuck);
+    let response = wait_for("service again", || {
+        Some(server.get("/large.bin")).filter(|response| response.status == 200)
+    });
+    assert!(response.body == large_file());
+}

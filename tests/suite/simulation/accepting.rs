@@ -1,0 +1,104 @@
+//! Listeners and their backlog in the simulation: what accept says, and who makes room. To add a case, add a
+//! test that fills `Backlog::failures` or has many peers connect.
+
+use std::time::Duration;
+
+use evserve::close_reason::CloseReason;
+use evserve::event_loop::Readiness;
+use evserve::limits::Limits;
+use evserve::protocol::Kind;
+
+use super::peers::SimPeer;
+use super::world::{Simulation, for_every_seed};
+
+#[test]
+fn nobody_makes_room_before_it_was_heard() {
+    let limits = Limits { max_connections: 10, ..Limits::default() };
+    let mut simulation = Simulation::of(Kind::Ack, 1, limits);
+    for _ in 0..40 {
+        let mut peer = SimPeer::echoed(&mut simulation.random, 0);
+        (peer.script, peer.sent) = (b"hello".to_vec(), 5);
+        {
+            let wire = &mut *peer.wire.borrow_mut();
+            wire.arrived.extend(b"hello");
+            wire.window = 1000;
+        }
+        simulation.take_in(peer);
+    }
+    for _ in 0..100 {
+        let arrived = |peer: &SimPeer| {
+            let wire = peer.wire.borrow();
+            let token = wire.token.filter(|_| !wire.closed && !wire.arrived.is_empty())?;
+            Some(Readiness { token, readable: true, writable: true, ending: false })
+        };
+        let events = simulation.peers.iter().filter_map(arrived).collect();
+        simulation.now = simulation.now + Duration::from_millis(10);
+        simulation.turn(events);
+    }
+    assert!(simulation.peers.iter().all(|peer| peer.wire.borrow().received == b"hello"));
+    let statistics = &simulation.event_loop.services().statistics;
+    assert_eq!((statistics.accepted, statistics.ended(CloseReason::MadeRoom)), (40, 30));
+}
+
+#[test]
+fn a_listener_survives_what_accept_says() {
+    for_every_seed(|seed| {
+        const ECONNABORTED: i32 = rustix::io::Errno::CONNABORTED.raw_os_error();
+        const EMFILE: i32 = rustix::io::Errno::MFILE.raw_os_error();
+        const ENFILE: i32 = rustix::io::Errno::NFILE.raw_os_error();
+        const EINVAL: i32 = rustix::io::Errno::INVAL.raw_os_error();
+        let mut simulation = Simulation::new(seed, Limits::default());
+        let mut exhausted = 0;
+        for _ in 0..40 {
+            simulation.connect(0);
+            let failures = &[ECONNABORTED, EMFILE, ENFILE, EINVAL];
+            if simulation.random.bool() {
+                let failure = *simulation.random.choice(failures).unwrap();
+                exhausted += usize::from([EMFILE, ENFILE].contains(&failure));
+                simulation.backlog.borrow_mut().failures.push_back(failure);
+            }
+        }
+        // No further event comes of the listener: what was left in the backlog must be remembered.
+        simulation.turn(Vec::new());
+        let mut turns = 0;
+        while !simulation.backlog.borrow().waiting.is_empty() {
+            let sleep = simulation.timeout.expect("a listener that sleeps for ever");
+            assert!(sleep < Duration::from_millis(200), "a silent backlog");
+            simulation.now = simulation.now + sleep;
+            simulation.timeout = simulation.event_loop.turn(simulation.now, []);
+            turns += 1;
+            assert!(turns < 100, "it spins");
+        }
+        let statistics = &simulation.event_loop.services().statistics;
+        assert_eq!(statistics.accepted + statistics.turned_away, 40);
+        assert!(simulation.backlog.borrow().reserve_used <= exhausted);
+    });
+}
+
+#[test]
+fn draining_takes_the_whole_backlog_and_ends_the_idle_within_the_grace() {
+    let mut simulation = Simulation::new(9, Limits::default());
+    (0..10).for_each(|_| simulation.connect(0));
+    simulation.turn(Vec::new());
+    (0..100).for_each(|_| simulation.connect(0));
+    simulation.event_loop.drain(simulation.now);
+    assert_eq!(simulation.event_loop.services().statistics.accepted, 110);
+    simulation.turn(Vec::new());
+    assert_eq!(simulation.event_loop.connections(), 110);
+    simulation.now = simulation.now + simulation.timeout.unwrap();
+    simulation.turn(Vec::new());
+    assert!(simulation.event_loop.is_finished());
+    assert_eq!(simulation.event_loop.services().statistics.ended(CloseReason::Drained), 110);
+}
+
+#[test]
+fn a_listener_that_may_not_accept_does_not_spin() {
+    let mut simulation = Simulation::new(9, Limits::default());
+    simulation.connect(0);
+    simulation.backlog.borrow_mut().failures.extend([rustix::io::Errno::PERM.raw_os_error(); 1000]);
+    for _ in 0..20 {
+        simulation.turn(Vec::new());
+        assert!(simulation.timeout > Some(Duration::ZERO));
+        simulation.now = simulation.now + Duration::from_millis(100);
+    }
+}

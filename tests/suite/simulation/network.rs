@@ -1,0 +1,181 @@
+//! The simulated network: wires whose calls fail or fall short as a seed says, and a backlog to accept
+//! from. To add a failure, let `Wire::call` or `Wire::take` return it.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, ErrorKind, IoSlice, Read};
+use std::net::SocketAddr;
+use std::os::unix::fs::FileExt;
+use std::rc::Rc;
+
+use evserve::event_loop::{Network, Token};
+use evserve::peer::Peer;
+use evserve::transport::Transport;
+
+use super::datagrams::SimSocket;
+
+/// A connection as the network sees it. One end is the server's [`SimStream`], the other a
+/// [`SimPeer`].
+pub struct Wire {
+    pub random: fastrand::Rng,
+    /// How often calls fail or fall short, in percent.
+    pub faults: u8,
+    pub token: Option<Token>,
+    /// Whether a short recv means that nothing is left, as with sockets under epoll.
+    pub short_recv_drains: bool,
+    /// What the peer has sent and the server has not received.
+    pub arrived: VecDeque<u8>,
+    /// The peer has ended its output.
+    pub ended: bool,
+    pub reset: bool,
+    /// How much more the network takes before the peer reads.
+    pub window: usize,
+    /// The server was told that the window is closed, and waits for an event.
+    pub blocked: bool,
+    /// What the peer has received.
+    pub received: Vec<u8>,
+    /// The server has ended its output, or closed.
+    pub server_ended: bool,
+    pub closed: bool,
+    /// Bytes that moved in this turn.
+    pub read_in_turn: usize,
+    pub written_in_turn: usize,
+}
+
+pub struct SimStream(Rc<RefCell<Wire>>);
+
+impl Wire {
+    pub fn fails(&mut self) -> bool {
+        self.random.u8(..100) < self.faults
+    }
+
+    /// The kernel's part of every call: interruptions and resets.
+    pub fn call(&mut self) -> io::Result<()> {
+        if self.reset {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        if self.fails() { Err(ErrorKind::Interrupted.into()) } else { Ok(()) }
+    }
+
+    pub fn take(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        assert!(!self.server_ended, "output behind its end");
+        let mut count = bytes.len().min(self.window);
+        if count == 0 {
+            self.blocked = true;
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        if self.fails() {
+            count = self.random.usize(1..=count);
+        }
+        self.window -= count;
+        self.written_in_turn += count;
+        self.received.extend_from_slice(&bytes[..count]);
+        Ok(count)
+    }
+}
+
+impl Transport for SimStream {
+    fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wire = &mut *self.0.borrow_mut();
+        wire.call()?;
+        if wire.arrived.is_empty() {
+            return if wire.ended { Ok(0) } else { Err(ErrorKind::WouldBlock.into()) };
+        }
+        let mut count = buffer.len().min(wire.arrived.len());
+        if !wire.short_recv_drains && wire.fails() {
+            count = wire.random.usize(1..=count);
+        }
+        wire.read_in_turn += count;
+        wire.arrived.read_exact(&mut buffer[..count])?;
+        Ok(count)
+    }
+
+    fn send(&mut self, pieces: &[IoSlice<'_>], _more: bool) -> io::Result<usize> {
+        let wire = &mut *self.0.borrow_mut();
+        wire.call()?;
+        let bytes: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
+        assert!(!bytes.is_empty(), "an empty send");
+        wire.take(&bytes)
+    }
+
+    fn send_file(&mut self, file: &File, offset: u64, count: usize) -> io::Result<usize> {
+        let wire = &mut *self.0.borrow_mut();
+        wire.call()?;
+        let mut bytes = vec![0; count];
+        let length = file.read_at(&mut bytes, offset)?;
+        if length == 0 { Ok(0) } else { wire.take(&bytes[..length]) }
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.0.borrow_mut().server_ended = true;
+        Ok(())
+    }
+
+    fn unacknowledged(&self) -> Option<usize> {
+        // The window is all there is between the ends of a wire.
+        Some(0)
+    }
+
+    fn short_recv_drains(&self) -> bool {
+        self.0.borrow().short_recv_drains
+    }
+}
+
+impl Drop for SimStream {
+    fn drop(&mut self) {
+        let wire = &mut *self.0.borrow_mut();
+        wire.server_ended = true;
+        wire.closed = true;
+    }
+}
+
+/// The network's side of accepting.
+#[derive(Default)]
+pub struct Backlog {
+    pub waiting: VecDeque<Rc<RefCell<Wire>>>,
+    pub accepted: u16,
+    /// What accept says instead, so many times.
+    pub failures: VecDeque<i32>,
+    /// How often the reserve was given up.
+    pub reserve_used: usize,
+}
+
+#[derive(Default)]
+pub struct SimNetwork(pub Rc<RefCell<Backlog>>);
+
+impl Network for SimNetwork {
+    type Listener = ();
+    type Stream = SimStream;
+    type Datagrams = SimSocket;
+
+    fn accept(&mut self, _: &mut ()) -> io::Result<(SimStream, Peer)> {
+        let backlog = &mut *self.0.borrow_mut();
+        if let Some(errno) = backlog.failures.pop_front() {
+            return Err(io::Error::from_raw_os_error(errno));
+        }
+        let wire = backlog.waiting.pop_front().ok_or(ErrorKind::WouldBlock)?;
+        backlog.accepted += 1;
+        Ok((SimStream(wire), Peer::Inet(SocketAddr::from(([10, 0, 0, 1], backlog.accepted)))))
+    }
+
+    fn accept_on_reserve(&mut self, listener: &mut ()) -> io::Result<(SimStream, Peer)> {
+        self.0.borrow_mut().reserve_used += 1;
+        self.accept(listener)
+    }
+
+    fn refill_reserve(&mut self) {}
+
+    fn register(&mut self, stream: &mut SimStream, token: Token) -> io::Result<()> {
+        stream.0.borrow_mut().token = Some(token);
+        Ok(())
+    }
+
+    fn register_listener(&mut self, _: &mut (), _: Token) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn register_datagrams(&mut self, _: &mut SimSocket, _: Token) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,171 @@
+//! The simulated peers: how they behave, what they ask for, and whether they got it. To add a manner, add it
+//! to `Manner` and to `SimPeer::act`; to add a request, add it to `script`.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use evserve::event_loop::Readiness;
+
+use super::network::Wire;
+use super::site::{converse_with_disk, without_dates};
+
+/// How a peer behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// Sends all, reads all, and sees what it should see.
+    Polite,
+    /// As polite, and ends its output, behind its last request or in the middle of one.
+    HalfCloses,
+    /// Sends all and reads nothing.
+    NeverReads,
+    /// Stops sending somewhere.
+    Stops,
+    /// Vanishes somewhere.
+    Resets,
+}
+
+/// A peer: its end of a wire, and what it has still to do.
+pub struct SimPeer {
+    pub wire: Rc<RefCell<Wire>>,
+    pub manner: Manner,
+    pub script: Vec<u8>,
+    /// Which of its requests are HEAD.
+    pub heads: Vec<bool>,
+    pub sent: usize,
+    pub expected: Vec<u8>,
+}
+
+impl SimPeer {
+    pub fn new(random: &mut fastrand::Rng, faults: u8) -> SimPeer {
+        let manner = *random
+            .choice(&[
+                Manner::Polite,
+                Manner::Polite,
+                Manner::HalfCloses,
+                Manner::NeverReads,
+                Manner::Stops,
+                Manner::Resets,
+            ])
+            .unwrap();
+        let (mut script, heads) = script(random);
+        if manner == Manner::HalfCloses && random.bool() {
+            script.truncate(random.usize(..=script.len()));
+        }
+        let expected = converse_with_disk(&script, manner == Manner::HalfCloses);
+        SimPeer::with(manner, (script, heads), expected, random, faults)
+    }
+
+    /// One that wants the same bytes back.
+    pub fn echoed(random: &mut fastrand::Rng, faults: u8) -> SimPeer {
+        let manner = if random.bool() { Manner::Polite } else { Manner::HalfCloses };
+        let mut script = vec![0; random.usize(..200_000)];
+        random.fill(&mut script);
+        SimPeer::with(manner, (script.clone(), Vec::new()), script, random, faults)
+    }
+
+    pub fn with(
+        manner: Manner,
+        (script, heads): (Vec<u8>, Vec<bool>),
+        expected: Vec<u8>,
+        random: &mut fastrand::Rng,
+        faults: u8,
+    ) -> SimPeer {
+        let wire = Wire {
+            random: random.fork(),
+            faults,
+            token: None,
+            short_recv_drains: random.bool(),
+            arrived: VecDeque::new(),
+            ended: false,
+            reset: false,
+            window: random.usize(0..100_000),
+            blocked: false,
+            received: Vec::new(),
+            server_ended: false,
+            closed: false,
+            read_in_turn: 0,
+            written_in_turn: 0,
+        };
+        SimPeer { wire: Rc::new(RefCell::new(wire)), manner, script, heads, sent: 0, expected }
+    }
+
+    /// Does something, and says what event the server gets of it.
+    pub fn act(&mut self, random: &mut fastrand::Rng) -> Option<Readiness> {
+        let wire = &mut *self.wire.borrow_mut();
+        let token = wire.token.filter(|_| !wire.closed && !wire.reset)?;
+        let mut readiness = Readiness { token, readable: false, writable: false, ending: false };
+        let stops_at = match self.manner {
+            Manner::Stops | Manner::Resets => self.script.len() / 2,
+            _ => self.script.len(),
+        };
+        if self.sent < stops_at && random.bool() {
+            let most = if random.bool() { 3 } else { 40_000 };
+            let count = random.usize(1..=most).min(stops_at - self.sent);
+            wire.arrived.extend(&self.script[self.sent..self.sent + count]);
+            self.sent += count;
+            readiness.readable = true;
+        }
+        let all_sent = self.sent == self.script.len();
+        if self.manner == Manner::HalfCloses && all_sent && !wire.ended && random.bool() {
+            wire.ended = true;
+            (readiness.readable, readiness.ending) = (true, true);
+        }
+        if self.manner == Manner::Resets && self.sent == stops_at && random.u8(..10) == 0 {
+            wire.reset = true;
+            return Some(Readiness { token, readable: true, writable: true, ending: true });
+        }
+        if self.manner != Manner::NeverReads && wire.window < 50_000 && random.bool() {
+            wire.window += random.usize(1..600_000);
+            readiness.writable = std::mem::take(&mut wire.blocked);
+        }
+        (readiness.readable || readiness.writable).then_some(readiness)
+    }
+
+    /// Whether this peer got what it should, and will do nothing more by itself.
+    pub fn is_content(&self) -> bool {
+        let wire = self.wire.borrow();
+        let all_sent = self.sent == self.script.len();
+        match self.manner {
+            Manner::Polite => all_sent && without_dates(&wire.received) == self.expected,
+            Manner::HalfCloses => wire.closed && without_dates(&wire.received) == self.expected,
+            _ => true,
+        }
+    }
+}
+
+/// Requests of all kinds, one behind the other, and which of them are HEAD.
+fn script(random: &mut fastrand::Rng) -> (Vec<u8>, Vec<bool>) {
+    let (mut script, mut heads) = (Vec::new(), Vec::new());
+    let count = if random.u8(..8) == 0 { 200 } else { random.usize(1..12) };
+    for _ in 0..count {
+        let large = count < 12;
+        let request: &[u8] = match random.u8(..17) {
+            0 if large => b"GET /large.bin HTTP/1.1\r\nHost: h\r\n\r\n",
+            1 if large => b"GET /disk.bin HTTP/1.1\r\nHost: h\r\n\r\n",
+            2 => b"POST /a.txt HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nsome body",
+            3 => {
+                b"POST /a.txt HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+            }
+            12 if large => b"GET /empty/ HTTP/1.1\r\nHost: h\r\nAccept: application/json\r\n\r\n",
+            13 if large => b"GET /many/ HTTP/1.1\r\nHost: h\r\n\r\n",
+            14 => b"GET /words.txt HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\n\r\n",
+            15 if large => b"GET /disk.bin HTTP/1.1\r\nHost: h\r\nRange: bytes=300000-600000\r\n\r\n",
+            16 => b"GET /a.txt HTTP/1.1\r\nHost: h\r\nIf-None-Match: *\r\n\r\n",
+            4 => b"HEAD /disk.bin HTTP/1.1\r\nHost: h\r\n\r\n",
+            5 => b"\r\nGET /missing HTTP/1.1\r\nHost: h\r\n\r\n",
+            6 if random.u8(..4) == 0 => b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+            7 if random.u8(..4) == 0 => b"GET / HTTP/1.1\r\nBroken\r\n\r\n",
+            8 if random.u8(..4) == 0 => {
+                script.extend(b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 90000\r\n\r\n");
+                script.extend([b'x'; 90_000]);
+                heads.push(false);
+                continue;
+            }
+            _ => b"GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n",
+        };
+        script.extend(request);
+        heads.push(request.starts_with(b"HEAD"));
+    }
+    (script, heads)
+}

@@ -1,0 +1,80 @@
+//! The site that the simulation serves, and what a script comes to on it without any network. To add a file,
+//! add it to `simulated_site`.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::time::Duration;
+
+use evserve::site::Rules;
+use evserve::store::{DiskStore, Entry, Folder, MemoryStore, Stamp, Store, StoreError};
+use tempfile::TempDir;
+
+use crate::conversation::{Talk, site};
+
+/// The site of the other tests, and a file that goes out by `send_file`.
+pub struct WithDisk {
+    pub memory: MemoryStore,
+    pub disk: DiskStore,
+    pub _folder: TempDir,
+}
+
+const DISK_FILE_BYTES: usize = 700_001;
+
+impl WithDisk {
+    pub fn new() -> WithDisk {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes: Vec<u8> = (0..DISK_FILE_BYTES).map(|index| (index % 251) as u8).collect();
+        let file = File::create(folder.path().join("disk.bin")).unwrap();
+        file.write_all_at(&bytes, 0).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(784_111_777)).unwrap();
+        WithDisk { memory: simulated_site(), disk: DiskStore::new(folder.path()).unwrap(), _folder: folder }
+    }
+}
+
+impl Store for WithDisk {
+    fn open(&self, path: &[u8]) -> Result<Entry, StoreError> {
+        if path == b"/disk.bin" { self.disk.open(path) } else { self.memory.open(path) }
+    }
+
+    fn stamp(&self, path: &[u8]) -> Option<Stamp> {
+        if path == b"/disk.bin" { self.disk.stamp(path) } else { self.memory.stamp(path) }
+    }
+
+    fn list(&self, path: &[u8]) -> Result<Box<dyn Folder>, StoreError> {
+        self.memory.list(path)
+    }
+}
+
+/// The site of the other tests, with a text that takes several turns to be compressed and a folder
+/// that takes several to be listed.
+fn simulated_site() -> MemoryStore {
+    let words: String = (0..30_000).map(|index| format!("{} ", index * 7919 % 10_007)).collect();
+    let site = site().with("words.txt", words);
+    (0..700).fold(site, |site, index| site.with(&format!("many/{index}"), ""))
+}
+
+/// What a script comes to without any network. The disk's file stands in memory here.
+pub fn converse_with_disk(script: &[u8], ends: bool) -> Vec<u8> {
+    let bytes: Vec<u8> = (0..DISK_FILE_BYTES).map(|index| (index % 251) as u8).collect();
+    let rules = Rules { list: true, ..Rules::default() };
+    let mut talk = Talk::by(rules, simulated_site().with("disk.bin", bytes));
+    talk.input(script);
+    if ends {
+        talk.eof();
+    }
+    without_dates(&talk.outcome.output)
+}
+
+/// Dates depend on the turn in which an answer is written.
+pub fn without_dates(bytes: &[u8]) -> Vec<u8> {
+    const LINE: &[u8] = b"\r\nDate: ";
+    const LENGTH: usize = LINE.len() + 29;
+    let mut kept = Vec::new();
+    let mut rest = bytes;
+    while let Some(at) = memchr::memmem::find(rest, LINE) {
+        kept.extend_from_slice(&rest[..at]);
+        rest = &rest[(at + LENGTH).min(rest.len())..];
+    }
+    kept.extend_from_slice(rest);
+    kept
+}

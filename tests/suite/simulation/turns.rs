@@ -1,0 +1,194 @@
+//! What one turn of the loop does for a peer, and what it leaves for the next. To add a case, give `one_turn`
+//! a script and a window.
+
+use std::time::Duration;
+
+use evserve::close_reason::CloseReason;
+use evserve::event_loop::Readiness;
+use evserve::limits::{INBOX_MAX_BYTES, Limits, TURN_BULK, TURN_READ_BYTES, TURN_REQUESTS};
+
+use super::network::Wire;
+use super::peers::Manner;
+use super::world::Simulation;
+use crate::reading::responses;
+
+#[test]
+fn an_event_for_a_connection_that_is_gone_reaches_nobody() {
+    let mut simulation = Simulation::new(1, Limits::default());
+    simulation.connect(0);
+    simulation.turn(Vec::new());
+    let old = simulation.peers[0].wire.borrow().token.unwrap();
+    simulation.peers[0].wire.borrow_mut().reset = true;
+    simulation.turn(vec![Readiness { token: old, readable: true, writable: true, ending: true }]);
+    assert_eq!(simulation.event_loop.services().statistics.ended(CloseReason::Reset), 1);
+    simulation.connect(0);
+    simulation.turn(Vec::new());
+    let new = simulation.peers[1].wire.borrow().token.unwrap();
+    assert_eq!((old.key(), old == new), (new.key(), false));
+    simulation.peers[1].wire.borrow_mut().ended = true;
+    simulation.turn(vec![Readiness { token: old, readable: true, writable: true, ending: true }]);
+    assert_eq!(simulation.event_loop.connections(), 1);
+    simulation.turn(vec![Readiness { token: new, readable: true, writable: false, ending: true }]);
+    assert_eq!(simulation.event_loop.connections(), 0);
+}
+
+#[test]
+fn idle_connections_own_no_buffer() {
+    let mut simulation = Simulation::new(3, Limits::default());
+    (0..50).for_each(|_| simulation.connect(0));
+    let lasting = simulation.peers.iter_mut().filter(|peer| peer.manner != Manner::HalfCloses);
+    lasting.for_each(|peer| peer.manner = Manner::Polite);
+    simulation.settle();
+    let idle = simulation.peers.iter().filter(|peer| !peer.wire.borrow().closed).count();
+    assert!(idle > 10 && simulation.event_loop.connections() == idle);
+    assert_eq!(simulation.event_loop.buffered(), 0);
+}
+
+/// What one turn does for a peer that has sent `script` and takes `window` bytes.
+fn one_turn(script: &[u8], window: usize) -> Simulation {
+    let mut simulation = Simulation::new(5, Limits::default());
+    simulation.connect(0);
+    simulation.turn(Vec::new());
+    let token = {
+        let wire = &mut *simulation.peers[0].wire.borrow_mut();
+        wire.window = window;
+        wire.arrived.extend(script);
+        wire.token.unwrap()
+    };
+    simulation.turn(vec![Readiness { token, readable: true, writable: false, ending: false }]);
+    simulation
+}
+
+#[test]
+fn a_turn_answers_so_many_requests_and_the_next_one_goes_on() {
+    let mut simulation = one_turn(&b"GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n".repeat(200), usize::MAX);
+    for answered in [64, 128, 192, 200] {
+        assert_eq!(simulation.event_loop.services().statistics.requests, answered);
+        simulation.turn(Vec::new());
+    }
+}
+
+#[test]
+fn nothing_more_is_answered_for_a_peer_that_does_not_take_what_it_has() {
+    for (path, most) in [("disk.bin", 1), ("large.bin", 3)] {
+        let script = format!("GET /{path} HTTP/1.1\r\nHost: h\r\n\r\n").repeat(300);
+        let mut simulation = one_turn(script.as_bytes(), 1000);
+        (0..20).for_each(|_| simulation.turn(Vec::new()));
+        assert_eq!(simulation.event_loop.services().statistics.requests, most, "{path}");
+        // No more is received than one head may have, either.
+        assert!(simulation.peers[0].wire.borrow().arrived.len() < script.len());
+        assert!(simulation.event_loop.buffered() <= INBOX_MAX_BYTES + 4096);
+    }
+}
+
+#[test]
+fn neither_deadline_is_put_off_by_bytes_that_drip_in() {
+    // Two answers in the outbox of which the peer takes nothing, and half a head behind them.
+    let script = b"GET /large.bin HTTP/1.1\r\nHost: h\r\n\r\n".repeat(2);
+    let mut simulation = one_turn(&[&script[..], b"GET / HTTP/1.1\r\nX: "].concat(), 1000);
+    let token = simulation.peers[0].wire.borrow().token.unwrap();
+    for _ in 0..30 {
+        assert_eq!(simulation.event_loop.connections(), 1);
+        simulation.now = simulation.now + Duration::from_secs(1);
+        simulation.peers[0].wire.borrow_mut().arrived.push_back(b'x');
+        simulation.turn(vec![Readiness { token, readable: true, writable: false, ending: false }]);
+    }
+    simulation.turn(Vec::new());
+    assert_eq!(simulation.event_loop.services().statistics.ended(CloseReason::WriteTimeout), 1);
+
+    // The same peer takes its answers later: the head's deadline has been met meanwhile.
+    let mut simulation = one_turn(&[&script[..], b"GET / HTTP/1.1\r\nX: "].concat(), 1000);
+    simulation.now = simulation.now + Duration::from_secs(10);
+    simulation.turn(Vec::new());
+    simulation.peers[0].wire.borrow_mut().window = usize::MAX;
+    simulation.turn(vec![Readiness { token, readable: false, writable: true, ending: false }]);
+    let statuses: Vec<u16> = responses(&simulation.peers[0].wire.borrow().received, &[])
+        .iter()
+        .map(|response| response.status)
+        .collect();
+    assert_eq!(statuses, [200, 200, 408]);
+}
+
+#[test]
+fn who_has_much_to_do_waits_for_the_others_of_that_kind_not_they_for_him() {
+    let mut simulation = Simulation::new(5, Limits::default());
+    (0..50).for_each(|_| simulation.connect(0));
+    simulation.turn(Vec::new());
+    simulation.turn(Vec::new());
+    let readable = |wire: &Wire| Readiness {
+        token: wire.token.unwrap(),
+        readable: true,
+        writable: false,
+        ending: false,
+    };
+    let mut events = Vec::new();
+    for peer in &simulation.peers[1..] {
+        let wire = &mut *peer.wire.borrow_mut();
+        wire.arrived.extend(b"PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 60000\r\n\r\n");
+        wire.arrived.extend(vec![b'x'; 60_000]);
+        wire.arrived.extend(b"GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n".repeat(640));
+        events.push(readable(wire));
+    }
+    simulation.turn(events);
+    // Each has had its share. From now on a few of them go on in a turn, and small requests at once.
+    let requests = |simulation: &Simulation| simulation.event_loop.services().statistics.requests;
+    for _ in 0..100 {
+        let (event, before) = {
+            let wire = &mut *simulation.peers[0].wire.borrow_mut();
+            wire.arrived.extend(b"GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n");
+            (readable(wire), wire.received.len())
+        };
+        let answered = requests(&simulation);
+        simulation.turn(vec![event]);
+        assert!(simulation.peers[0].wire.borrow().received.len() > before);
+        assert!(requests(&simulation) - answered <= 1 + (TURN_BULK * TURN_REQUESTS) as u64);
+    }
+    // Their turn comes round, too.
+    (0..200).for_each(|_| simulation.turn(Vec::new()));
+    assert_eq!(requests(&simulation), 100 + 49 * 641);
+}
+
+/// Two hundred turns in which a peer that takes nothing delivers more than its share each time, a
+/// second apart.
+fn flood(script: &[u8]) -> Simulation {
+    let mut simulation = one_turn(script, 0);
+    let token = simulation.peers[0].wire.borrow().token.unwrap();
+    for _ in 0..200 {
+        simulation.now = simulation.now + Duration::from_secs(1);
+        let missing = (2 * TURN_READ_BYTES).saturating_sub(simulation.peers[0].wire.borrow().arrived.len());
+        simulation.peers[0].wire.borrow_mut().arrived.extend(vec![b'x'; missing]);
+        simulation.turn(vec![Readiness { token, readable: true, writable: false, ending: false }]);
+    }
+    simulation
+}
+
+#[test]
+fn a_flood_puts_off_no_deadline_and_has_no_more_than_its_share() {
+    for script in [
+        "GET /disk.bin HTTP/1.1\r\nHost: h\r\nContent-Length: 18446744073709551615\r\n\r\n",
+        "PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 500000\r\n\r\n",
+        "PUT /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n",
+        "NONSENSE\r\n\r\n",
+    ] {
+        assert_eq!(flood(script.as_bytes()).event_loop.connections(), 0, "{script:?}");
+    }
+    // The same where the answer goes out at once.
+    let mut script = b"PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 500000\r\n\r\n".to_vec();
+    script.resize(400_000, b'x');
+    one_turn(&script, usize::MAX);
+}
+
+#[test]
+fn empty_lines_put_off_no_deadline() {
+    let mut simulation = one_turn(b"GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n\r", usize::MAX);
+    let token = simulation.peers[0].wire.borrow().token.unwrap();
+    for byte in b"\n\r\n\r\n\r\n\r\n" {
+        assert_eq!(simulation.event_loop.connections(), 1);
+        simulation.now = simulation.now + Duration::from_millis(1100);
+        simulation.peers[0].wire.borrow_mut().arrived.push_back(*byte);
+        simulation.turn(vec![Readiness { token, readable: true, writable: false, ending: false }]);
+    }
+    simulation.now = simulation.now + Duration::from_secs(1);
+    simulation.turn(Vec::new());
+    assert_eq!(simulation.event_loop.services().statistics.ended(CloseReason::IdleTimeout), 1);
+}

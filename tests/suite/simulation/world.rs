@@ -1,0 +1,137 @@
+//! The real loop over the simulated network and a virtual clock, with what must hold after every turn. To add
+//! such a rule, add it to `Simulation::turn`; everything follows from a seed, which a failure prints.
+//!
+//! `EVSERVE_SEEDS=1000 cargo test simulation` runs more of them, `EVSERVE_SEED=7` one.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use evserve::clock::Now;
+use evserve::event_loop::{EventLoop, Readiness, Token};
+use evserve::limits::{INBOX_MAX_BYTES, Limits, OUTBOX_MAX_BYTES, TURN_READ_BYTES, TURN_WRITE_BYTES};
+use evserve::protocol::Kind;
+use evserve::services::Services;
+use evserve::site::Rules;
+use evserve::template::Template;
+
+use super::network::{Backlog, SimNetwork};
+use super::peers::SimPeer;
+use super::site::WithDisk;
+use crate::conversation::{no_library, start};
+
+pub struct Simulation {
+    pub random: fastrand::Rng,
+    pub backlog: Rc<RefCell<Backlog>>,
+    pub event_loop: EventLoop<SimNetwork>,
+    pub peers: Vec<SimPeer>,
+    pub now: Now,
+    pub timeout: Option<Duration>,
+}
+
+impl Simulation {
+    pub fn new(seed: u64, limits: Limits) -> Simulation {
+        Simulation::of(Kind::Http, seed, limits)
+    }
+
+    pub fn of(kind: Kind, seed: u64, limits: Limits) -> Simulation {
+        let now = start();
+        let backlog = Rc::new(RefCell::new(Backlog::default()));
+        let mut services = Services::new(
+            Box::new(WithDisk::new()),
+            Rules { list: true, ..Rules::default() },
+            no_library(),
+            limits,
+            now,
+        );
+        services.ack.reply = Template::parse("{message}").unwrap();
+        let mut event_loop = EventLoop::new(SimNetwork(Rc::clone(&backlog)), services);
+        event_loop.listen((), kind).unwrap();
+        let random = fastrand::Rng::with_seed(seed);
+        Simulation { random, backlog, event_loop, peers: Vec::new(), now, timeout: None }
+    }
+
+    /// Lets somebody connect.
+    pub fn connect(&mut self, faults: u8) {
+        let peer = SimPeer::new(&mut self.random, faults);
+        self.take_in(peer);
+    }
+
+    pub fn take_in(&mut self, peer: SimPeer) {
+        self.backlog.borrow_mut().waiting.push_back(Rc::clone(&peer.wire));
+        self.peers.push(peer);
+    }
+
+    /// One turn, with the listener's event if somebody waits, and what holds after every turn.
+    pub fn turn(&mut self, mut events: Vec<Readiness>) {
+        if !self.backlog.borrow().waiting.is_empty() {
+            // The listener was the first source of all.
+            events.push(Readiness {
+                token: Token::new(0, 1),
+                readable: true,
+                writable: false,
+                ending: false,
+            });
+        }
+        self.random.shuffle(&mut events);
+        self.timeout = self.event_loop.turn(self.now, events);
+        for peer in &self.peers {
+            let wire = &mut *peer.wire.borrow_mut();
+            assert!(wire.read_in_turn <= TURN_READ_BYTES, "read {}", wire.read_in_turn);
+            assert!(wire.written_in_turn <= TURN_WRITE_BYTES, "wrote {}", wire.written_in_turn);
+            (wire.read_in_turn, wire.written_in_turn) = (0, 0);
+        }
+        // One answer may overshoot the high-water mark.
+        let bound = self.event_loop.connections() * (INBOX_MAX_BYTES + OUTBOX_MAX_BYTES + 120_000);
+        assert!(self.event_loop.buffered() <= bound, "{} bytes in buffers", self.event_loop.buffered());
+        assert!(self.event_loop.connections() <= self.event_loop.services().limits.max_connections);
+        let statistics = &self.event_loop.services().statistics;
+        assert_eq!(statistics.accepted - statistics.ended_in_all(), self.event_loop.connections() as u64);
+        if self.event_loop.connections() > 0 {
+            assert!(self.timeout.is_some(), "a connection without a deadline");
+        }
+    }
+
+    /// Lets the peers act, in short time, until none has anything left to do and the loop sleeps.
+    pub fn settle(&mut self) {
+        let mut quiet = 0;
+        while quiet < 60 {
+            self.now = self.now + Duration::from_micros(self.random.u64(1..300));
+            let events: Vec<Readiness> =
+                self.peers.iter_mut().filter_map(|peer| peer.act(&mut self.random)).collect();
+            let idle = events.is_empty() && self.timeout != Some(Duration::ZERO);
+            quiet = if idle { quiet + 1 } else { 0 };
+            self.turn(events);
+        }
+    }
+
+    /// Lets time pass until no connection is left.
+    pub fn outlast(&mut self) {
+        let deadline = self.now + Duration::from_secs(200);
+        while self.event_loop.connections() > 0 {
+            assert!(self.now.monotonic < deadline.monotonic, "a connection that never ends");
+            self.now = self.now + self.timeout.unwrap_or_default();
+            self.turn(Vec::new());
+        }
+        assert_eq!(self.event_loop.buffered(), 0);
+    }
+}
+
+/// The seeds to run.
+fn seeds() -> Vec<u64> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok());
+    match (number("EVSERVE_SEED"), number("EVSERVE_SEEDS")) {
+        (Some(seed), _) => vec![seed],
+        (None, count) => (0..count.unwrap_or(60)).collect(),
+    }
+}
+
+/// Runs `test` for every seed and names the one that fails.
+pub fn for_every_seed(test: impl Fn(u64) + std::panic::RefUnwindSafe) {
+    for seed in seeds() {
+        if let Err(panic) = std::panic::catch_unwind(|| test(seed)) {
+            eprintln!("the simulation failed with EVSERVE_SEED={seed}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
