@@ -1,4 +1,5 @@
-//! Acknowledging, over real sockets and with the clients that people have.
+//! Acknowledging, over real sockets and with the clients that people have. To add a case, start
+//! `acknowledging(options)` and `say` a message over a stream or `say_datagram` over a socket.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};

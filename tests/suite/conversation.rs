@@ -1,5 +1,5 @@
-//! Drives a protocol without sockets: a script of bytes in, bytes and an ending out, whatever the
-//! cuts.
+//! Drives a protocol without sockets: a script of bytes in, bytes and an ending out, whatever the cuts. To
+//! add a case, call `however_cut` with a script, or `Talk::input` and `Talk::wait` where time matters.
 
 use std::io::IoSlice;
 use std::os::unix::fs::FileExt;

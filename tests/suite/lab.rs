@@ -1,4 +1,5 @@
-//! The race of the models (`make lab`) in its smallest setting.
+//! The race of the models (`make lab`) in its smallest setting. A new model in benches/lab/models is found by
+//! itself; to have it raced here, add it to `MODELS`.
 
 use std::collections::BTreeSet;
 use std::fs;

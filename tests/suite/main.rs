@@ -1,5 +1,5 @@
-//! The integration tests, as one program; their folders are those of the source. To add a file, declare it
-//! in the `mod.rs` of its folder; a folder has at most fifteen names, a file at most 400 lines.
+//! The integration tests, as one program; their folders are those of the source. To add a file, declare it in
+//! the `mod.rs` of its folder; a folder has at most fifteen names, a file at most 400 lines.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,5 +1,5 @@
-//! Man pages and shell completions, made from the options. What is committed must be what is made;
-//! `make manual` writes it anew.
+//! Man pages and shell completions, made from the options. What is committed must be what is made; `make
+//! manual` writes it again. To add a program, add it to `programs`.
 
 mod bash;
 mod command;

@@ -1,4 +1,5 @@
-//! The real program as a child process, on a port and a site of its own.
+//! The real program as a child process, on a port and a site of its own, and a client's end of a connection.
+//! A test starts a `Server`, connects, and waits for what must come with `wait_for`, never with a sleep.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

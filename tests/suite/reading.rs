@@ -1,4 +1,5 @@
-//! Reads responses out of bytes, as a strict client would.
+//! Reads responses out of bytes, as a strict client would. What is read here is asserted with
+//! `Response::field`, `closes` and `text`.
 
 /// One response.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! A site with files that are asked for all the time, and a count of the looks at the disk. Tests of files that
-//! are watched `settle` a file, change it, and ask again.
+//! A site with files that are asked for all the time, and a count of the looks at the disk. Tests of files
+//! that are watched `settle` a file, change it, and ask again.
 
 use std::cell::Cell;
 use std::fs;

@@ -1,4 +1,5 @@
-//! Files that the kernel tells of, where it does.
+//! Files that the kernel tells of, where it does. To add a case, `settle` a file of a `Site`, or wait for the
+//! `watches` of a server.
 
 #![cfg(all(target_os = "linux", not(evserve_portable)))]
 

@@ -1,5 +1,5 @@
-//! The file protocol as lines: commands, replies, uploads, garbage. To add a case, add a row (script, replies)
-//! or a `check`, which cuts the script everywhere.
+//! The file protocol as lines: commands, replies, uploads, garbage. To add a case, add a row (script,
+//! replies) or a `check`, which cuts the script everywhere.
 
 use std::fs;
 use std::io::Write;

@@ -1,5 +1,5 @@
-//! The menu of the client, from a pipe and in a terminal. To add a case, type a line and wait for what must be
-//! seen.
+//! The menu of the client, from a pipe and in a terminal. To add a case, type a line and wait for what must
+//! be seen.
 
 use std::fs;
 use std::io::{Read, Write};

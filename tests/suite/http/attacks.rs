@@ -1,4 +1,5 @@
-//! Paths that try to leave the site, against both ways of looking them up, and over HTTP.
+//! Paths that try to leave the site, against both ways of looking them up, and over HTTP. To add a case, add
+//! a row (path, what is there) to `no_path_leaves_the_site`, or a path to the list over HTTP.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,5 +1,5 @@
-//! Codings of files: which one is chosen, what is compressed, and what is not. To add a case, add a row (path,
-//! Accept-Encoding, coding) to `the_coding_is_the_one_that_is_liked_best`.
+//! Codings of files: which one is chosen, what is compressed, and what is not. To add a case, add a row
+//! (path, Accept-Encoding, coding) to `the_coding_is_the_one_that_is_liked_best`.
 
 use std::io::Read;
 

@@ -1,5 +1,5 @@
-//! Heads of requests, to the byte: versions, Host, field lines, limits, garbage. To add a case, add a row to a
-//! table of malformed heads, or a `check` or `refused` of a whole script.
+//! Heads of requests, to the byte: versions, Host, field lines, limits, garbage. To add a case, add a row to
+//! a table of malformed heads, or a `check` or `refused` of a whole script.
 
 use std::time::Duration;
 

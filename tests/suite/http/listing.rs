@@ -1,4 +1,5 @@
-//! Listings of folders: what they say, in which order, and that a large one neither stalls nor grows.
+//! Listings of folders: what they say, in which order, and that a large one neither stalls nor grows. To add
+//! a case, call `listed` or `names` with a site and a request.
 
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;

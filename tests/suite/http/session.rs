@@ -1,4 +1,5 @@
-//! `/session`: visitors who are known again, under a virtual clock.
+//! `/session`: visitors who are known again, under a virtual clock. To add a case, let a `Visitor` visit with
+//! a cookie, or add an id to the forged ones.
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Forms that upload files: what is stored, what is said of it, and what is refused.
+//! Forms that upload files: what is stored, what is said of it, and what is refused. To add a case, add a row
+//! (Accept, body, status, text) or (request line, fields, status) to the table of its test.
 
 use std::fs;
 use std::process::Command;

@@ -1,4 +1,5 @@
-//! The library over HTTP: stored, listed, read and deleted, and who may not.
+//! The library over HTTP: stored, listed, read and deleted, and who may not. To add a case, add a row
+//! (request line, fields, body, status) to `what_a_write_comes_to`, or call `answer`.
 
 use std::fs;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! The library, through both of its protocols.
+//! The library, through both of its protocols. To add a file, declare it here.
 
 mod forms;
 mod http;

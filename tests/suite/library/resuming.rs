@@ -1,4 +1,5 @@
-//! Uploads that are cut off and taken up again, through the same door or another one.
+//! Uploads that are cut off and resumed, through the same protocol or another one. To add a case, cut a
+//! `resume` or an `ask` off, and look at `head` and `stored`.
 
 use std::fs;
 use std::time::{Duration, SystemTime};

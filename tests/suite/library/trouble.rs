@@ -1,4 +1,5 @@
-//! The library in trouble: the server killed, the disk full, the folder forbidden or gone.
+//! The library in trouble: the server killed, the disk full, the folder forbidden or gone. To add a case,
+//! open `Doors` on a folder, make the trouble, and ask through both protocols.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};

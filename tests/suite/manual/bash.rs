@@ -1,4 +1,4 @@
-//! Completion for bash 4 and newer, with or without the package bash-completion.
+//! Completion for bash 4 and newer, with or without the package bash-completion. Cases stand in trial.rs.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -1,4 +1,5 @@
-//! A program's options as argh tells them, in the form that all four writers want.
+//! A program's options as argh tells them, in the form that all four writers want. To have values offered,
+//! add them to `value`; `LINES` in trial.rs tests them.
 
 use argh::{CommandInfoWithArgs, FlagInfoKind, Optionality};
 

@@ -1,4 +1,4 @@
-//! The man page: what the options give, and the prose between and behind.
+//! The man page: what the options give, and the prose between and behind. Cases stand in trial.rs.
 //!
 //! The crate `roff` is of no use here: it leaves out the empty date, so that the version takes its place.
 

@@ -1,4 +1,4 @@
-//! Completion for zsh: specifications for its `_arguments`.
+//! Completion for zsh: specifications for its `_arguments`. Cases stand in trial.rs.
 
 use std::fmt::Write;
 

@@ -1,5 +1,5 @@
-//! Limits of connections and descriptors: who makes room, who waits, what idle connections cost. To add a case,
-//! start the server with a limit and fill it with `served` connections.
+//! Limits of connections and descriptors: who makes room, who waits, what idle connections cost. To add a
+//! case, start the server with a limit and fill it with `served` connections.
 
 use std::fs::File;
 use std::io::Write;

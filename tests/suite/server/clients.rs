@@ -1,4 +1,5 @@
-//! The clients that people have: curl, netcat, wrk, ab.
+//! The clients that people have: curl, netcat, telnet, wrk, ab. To add one, find it with `tool`, and run it
+//! with `output`; an example in the README is run by itself.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

@@ -1,4 +1,5 @@
-//! Start, listeners, signals, end.
+//! Start, listeners, signals, end. To add a case, add a row (arguments, exit code, word) to
+//! `what_cannot_start_says_why_in_one_line`, or send a signal to a `Server`.
 
 use std::fs;
 use std::io::{Read, Write};

@@ -1,4 +1,5 @@
-//! The logs: what stands in them, and that they never stop the loop.
+//! The logs: what stands in them, and that they never stop the loop. To add a case, start `logging(options)`,
+//! ask for something, and `wait_for_lines`.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};

@@ -1,4 +1,4 @@
-//! The program as it is started: sockets, signals, logs, and the clients that people have.
+//! The program as it is started: sockets, signals, logs, and the clients that people have. To add a file, declare it here.
 
 mod capacity;
 mod clients;

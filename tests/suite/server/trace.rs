@@ -1,4 +1,5 @@
-//! `--trace`: what it says of a turn, and that nobody waits for it.
+//! `--trace`: what it says of a turn, and that nobody waits for it. To add a case, start a server with
+//! `printing`, and look for its lines.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};

@@ -1,5 +1,5 @@
-//! Datagram endpoints in the loop, over a simulated socket under a virtual clock: who is answered,
-//! with how much, and that none is forgotten.
+//! Datagram endpoints in the loop, over a simulated socket under a virtual clock: who is answered, with how
+//! much, and that none is forgotten. To add a case, let datagrams `arrive` at a `Service`.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};

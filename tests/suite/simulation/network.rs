@@ -1,5 +1,5 @@
-//! The simulated network: wires whose calls fail or fall short as a seed says, and a backlog to accept
-//! from. To add a failure, let `Wire::call` or `Wire::take` return it.
+//! The simulated network: wires whose calls fail or fall short as a seed says, and a backlog to accept from.
+//! To add a failure, let `Wire::call` or `Wire::take` return it.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
