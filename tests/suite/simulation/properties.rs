@@ -35,13 +35,13 @@ fn every_peer_gets_what_it_should_whatever_the_others_do() {
                 peer.sent,
                 peer.script.len(),
                 without_dates(&wire.received).len(),
-                peer.expected.len(),
+                peer.expected().len(),
                 wire.closed
             );
             // Nobody gets anything else than the beginning of what it should.
             let received = without_dates(&wire.received);
-            let compared = received.len().saturating_sub(40).min(peer.expected.len());
-            assert!(received[..compared] == peer.expected[..compared], "peer {index} got something else");
+            let compared = received.len().saturating_sub(40).min(peer.expected().len());
+            assert!(received[..compared] == peer.expected()[..compared], "peer {index} got something else");
         }
         simulation.outlast();
     });
@@ -59,7 +59,7 @@ fn every_byte_is_echoed_whatever_the_network_does() {
         simulation.settle();
         for peer in &simulation.peers {
             let wire = peer.wire.borrow();
-            assert!(wire.received == peer.expected, "{} of {}", wire.received.len(), peer.expected.len());
+            assert!(wire.received == peer.expected(), "{} of {}", wire.received.len(), peer.expected().len());
             assert_eq!(wire.closed, peer.manner == Manner::HalfCloses);
         }
         simulation.now = simulation.now + Limits::default().timeouts.file_idle;

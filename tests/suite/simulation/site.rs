@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use evserve::site::Rules;
@@ -13,21 +14,44 @@ use crate::conversation::{Talk, site};
 
 /// The site of the other tests, and a file that goes out by `send_file`.
 pub struct WithDisk {
-    pub memory: MemoryStore,
-    pub disk: DiskStore,
-    pub _folder: TempDir,
+    memory: Shared,
+    disk: DiskStore,
+    _folder: TempDir,
 }
 
-const DISK_FILE_BYTES: usize = 700_001;
+static DISK_FILE: LazyLock<Vec<u8>> =
+    LazyLock::new(|| (0..700_001).map(|index| (index % 251) as u8).collect());
+
+/// Made once for all seeds: that takes longer than what most of them do.
+static SITE: LazyLock<MemoryStore> = LazyLock::new(simulated_site);
+
+/// The same with the disk's file in memory.
+static SITE_WITH_DISK_FILE: LazyLock<MemoryStore> =
+    LazyLock::new(|| simulated_site().with("disk.bin", DISK_FILE.as_slice()));
+
+struct Shared(&'static MemoryStore);
+
+impl Store for Shared {
+    fn open(&self, path: &[u8]) -> Result<Entry, StoreError> {
+        self.0.open(path)
+    }
+
+    fn stamp(&self, path: &[u8]) -> Option<Stamp> {
+        self.0.stamp(path)
+    }
+
+    fn list(&self, path: &[u8]) -> Result<Box<dyn Folder>, StoreError> {
+        self.0.list(path)
+    }
+}
 
 impl WithDisk {
     pub fn new() -> WithDisk {
         let folder = tempfile::tempdir().unwrap();
-        let bytes: Vec<u8> = (0..DISK_FILE_BYTES).map(|index| (index % 251) as u8).collect();
         let file = File::create(folder.path().join("disk.bin")).unwrap();
-        file.write_all_at(&bytes, 0).unwrap();
+        file.write_all_at(&DISK_FILE, 0).unwrap();
         file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(784_111_777)).unwrap();
-        WithDisk { memory: simulated_site(), disk: DiskStore::new(folder.path()).unwrap(), _folder: folder }
+        WithDisk { memory: Shared(&SITE), disk: DiskStore::new(folder.path()).unwrap(), _folder: folder }
     }
 }
 
@@ -55,9 +79,8 @@ fn simulated_site() -> MemoryStore {
 
 /// What a script comes to without any network. The disk's file stands in memory here.
 pub fn converse_with_disk(script: &[u8], ends: bool) -> Vec<u8> {
-    let bytes: Vec<u8> = (0..DISK_FILE_BYTES).map(|index| (index % 251) as u8).collect();
     let rules = Rules { list: true, ..Rules::default() };
-    let mut talk = Talk::by(rules, simulated_site().with("disk.bin", bytes));
+    let mut talk = Talk::by(rules, Shared(&SITE_WITH_DISK_FILE));
     talk.input(script);
     if ends {
         talk.eof();
