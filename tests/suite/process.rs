@@ -32,6 +32,41 @@ pub fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Waits until the peer has read all that was sent on this stream. Its system has the bytes long before that.
+#[track_caller]
+pub fn wait_until_read(stream: &TcpStream) {
+    let (own, peer) = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
+    if cfg!(not(target_os = "linux")) {
+        return std::thread::sleep(Duration::from_millis(100));
+    }
+    wait_for("the peer's reading", || {
+        let sockets = fs::read_to_string("/proc/net/tcp").unwrap();
+        // One row for each end (proc(5)): what is not acknowledged, and what is not read.
+        let queues = |from, to| {
+            let ends = format!(": {} {} ", table_name(from), table_name(to));
+            let row = sockets.lines().find_map(|line| Some(line.split_once(&ends)?.1))?;
+            row.split_whitespace().nth(1)?.split_once(':')
+        };
+        let is_sent = queues(own, peer)?.0 == "00000000";
+        // A peer that is gone has nothing to read.
+        let is_read = queues(peer, own).is_none_or(|(_, unread)| unread == "00000000");
+        (is_sent && is_read).then_some(())
+    });
+}
+
+/// An address as it stands in /proc/net/tcp.
+fn table_name(address: SocketAddr) -> String {
+    let SocketAddr::V4(address) = address else { panic!("{address} is not of IPv4") };
+    format!("{:08X}:{:04X}", u32::from_ne_bytes(address.ip().octets()), address.port())
+}
+
+/// How long this thread has waited for a processor so far (schedstat of proc(5)), zero where nothing tells.
+pub fn starved() -> Duration {
+    let counts = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let waited = counts.split_whitespace().nth(1).and_then(|count| count.parse().ok());
+    Duration::from_nanos(waited.unwrap_or_default())
+}
+
 /// A running server, ended with its drop.
 pub struct Server {
     child: Child,

@@ -185,7 +185,8 @@ fn nothing_is_stale_among_files_that_seldom_change() {
         let mut site = Site::new();
         let names = ["a/file", "a/other", "b/c/file", "file"];
         let mut versions = [0; 4].map(|_| vec![(b"0".to_vec(), site.now)]);
-        names.iter().for_each(|name| site.write(name, b"0"));
+        names.iter().for_each(|name| site.write_unsettled(name, b"0"));
+        names.iter().for_each(|name| site.rest(name));
         for step in 0..20_000 {
             site.now += Duration::from_millis(random.u64(..5));
             let index = random.usize(..4);

@@ -73,8 +73,9 @@ impl Site {
     /// Waits until a file was left alone for so long that its times tell versions apart.
     pub fn rest(&self, name: &str) {
         let path = self.folder.path().join(name);
-        while fs::metadata(&path).unwrap().modified().unwrap().elapsed().unwrap() < TENTH {
-            std::thread::yield_now();
+        let modified = fs::metadata(path).unwrap().modified().unwrap();
+        while modified.elapsed().unwrap() < TENTH {
+            std::thread::sleep(TENTH.saturating_sub(modified.elapsed().unwrap()));
         }
     }
 

@@ -5,11 +5,10 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
-use std::thread::{JoinHandle, sleep};
-use std::time::Duration;
+use std::thread::JoinHandle;
 
 use super::evclient::{EVCLIENT, Setting, fails, run};
-use crate::process::{large_file, wait_for};
+use crate::process::{large_file, wait_for, wait_until_read};
 
 /// Passes on what two peers say, until so many bytes have gone one way.
 fn cut(server: &str, up: Option<usize>, down: Option<usize>) -> (String, JoinHandle<()>) {
@@ -119,7 +118,7 @@ fn an_interrupt_leaves_no_half_file() {
             client.write_all(answer).unwrap();
         }
         if dialect == "joined" {
-            sleep(Duration::from_millis(100));
+            wait_until_read(&client);
             client.write_all(b"hel").unwrap();
         }
         let names = || fs::read_dir(own.path()).unwrap().map(|entry| entry.unwrap().path());

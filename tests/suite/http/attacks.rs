@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use evserve::store::{Content, DiskStore, Entry, Lookup, Store, StoreError};
 use tempfile::TempDir;
 
-use crate::process::Server;
+use crate::process::{Server, wait_for};
 
 /// The ways that work on this system.
 fn lookups() -> &'static [Lookup] {
@@ -54,9 +54,21 @@ fn beside_a_secret() -> TempDir {
 /// What a store has at `path`: a file's text, `folder`, or the error. A rename anywhere, as another
 /// test makes them, lets the kernel say that it does not know for now.
 fn at(store: &DiskStore, path: &[u8]) -> String {
-    let attempts = std::iter::repeat_with(|| store.open(path));
-    let mut attempts = attempts.take(100).filter(|result| !matches!(result, Err(StoreError::Busy)));
-    match attempts.next().unwrap_or(Err(StoreError::Busy)) {
+    shown(wait_for("an end of all renames", || Some(store.open(path)).filter(|found| !is_busy(found))))
+}
+
+/// The same while we rename all the time ourselves.
+fn at_meanwhile(store: &DiskStore, path: &[u8]) -> String {
+    let mut attempts = std::iter::repeat_with(|| store.open(path)).take(100).filter(|found| !is_busy(found));
+    shown(attempts.next().unwrap_or(Err(StoreError::Busy)))
+}
+
+fn is_busy(found: &Result<Entry, StoreError>) -> bool {
+    matches!(found, Err(StoreError::Busy))
+}
+
+fn shown(found: Result<Entry, StoreError>) -> String {
+    match found {
         Ok(Entry::Folder) => "folder".into(),
         Ok(Entry::File(file)) => match file.content {
             Content::Memory(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
@@ -159,7 +171,7 @@ fn a_link_or_a_folder_swapped_while_it_is_looked_up_leads_nowhere_else() {
             let mut seen = std::collections::BTreeSet::new();
             for _ in 0..20_000 {
                 for path in ["switch", "turn/a/../../sub/deep/open", "flip/secret"] {
-                    seen.insert(at(&store, path.as_bytes()));
+                    seen.insert(at_meanwhile(&store, path.as_bytes()));
                 }
             }
             done.store(true, Ordering::Relaxed);

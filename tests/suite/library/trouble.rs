@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -67,6 +67,19 @@ impl Doors {
     fn http(&self, request: impl AsRef<[u8]>) -> u16 {
         self.status(&mut self.server.connect(), request)
     }
+}
+
+/// Waits until the server has written `length` bytes of a file that is not whole yet.
+#[track_caller]
+fn wait_for_bytes(server: &Server, disk: &Path, length: u64) {
+    let device = fs::metadata(disk).unwrap().dev();
+    let descriptors = format!("/proc/{}/fd", server.pid());
+    wait_for("the first bytes", || {
+        let open =
+            fs::read_dir(&descriptors).unwrap().filter_map(|entry| fs::metadata(entry.ok()?.path()).ok());
+        let mut files = open.filter(|file| file.is_file() && file.dev() == device);
+        files.any(|file| file.len() >= length).then_some(())
+    });
 }
 
 fn put(name: &str, bytes: &[u8]) -> Vec<u8> {
@@ -222,7 +235,6 @@ fn a_full_disk_is_said_and_leaves_nothing() {
     let Some(command) = among(&mount) else { return };
     let mut doors = Doors::open(command, library.path(), &["--keep-free", "0"]);
     let disk = PathBuf::from(format!("/proc/{}/root{}", doors.server.pid(), library.path().display()));
-    let free = || rustix::fs::statvfs(&disk).unwrap().f_bfree;
     let bytes = vec![b'x'; 2_000_000];
     // What cannot fit is refused before it comes.
     assert_eq!(doors.ask(put("large", &bytes)), "ERR no-space");
@@ -230,9 +242,9 @@ fn a_full_disk_is_said_and_leaves_nothing() {
     // Of what another has announced nothing is given away.
     let half = &bytes[..600_000];
     let script = put("half", half);
-    let empty = free();
+    let rest = script.len() - 100_000;
     doors.lines.send(&script[..100_000]);
-    wait_for("the first bytes", || (free() < empty).then_some(()));
+    wait_for_bytes(&doors.server, &disk, (half.len() - rest) as u64);
     assert_eq!(doors.http(http_put("other", half)), 507);
     // And it may fill up meanwhile.
     let filler = disk.join("filler");
@@ -241,10 +253,11 @@ fn a_full_disk_is_said_and_leaves_nothing() {
     assert_eq!(doors.ask(&script[100_000..]), "ERR no-space");
     for script in [http_put("half", half), http_put_chunked("half", half)] {
         fs::remove_file(&filler).unwrap();
-        let empty = free();
         let mut client = doors.server.connect();
         client.send(&script[..100_000]);
-        wait_for("the first bytes", || (free() < empty).then_some(()));
+        // A chunked body has its end behind these, too.
+        let rest = script.len() - 100_000;
+        wait_for_bytes(&doors.server, &disk, (half.len() - rest) as u64);
         fill();
         assert_eq!(doors.status(&mut client, &script[100_000..]), 507);
     }
@@ -259,9 +272,8 @@ fn a_full_disk_is_said_and_leaves_nothing() {
     let resume = format!("RESUME 600000 {sha256} half\n");
     doors.lines.send(&resume);
     assert_eq!(doors.lines.line().trim_end(), "OK 0");
-    let empty = free();
     doors.lines.send(&half[..100_000]);
-    wait_for("the first bytes", || (free() < empty).then_some(()));
+    wait_for_bytes(&doors.server, &disk, 100_000);
     fill();
     assert_eq!(doors.ask(&half[100_000..]), "ERR no-space");
     fs::remove_file(&filler).unwrap();

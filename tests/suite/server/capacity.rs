@@ -6,7 +6,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::sockets::{GET, served};
-use crate::process::{Client, Server, large_file, more_descriptors, wait_for};
+use crate::process::{Client, Server, large_file, more_descriptors, wait_for, wait_until_read};
 
 #[test]
 fn ten_thousand_idle_connections() {
@@ -15,7 +15,8 @@ fn ten_thousand_idle_connections() {
         eprintln!("left out: RLIMIT_NOFILE is too small");
         return;
     }
-    let server = Server::start(&[]);
+    // However long it takes until all have come.
+    let server = Server::start(&["--idle-timeout", "600s"]);
     let mut clients: Vec<Client> = (0..100).map(|_| served(&server)).collect();
     let before = server.status("VmRSS");
     while clients.len() < count {
@@ -48,13 +49,13 @@ fn at_the_connection_limit_the_longest_idle_makes_room() {
 
 #[test]
 fn at_the_connection_limit_new_ones_wait_while_all_are_busy() {
-    let server = Server::start(&["--max-connections", "3"]);
+    let server = Server::start(&["--max-connections", "3", "--head-timeout", "60s"]);
     let mut busy: Vec<Client> = (0..3).map(|_| served(&server)).collect();
     busy.iter_mut().for_each(|client| client.send(&GET[..10]));
-    // Whatever is seen of this request, the others are busy by then.
     busy[0].send(&GET[10..]);
     busy[0].response();
     busy[0].send(&GET[..10]);
+    busy.iter().for_each(|client| wait_until_read(&client.stream));
     let mut waiting = server.connect();
     waiting.send(GET);
     waiting.stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();

@@ -186,6 +186,8 @@ fn draining_finishes_what_is_under_way() {
         client.expect_end();
     }
     assert!(large.response().body == crate::process::large_file());
+    // A client that stays is waited for until it was silent for long.
+    drop((begun, both, large));
     assert_eq!(server.ended().code(), Some(0));
 }
 

@@ -2,7 +2,7 @@
 //! `printing`, and look for its lines.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Child, Command, Stdio};
@@ -24,15 +24,21 @@ fn every_turn_is_printed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trace");
     let server = printing(File::create(&path).unwrap(), &["--trace", "--idle-timeout", "300ms"]);
-    let mut client = server.connect();
     let requests = "GET /1k.txt HTTP/1.1\r\nHost: h\r\n\r\n".repeat(3);
-    client.send(&requests);
-    (0..3).for_each(|_| assert_eq!(client.response().status, 200));
+    let mut client = wait_for("a connection that is not idle for so long before it asks", || {
+        let mut client = server.connect();
+        client.stream.write_all(requests.as_bytes()).ok()?;
+        assert_eq!(client.try_response()?.status, 200);
+        (1..3).for_each(|_| assert_eq!(client.response().status, 200));
+        Some(client)
+    });
     let peer = format!("http {}", client.stream.local_addr().unwrap());
     client.expect_end();
     let text = wait_for("its end", || {
         let text = fs::read_to_string(&path).unwrap();
-        text.split_once("closed: idle").filter(|(_, behind)| behind.contains("will sleep"))?;
+        let mut lines =
+            text.lines().skip_while(|line| !(line.contains(&peer) && line.contains("closed: idle")));
+        lines.find(|line| line.contains("will sleep"))?;
         Some(text)
     });
     let line = |words: &[&str]| {
