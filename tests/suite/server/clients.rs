@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use std::path::Path;
 
-use crate::process::{PROGRAM, Server, large_file, output, small_site, tool};
+use crate::process::{PROGRAM, Server, large_file, output, small_site, tool, wait_for};
 
 #[test]
 fn curl() {
@@ -188,8 +188,15 @@ fn the_examples_of_the_readme() {
                     .replace("127.0.0.1:7890", &web.address.to_string())
                     .replace("127.0.0.1 7890", &format!("127.0.0.1 {}", demo.address.port()))
                     .replace("127.0.0.1:7892", &listing.address.to_string());
-                let made =
-                    Command::new("sh").args(["-c", &command]).current_dir(folder.path()).output().unwrap();
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &command]).current_dir(folder.path());
+                // Over UDP netcat waits for an answer for a second.
+                let made = match command.contains(" -u ") {
+                    true => wait_for("an answer in time", || {
+                        Some(shell.output().unwrap()).filter(|made| !made.stdout.is_empty())
+                    }),
+                    false => shell.output().unwrap(),
+                };
                 let printed = String::from_utf8_lossy(&made.stdout).into_owned();
                 assert!(made.status.success(), "{line}: {}", String::from_utf8_lossy(&made.stderr));
                 // Where a comment begins with a status, that is what comes.
