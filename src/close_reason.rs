@@ -32,11 +32,11 @@ pub enum CloseReason {
     /// A file became shorter than it was promised to be.
     FileShrank,
     /// Closed while idle, to make room for another.
-    MadeRoom,
+    Evicted,
     /// Closed while idle, as the server ends.
     Drained,
     /// Cut off, as the server's time to end is over.
-    CutOff,
+    Aborted,
 }
 
 impl CloseReason {
@@ -55,9 +55,9 @@ impl CloseReason {
         CloseReason::BodyTimeout,
         CloseReason::WriteTimeout,
         CloseReason::FileShrank,
-        CloseReason::MadeRoom,
+        CloseReason::Evicted,
         CloseReason::Drained,
-        CloseReason::CutOff,
+        CloseReason::Aborted,
     ];
 
     /// Whether the peer may be sending still, so that its input must be read and dropped for a
@@ -84,9 +84,9 @@ impl fmt::Display for CloseReason {
             CloseReason::BodyTimeout => "a request body took too long",
             CloseReason::WriteTimeout => "the peer took nothing for too long",
             CloseReason::FileShrank => "a file shrank while it was sent",
-            CloseReason::MadeRoom => "idle, made room for another",
+            CloseReason::Evicted => "idle, made room for another",
             CloseReason::Drained => "idle while draining",
-            CloseReason::CutOff => "cut off at the end of draining",
+            CloseReason::Aborted => "cut off at the end of draining",
         })
     }
 }

@@ -12,29 +12,21 @@
 //!
 //! # Modules, from the outside in
 //!
-//! [options] → [config] → [server] → [event_loop] → {[protocol], [transport]} → {[outbox],
-//! [services]} → {[site], [sessions], [rates], [template]} → {[store], [slice](mod@slice), [access_log],
-//! [log_file], [clock], [peer], [limits], [close_reason]}. Imports go one way along these arrows.
+//! [config] → [server] → [event_loop] → {[protocol], [transport]} → {[outbox], [services]} → {[site],
+//! [observe]} → {[store], [clock], [peer], [limits], [close_reason]}. Imports go one way along these
+//! arrows.
 
-pub mod access_log;
-#[cfg(feature = "client")]
-pub mod client_options;
 pub mod clock;
 pub mod close_reason;
 pub mod config;
 pub mod event_loop;
 pub mod limits;
-pub mod log_file;
-pub mod options;
+pub mod observe;
 pub mod outbox;
 pub mod peer;
 pub mod protocol;
-pub mod rates;
 pub mod server;
 pub mod services;
-pub mod sessions;
 pub mod site;
-pub mod slice;
 pub mod store;
-pub mod template;
 pub mod transport;

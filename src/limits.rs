@@ -71,7 +71,7 @@ pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// How long input is read and dropped after the last answer, so that a reset does not destroy
 /// that answer under way (RFC 9112 section 9.6).
-pub const LINGER_SILENCE: Duration = Duration::from_secs(5);
+pub const LINGER_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long at most if the input is an upload that nobody wants, and goes on.
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -128,13 +128,13 @@ pub const LISTING_SLICE_ENTRIES: usize = 256;
 pub const COMMAND_MAX_BYTES: usize = 4 * 1024;
 
 /// How long nothing may come before a `##` that ends an upload of the documents' clients by itself.
-pub const ALONE_BEFORE: Duration = Duration::from_millis(50);
+pub const TERMINATOR_QUIET_BEFORE: Duration = Duration::from_millis(50);
 
 /// How long nothing may come behind any other `##` until it is taken for the end.
-pub const ALONE_BEHIND: Duration = Duration::from_millis(250);
+pub const TERMINATOR_QUIET_AFTER: Duration = Duration::from_millis(250);
 
 /// How long nothing may come behind a first message that could be one of the joined dialect.
-pub const UNDECIDED_SILENCE: Duration = Duration::from_millis(200);
+pub const DIALECT_DETECTION_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Bytes of such a message, as many as the documents' servers receive at once.
 pub const FIRST_MESSAGE_MAX_BYTES: usize = 1024;

@@ -3,10 +3,9 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use evserve::config::Config;
+use evserve::config::{Config, Options};
 use evserve::event_loop::Ended;
-use evserve::log_file::{LineLog, LogFile};
-use evserve::options::Options;
+use evserve::observe::{LineLog, LogFile};
 use evserve::server::Server;
 use log::LevelFilter;
 use simplelog::{ConfigBuilder, WriteLogger};

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::limits::{COPIED_BODY_MAX_BYTES, OUTBOX_MAX_BYTES};
-use crate::slice::Slice;
+use crate::store::SharedBytes;
 
 /// A part of the output.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ enum Segment {
     /// So many of the outbox's own bytes.
     Inline(usize),
     /// Bytes that others hold too.
-    Shared(Slice),
+    Shared(SharedBytes),
     /// A part of a file, which goes to the socket without passing through here.
     File(Rc<File>, Range<u64>),
     /// A silence, once all before it is acknowledged.
@@ -73,7 +73,7 @@ impl Outbox {
     }
 
     /// Appends shared bytes.
-    pub fn share(&mut self, bytes: Slice) {
+    pub fn share(&mut self, bytes: SharedBytes) {
         if !bytes.is_empty() {
             self.in_memory += bytes.len();
             self.segments.push_back(Segment::Shared(bytes));
@@ -82,7 +82,7 @@ impl Outbox {
 
     /// Appends shared bytes that are whole in themselves. Alone they are sent from where they are; what is
     /// small in a batch is copied together, as a gathered write costs more.
-    pub fn append(&mut self, bytes: Slice) {
+    pub fn append(&mut self, bytes: SharedBytes) {
         if self.segments.is_empty() || is_large(&bytes) {
             self.share(bytes);
         } else {
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn bytes_leave_in_order_whatever_the_steps() {
-        let shared = Slice::from(&b"0123456789"[..]);
+        let shared = SharedBytes::from(&b"0123456789"[..]);
         for step in 1..40 {
             let mut outbox = Outbox::default();
             outbox.write(|bytes| bytes.extend_from_slice(b"abc"));
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn what_is_alone_is_sent_from_where_it_is_and_a_batch_in_one_piece() {
-        let (small, large) = (Slice::from(&b"small"[..]), Slice::from(vec![b'x'; 20_000]));
+        let (small, large) = (SharedBytes::from(&b"small"[..]), SharedBytes::from(vec![b'x'; 20_000]));
         let pieces = |outbox: &Outbox| outbox.gather(&mut [IoSlice::new(&[]); 9], usize::MAX).0;
         let mut outbox = Outbox::default();
         outbox.append(small.clone());

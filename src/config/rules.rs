@@ -1,8 +1,8 @@
 //! The options that say how a site is served.
 
 use super::BadValue;
-use crate::options::Options;
-use crate::site::{CacheRule, Rules, STANDING_HEAD};
+use super::Options;
+use crate::site::{CacheRule, Rules, STANDING_FIELDS};
 
 const A_TYPE: &str = "it takes ext=type/subtype, each extension once";
 const A_CACHE_RULE: &str =
@@ -34,26 +34,26 @@ pub fn check(options: &Options) -> Result<Rules, BadValue> {
         let rule = CacheRule::parse(text).ok_or_else(|| bad("--cache-control", text, A_CACHE_RULE))?;
         rules.cache_control.push(rule);
     }
-    let mut lines = String::new();
+    let mut given = Vec::new();
     for text in &options.header {
         let (name, value) = field(text).map_err(|wanted| bad("--header", text, wanted))?;
-        lines.push_str(&format!("{name}: {value}\r\n"));
+        given.push((name.to_owned(), value.to_owned()));
     }
     if options.cors {
-        lines.push_str("Access-Control-Allow-Origin: *\r\nAccess-Control-Expose-Headers: *\r\n");
+        given.push(("Access-Control-Allow-Origin".into(), "*".into()));
+        given.push(("Access-Control-Expose-Headers".into(), "*".into()));
     }
-    rules.head = head(&lines).into_bytes();
+    rules.standing_fields = standing_fields(given);
     Ok(rules)
 }
 
-/// The standing part of heads with these lines in it. One that is given replaces a standing one of
-/// that name.
-fn head(lines: &str) -> String {
-    let name = |line: &str| line.split(':').next().unwrap_or_default().to_ascii_lowercase();
-    let is_given = |line: &str| lines.lines().any(|given| name(given) == name(line));
-    let (standing, date) = STANDING_HEAD.split_at(STANDING_HEAD.len() - "Date: ".len());
-    let kept = standing.split_inclusive('\n').filter(|line| !is_given(line));
-    kept.chain([lines, date]).collect()
+/// The fields of every response with `given` among them. A given one replaces a standing one of that name.
+fn standing_fields(given: Vec<(String, String)>) -> Vec<(String, String)> {
+    let is_given = |name: &str| given.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
+    let kept = STANDING_FIELDS.into_iter().filter(|(name, _)| !is_given(name));
+    let mut fields: Vec<_> = kept.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    fields.extend(given);
+    fields
 }
 
 /// `ext=type/subtype`; text gets the charset that all text here has.
@@ -132,14 +132,16 @@ mod tests {
         let given = given.expect("rules");
         assert_eq!(given.types[0], ("x3d".into(), "model/x3d+xml".into()));
         assert_eq!(given.types[1].1, "text/x-log; charset=utf-8");
+        let fields: Vec<String> =
+            given.standing_fields.iter().map(|(name, value)| format!("{name}: {value}")).collect();
         assert_eq!(
-            String::from_utf8_lossy(&given.head),
-            "\r\nX-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nserver: mine\r\n\
-             Access-Control-Allow-Origin: *\r\nAccess-Control-Expose-Headers: *\r\nDate: "
+            fields.join("\n"),
+            "X-Content-Type-Options: nosniff\nX-Frame-Options: DENY\nserver: mine\n\
+             Access-Control-Allow-Origin: *\nAccess-Control-Expose-Headers: *"
         );
         assert!(given.list && given.cors && given.compress && !given.spa);
         let plain = rules(&[]).expect("defaults");
-        assert_eq!(plain.head, STANDING_HEAD.as_bytes());
+        assert_eq!(plain.standing_fields, Rules::default().standing_fields);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use evserve::protocol::file::words::{END, JOINED, LISTED, Words};
+use evserve::protocol::file::vocabulary::{END, JOINED, LISTED, Vocabulary};
 use evserve::transport::unacknowledged;
 
 use super::address::TIMEOUT;
@@ -20,7 +20,7 @@ use super::session::{Entry, Session};
 #[derive(Debug)]
 pub struct Documents {
     stream: TcpStream,
-    words: &'static Words,
+    words: &'static Vocabulary,
 }
 
 /// What keeps two of our messages apart, as in the documents' client.

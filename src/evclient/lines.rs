@@ -3,10 +3,10 @@
 use std::io::{self, BufRead, BufReader, Read, Write, stderr};
 use std::net::TcpStream;
 
-use evserve::protocol::file::words::code::BAD_COMMAND;
-use evserve::protocol::file::words::command::{GET, HASH, LIST, PUT, QUIT, REST, RESUME, STAT};
-use evserve::protocol::file::words::{ERR, OK};
-use evserve::store::{Fingerprint, Name};
+use evserve::protocol::file::vocabulary::code::BAD_COMMAND;
+use evserve::protocol::file::vocabulary::command::{GET, HASH, LIST, PUT, QUIT, REST, RESUME, STAT};
+use evserve::protocol::file::vocabulary::{ERR, OK};
+use evserve::store::{Name, Sha256Digest};
 
 use super::failure::Failure;
 use super::local::{Download, Source, Target};
@@ -117,7 +117,7 @@ impl Lines {
             return Err(Failure::Refused(format!("{name}: it was changed while it came; try again")));
         }
         match self.ask(&format!("{HASH} {name}")) {
-            Ok(digits) if Fingerprint::parse(digits.as_bytes()) != Some(download.fingerprint()?) => {
+            Ok(digits) if Sha256Digest::parse(digits.as_bytes()) != Some(download.fingerprint()?) => {
                 download.discard();
                 Err(Failure::Refused(format!("{name}: what has come has another SHA-256; try again")))
             }
@@ -214,7 +214,7 @@ impl Session for Lines {
         }
         self.send(source, name, offset)?;
         let reply = self.reply()?;
-        let stored = reply.split_once(' ').and_then(|(_, digits)| Fingerprint::parse(digits.as_bytes()));
+        let stored = reply.split_once(' ').and_then(|(_, digits)| Sha256Digest::parse(digits.as_bytes()));
         match stored {
             Some(stored) if stored == sha256 => Ok(()),
             Some(_) => Err(Failure::Refused(format!("{name}: what was stored has another SHA-256"))),

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use evserve::store::Fingerprint;
+use evserve::store::Sha256Digest;
 use sha2::{Digest, Sha256};
 
 use super::failure::Failure;
@@ -38,7 +38,7 @@ impl Source {
     }
 
     /// What tells its content from any other.
-    pub fn fingerprint(&mut self) -> Result<Fingerprint, Failure> {
+    pub fn fingerprint(&mut self) -> Result<Sha256Digest, Failure> {
         fingerprint(&mut self.file).map_err(|error| Failure::local(&self.label, error))
     }
 
@@ -54,13 +54,13 @@ impl Source {
     }
 }
 
-fn fingerprint(file: &mut File) -> io::Result<Fingerprint> {
+fn fingerprint(file: &mut File) -> io::Result<Sha256Digest> {
     file.rewind()?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     loop {
         match file.read(&mut buffer)? {
-            0 => return Ok(Fingerprint::of(hasher)),
+            0 => return Ok(Sha256Digest::of(hasher)),
             count => hasher.update(&buffer[..count]),
         }
     }
@@ -113,7 +113,7 @@ impl Download {
     }
 
     /// What tells its content from any other.
-    pub fn fingerprint(&mut self) -> Result<Fingerprint, Failure> {
+    pub fn fingerprint(&mut self) -> Result<Sha256Digest, Failure> {
         fingerprint(&mut self.file).map_err(|error| Failure::local(self.target.display(), error))
     }
 

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use argh::FromArgs;
-use evserve::client_options::ClientOptions;
-use evserve::options::Exit;
+use evserve::config::ClientOptions;
+use evserve::config::Exit;
 use evserve::protocol::Dialect;
 
 use super::address::Address;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::EventLoop;
 use super::network::Network;
-use super::source::{Cause, SourceKind};
+use super::source::{SourceKind, WakeReason};
 use crate::clock::Now;
 use crate::close_reason::CloseReason;
 use crate::limits::{LISTEN_BACKLOG, TURN_ACCEPTS};
@@ -16,8 +16,8 @@ impl<N: Network> EventLoop<N> {
         if self.is_draining() {
             return;
         }
-        self.services.clock.advance(now);
-        self.services.draining_since = Some(now.monotonic);
+        self.services.core.clock.advance(now);
+        self.services.core.draining_since = Some(now.monotonic);
         for key in std::mem::take(&mut self.listeners) {
             // New connections may come as fast as they are taken; a full backlog is enough.
             let mut batches = LISTEN_BACKLOG as usize / TURN_ACCEPTS;
@@ -28,12 +28,12 @@ impl<N: Network> EventLoop<N> {
         }
         // Whoever has nothing under way has less time now.
         let keys: Vec<usize> = self.sources.iter().map(|(key, _)| key).collect();
-        keys.into_iter().for_each(|key| self.queue(key, Cause::More));
+        keys.into_iter().for_each(|key| self.queue(key, WakeReason::More));
     }
 
     /// Whether the loop was asked to end.
     pub fn is_draining(&self) -> bool {
-        self.services.draining_since.is_some()
+        self.services.core.is_draining()
     }
 
     /// Whether the loop was drained and its last connection has ended.
@@ -42,7 +42,7 @@ impl<N: Network> EventLoop<N> {
     }
 
     /// The time to end is over.
-    pub(super) fn cut_off(&mut self) {
+    pub(super) fn abort_remaining(&mut self) {
         let connections =
             self.sources.iter().filter(|(_, source)| matches!(source.kind, SourceKind::Connection(..)));
         let keys: Vec<usize> = connections.map(|(key, _)| key).collect();
@@ -51,13 +51,13 @@ impl<N: Network> EventLoop<N> {
         }
         for key in keys {
             self.sources[key].queued = None;
-            self.close(key, CloseReason::CutOff);
+            self.close(key, CloseReason::Aborted);
         }
-        self.ready.clear();
+        self.schedule.clear_ready();
     }
 
     /// When connections that are left at the end are cut off.
     pub(super) fn drain_until(&self) -> Option<Instant> {
-        self.services.draining_since.map(|since| since + self.services.limits.timeouts.drain)
+        self.services.core.draining_since.map(|since| since + self.services.core.limits.timeouts.drain)
     }
 }

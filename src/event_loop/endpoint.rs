@@ -18,13 +18,13 @@ pub struct Endpoint<D> {
 
 /// What is left after a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rest {
+pub enum ReceiveStatus {
     /// Nothing: an event says when there is more.
-    Nothing,
+    Drained,
     /// There may be more.
-    Perhaps,
+    MayHaveMore,
     /// Nothing but errors came, and more of them would.
-    Errors,
+    Failing,
 }
 
 impl<D: DatagramSocket> Endpoint<D> {
@@ -39,15 +39,15 @@ impl<D: DatagramSocket> Endpoint<D> {
     }
 
     /// Answers what has come, within the bounds of a turn. Returns what is left.
-    pub fn drive(&mut self, scratch: &mut [u8], cx: &mut Services) -> Rest {
+    pub fn drive(&mut self, scratch: &mut [u8], services: &mut Services) -> ReceiveStatus {
         let (mut bytes, mut failures) = (0, 0);
         for _ in 0..TURN_REQUESTS {
             match self.socket.recv(scratch) {
                 Ok(received) => {
-                    self.take(&scratch[..received.length], &received, cx);
+                    self.take(&scratch[..received.length], &received, services);
                     bytes += received.length;
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Rest::Nothing,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return ReceiveStatus::Drained,
                 // Most are what an earlier answer has run into, as ECONNREFUSED.
                 Err(error) => {
                     log::debug!("cannot receive a datagram: {error}");
@@ -58,28 +58,28 @@ impl<D: DatagramSocket> Endpoint<D> {
                 break;
             }
         }
-        if failures == TURN_REQUESTS { Rest::Errors } else { Rest::Perhaps }
+        if failures == TURN_REQUESTS { ReceiveStatus::Failing } else { ReceiveStatus::MayHaveMore }
     }
 
-    fn take(&mut self, datagram: &[u8], received: &Received, cx: &mut Services) {
-        cx.statistics.datagrams.received += 1;
+    fn take(&mut self, datagram: &[u8], received: &Received, services: &mut Services) {
+        services.core.statistics.datagrams.received += 1;
         if received.is_truncated {
-            cx.statistics.datagrams.truncated += 1;
+            services.core.statistics.datagrams.truncated += 1;
             return;
         }
         self.reply.clear();
         // What was sent to everyone, everyone would answer.
         if received.destination == Destination::Everyone
-            || !self.kind.on_datagram(datagram, received.peer, &mut self.reply, cx)
+            || !self.kind.on_datagram(datagram, received.peer, &mut self.reply, services)
         {
             return;
         }
         match self.socket.answer(&self.reply, received) {
-            Ok(()) => cx.statistics.datagrams.answered += 1,
+            Ok(()) => services.core.statistics.datagrams.answered += 1,
             // Also when the socket takes no more: the answer is lost, as it may be on its way.
             Err(error) => {
                 log::debug!("cannot answer {}: {error}", received.peer);
-                cx.statistics.datagrams.unsent += 1;
+                services.core.statistics.datagrams.unsent += 1;
             }
         }
     }

@@ -2,21 +2,20 @@
 //! [`EventLoop::turn`] takes the time and the events as values; only the [`Runner`] around it asks
 //! the system, and the trace, for the time that things took.
 
+mod accept;
 mod connection;
-mod delivery;
 mod drain;
 mod endpoint;
-mod idle;
-mod intake;
+mod event;
+mod idle_eviction;
+mod input;
 mod listener;
 mod network;
+mod output;
 mod peers;
-mod ready;
 mod run;
-mod scratch;
+mod schedule;
 mod source;
-mod timers;
-mod token;
 mod trace;
 
 use std::io::{self, Write};
@@ -30,18 +29,16 @@ use crate::limits::TURN_ACCEPTS;
 use crate::protocol::Kind;
 use crate::services::Services;
 
-use connection::Progress;
-use endpoint::{Endpoint, Rest};
-use idle::LongestIdle;
+use connection::{Progress, Scratch};
+use endpoint::{Endpoint, ReceiveStatus};
+pub use event::{Readiness, Token};
+use idle_eviction::IdleEviction;
 use listener::Listener;
-pub use network::{Network, Readiness, SystemListener, SystemNetwork};
+pub use network::{Network, SystemListener, SystemNetwork};
 use peers::Peers;
-use ready::Ready;
 pub use run::{Ended, Runner};
-use scratch::Scratch;
-use source::{Cause, Source, SourceKind};
-use timers::Timers;
-pub use token::Token;
+use schedule::Schedule;
+use source::{Source, SourceKind, WakeReason};
 use trace::Trace;
 
 /// All that one thread serves.
@@ -51,37 +48,35 @@ pub struct EventLoop<N: Network> {
     /// Counts the sources there have been.
     generation: usize,
     listeners: Vec<usize>,
-    ready: Ready,
+    schedule: Schedule,
     /// Keys whose sources are gone. They leave the slab at the end of the turn, so that no key is
     /// used twice within one.
-    doomed: Vec<usize>,
-    timers: Timers,
+    closed_keys: Vec<usize>,
     scratch: Scratch,
     services: Services,
     peers: Peers,
     connections: usize,
-    longest_idle: LongestIdle,
+    idle_eviction: IdleEviction,
     trace: Option<Box<Trace>>,
 }
 
 impl<N: Network> EventLoop<N> {
     /// A loop that has nothing to do yet.
     pub fn new(network: N, mut services: Services) -> EventLoop<N> {
-        let limits = &mut services.limits;
+        let limits = &mut services.core.limits;
         limits.max_connections = limits.max_connections.min(Token::KEYS_MAX - TURN_ACCEPTS);
         EventLoop {
             network,
             sources: Slab::new(),
             generation: 0,
             listeners: Vec::new(),
-            ready: Ready::default(),
-            doomed: Vec::new(),
-            timers: Timers::default(),
-            scratch: Scratch::new(),
+            schedule: Schedule::default(),
+            closed_keys: Vec::new(),
+            scratch: Scratch::default(),
             peers: Peers::new(limits.max_per_client),
             services,
             connections: 0,
-            longest_idle: LongestIdle::default(),
+            idle_eviction: IdleEviction::default(),
             trace: None,
         }
     }
@@ -92,7 +87,7 @@ impl<N: Network> EventLoop<N> {
         self.network.register_listener(&mut socket, token)?;
         let key = self.insert(token, SourceKind::Listener(Listener::new(socket, kind)));
         self.listeners.push(key);
-        self.queue(key, Cause::More);
+        self.queue(key, WakeReason::More);
         Ok(())
     }
 
@@ -101,9 +96,9 @@ impl<N: Network> EventLoop<N> {
         let token = self.next_token();
         self.network.register_datagrams(&mut socket, token)?;
         let key = self.insert(token, SourceKind::Endpoint(Endpoint::new(socket, kind)));
-        self.services.endpoints.push(port);
+        self.services.core.datagram_ports.push(port);
         self.listeners.push(key);
-        self.queue(key, Cause::More);
+        self.queue(key, WakeReason::More);
         Ok(())
     }
 
@@ -116,37 +111,42 @@ impl<N: Network> EventLoop<N> {
     /// sleep if no event comes; `None` is for ever.
     pub fn turn(&mut self, now: Now, events: impl IntoIterator<Item = Readiness>) -> Option<Duration> {
         if let Some(mut trace) = self.trace.take() {
-            let events = trace.begin(self, events);
-            let timeout = self.turn_by(now, events, |event_loop, key| trace.drive(event_loop, key));
-            trace.end(self, timeout);
+            let events = trace.begin(events, &self.services.core.statistics);
+            let timeout = self.turn_by(now, events, |event_loop, key| {
+                let begun = trace.begin_drive(key, &event_loop.sources[key]);
+                event_loop.drive(key);
+                let has_more = event_loop.sources[key].queued.is_some();
+                trace.end_drive(begun, has_more, &event_loop.services.core.statistics);
+            });
+            trace.end(timeout, &self.services.core.statistics);
             self.trace = Some(trace);
             return timeout;
         }
         self.turn_by(now, events, EventLoop::drive)
     }
 
-    /// A turn in which `drive` drives those that are ready.
+    /// A turn in which `drive` drives the sources that are ready.
     fn turn_by(
         &mut self,
         now: Now,
         events: impl IntoIterator<Item = Readiness>,
         mut drive: impl FnMut(&mut EventLoop<N>, usize),
     ) -> Option<Duration> {
-        self.services.clock.advance(now);
+        self.services.core.clock.advance(now);
         for readiness in events {
-            self.note(readiness);
+            self.set_readiness(readiness);
         }
         self.queue_due(now.monotonic);
-        let mut turn = self.ready.turn();
-        while let Some(key) = self.ready.pop(&mut turn) {
+        let mut turn = self.schedule.turn();
+        while let Some(key) = self.schedule.pop(&mut turn) {
             drive(self, key);
         }
         if self.drain_until().is_some_and(|until| until <= now.monotonic) {
-            self.cut_off();
+            self.abort_remaining();
         }
-        self.bury();
-        let housekeeping = self.services.housekeep();
-        self.timeout(now.monotonic, housekeeping)
+        self.reap();
+        let background = self.services.run_background_tasks();
+        self.timeout(now.monotonic, background)
     }
 
     /// How many connections there are.
@@ -165,7 +165,7 @@ impl<N: Network> EventLoop<N> {
 
     /// Opens the logs anew, as after a rotation.
     pub fn reopen_logs(&mut self) {
-        self.services.logs.reopen();
+        self.services.reopen_logs();
     }
 
     /// What is lent to the protocols.
@@ -182,32 +182,32 @@ impl<N: Network> EventLoop<N> {
         self.sources.insert(Source::new(token, kind))
     }
 
-    fn note(&mut self, readiness: Readiness) {
+    fn set_readiness(&mut self, readiness: Readiness) {
         let key = readiness.token.key();
         let Some(source) = self.sources.get_mut(key).filter(|source| source.token == readiness.token) else {
             return;
         };
         match &mut source.kind {
             SourceKind::Listener(listener) => listener.accept_pending = true,
-            SourceKind::Connection(_, connection) => connection.note(readiness),
+            SourceKind::Connection(_, connection) => connection.set_readiness(readiness),
             SourceKind::Endpoint(_) => {}
-            SourceKind::Doomed => return,
+            SourceKind::Closed => return,
         }
-        self.queue(key, Cause::Event);
+        self.queue(key, WakeReason::Event);
     }
 
-    fn queue(&mut self, key: usize, cause: Cause) {
+    fn queue(&mut self, key: usize, cause: WakeReason) {
         let source = &mut self.sources[key];
         if source.queued.is_none() {
             source.queued = Some(cause);
-            self.ready.push(key);
+            self.schedule.push(key);
         }
     }
 
     fn queue_due(&mut self, now: Instant) {
-        while let Some(key) = self.timers.pop_due(now) {
+        while let Some(key) = self.schedule.pop_due(now) {
             self.sources[key].alarm.clear();
-            self.queue(key, Cause::Alarm);
+            self.queue(key, WakeReason::Alarm);
         }
     }
 
@@ -216,22 +216,21 @@ impl<N: Network> EventLoop<N> {
         source.queued = None;
         match &mut source.kind {
             SourceKind::Connection(peer, connection) => {
-                self.services.peer = *peer;
-                match connection.drive(&mut self.scratch, &mut self.services) {
-                    Progress::Waiting(until) => self.timers.arm(key, &mut source.alarm, until),
+                match connection.drive(&mut self.scratch, &mut self.services.context(*peer)) {
+                    Progress::Waiting(until) => self.schedule.arm(key, &mut source.alarm, until),
                     Progress::Yielding => {
-                        source.queued = Some(Cause::More);
-                        self.ready.push_bulk(key);
+                        source.queued = Some(WakeReason::More);
+                        self.schedule.push_low_priority(key);
                     }
                     Progress::Closed(reason) => self.close(key, reason),
                 }
             }
             SourceKind::Listener(_) | SourceKind::Endpoint(_) => {
                 if self.receive(key) {
-                    self.queue(key, Cause::More);
+                    self.queue(key, WakeReason::More);
                 }
             }
-            SourceKind::Doomed => {}
+            SourceKind::Closed => {}
         }
     }
 
@@ -241,11 +240,11 @@ impl<N: Network> EventLoop<N> {
         match &mut self.sources[key].kind {
             SourceKind::Endpoint(endpoint) => {
                 match endpoint.drive(&mut self.scratch.input, &mut self.services) {
-                    Rest::Nothing => false,
-                    Rest::Perhaps => true,
-                    Rest::Errors => {
+                    ReceiveStatus::Drained => false,
+                    ReceiveStatus::MayHaveMore => true,
+                    ReceiveStatus::Failing => {
                         log::warn!("cannot receive any datagram");
-                        self.receive_later(key);
+                        self.back_off(key);
                         false
                     }
                 }
@@ -258,26 +257,26 @@ impl<N: Network> EventLoop<N> {
     fn close(&mut self, key: usize, reason: CloseReason) {
         if let SourceKind::Connection(peer, _) = &self.sources[key].kind {
             log::debug!("closed {peer}: {reason}");
-            self.peers.leave(*peer);
+            self.peers.remove(*peer);
             self.connections -= 1;
-            self.services.statistics.count_end(reason);
+            self.services.core.statistics.count_end(reason);
         }
         self.remove(key);
     }
 
     fn remove(&mut self, key: usize) {
         let source = &mut self.sources[key];
-        self.timers.disarm(key, &mut source.alarm);
-        source.kind = SourceKind::Doomed;
-        self.doomed.push(key);
+        self.schedule.disarm(key, &mut source.alarm);
+        source.kind = SourceKind::Closed;
+        self.closed_keys.push(key);
     }
 
-    /// Frees the keys of the doomed. Whom they kept waiting may come in.
-    fn bury(&mut self) {
-        if self.doomed.is_empty() {
+    /// Frees the keys of closed sources. Listeners that wait for a place may accept again.
+    fn reap(&mut self) {
+        if self.closed_keys.is_empty() {
             return;
         }
-        for key in self.doomed.drain(..) {
+        for key in self.closed_keys.drain(..) {
             debug_assert!(self.sources[key].queued.is_none());
             self.sources.remove(key);
         }
@@ -285,16 +284,16 @@ impl<N: Network> EventLoop<N> {
         for index in 0..self.listeners.len() {
             let key = self.listeners[index];
             if matches!(&self.sources[key].kind, SourceKind::Listener(listener) if listener.accept_pending) {
-                self.queue(key, Cause::More);
+                self.queue(key, WakeReason::More);
             }
         }
     }
 
-    fn timeout(&self, now: Instant, housekeeping: Option<Instant>) -> Option<Duration> {
-        if !self.ready.is_empty() {
+    fn timeout(&self, now: Instant, background: Option<Instant>) -> Option<Duration> {
+        if self.schedule.has_ready() {
             return Some(Duration::ZERO);
         }
-        let next = [self.timers.next(), self.drain_until(), housekeeping].into_iter().flatten().min();
+        let next = [self.schedule.next_due(), self.drain_until(), background].into_iter().flatten().min();
         next.map(|next| next.saturating_duration_since(now))
     }
 }

@@ -3,11 +3,10 @@
 use std::fs::File;
 use std::io;
 
-use mio::event::Event;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry};
 
-use super::token::Token;
+use super::event::Token;
 use crate::peer::Peer;
 use crate::transport::{DatagramSocket, Stream, Transport, Udp};
 
@@ -39,31 +38,6 @@ pub trait Network {
 
     /// Has the datagrams of a socket reported.
     fn register_datagrams(&mut self, socket: &mut Self::Datagrams, token: Token) -> io::Result<()>;
-}
-
-/// What an event says.
-#[derive(Clone, Copy, Debug)]
-pub struct Readiness {
-    /// Of whom.
-    pub token: Token,
-    /// Input has come, or its end.
-    pub readable: bool,
-    /// Output may go on.
-    pub writable: bool,
-    /// The end of input or an error is among what can be read.
-    pub ending: bool,
-}
-
-impl From<&Event> for Readiness {
-    fn from(event: &Event) -> Readiness {
-        let ending = event.is_read_closed() || event.is_error();
-        Readiness {
-            token: event.token().into(),
-            readable: event.is_readable() || ending,
-            writable: event.is_writable() || event.is_write_closed() || event.is_error(),
-            ending,
-        }
-    }
 }
 
 /// The system's network.

@@ -21,7 +21,7 @@ impl Peers {
 
     /// Counts a connection of `peer`, unless it would be one too many.
     #[must_use]
-    pub fn admit(&mut self, peer: Peer) -> bool {
+    pub fn try_add(&mut self, peer: Peer) -> bool {
         let Some(client) = peer.client().filter(|_| self.limit > 0) else { return true };
         let count = self.counts.entry(client).or_default();
         if *count >= self.limit {
@@ -32,7 +32,7 @@ impl Peers {
     }
 
     /// A connection of `peer` that was admitted has ended.
-    pub fn leave(&mut self, peer: Peer) {
+    pub fn remove(&mut self, peer: Peer) {
         let Some(client) = peer.client().filter(|_| self.limit > 0) else { return };
         if let Some(count) = self.counts.get_mut(&client) {
             *count -= 1;
@@ -51,13 +51,13 @@ mod tests {
     fn one_more_than_the_limit_is_refused_until_one_leaves() {
         let peer = |address: &str| Peer::Inet(address.parse().expect("an address"));
         let mut peers = Peers::new(2);
-        assert!(peers.admit(peer("10.0.0.1:1")) && peers.admit(peer("[::ffff:10.0.0.1]:2")));
-        assert!(!peers.admit(peer("10.0.0.1:3")));
-        assert!(peers.admit(peer("10.0.0.2:3")) && peers.admit(Peer::Unix));
-        peers.leave(peer("10.0.0.1:1"));
-        assert!(peers.admit(peer("10.0.0.1:3")));
+        assert!(peers.try_add(peer("10.0.0.1:1")) && peers.try_add(peer("[::ffff:10.0.0.1]:2")));
+        assert!(!peers.try_add(peer("10.0.0.1:3")));
+        assert!(peers.try_add(peer("10.0.0.2:3")) && peers.try_add(Peer::Unix));
+        peers.remove(peer("10.0.0.1:1"));
+        assert!(peers.try_add(peer("10.0.0.1:3")));
         for address in ["10.0.0.1:1", "10.0.0.1:2", "10.0.0.2:3"] {
-            peers.leave(peer(address));
+            peers.remove(peer(address));
         }
         assert!(peers.counts.is_empty());
     }

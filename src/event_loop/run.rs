@@ -7,7 +7,9 @@ use std::os::unix;
 use mio::{Events, Interest, Poll};
 use signal_hook_mio::v1_0::Signals;
 
-use super::{EventLoop, Readiness, SystemListener, SystemNetwork, Token};
+use super::EventLoop;
+use super::event::{Readiness, Token};
+use super::network::{SystemListener, SystemNetwork};
 use crate::clock::Now;
 use crate::protocol::Kind;
 use crate::services::Services;
@@ -88,7 +90,7 @@ impl Runner {
             let now = Now::read();
             let signals = mio::Token::from(Token::SIGNALS);
             if events.iter().any(|event| event.token() == signals)
-                && let Some(ended) = self.heed_signals(now)
+                && let Some(ended) = self.on_signals(now)
             {
                 return Ok(ended);
             }
@@ -97,7 +99,7 @@ impl Runner {
         Ok(Ended::Drained)
     }
 
-    fn heed_signals(&mut self, now: Now) -> Option<Ended> {
+    fn on_signals(&mut self, now: Now) -> Option<Ended> {
         for signal in self.signals.pending() {
             match signal {
                 SIGHUP => {

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use super::connection::Connection;
 use super::endpoint::Endpoint;
+use super::event::Token;
 use super::listener::Listener;
 use super::network::Network;
-use super::timers::Alarm;
-use super::token::Token;
+use super::schedule::Alarm;
 use crate::peer::Peer;
 
 /// Something that events are about.
@@ -15,8 +15,8 @@ pub struct Source<N: Network> {
     /// What its events carry.
     pub token: Token,
     /// Why its key is in the ready queue, if it is.
-    pub queued: Option<Cause>,
-    /// Its entry in the timers.
+    pub queued: Option<WakeReason>,
+    /// Its deadline in the schedule.
     pub alarm: Alarm,
     /// What it is.
     pub kind: SourceKind<N>,
@@ -24,7 +24,7 @@ pub struct Source<N: Network> {
 
 /// Why a source is to be driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum WakeReason {
     /// An event came.
     Event,
     /// Its alarm went off.
@@ -44,7 +44,7 @@ pub enum SourceKind<N: Network> {
     /// Where datagrams come from.
     Endpoint(Endpoint<N::Datagrams>),
     /// It is gone; only its key is still taken.
-    Doomed,
+    Closed,
 }
 
 impl<N: Network> Source<N> {

@@ -7,11 +7,12 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use super::network::{Network, Readiness};
-use super::source::{Cause, Source, SourceKind};
-use super::{CloseReason, EventLoop};
+use super::event::Readiness;
+use super::network::Network;
+use super::source::{Source, SourceKind, WakeReason};
 use crate::clock::Now;
-use crate::services::Statistics;
+use crate::close_reason::CloseReason;
+use crate::observe::Statistics;
 
 /// Writes down what the turns do.
 pub struct Trace {
@@ -28,6 +29,14 @@ pub struct Trace {
     begun: Instant,
     /// When the one before had been written down.
     ended: Instant,
+}
+
+/// A source that is being driven.
+pub struct Drive {
+    key: usize,
+    name: String,
+    cause: String,
+    begun: Instant,
 }
 
 impl Trace {
@@ -47,10 +56,10 @@ impl Trace {
     }
 
     /// A turn begins with these events, which are passed on.
-    pub fn begin<N: Network>(
+    pub fn begin(
         &mut self,
-        event_loop: &EventLoop<N>,
         events: impl IntoIterator<Item = Readiness>,
+        statistics: &Statistics,
     ) -> Vec<Readiness> {
         let events: Vec<Readiness> = events.into_iter().collect();
         self.begun = now();
@@ -58,19 +67,21 @@ impl Trace {
         self.driven = 0;
         self.lines.clear();
         self.events = events.iter().map(|readiness| (readiness.token.key(), *readiness)).collect();
-        self.tell_rest(event_loop);
+        self.tell_rest(statistics);
         events
     }
 
-    /// Drives one source, and notes what comes of it.
-    pub fn drive<N: Network>(&mut self, event_loop: &mut EventLoop<N>, key: usize) {
-        let source = &event_loop.sources[key];
-        let (name, cause) = (name(source), self.cause(key, source));
-        let begun = now();
-        event_loop.drive(key);
+    /// A source is about to be driven.
+    pub fn begin_drive<N: Network>(&self, key: usize, source: &Source<N>) -> Drive {
+        Drive { key, name: name(source), cause: self.cause(key, source), begun: now() }
+    }
+
+    /// A source was driven.
+    pub fn end_drive(&mut self, drive: Drive, has_more: bool, statistics: &Statistics) {
+        let Drive { key, name, cause, begun } = drive;
         let took = now() - begun;
-        let mut outcome = self.outcome(&event_loop.services.statistics);
-        if event_loop.sources[key].queued.is_some() {
+        let mut outcome = self.outcome(statistics);
+        if has_more {
             outcome.push("has more to do".into());
         } else if outcome.is_empty() {
             outcome.push("nothing".into());
@@ -81,8 +92,8 @@ impl Trace {
     }
 
     /// A turn ends, and the next sleep is that long at most.
-    pub fn end<N: Network>(&mut self, event_loop: &EventLoop<N>, timeout: Option<Duration>) {
-        self.tell_rest(event_loop);
+    pub fn end(&mut self, timeout: Option<Duration>, statistics: &Statistics) {
+        self.tell_rest(statistics);
         let (slept, took) = (self.begun - self.ended, now() - self.begun);
         let sleep = match timeout {
             None => "until an event".to_owned(),
@@ -100,8 +111,8 @@ impl Trace {
 
     /// What has happened since the last line that was no source's doing: the beginning of the end, and
     /// its last moment.
-    fn tell_rest<N: Network>(&mut self, event_loop: &EventLoop<N>) {
-        let outcome = self.outcome(&event_loop.services.statistics);
+    fn tell_rest(&mut self, statistics: &Statistics) {
+        let outcome = self.outcome(statistics);
         if !outcome.is_empty() {
             let _ = writeln!(self.lines, "        besides: {}", outcome.join(", "));
         }
@@ -110,7 +121,7 @@ impl Trace {
     /// Why a source is driven.
     fn cause<N: Network>(&self, key: usize, source: &Source<N>) -> String {
         let Some(event) = self.events.get(&key).filter(|event| event.token == source.token) else {
-            let cause = if source.queued == Some(Cause::Alarm) { "timer" } else { "goes on" };
+            let cause = if source.queued == Some(WakeReason::Alarm) { "timer" } else { "goes on" };
             return cause.into();
         };
         let words = [(event.readable, "readable"), (event.writable, "writable"), (event.ending, "end")];
@@ -153,6 +164,6 @@ fn name<N: Network>(source: &Source<N>) -> String {
         SourceKind::Listener(listener) => format!("{} listener", listener.kind),
         SourceKind::Connection(peer, connection) => format!("{} {peer}", connection.protocol()),
         SourceKind::Endpoint(endpoint) => format!("{}-udp", endpoint.kind()),
-        SourceKind::Doomed => "gone".into(),
+        SourceKind::Closed => "gone".into(),
     }
 }

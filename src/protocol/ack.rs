@@ -8,10 +8,9 @@ use crate::close_reason::CloseReason;
 use crate::limits::{AMPLIFICATION_BYTES, AMPLIFICATION_FACTOR, DATAGRAM_MAX_BYTES};
 use crate::outbox::Outbox;
 use crate::peer::Peer;
-use crate::services::Services;
-use crate::template::Message;
+use crate::services::{AckServices, Context, Core, Message, Services};
 
-use super::{Protocol, Step};
+use super::contract::{Protocol, Step};
 
 /// What it is called in logs.
 pub const NAME: &str = "ack";
@@ -25,27 +24,27 @@ pub struct Ack {
 
 impl Protocol for Ack {
     /// TCP keeps no boundaries: a message is what one receive call has brought.
-    fn on_input(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Services) -> Step {
+    fn on_input(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Step {
         self.count += 1;
-        cx.statistics.requests += 1;
+        cx.core.statistics.requests += 1;
         let message = Message { bytes: input, peer: cx.peer, count: self.count };
-        out.write(|bytes| cx.ack.reply.write(message, &cx.clock, bytes));
-        Step::after(input.len(), cx.is_ending().then_some(CloseReason::LastAnswer))
+        out.write(|bytes| cx.ack.reply.write(message, &cx.core.clock, bytes));
+        Step::after(input.len(), cx.core.is_past_drain_grace().then_some(CloseReason::LastAnswer))
     }
 
-    fn on_eof(&mut self, _rest: &[u8], _out: &mut Outbox, _cx: &mut Services) -> Option<CloseReason> {
+    fn on_eof(&mut self, _rest: &[u8], _out: &mut Outbox, _cx: &mut Context<'_>) -> Option<CloseReason> {
         Some(CloseReason::PeerClosed)
     }
 
-    fn on_deadline(&mut self, _out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
-        Some(cx.idle_ending())
+    fn on_deadline(&mut self, _out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
+        Some(cx.core.idle_close_reason())
     }
 
-    fn deadline(&self, quiet_since: Option<Instant>, cx: &Services) -> Option<Instant> {
-        Some(cx.idle_until(quiet_since? + cx.limits.timeouts.file_idle))
+    fn deadline(&self, quiet_since: Option<Instant>, core: &Core) -> Option<Instant> {
+        Some(core.idle_deadline(quiet_since? + core.limits.timeouts.file_idle))
     }
 
-    fn may_make_room(&self) -> bool {
+    fn is_evictable(&self) -> bool {
         true
     }
 }
@@ -53,13 +52,17 @@ impl Protocol for Ack {
 /// Answers a datagram with `reply`, which is empty before. Not everyone is answered, for a datagram's source
 /// can be forged: no service of the system, whose answer would be answered, nor one like this; nobody too
 /// often; and with no more than a small multiple of what has come.
-pub fn on_datagram(datagram: &[u8], peer: SocketAddr, reply: &mut Vec<u8>, cx: &mut Services) -> bool {
-    if peer.port() < 1024 || peer.ip().to_canonical().is_multicast() || cx.is_endpoint(peer.port()) {
+pub fn on_datagram(datagram: &[u8], peer: SocketAddr, reply: &mut Vec<u8>, services: &mut Services) -> bool {
+    let Services { core, ack: AckServices { reply: template, rate_limiter }, .. } = services;
+    if peer.port() < 1024
+        || peer.ip().to_canonical().is_multicast()
+        || core.datagram_ports.contains(&peer.port())
+    {
         return false;
     }
-    let Some(count) = cx.ack.rates.admit(peer.ip(), cx.clock.now()) else { return false };
+    let Some(count) = rate_limiter.try_acquire(peer.ip(), core.clock.now()) else { return false };
     let message = Message { bytes: datagram, peer: Peer::Inet(peer), count };
-    cx.ack.reply.write(message, &cx.clock, reply);
+    template.write(message, &core.clock, reply);
     let most = AMPLIFICATION_FACTOR * datagram.len() + AMPLIFICATION_BYTES;
     cut(reply, most.min(DATAGRAM_MAX_BYTES));
     true

@@ -9,10 +9,10 @@ use flate2::write::GzEncoder;
 use crate::limits::{
     COMPRESSED_FILE_MAX_BYTES, COMPRESSED_FILE_MIN_BYTES, COMPRESSION_SLICE_BYTES, COMPRESSIONS_MAX,
 };
-use crate::slice::Slice;
-use crate::store::{Content, Opened};
+use crate::store::{Content, OpenFile, SharedBytes};
 
-use super::{Coded, Representation};
+use super::codings::Coded;
+use super::metadata::Representation;
 
 /// A content coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub struct Finished {
     /// What was compressed.
     pub plain: Representation,
     /// What came of it, if that is worth to be sent.
-    pub result: Option<Opened>,
+    pub result: Option<OpenFile>,
 }
 
 impl Compressions {
@@ -91,7 +91,7 @@ impl Compressions {
         let encoder = GzEncoder::new(Vec::new(), Compression::default());
         let (path, plain) = (path.to_vec(), plain.clone());
         self.under_way.push_back(Job { path, plain, read: 0, encoder });
-        Coded::Later
+        Coded::Pending
     }
 
     /// Whether there is nothing to do.
@@ -131,11 +131,11 @@ impl Job {
         let worth = |length: u64| length < plain.length || plain.length <= COMPRESSED_FILE_MIN_BYTES;
         let fits = |bytes: &Vec<u8>| bytes.len() <= largest && worth(bytes.len() as u64);
         let bytes = encoder.finish().ok().filter(|bytes| whole && fits(bytes));
-        let result = bytes.map(|bytes| Opened {
+        let result = bytes.map(|bytes| OpenFile {
             length: bytes.len() as u64,
-            content: Content::Memory(Slice::from(bytes)),
+            content: Content::Memory(SharedBytes::from(bytes)),
             modified: plain.note.modified,
-            stamp: plain.note.stamp,
+            version: plain.note.version,
         });
         Finished { path, plain, result }
     }

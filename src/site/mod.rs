@@ -2,28 +2,28 @@
 
 mod codings;
 mod compression;
-mod representation;
+mod metadata;
 mod rules;
 pub mod types;
 
 use std::rc::Rc;
 use std::time::Instant;
 
-pub use codings::Coded;
+pub use codings::{AcceptedCodings, Selected};
 pub use compression::Coding;
 use compression::Compressions;
-pub use representation::Representation;
-use representation::{Note, Style};
-pub use rules::{CacheRule, Rules, STANDING_HEAD};
+use metadata::Purpose;
+pub use metadata::{FieldSet, Metadata, Representation};
+pub use rules::{CacheRule, Rules, STANDING_FIELDS};
 
 use crate::clock::Clock;
-use crate::store::{Bounds, Cache, Entry, Folder, Found, Opened, Recall, Stamp, Store, StoreError};
+use crate::store::{Bounds, Cache, DirReader, Hit, Lookup, OpenFile, Opened, Store, StoreError};
 
 /// One site.
 pub struct Site {
     files: Box<dyn Store>,
-    /// What of them was asked for lately, under the path of the request.
-    cache: Cache<Rc<Note>>,
+    /// The files that were asked for lately, under the path of the request.
+    cache: Cache<Rc<Metadata>>,
     compressions: Compressions,
     /// Room for a key, so that looking for coded forms allocates nothing.
     key: Vec<u8>,
@@ -31,9 +31,9 @@ pub struct Site {
     pub rules: Rules,
 }
 
-/// What stands at a path.
+/// What a path leads to.
 #[derive(Debug)]
-pub enum Place {
+pub enum Resolved {
     /// A file, as it is.
     File(Representation),
     /// A folder without a page of its own, asked for with a slash at the end.
@@ -54,37 +54,54 @@ impl Site {
         }
     }
 
-    /// The file that is remembered of `path`, as it is.
-    pub fn remembered(&mut self, path: &[u8], clock: &Clock) -> Option<Found<'_, Rc<Note>>> {
-        match self.cache.get(path, &*self.files, clock.now()) {
-            Recall::File(file) => Some(file),
-            _ => None,
+    /// The cached file at `path` in the form that a client with these preferences gets. `None` if the
+    /// cache does not know which that is.
+    pub fn cached(
+        &mut self,
+        path: &[u8],
+        accepted: Option<AcceptedCodings>,
+        clock: &Clock,
+    ) -> Option<(Hit<'_, Rc<Metadata>>, &Rules)> {
+        let Lookup::Hit(plain) = self.cache.find(path, &*self.files, clock.now()) else { return None };
+        let selected = match accepted {
+            None => plain,
+            Some(accepted) => self.select_cached(path, plain, accepted, clock)?,
+        };
+        Some((self.cache.hit(selected)?, &self.rules))
+    }
+
+    /// What the cache knows of a key: a file, or that there is none.
+    fn look_up(&mut self, key: &[u8], clock: &Clock) -> Option<Result<Representation, StoreError>> {
+        match self.cache.find(key, &*self.files, clock.now()) {
+            Lookup::Hit(id) => self.cache.hit(id).map(|file| Ok(file.cached())),
+            Lookup::Absent(_) => Some(Err(StoreError::NotFound)),
+            Lookup::Miss => None,
         }
     }
 
     /// Looks for what stands at `path`, which is decoded and begins with a slash: a file, or a
     /// folder's `index.html`.
-    pub fn find(&mut self, path: &[u8], clock: &Clock) -> Result<Place, StoreError> {
-        match self.cache.get(path, &*self.files, clock.now()) {
-            Recall::File(file) => return Ok(Place::File(file.cached())),
-            Recall::Absent(_) if path.ends_with(b"/") => return self.folder(),
-            Recall::Absent(_) => return Err(StoreError::NotFound),
-            Recall::Unknown => {}
+    pub fn find(&mut self, path: &[u8], clock: &Clock) -> Result<Resolved, StoreError> {
+        match self.look_up(path, clock) {
+            Some(Ok(file)) => return Ok(Resolved::File(file)),
+            Some(Err(_)) if path.ends_with(b"/") => return self.folder(),
+            Some(Err(error)) => return Err(error),
+            None => {}
         }
         if is_hidden(path) {
             return Err(StoreError::NotFound);
         }
         if path.ends_with(b"/") {
             return match self.open(path, "index.html", clock) {
-                Ok(Place::File(file)) => Ok(Place::File(file)),
+                Ok(Resolved::File(file)) => Ok(Resolved::File(file)),
                 Ok(_) | Err(StoreError::NotFound) => self.folder(),
                 Err(error) => Err(error),
             };
         }
         let place = self.open(path, "", clock);
         match place {
-            Err(StoreError::NotFound) | Ok(Place::FolderWithoutSlash) if self.rules.pretty_urls => {
-                self.find_pretty(path, clock).map_or(place, |page| Ok(Place::File(page)))
+            Err(StoreError::NotFound) | Ok(Resolved::FolderWithoutSlash) if self.rules.pretty_urls => {
+                self.find_pretty(path, clock).map_or(place, |page| Ok(Resolved::File(page)))
             }
             place => place,
         }
@@ -93,7 +110,7 @@ impl Site {
     /// `/about` is `about.html`, which comes before a folder of that name.
     fn find_pretty(&mut self, path: &[u8], clock: &Clock) -> Option<Representation> {
         match self.open(path, ".html", clock) {
-            Ok(Place::File(page)) => Some(page),
+            Ok(Resolved::File(page)) => Some(page),
             _ => {
                 // That there is nothing would be remembered of one of the two names only.
                 self.cache.forget(path);
@@ -102,69 +119,65 @@ impl Site {
         }
     }
 
-    fn folder(&self) -> Result<Place, StoreError> {
-        if self.rules.list { Ok(Place::Folder) } else { Err(StoreError::NotFound) }
+    fn folder(&self) -> Result<Resolved, StoreError> {
+        if self.rules.list { Ok(Resolved::Folder) } else { Err(StoreError::NotFound) }
     }
 
     /// Opens what is at `path` and `suffix`, and remembers it under `path`.
-    fn open(&mut self, path: &[u8], suffix: &'static str, clock: &Clock) -> Result<Place, StoreError> {
+    fn open(&mut self, path: &[u8], suffix: &'static str, clock: &Clock) -> Result<Resolved, StoreError> {
         let file_path = [path, suffix.as_bytes()].concat();
         match self.files.open(&file_path) {
-            Ok(Entry::File(file)) => {
-                self.remember((path, &file_path), suffix, file, Style::Page(None), clock).map(Place::File)
+            Ok(Opened::File(file)) => {
+                self.put((path, &file_path), suffix, file, Purpose::Page(None), clock).map(Resolved::File)
             }
-            Ok(Entry::Folder) => Ok(Place::FolderWithoutSlash),
+            Ok(Opened::Folder) => Ok(Resolved::FolderWithoutSlash),
             Err(StoreError::NotFound) => {
-                self.remember_absent((path, &file_path), None, clock);
+                self.put_absent((path, &file_path), clock);
                 Err(StoreError::NotFound)
             }
             Err(error) => Err(error),
         }
     }
 
-    fn remember(
+    fn put(
         &mut self,
         paths: (&[u8], &[u8]),
         suffix: &'static str,
-        file: Opened,
-        style: Style<'_>,
+        file: OpenFile,
+        purpose: Purpose<'_>,
         clock: &Clock,
     ) -> Result<Representation, StoreError> {
-        let (head, note) =
-            representation::describe(paths.1, suffix, &file, style, (&self.rules, clock.wall()))?;
-        let now = (clock.now(), clock.wall());
-        Ok(self.cache.put(paths, file, (&head, Rc::new(note)), now))
+        let metadata = Metadata::of(paths.1, suffix, &file, purpose, (&self.rules, clock.wall()))?;
+        Ok(self.cache.put(paths, file, Rc::new(metadata), (clock.now(), clock.wall())))
     }
 
-    fn remember_absent(&mut self, paths: (&[u8], &[u8]), stamp: Option<Stamp>, clock: &Clock) {
-        self.cache.put_absent(paths, stamp, (clock.now(), clock.wall()));
+    fn put_absent(&mut self, paths: (&[u8], &[u8]), clock: &Clock) {
+        self.cache.put_absent(paths, None, (clock.now(), clock.wall()));
     }
 
     /// The site's own page for a status, if it has one.
     pub fn error_page(&mut self, name: &'static str, clock: &Clock) -> Option<Representation> {
         // No path of a request is without a slash, so this is a key of its own.
         let path = name.as_bytes();
-        match self.cache.get(path, &*self.files, clock.now()) {
-            Recall::File(file) => return Some(file.cached()),
-            Recall::Absent(_) => return None,
-            Recall::Unknown => {}
+        if let Some(known) = self.look_up(path, clock) {
+            return known.ok();
         }
         match self.files.open(path) {
-            Ok(Entry::File(file)) => self.remember((path, path), "", file, Style::ErrorPage, clock).ok(),
+            Ok(Opened::File(file)) => self.put((path, path), "", file, Purpose::ErrorPage, clock).ok(),
             _ => {
-                self.remember_absent((path, path), None, clock);
+                self.put_absent((path, path), clock);
                 None
             }
         }
     }
 
-    /// Forgets what is remembered of `path`, where something has just been changed.
+    /// Drops what is cached of `path`, where something has just been changed.
     pub fn forget(&mut self, path: &[u8]) {
         self.cache.forget(path);
     }
 
     /// Begins to read the folder at `path`.
-    pub fn list(&self, path: &[u8]) -> Result<Box<dyn Folder>, StoreError> {
+    pub fn list(&self, path: &[u8]) -> Result<Box<dyn DirReader>, StoreError> {
         self.files.list(path)
     }
 

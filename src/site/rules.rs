@@ -23,22 +23,21 @@ pub struct Rules {
     pub types: Vec<(String, String)>,
     /// Values of Cache-Control; the first that matches counts.
     pub cache_control: Vec<CacheRule>,
-    /// Field lines of every file.
-    pub file_lines: &'static str,
-    /// What stands in every head behind the status: the end of its line, whole field lines, and
-    /// `Date: `, whose value comes next.
-    pub head: Vec<u8>,
+    /// Fields of every file.
+    pub file_fields: &'static [(&'static str, &'static str)],
+    /// Fields of every response.
+    pub standing_fields: Vec<(String, String)>,
 }
 
 /// Which files get which Cache-Control (RFC 9111 section 5.2).
 #[derive(Clone, Debug)]
 pub struct CacheRule {
-    files: Files,
+    files: FileMatcher,
     value: String,
 }
 
 #[derive(Clone, Debug)]
-enum Files {
+enum FileMatcher {
     /// Those whose path matches.
     Glob(GlobMatcher),
     /// Those whose name bears a hash of what is in them.
@@ -56,35 +55,32 @@ impl Default for Rules {
             cors: false,
             types: Vec::new(),
             cache_control: Vec::new(),
-            file_lines: "",
-            head: STANDING_HEAD.into(),
+            file_fields: &[],
+            standing_fields: STANDING_FIELDS.map(|(name, value)| (name.into(), value.into())).into(),
         }
     }
 }
 
-/// The head's standing part unless an option changes it.
-pub const STANDING_HEAD: &str = "\r\nServer: evserve\r\nX-Content-Type-Options: nosniff\r\nDate: ";
+/// Fields of every response unless an option changes them.
+pub const STANDING_FIELDS: [(&str, &str); 2] = [("Server", "evserve"), ("X-Content-Type-Options", "nosniff")];
 
-/// The status line of a file's answer, up to where [`Rules::head`] goes on.
-pub const STATUS_OK: &str = "HTTP/1.1 200 OK";
-
-/// What anybody may have uploaded must not run in the site's origin, and may be another file tomorrow.
-const UPLOADED_LINES: &str = "Content-Security-Policy: sandbox; default-src 'none'; img-src 'self'; \
-    media-src 'self'; style-src 'unsafe-inline'\r\nCache-Control: no-cache\r\n";
+/// An uploaded file must not run in the site's origin, and may be another one tomorrow.
+const UPLOAD_FIELDS: &[(&str, &str)] = &[
+    (
+        "Content-Security-Policy",
+        "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'",
+    ),
+    ("Cache-Control", "no-cache"),
+];
 
 impl Rules {
     /// Those of files that anybody may have uploaded.
     pub fn of_uploads() -> Rules {
-        Rules { file_lines: UPLOADED_LINES, sidecars: false, ..Rules::default() }
-    }
-
-    /// Where in a file's head the value of Date begins.
-    pub fn date_at(&self) -> usize {
-        STATUS_OK.len() + self.head.len()
+        Rules { file_fields: UPLOAD_FIELDS, sidecars: false, ..Rules::default() }
     }
 
     /// The media type that a path's extension says; `None` when the last name has no extension.
-    pub fn kind(&self, path: &[u8]) -> Option<String> {
+    pub fn content_type(&self, path: &[u8]) -> Option<String> {
         let extension = types::extension(path)?;
         let own = self.types.iter().find(|(known, _)| extension.eq_ignore_ascii_case(known.as_bytes()));
         Some(own.map_or(types::of_extension(extension), |(_, kind)| kind).to_owned())
@@ -109,8 +105,8 @@ impl CacheRule {
             return None;
         }
         let files = match glob.trim() {
-            "fingerprinted" => Files::Fingerprinted,
-            glob => Files::Glob(matcher(glob)?),
+            "fingerprinted" => FileMatcher::Fingerprinted,
+            glob => FileMatcher::Glob(matcher(glob)?),
         };
         Some(CacheRule { files, value: value.to_owned() })
     }
@@ -119,8 +115,8 @@ impl CacheRule {
         let path = String::from_utf8_lossy(path);
         let path = path.trim_start_matches('/');
         match &self.files {
-            Files::Glob(glob) => glob.is_match(path),
-            Files::Fingerprinted => is_fingerprinted(path.rsplit('/').next().unwrap_or(path)),
+            FileMatcher::Glob(glob) => glob.is_match(path),
+            FileMatcher::Fingerprinted => is_fingerprinted(path.rsplit('/').next().unwrap_or(path)),
         }
     }
 }
@@ -226,9 +222,9 @@ mod tests {
     fn own_types_come_first() {
         let types = vec![("x3d".into(), "model/x3d+xml".into()), ("js".into(), "text/plain".into())];
         let rules = Rules { types, ..Rules::default() };
-        assert_eq!(rules.kind(b"/a.X3D").as_deref(), Some("model/x3d+xml"));
-        assert_eq!(rules.kind(b"/a.js").as_deref(), Some("text/plain"));
-        assert_eq!(rules.kind(b"/a.css").as_deref(), Some("text/css; charset=utf-8"));
-        assert_eq!(rules.kind(b"/a"), None);
+        assert_eq!(rules.content_type(b"/a.X3D").as_deref(), Some("model/x3d+xml"));
+        assert_eq!(rules.content_type(b"/a.js").as_deref(), Some("text/plain"));
+        assert_eq!(rules.content_type(b"/a.css").as_deref(), Some("text/css; charset=utf-8"));
+        assert_eq!(rules.content_type(b"/a"), None);
     }
 }

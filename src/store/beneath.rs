@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 /// How paths are resolved on this system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lookup {
+pub enum PathResolution {
     /// One openat2(2) does it all (Linux 5.6).
     Kernel,
     /// Step by step with `O_NOFOLLOW`: other systems, and sandboxes that forbid openat2.
@@ -21,7 +21,7 @@ pub enum Lookup {
 #[derive(Debug)]
 pub struct Root {
     folder: OwnedFd,
-    lookup: Lookup,
+    resolution: PathResolution,
 }
 
 /// To read a regular file. `O_NONBLOCK` and `O_NOCTTY` matter only if something else took its
@@ -47,18 +47,18 @@ const PATH_MAX_BYTES: usize = 4095;
 
 impl Root {
     /// Opens `path` as a root. With `None` the fastest lookup that works here is taken.
-    pub fn open(path: &std::path::Path, lookup: Option<Lookup>) -> io::Result<Root> {
+    pub fn open(path: &std::path::Path, resolution: Option<PathResolution>) -> io::Result<Root> {
         let folder = openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        let lookup = lookup.unwrap_or_else(|| system::lookup(folder.as_fd()));
-        Ok(Root { folder, lookup })
+        let resolution = resolution.unwrap_or_else(|| system::lookup(folder.as_fd()));
+        Ok(Root { folder, resolution })
     }
 
     /// Says what stands at `path`, without opening it in a way that could block, wake a writer of
     /// a FIFO or start a device.
     pub fn inspect(&self, path: &[u8]) -> io::Result<Stat> {
-        Ok(match self.lookup {
-            Lookup::Kernel => system::inspect(self.folder.as_fd(), path)?,
-            Lookup::Walk => match self.walk(path)? {
+        Ok(match self.resolution {
+            PathResolution::Kernel => system::inspect(self.folder.as_fd(), path)?,
+            PathResolution::Walk => match self.walk(path)? {
                 Walked::Folder(folder) => fstat(folder)?,
                 Walked::Other { folder, name } => statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?,
             },
@@ -73,9 +73,9 @@ impl Root {
 
     /// Opens the regular file at `path` for reading.
     pub fn open_file(&self, path: &[u8]) -> io::Result<OwnedFd> {
-        Ok(match self.lookup {
-            Lookup::Kernel => system::open_file(self.folder.as_fd(), path)?,
-            Lookup::Walk => match self.walk(path)? {
+        Ok(match self.resolution {
+            PathResolution::Kernel => system::open_file(self.folder.as_fd(), path)?,
+            PathResolution::Walk => match self.walk(path)? {
                 Walked::Folder(_) => return Err(Errno::ISDIR.into()),
                 Walked::Other { folder, name } => {
                     openat(folder, name, READ | OFlags::NOFOLLOW, Mode::empty())?
@@ -86,9 +86,9 @@ impl Root {
 
     /// Opens the folder at `path` for reading its entries.
     pub fn open_folder(&self, path: &[u8]) -> io::Result<OwnedFd> {
-        Ok(match self.lookup {
-            Lookup::Kernel => system::open_folder(self.folder.as_fd(), path)?,
-            Lookup::Walk => match self.walk(path)? {
+        Ok(match self.resolution {
+            PathResolution::Kernel => system::open_folder(self.folder.as_fd(), path)?,
+            PathResolution::Walk => match self.walk(path)? {
                 // The walk's descriptor may be one to pass through only.
                 Walked::Folder(folder) => openat(folder, c".", READ_FOLDER, Mode::empty())?,
                 Walked::Other { .. } => return Err(Errno::NOTDIR.into()),
@@ -179,10 +179,10 @@ mod system {
     const ATTEMPTS: usize = 8;
 
     /// Sandboxes answer ENOSYS or EPERM, whatever is asked.
-    pub fn lookup(folder: BorrowedFd<'_>) -> Lookup {
+    pub fn lookup(folder: BorrowedFd<'_>) -> PathResolution {
         match openat2(folder, c".", INSPECT, Mode::empty(), BENEATH) {
-            Err(Errno::NOSYS | Errno::PERM) => Lookup::Walk,
-            _ => Lookup::Kernel,
+            Err(Errno::NOSYS | Errno::PERM) => PathResolution::Walk,
+            _ => PathResolution::Kernel,
         }
     }
 
@@ -216,8 +216,8 @@ mod system {
 mod system {
     use super::*;
 
-    pub fn lookup(_folder: BorrowedFd<'_>) -> Lookup {
-        Lookup::Walk
+    pub fn lookup(_folder: BorrowedFd<'_>) -> PathResolution {
+        PathResolution::Walk
     }
 
     pub fn inspect(_folder: BorrowedFd<'_>, _path: &[u8]) -> rustix::io::Result<Stat> {

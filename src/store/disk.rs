@@ -2,18 +2,18 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
 
-use rustix::fs::{AtFlags, FileType, Stat};
+use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
-use super::beneath::{Lookup, Root};
+use super::beneath::{PathResolution, Root};
 use super::folder::DiskFolder;
 use super::watch::{Watch, Watches};
-use super::{Content, Entry, Folder, Opened, Stamp, Store, StoreError};
+use super::{Content, DirReader, FileVersion, OpenFile, Opened, Store, StoreError};
 use crate::limits::MEMORY_BODY_MAX_BYTES;
 
 /// The files beneath one folder, which no path and no link leaves.
@@ -33,8 +33,8 @@ impl DiskStore {
     }
 
     /// As [`new`](DiskStore::new), with the way of looking up given.
-    pub fn with_lookup(folder: &Path, lookup: Lookup) -> io::Result<DiskStore> {
-        Ok(DiskStore::of(Root::open(folder, Some(lookup))?))
+    pub fn with_resolution(folder: &Path, resolution: PathResolution) -> io::Result<DiskStore> {
+        Ok(DiskStore::of(Root::open(folder, Some(resolution))?))
     }
 
     fn of(root: Root) -> DiskStore {
@@ -44,39 +44,26 @@ impl DiskStore {
 }
 
 impl Store for DiskStore {
-    fn open(&self, path: &[u8]) -> Result<Entry, StoreError> {
+    fn open(&self, path: &[u8]) -> Result<Opened, StoreError> {
         let path = relative(path);
         match FileType::from_raw_mode(self.root.inspect(path)?.st_mode) {
-            FileType::Directory => Ok(Entry::Folder),
-            FileType::RegularFile => Ok(Entry::File(read(self.root.open_file(path)?.into())?)),
+            FileType::Directory => Ok(Opened::Folder),
+            FileType::RegularFile => Ok(Opened::File(read(self.root.open_file(path)?.into())?)),
             // A FIFO, a socket, a device: nothing that a request may open.
             _ => Err(StoreError::NotFound),
         }
     }
 
-    fn stamp(&self, path: &[u8]) -> Option<Stamp> {
-        self.root.stat(relative(path), AtFlags::empty()).ok().map(|stat| stamp_of(&stat))
+    fn version(&self, path: &[u8]) -> Option<FileVersion> {
+        self.root.stat(relative(path), AtFlags::empty()).ok().map(|stat| FileVersion::from(&stat))
     }
 
-    fn watch(&self, path: &[u8], stamp: Stamp, now: Instant) -> Option<Watch> {
-        self.watches.watch(relative(path), stamp, now)
+    fn watch(&self, path: &[u8], version: FileVersion, now: Instant) -> Option<Watch> {
+        self.watches.watch(relative(path), version, now)
     }
 
-    fn list(&self, path: &[u8]) -> Result<Box<dyn Folder>, StoreError> {
+    fn list(&self, path: &[u8]) -> Result<Box<dyn DirReader>, StoreError> {
         Ok(Box::new(DiskFolder::open(Rc::clone(&self.root), relative(path))?))
-    }
-}
-
-/// What tells versions of a file apart.
-// The casts are none on Linux; other systems have other widths.
-#[allow(clippy::unnecessary_cast, clippy::cast_lossless)]
-pub fn stamp_of(file: &Stat) -> Stamp {
-    Stamp {
-        device: file.st_dev as u64,
-        inode: file.st_ino as u64,
-        length: file.st_size as u64,
-        modified: (file.st_mtime as i64, file.st_mtime_nsec as i64),
-        changed: (file.st_ctime as i64, file.st_ctime_nsec as i64),
     }
 }
 
@@ -88,7 +75,7 @@ fn relative(path: &[u8]) -> &[u8] {
 
 /// Takes a file's measure and, if it is small, its bytes. A version is whole when the file was the
 /// same before and after.
-pub fn read(file: File) -> Result<Opened, StoreError> {
+pub fn read(file: File) -> Result<OpenFile, StoreError> {
     let mut before = file.metadata()?;
     if !before.is_file() {
         // It was swapped since it was inspected.
@@ -100,7 +87,7 @@ pub fn read(file: File) -> Result<Opened, StoreError> {
     for _ in 0..READ_ATTEMPTS {
         let bytes = read_exactly(&file, before.len())?;
         let after = file.metadata()?;
-        if bytes.len() as u64 == before.len() && stamp(&before) == stamp(&after) {
+        if bytes.len() as u64 == before.len() && FileVersion::from(&before) == FileVersion::from(&after) {
             return opened(Content::Memory(bytes.into()), &before);
         }
         before = after;
@@ -108,18 +95,8 @@ pub fn read(file: File) -> Result<Opened, StoreError> {
     Err(StoreError::Busy)
 }
 
-fn opened(content: Content, file: &Metadata) -> Result<Opened, StoreError> {
-    Ok(Opened { content, length: file.len(), modified: file.modified()?, stamp: stamp(file) })
-}
-
-fn stamp(file: &Metadata) -> Stamp {
-    Stamp {
-        device: file.dev(),
-        inode: file.ino(),
-        length: file.len(),
-        modified: (file.mtime(), file.mtime_nsec()),
-        changed: (file.ctime(), file.ctime_nsec()),
-    }
+fn opened(content: Content, file: &Metadata) -> Result<OpenFile, StoreError> {
+    Ok(OpenFile { content, length: file.len(), modified: file.modified()?, version: file.into() })
 }
 
 /// Reads `length` bytes from the beginning, fewer if the file ends before.

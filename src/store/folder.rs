@@ -3,12 +3,12 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{AtFlags, Dir, FileType, Stat, fstat, statat};
+use rustix::fs::{AtFlags, Dir, FileType, fstat, statat};
 
 use super::beneath::Root;
-use super::{Child, Folder, StoreError};
+use super::version::modified;
+use super::{DirEntry, DirReader, StoreError};
 
 /// A folder's descriptor, and where in it the reading stands.
 pub struct DiskFolder {
@@ -32,7 +32,7 @@ impl DiskFolder {
     }
 
     /// What stands under `name`, if it may be seen.
-    fn child(&self, name: &[u8]) -> Option<Child> {
+    fn child(&self, name: &[u8]) -> Option<DirEntry> {
         let mut stat = statat(self.folder.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
             let path = [&self.path[..], b"/", name].concat();
@@ -43,12 +43,12 @@ impl DiskFolder {
             FileType::RegularFile => Some(u64::try_from(stat.st_size).unwrap_or(0)),
             _ => return None,
         };
-        Some(Child { name: name.into(), length, modified: modified(&stat) })
+        Some(DirEntry { name: name.into(), length, modified: modified(&stat) })
     }
 }
 
-impl Folder for DiskFolder {
-    fn next(&mut self, count: usize) -> Result<Vec<Child>, StoreError> {
+impl DirReader for DiskFolder {
+    fn next(&mut self, count: usize) -> Result<Vec<DirEntry>, StoreError> {
         let mut children = Vec::new();
         while children.len() < count {
             let Some(entry) = self.entries.read() else { break };
@@ -60,14 +60,4 @@ impl Folder for DiskFolder {
         }
         Ok(children)
     }
-}
-
-// Other systems have other widths.
-#[allow(clippy::unnecessary_cast, clippy::cast_lossless)]
-/// When what a `stat` is of was last changed.
-pub fn modified(stat: &Stat) -> SystemTime {
-    let seconds = stat.st_mtime as i64;
-    let whole = Duration::from_secs(seconds.unsigned_abs());
-    let since = if seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
-    since.unwrap_or(UNIX_EPOCH) + Duration::from_nanos(stat.st_mtime_nsec as u64)
 }

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Child, Content, Entry, Folder, Opened, Stamp, Store, StoreError};
-use crate::slice::Slice;
+use super::{Content, DirEntry, DirReader, FileVersion, OpenFile, Opened, SharedBytes, Store, StoreError};
 
 /// Files by their paths, without a slash in front; a folder is where a file's path has a slash.
 #[derive(Clone, Debug, Default)]
@@ -22,27 +21,32 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn open(&self, path: &[u8]) -> Result<Entry, StoreError> {
+    fn open(&self, path: &[u8]) -> Result<Opened, StoreError> {
         let names: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
         let mut path = names.join(&b'/');
         if let Some((bytes, modified)) = self.files.get(&path) {
-            let content = Content::Memory(Slice::from(bytes.as_slice()));
+            let content = Content::Memory(SharedBytes::from(bytes.as_slice()));
             let length = bytes.len() as u64;
-            return Ok(Entry::File(Opened { content, length, modified: *modified, stamp: stamp(length) }));
+            return Ok(Opened::File(OpenFile {
+                content,
+                length,
+                modified: *modified,
+                version: version(length),
+            }));
         }
         path.push(b'/');
         let folder = names.is_empty() || self.files.keys().any(|file| file.starts_with(&path));
-        if folder { Ok(Entry::Folder) } else { Err(StoreError::NotFound) }
+        if folder { Ok(Opened::Folder) } else { Err(StoreError::NotFound) }
     }
 
-    fn stamp(&self, path: &[u8]) -> Option<Stamp> {
+    fn version(&self, path: &[u8]) -> Option<FileVersion> {
         match self.open(path) {
-            Ok(Entry::File(file)) => Some(file.stamp),
+            Ok(Opened::File(file)) => Some(file.version),
             _ => None,
         }
     }
 
-    fn list(&self, path: &[u8]) -> Result<Box<dyn Folder>, StoreError> {
+    fn list(&self, path: &[u8]) -> Result<Box<dyn DirReader>, StoreError> {
         let names: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
         let mut prefix = names.join(&b'/');
         if !prefix.is_empty() {
@@ -54,7 +58,7 @@ impl Store for MemoryStore {
             let name = rest.split(|byte| *byte == b'/').next().unwrap_or_default();
             let length = (name.len() == rest.len()).then_some(bytes.len() as u64);
             if !name.starts_with(b".") {
-                children.insert(name, Child { name: name.into(), length, modified: *modified });
+                children.insert(name, DirEntry { name: name.into(), length, modified: *modified });
             }
         }
         if children.is_empty() {
@@ -65,15 +69,15 @@ impl Store for MemoryStore {
 }
 
 /// What of a folder is still to be read.
-struct MemoryFolder(VecDeque<Child>);
+struct MemoryFolder(VecDeque<DirEntry>);
 
-impl Folder for MemoryFolder {
-    fn next(&mut self, count: usize) -> Result<Vec<Child>, StoreError> {
+impl DirReader for MemoryFolder {
+    fn next(&mut self, count: usize) -> Result<Vec<DirEntry>, StoreError> {
         Ok(self.0.drain(..count.min(self.0.len())).collect())
     }
 }
 
 /// Files in memory never change.
-fn stamp(length: u64) -> Stamp {
-    Stamp { device: 0, inode: 0, length, modified: (0, 0), changed: (0, 0) }
+fn version(length: u64) -> FileVersion {
+    FileVersion { device: 0, inode: 0, length, modified: (0, 0), changed: (0, 0) }
 }

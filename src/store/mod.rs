@@ -6,6 +6,8 @@ mod disk;
 mod folder;
 mod library;
 mod memory;
+mod shared_bytes;
+mod version;
 mod watch;
 
 use std::fmt;
@@ -13,52 +15,52 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime};
 
-pub use beneath::Lookup;
-pub use cache::{Bounds, Cache, Cached, Found, Recall};
+pub use beneath::PathResolution;
+pub use cache::{Bounds, Cache, Cached, EntryId, Hit, Lookup};
 pub use disk::DiskStore;
 pub use library::{
-    Fingerprint, Identity, Item, Items, KeepFree, Library, LibraryError, LibraryFiles, LibraryRules, Name,
-    Stored, Upload,
+    Item, Items, KeepFree, Library, LibraryError, LibraryFiles, LibraryRules, Name, Sha256Digest, Stored,
+    Upload, UploadKey,
 };
 pub use memory::MemoryStore;
+pub use shared_bytes::SharedBytes;
+pub use version::FileVersion;
 pub use watch::Watch;
-
-use crate::slice::Slice;
 
 /// A tree of files to read.
 pub trait Store {
     /// Opens what stands at `path`: bytes as the file system has them, relative to the store's
     /// root, `.` and `..` and doubled slashes as the kernel takes them. Never leaves the root,
     /// never blocks on what is no regular file.
-    fn open(&self, path: &[u8]) -> Result<Entry, StoreError>;
+    fn open(&self, path: &[u8]) -> Result<Opened, StoreError>;
 
-    /// The stamp of what stands at `path` now. Cheaper than `open` and without its care for where
+    /// The version of what stands at `path` now. Cheaper than `open` and without its care for where
     /// links lead, it is good only to tell whether a file that was opened is still the same.
-    fn stamp(&self, path: &[u8]) -> Option<Stamp>;
+    fn version(&self, path: &[u8]) -> Option<FileVersion>;
 
-    /// Watches the file at `path`, if it has this stamp and the store can promise to hear of its
+    /// Watches the file at `path`, if it has this version and the store can promise to hear of its
     /// changes.
-    fn watch(&self, path: &[u8], stamp: Stamp, now: Instant) -> Option<Watch> {
-        let _ = (path, stamp, now);
+    fn watch(&self, path: &[u8], version: FileVersion, now: Instant) -> Option<Watch> {
+        let _ = (path, version, now);
         None
     }
 
     /// Begins to read the folder at `path`.
-    fn list(&self, path: &[u8]) -> Result<Box<dyn Folder>, StoreError>;
+    fn list(&self, path: &[u8]) -> Result<Box<dyn DirReader>, StoreError>;
 }
 
 /// A folder that is being read, piece by piece.
-pub trait Folder {
+pub trait DirReader {
     /// The `count` children that come next, in no order; fewer only when there are no more. Hidden
     /// ones, and what could not be opened, are left out.
-    fn next(&mut self, count: usize) -> Result<Vec<Child>, StoreError>;
+    fn next(&mut self, count: usize) -> Result<Vec<DirEntry>, StoreError>;
 }
 
 /// What stands in a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Child {
+pub struct DirEntry {
     /// Its name, as the file system has it.
     pub name: Vec<u8>,
     /// Bytes of a file; `None` is a folder.
@@ -69,16 +71,16 @@ pub struct Child {
 
 /// What a path leads to.
 #[derive(Debug)]
-pub enum Entry {
+pub enum Opened {
     /// A folder.
     Folder,
     /// A regular file, open for reading.
-    File(Opened),
+    File(OpenFile),
 }
 
 /// One version of a file.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenFile {
     /// Its bytes.
     pub content: Content,
     /// How many they are.
@@ -86,41 +88,14 @@ pub struct Opened {
     /// When they were last changed.
     pub modified: SystemTime,
     /// Which version it is.
-    pub stamp: Stamp,
-}
-
-/// What tells one version of a file from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
-    device: u64,
-    inode: u64,
-    length: u64,
-    /// Of the contents, then of the contents or the inode: seconds and nanoseconds since 1970.
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    /// Bytes of the file.
-    pub fn length(&self) -> u64 {
-        self.length
-    }
-
-    /// Whether the last change lies so far back that another one would show in the times.
-    pub fn is_settled(&self, now: SystemTime, after: Duration) -> bool {
-        let Ok(now) = now.duration_since(UNIX_EPOCH) else { return false };
-        let (seconds, nanoseconds) = self.modified.max(self.changed);
-        let Ok(seconds) = u64::try_from(seconds) else { return true };
-        let changed = Duration::new(seconds, u32::try_from(nanoseconds).unwrap_or(0));
-        now.checked_sub(changed).is_some_and(|since| since >= after)
-    }
+    pub version: FileVersion,
 }
 
 /// A file's bytes.
 #[derive(Clone, Debug)]
 pub enum Content {
     /// In memory, as they were when the file was opened.
-    Memory(Slice),
+    Memory(SharedBytes),
     /// On the disk; who edits the file in place changes them under us.
     Disk(Rc<File>),
 }

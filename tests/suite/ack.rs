@@ -81,12 +81,12 @@ fn what_nothing_is_said_of_is_as_the_contract_says() {
 #[test]
 fn who_goes_on_and_on_does_not_hold_up_the_end() {
     let mut talk = Talk::with_library(Kind::Ack, site(), no_library());
-    talk.services.draining_since = Some(talk.now.monotonic);
+    talk.services.core.draining_since = Some(talk.now.monotonic);
     // What was under way is answered.
     talk.input(b"one");
     assert_eq!(talk.outcome.ending, None);
     talk.now = talk.now + DRAIN_GRACE;
-    talk.services.clock.advance(talk.now);
+    talk.services.core.clock.advance(talk.now);
     talk.input(b"two");
     assert_eq!(talk.outcome.ending, Some(CloseReason::LastAnswer));
     assert_eq!(talk.outcome.output, "收到了你的消息".repeat(2).as_bytes());

@@ -10,6 +10,7 @@ use evserve::clock::Now;
 use evserve::close_reason::CloseReason;
 use evserve::limits::Limits;
 use evserve::outbox::Outbox;
+use evserve::peer::Peer;
 use evserve::protocol::{AnyProtocol, Kind, Protocol, Step};
 use evserve::services::Services;
 use evserve::site::Rules;
@@ -93,7 +94,11 @@ impl Talk {
         self.unread.extend_from_slice(bytes);
         self.moved = self.now.monotonic;
         while self.outcome.ending.is_none() && !self.unread.is_empty() {
-            match self.protocol.on_input(&self.unread, &mut self.outbox, &mut self.services) {
+            match self.protocol.on_input(
+                &self.unread,
+                &mut self.outbox,
+                &mut self.services.context(Peer::Unix),
+            ) {
                 Step::Consumed(count) => {
                     assert!(count > 0, "a step without progress");
                     self.unread.drain(..count);
@@ -121,8 +126,8 @@ impl Talk {
         if self.outcome.ending.is_some() || !self.protocol.is_producing() {
             return None;
         }
-        self.services.housekeep();
-        self.outcome.ending = self.protocol.resume(&mut self.outbox, &mut self.services);
+        self.services.run_background_tasks();
+        self.outcome.ending = self.protocol.resume(&mut self.outbox, &mut self.services.context(Peer::Unix));
         let before = self.outcome.output.len();
         self.send();
         Some(self.outcome.output.len() - before)
@@ -132,7 +137,7 @@ impl Talk {
     /// bytes that the turn brought.
     pub fn each_turn(&mut self, request: &[u8], mut seen: impl FnMut(usize)) {
         self.outcome.output.clear();
-        let step = self.protocol.on_input(request, &mut self.outbox, &mut self.services);
+        let step = self.protocol.on_input(request, &mut self.outbox, &mut self.services.context(Peer::Unix));
         assert_eq!(step, Step::Consumed(request.len()));
         self.send();
         while let Some(bytes) = self.produce_slice() {
@@ -144,11 +149,13 @@ impl Talk {
     pub fn eof(&mut self) {
         if self.outcome.ending.is_none() {
             let rest = std::mem::take(&mut self.unread);
-            self.outcome.ending = self.protocol.on_eof(&rest, &mut self.outbox, &mut self.services);
+            self.outcome.ending =
+                self.protocol.on_eof(&rest, &mut self.outbox, &mut self.services.context(Peer::Unix));
             self.send();
             if self.outcome.ending.is_none() {
                 self.produce();
-                self.outcome.ending = self.protocol.on_eof(&[], &mut self.outbox, &mut self.services);
+                self.outcome.ending =
+                    self.protocol.on_eof(&[], &mut self.outbox, &mut self.services.context(Peer::Unix));
                 self.send();
             }
         }
@@ -157,16 +164,17 @@ impl Talk {
     /// Lets time pass; a deadline that is reached is met.
     pub fn wait(&mut self, time: Duration) {
         self.now = self.now + time;
-        self.services.clock.advance(self.now);
+        self.services.core.clock.advance(self.now);
         if self.outcome.ending.is_none() && self.deadline() <= self.now.monotonic {
-            self.outcome.ending = self.protocol.on_deadline(&mut self.outbox, &mut self.services);
+            self.outcome.ending =
+                self.protocol.on_deadline(&mut self.outbox, &mut self.services.context(Peer::Unix));
             self.send();
         }
     }
 
     /// When the protocol's patience ends.
     pub fn deadline(&self) -> Instant {
-        self.protocol.deadline(Some(self.moved), &self.services).expect("a deadline")
+        self.protocol.deadline(Some(self.moved), &self.services.core).expect("a deadline")
     }
 
     fn send(&mut self) {

@@ -12,9 +12,9 @@ use std::fs;
 use std::path::Path;
 
 use argh::{ArgsInfo, CommandInfoWithArgs};
-use evserve::client_options::ClientOptions;
+use evserve::config::ClientOptions;
 use evserve::config::Config;
-use evserve::options::Options;
+use evserve::config::Options;
 
 use crate::process::run;
 

@@ -5,25 +5,25 @@ use std::io;
 use super::{Budget, Connection, Phase, Progress, Stop};
 use crate::close_reason::CloseReason;
 use crate::limits::SENT_AT_ONCE_BYTES;
-use crate::services::Services;
+use crate::services::{Context, Core};
 use crate::transport::Transport;
 
 impl<T: Transport> Connection<T> {
     /// Everything is sent. A peer that may be sending still is heard out, or the close would be a
     /// reset that destroys what is on its way there. Returns whether it may.
-    pub(super) fn linger_after(&mut self, reason: CloseReason, cx: &Services) -> bool {
+    pub(super) fn linger_after(&mut self, reason: CloseReason, core: &Core) -> bool {
         let lingers = match reason {
-            _ if self.intake.has_ended() => false,
+            _ if self.input.has_ended() => false,
             CloseReason::WriteTimeout => false,
-            CloseReason::Answered => self.delivery.sent() > SENT_AT_ONCE_BYTES || self.intake.has_unread(),
+            CloseReason::Answered => self.output.sent() > SENT_AT_ONCE_BYTES || self.input.has_unread(),
             // The peer may not have got all of its last answer yet.
             CloseReason::IdleTimeout | CloseReason::Drained => self.transport.unacknowledged() > Some(0),
-            _ => reason.lingers() || self.intake.has_unread(),
+            _ => reason.lingers() || self.input.has_unread(),
         };
         if lingers && self.transport.shutdown_write().is_ok() {
-            self.intake.forget();
-            self.moved = cx.clock.now();
-            self.phase = Phase::Lingering(reason, self.moved);
+            self.input.forget();
+            self.last_activity = core.clock.now();
+            self.phase = Phase::Lingering(reason, self.last_activity);
             return true;
         }
         false
@@ -35,13 +35,13 @@ impl<T: Transport> Connection<T> {
         scratch: &mut [u8],
         budget: &mut Budget,
         reason: CloseReason,
-        cx: &mut Services,
+        cx: &mut Context<'_>,
     ) -> Progress {
         let dropped = self.drop_input(scratch, &mut budget.read, cx);
-        let deadline = self.deadline(cx);
+        let deadline = self.deadline(cx.core);
         match dropped {
             Err(_) => Progress::Closed(reason),
-            Ok(_) if self.intake.has_ended() || deadline <= cx.clock.now() => Progress::Closed(reason),
+            Ok(_) if self.input.has_ended() || deadline <= cx.core.clock.now() => Progress::Closed(reason),
             Ok(Stop::OutOfBudget) => Progress::Yielding,
             Ok(_) => Progress::Waiting(deadline),
         }
@@ -52,9 +52,9 @@ impl<T: Transport> Connection<T> {
         &mut self,
         scratch: &mut [u8],
         limit: &mut usize,
-        cx: &mut Services,
+        cx: &mut Context<'_>,
     ) -> io::Result<Stop> {
-        while self.intake.is_readable() {
+        while self.input.is_readable() {
             if *limit == 0 {
                 return Ok(Stop::OutOfBudget);
             }

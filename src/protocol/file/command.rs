@@ -1,9 +1,9 @@
 //! Command lines of the file protocol: taken out of the input, and read.
 
 use crate::limits::COMMAND_MAX_BYTES;
-use crate::store::Fingerprint;
+use crate::store::Sha256Digest;
 
-use super::words::command::{GET, HASH, HELP, LIST, PUT, QUIT, REST, RESUME, STAT};
+use super::vocabulary::command::{GET, HASH, HELP, LIST, PUT, QUIT, REST, RESUME, STAT};
 
 /// What stands at the beginning of the input.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,7 +79,7 @@ pub enum Command<'a> {
     Put(Option<u64>, &'a [u8]),
     /// As many bytes as the server lacks of an upload of this length, hash and name follow, once it has
     /// said how many it has. `None` is a length or a hash that is none.
-    Resume(Option<(u64, Fingerprint)>, &'a [u8]),
+    Resume(Option<(u64, Sha256Digest)>, &'a [u8]),
     /// Lines of text follow, to be a file of that name.
     Type(&'a [u8]),
     /// The SHA-256 of a file.
@@ -126,7 +126,7 @@ impl<'a> Command<'a> {
             (RESUME, Some(rest)) => {
                 let mut words = rest.splitn(3, |byte| *byte == b' ');
                 let length = words.next().and_then(number);
-                let sha256 = words.next().and_then(Fingerprint::parse);
+                let sha256 = words.next().and_then(Sha256Digest::parse);
                 Command::Resume(length.zip(sha256), words.next().unwrap_or_default())
             }
             (HASH, Some(name)) => Command::Hash(name),

@@ -8,33 +8,33 @@ use sha2::{Digest, Sha256};
 
 use crate::limits::REHASH_SLICE_BYTES;
 use crate::outbox::Outbox;
-use crate::services::Services;
-use crate::store::{Fingerprint, LibraryError};
+use crate::services::Context;
+use crate::store::{LibraryError, Sha256Digest};
 
-use super::reply::{Refusal, grant, parse_name, refusal};
+use super::reply::{ErrorReply, library_error, ok, parse_name};
 
 /// A file that is being hashed.
 #[derive(Debug)]
-pub struct Hashing {
+pub struct HashInProgress {
     file: Rc<File>,
     hasher: Sha256,
     offset: u64,
 }
 
-impl Hashing {
+impl HashInProgress {
     /// Begins with the file of this name.
-    pub fn begin(name: &[u8], cx: &Services) -> Result<Hashing, Refusal> {
-        let (file, _) = cx.library.read(&parse_name(name)?).map_err(refusal)?;
-        Ok(Hashing { file, hasher: Sha256::new(), offset: 0 })
+    pub fn begin(name: &[u8], cx: &Context<'_>) -> Result<HashInProgress, ErrorReply> {
+        let (file, _) = cx.core.library.read(&parse_name(name)?).map_err(library_error)?;
+        Ok(HashInProgress { file, hasher: Sha256::new(), offset: 0 })
     }
 
     /// Does a slice. Returns what is left to do, or replies.
-    pub fn advance(mut self, out: &mut Outbox) -> Result<Option<Hashing>, Refusal> {
+    pub fn advance(mut self, out: &mut Outbox) -> Result<Option<HashInProgress>, ErrorReply> {
         let mut slice = vec![0; REHASH_SLICE_BYTES];
         let read = self.file.read_at(&mut slice, self.offset);
-        let count = read.map_err(|error| refusal(LibraryError::Failed(error)))?;
+        let count = read.map_err(|error| library_error(LibraryError::Failed(error)))?;
         if count == 0 {
-            grant(&format!("{}", Fingerprint::of(self.hasher)), out);
+            ok(&format!("{}", Sha256Digest::of(self.hasher)), out);
             return Ok(None);
         }
         self.hasher.update(&slice[..count]);

@@ -5,21 +5,21 @@ use std::time::Instant;
 
 use crate::close_reason::CloseReason;
 use crate::outbox::Outbox;
-use crate::services::Services;
-use crate::store::{Fingerprint, Upload};
+use crate::services::{Context, Core};
+use crate::store::{Sha256Digest, Upload};
 
 use super::command::{Command, Line, take_line};
-use super::hash::Hashing;
-use super::list::Listing;
+use super::hash::HashInProgress;
+use super::interactive_text::InteractiveText;
+use super::list::ListReply;
 use super::payload::Payload;
-use super::reply::{Refusal, get, grant, parse_name, refusal, refuse, stat, store, write};
-use super::typing::Typing;
-use super::words::code;
-use crate::protocol::{Protocol, Step};
+use super::reply::{ErrorReply, get, library_error, ok, parse_name, refuse, stat, store, write};
+use super::vocabulary::code;
+use crate::protocol::contract::{Protocol, Step};
 
 /// One connection.
 #[derive(Debug)]
-pub struct Lines {
+pub struct LineProtocol {
     state: State,
     /// Where the next GET starts.
     restart: u64,
@@ -32,12 +32,12 @@ enum State {
     Command(Option<Begun>),
     /// The bytes of an upload.
     Receiving(Payload),
-    /// Lines of text. Without an upload it has failed, and they are dropped.
-    Typing(Option<Box<Upload>>, Typing),
+    /// LineProtocol of text. Without an upload it has failed, and they are dropped.
+    Typing(Option<Box<Upload>>, InteractiveText),
     /// Its own next turn, to go on with a listing.
-    Listing(Listing),
+    Listing(ListReply),
     /// Its own next turn, to go on with a file's hash.
-    Hashing(Hashing),
+    Hashing(HashInProgress),
 }
 
 /// A command of which the beginning has come.
@@ -53,15 +53,15 @@ const HELP: &str = "L | G name | PUT length name | RESUME length sha-256 name | 
 
 const IDLE: State = State::Command(None);
 
-impl Default for Lines {
-    fn default() -> Lines {
-        Lines { state: IDLE, restart: 0 }
+impl Default for LineProtocol {
+    fn default() -> LineProtocol {
+        LineProtocol { state: IDLE, restart: 0 }
     }
 }
 
-impl Lines {
-    fn on_line(&mut self, line: &[u8], consumed: usize, out: &mut Outbox, cx: &mut Services) -> Step {
-        cx.statistics.requests += 1;
+impl LineProtocol {
+    fn on_line(&mut self, line: &[u8], consumed: usize, out: &mut Outbox, cx: &mut Context<'_>) -> Step {
+        cx.core.statistics.requests += 1;
         self.state = IDLE;
         let restart = std::mem::take(&mut self.restart);
         let done = match Command::parse(line) {
@@ -71,42 +71,42 @@ impl Lines {
             Command::Resume(what, name) => self.resume_upload(what, name, out, cx),
             Command::Type(name) => self.type_text(name, out, cx),
             Command::Hash(name) => {
-                Hashing::begin(name, cx).map(|hashing| self.state = State::Hashing(hashing))
+                HashInProgress::begin(name, cx).map(|hashing| self.state = State::Hashing(hashing))
             }
-            Command::Stat(name) => stat(name, cx).map(|known| grant(&known, out)),
+            Command::Stat(name) => stat(name, cx).map(|known| ok(&known, out)),
             Command::Restart(offset) => {
                 self.restart = offset;
-                grant(&format!("{offset}"), out);
+                ok(&format!("{offset}"), out);
                 Ok(())
             }
             Command::Help => {
-                grant(HELP, out);
+                ok(HELP, out);
                 Ok(())
             }
             Command::Quit => {
-                grant("bye", out);
+                ok("bye", out);
                 return Step::Finish(consumed, CloseReason::Answered);
             }
             Command::Http => {
-                refuse(&(code::BAD_COMMAND, "this is not HTTP".into()), out);
+                refuse(&ErrorReply::new(code::BAD_COMMAND, "this is not HTTP"), out);
                 return Step::Finish(consumed, CloseReason::Refused);
             }
-            Command::Unknown => Err((code::BAD_COMMAND, "HELP lists the commands".into())),
+            Command::Unknown => Err(ErrorReply::new(code::BAD_COMMAND, "HELP lists the commands")),
         };
-        if let Err(refusal) = done {
-            refuse(&refusal, out);
+        if let Err(error) = done {
+            refuse(&error, out);
         }
-        Step::after(consumed, self.ending(cx))
+        Step::after(consumed, self.close_reason(cx))
     }
 
     /// Between two commands a server that ends says goodbye.
-    fn ending(&self, cx: &Services) -> Option<CloseReason> {
+    fn close_reason(&self, cx: &Context<'_>) -> Option<CloseReason> {
         let between = matches!(self.state, State::Command(_));
-        (between && cx.draining_since.is_some()).then_some(CloseReason::LastAnswer)
+        (between && cx.core.is_draining()).then_some(CloseReason::LastAnswer)
     }
 
-    fn list(&mut self, cx: &Services) -> Result<(), Refusal> {
-        self.state = State::Listing(Listing::begin(&cx.library)?);
+    fn list(&mut self, cx: &Context<'_>) -> Result<(), ErrorReply> {
+        self.state = State::Listing(ListReply::begin(&cx.core.library)?);
         Ok(())
     }
 
@@ -116,56 +116,56 @@ impl Lines {
         name: &[u8],
         consumed: usize,
         out: &mut Outbox,
-        cx: &mut Services,
+        cx: &mut Context<'_>,
     ) -> Step {
         // What follows could not be told from commands.
         let (Some(length), false) = (length, name.is_empty()) else {
             let why = if length.is_none() { code::BAD_LENGTH } else { code::BAD_NAME };
-            refuse(&(why, "PUT takes a length in bytes and a name".into()), out);
+            refuse(&ErrorReply::new(why, "PUT takes a length in bytes and a name"), out);
             return Step::Finish(consumed, CloseReason::Refused);
         };
         let (payload, outcome) = Payload::put(name, length, out, cx);
-        if outcome.is_err_and(|(why, _)| why == code::TOO_LARGE) {
+        if outcome.is_err_and(|error| error.code == code::TOO_LARGE) {
             return Step::Finish(consumed, CloseReason::Refused);
         }
         self.go_on(payload, out, cx);
-        Step::after(consumed, self.ending(cx))
+        Step::after(consumed, self.close_reason(cx))
     }
 
     /// Waits for the rest of an upload, unless it is whole.
-    fn go_on(&mut self, payload: Payload, out: &mut Outbox, cx: &mut Services) {
+    fn go_on(&mut self, payload: Payload, out: &mut Outbox, cx: &mut Context<'_>) {
         self.state = payload.end(out, cx).map_or(IDLE, State::Receiving);
     }
 
     fn resume_upload(
         &mut self,
-        what: Option<(u64, Fingerprint)>,
+        what: Option<(u64, Sha256Digest)>,
         name: &[u8],
         out: &mut Outbox,
-        cx: &mut Services,
-    ) -> Result<(), Refusal> {
+        cx: &mut Context<'_>,
+    ) -> Result<(), ErrorReply> {
         let payload = Payload::resume(what, name, out, cx)?;
         self.go_on(payload, out, cx);
         Ok(())
     }
 
-    fn on_payload(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Services) -> Step {
+    fn on_payload(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Step {
         let State::Receiving(mut payload) = std::mem::replace(&mut self.state, IDLE) else {
             return Step::NeedInput;
         };
         let taken = payload.take(input, out);
         self.go_on(payload, out, cx);
-        Step::after(taken, self.ending(cx))
+        Step::after(taken, self.close_reason(cx))
     }
 
-    fn type_text(&mut self, name: &[u8], out: &mut Outbox, cx: &Services) -> Result<(), Refusal> {
-        let upload = cx.library.create(&parse_name(name)?, None).map_err(refusal)?;
-        grant("send lines, end with ##", out);
-        self.state = State::Typing(Some(Box::new(upload)), Typing::default());
+    fn type_text(&mut self, name: &[u8], out: &mut Outbox, cx: &Context<'_>) -> Result<(), ErrorReply> {
+        let upload = cx.core.library.create(&parse_name(name)?, None).map_err(library_error)?;
+        ok("send lines, end with ##", out);
+        self.state = State::Typing(Some(Box::new(upload)), InteractiveText::default());
         Ok(())
     }
 
-    fn on_text(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Services) -> Step {
+    fn on_text(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Step {
         let State::Typing(upload, typing) = &mut self.state else { return Step::NeedInput };
         let mut text = Vec::with_capacity(input.len());
         let typed = typing.take(input, &mut text);
@@ -175,24 +175,24 @@ impl Lines {
         {
             store(*upload, out, cx);
         }
-        Step::after(typed.taken, self.ending(cx))
+        Step::after(typed.taken, self.close_reason(cx))
     }
 }
 
-impl Protocol for Lines {
-    fn on_input(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Services) -> Step {
+impl Protocol for LineProtocol {
+    fn on_input(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Step {
         match self.state {
             State::Receiving(_) => self.on_payload(input, out, cx),
             State::Typing(..) => self.on_text(input, out, cx),
             State::Command(begun) => match take_line(input, begun.map_or(0, |begun| begun.seen), false) {
                 Line::Whole(line, length) => self.on_line(&line, length, out, cx),
                 Line::Partial => {
-                    let since = begun.map_or(cx.clock.now(), |begun| begun.since);
+                    let since = begun.map_or(cx.core.clock.now(), |begun| begun.since);
                     self.state = State::Command(Some(Begun { since, seen: input.len() }));
                     Step::NeedInput
                 }
                 Line::TooLong => {
-                    refuse(&(code::BAD_COMMAND, "the line is too long".into()), out);
+                    refuse(&ErrorReply::new(code::BAD_COMMAND, "the line is too long"), out);
                     Step::Finish(0, CloseReason::Refused)
                 }
             },
@@ -200,7 +200,7 @@ impl Protocol for Lines {
         }
     }
 
-    fn on_eof(&mut self, rest: &[u8], out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
+    fn on_eof(&mut self, rest: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
         match std::mem::replace(&mut self.state, IDLE) {
             State::Typing(Some(upload), typing) if typing.ends_here() => {
                 store(*upload, out, cx);
@@ -209,13 +209,13 @@ impl Protocol for Lines {
             State::Typing(None, _) => Some(CloseReason::PeerLeft),
             State::Receiving(payload) if !payload.is_wanted() => Some(CloseReason::PeerLeft),
             State::Typing(..) | State::Receiving(_) => {
-                refuse(&(code::BAD_LENGTH, "the upload ends in the middle".into()), out);
+                refuse(&ErrorReply::new(code::BAD_LENGTH, "the upload ends in the middle"), out);
                 Some(CloseReason::PeerLeft)
             }
             _ => match take_line(rest, 0, true) {
                 // What it says may be cut short, the name, too.
                 Line::Whole(line, _) if Command::parse(&line).stores() => {
-                    refuse(&(code::BAD_COMMAND, "the line has no end".into()), out);
+                    refuse(&ErrorReply::new(code::BAD_COMMAND, "the line has no end"), out);
                     Some(CloseReason::PeerLeft)
                 }
                 Line::Whole(line, length) => {
@@ -227,9 +227,9 @@ impl Protocol for Lines {
         }
     }
 
-    fn on_deadline(&mut self, out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
+    fn on_deadline(&mut self, out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
         let reason = match std::mem::replace(&mut self.state, IDLE) {
-            State::Command(None) => return Some(cx.idle_ending()),
+            State::Command(None) => return Some(cx.core.idle_close_reason()),
             State::Command(Some(_)) => CloseReason::HeadTimeout,
             State::Receiving(_) => CloseReason::BodyTimeout,
             State::Typing(..) => CloseReason::IdleTimeout,
@@ -238,7 +238,7 @@ impl Protocol for Lines {
                 return None;
             }
         };
-        refuse(&(code::TIMEOUT, "that took too long".into()), out);
+        refuse(&ErrorReply::new(code::TIMEOUT, "that took too long"), out);
         Some(reason)
     }
 
@@ -250,17 +250,17 @@ impl Protocol for Lines {
         }
     }
 
-    fn resume(&mut self, out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
+    fn resume(&mut self, out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
         match std::mem::replace(&mut self.state, IDLE) {
             State::Listing(listing) => match listing.advance(out) {
                 Ok(Some(rest)) => self.state = State::Listing(rest),
                 Ok(None) => {}
-                Err(refusal) => refuse(&refusal, out),
+                Err(error) => refuse(&error, out),
             },
             State::Hashing(hashing) => match hashing.advance(out) {
                 Ok(Some(rest)) => self.state = State::Hashing(rest),
                 Ok(None) => {}
-                Err(refusal) => refuse(&refusal, out),
+                Err(error) => refuse(&error, out),
             },
             State::Receiving(mut payload) => {
                 payload.rehash(out);
@@ -268,27 +268,27 @@ impl Protocol for Lines {
             }
             other => self.state = other,
         }
-        self.ending(cx)
+        self.close_reason(cx)
     }
 
-    fn deadline(&self, quiet_since: Option<Instant>, cx: &Services) -> Option<Instant> {
-        let timeouts = &cx.limits.timeouts;
+    fn deadline(&self, quiet_since: Option<Instant>, core: &Core) -> Option<Instant> {
+        let timeouts = &core.limits.timeouts;
         match &self.state {
             State::Command(Some(begun)) => Some(begun.since + timeouts.head),
-            State::Command(None) => Some(cx.idle_until(quiet_since? + timeouts.file_idle)),
-            State::Receiving(payload) if payload.is_rehashing() => Some(cx.clock.now() + timeouts.idle),
+            State::Command(None) => Some(core.idle_deadline(quiet_since? + timeouts.file_idle)),
+            State::Receiving(payload) if payload.is_rehashing() => Some(core.clock.now() + timeouts.idle),
             State::Receiving(_) => Some(quiet_since? + timeouts.body),
             State::Typing(..) => Some(quiet_since? + timeouts.file_idle),
             // The peer is not waited for.
-            State::Listing(_) | State::Hashing(_) => Some(cx.clock.now() + timeouts.idle),
+            State::Listing(_) | State::Hashing(_) => Some(core.clock.now() + timeouts.idle),
         }
     }
 
-    fn appetite(&self) -> usize {
-        if let State::Receiving(payload) = &self.state { payload.appetite() } else { 0 }
+    fn recv_hint(&self) -> usize {
+        if let State::Receiving(payload) = &self.state { payload.recv_hint() } else { 0 }
     }
 
-    fn may_make_room(&self) -> bool {
+    fn is_evictable(&self) -> bool {
         matches!(self.state, State::Command(None))
     }
 }

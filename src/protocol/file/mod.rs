@@ -3,26 +3,27 @@
 
 mod command;
 mod hash;
+mod interactive_text;
+mod legacy;
+mod legacy_upload;
 mod lines;
 mod list;
-mod paced;
 mod payload;
-mod receiving;
 mod reply;
-mod typing;
-pub mod words;
+
+pub mod vocabulary;
 
 use std::time::Instant;
 
 use crate::close_reason::CloseReason;
-use crate::limits::{FIRST_MESSAGE_MAX_BYTES, UNDECIDED_SILENCE};
+use crate::limits::{DIALECT_DETECTION_TIMEOUT, FIRST_MESSAGE_MAX_BYTES};
 use crate::outbox::Outbox;
-use crate::services::Services;
+use crate::services::{Context, Core};
 
-use super::{Protocol, Step};
-use lines::Lines;
-use paced::{Message, Paced};
-use words::{JOINED, LISTED};
+use super::contract::{Protocol, Step};
+use legacy::{Legacy, LegacyCommand};
+use lines::LineProtocol;
+use vocabulary::{JOINED, LISTED};
 
 /// How a listener's connections speak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,9 +59,9 @@ pub enum File {
     /// if it is one.
     Undecided(Vec<u8>),
     /// A line a command.
-    Lines(Lines),
+    Lines(LineProtocol),
     /// Messages told apart by pauses.
-    Paced(Paced),
+    Legacy(Legacy),
 }
 
 /// What it is called in logs.
@@ -74,21 +75,21 @@ impl File {
     pub fn new(dialect: Dialect) -> File {
         match dialect {
             Dialect::Auto => File::Undecided(Vec::new()),
-            Dialect::Lines => File::Lines(Lines::default()),
-            Dialect::Joined => File::Paced(Paced::new(&JOINED)),
-            Dialect::Listed => File::Paced(Paced::new(&LISTED)),
+            Dialect::Lines => File::Lines(LineProtocol::default()),
+            Dialect::Joined => File::Legacy(Legacy::new(&JOINED)),
+            Dialect::Listed => File::Legacy(Legacy::new(&LISTED)),
         }
     }
 
     /// Looks whether what has come is the beginning of a line or a message without one.
-    fn decide(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Services) -> Step {
-        let whole = Message::parse(input).is_some() && input.len() <= FIRST_MESSAGE_MAX_BYTES;
+    fn decide(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Step {
+        let whole = LegacyCommand::parse(input).is_some() && input.len() <= FIRST_MESSAGE_MAX_BYTES;
         if whole && memchr::memchr(b'\n', input).is_none() {
             // It may go on, or silence follows.
             *self = File::Undecided(input.to_vec());
             return Step::NeedInput;
         }
-        *self = File::Lines(Lines::default());
+        *self = File::Lines(LineProtocol::default());
         self.on_input(input, out, cx)
     }
 }
@@ -98,60 +99,60 @@ macro_rules! dispatch {
         match $self {
             File::Undecided(_) => $undecided,
             File::Lines($protocol) => $call,
-            File::Paced($protocol) => $call,
+            File::Legacy($protocol) => $call,
         }
     };
 }
 
 impl Protocol for File {
     #[inline(never)]
-    fn on_input(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Services) -> Step {
+    fn on_input(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Step {
         dispatch!(self, self.decide(input, out, cx), protocol => protocol.on_input(input, out, cx))
     }
 
-    fn on_eof(&mut self, rest: &[u8], out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
+    fn on_eof(&mut self, rest: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
         if let File::Undecided(_) = self {
-            *self = File::Lines(Lines::default());
+            *self = File::Lines(LineProtocol::default());
         }
         dispatch!(self, None, protocol => protocol.on_eof(rest, out, cx))
     }
 
-    fn on_deadline(&mut self, out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
+    fn on_deadline(&mut self, out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
         let File::Undecided(message) = self else {
             return dispatch!(self, None, protocol => protocol.on_deadline(out, cx));
         };
         let message = std::mem::take(message);
         if message.is_empty() {
-            return Some(cx.idle_ending());
+            return Some(cx.core.idle_close_reason());
         }
-        let mut paced = Paced::after(&JOINED, message.len());
-        let ending = paced.on_message(&message, out, cx);
-        *self = File::Paced(paced);
-        ending
+        let mut legacy = Legacy::after(&JOINED, message.len());
+        let close = legacy.on_message(&message, out, cx);
+        *self = File::Legacy(legacy);
+        close
     }
 
     fn is_producing(&self) -> bool {
         dispatch!(self, false, protocol => protocol.is_producing())
     }
 
-    fn resume(&mut self, out: &mut Outbox, cx: &mut Services) -> Option<CloseReason> {
+    fn resume(&mut self, out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
         dispatch!(self, None, protocol => protocol.resume(out, cx))
     }
 
-    fn deadline(&self, quiet_since: Option<Instant>, cx: &Services) -> Option<Instant> {
+    fn deadline(&self, quiet_since: Option<Instant>, core: &Core) -> Option<Instant> {
         match self {
-            File::Undecided(message) if !message.is_empty() => Some(quiet_since? + UNDECIDED_SILENCE),
-            File::Undecided(_) => Some(cx.idle_until(quiet_since? + cx.limits.timeouts.file_idle)),
-            File::Lines(lines) => lines.deadline(quiet_since, cx),
-            File::Paced(paced) => paced.deadline(quiet_since, cx),
+            File::Undecided(message) if !message.is_empty() => Some(quiet_since? + DIALECT_DETECTION_TIMEOUT),
+            File::Undecided(_) => Some(core.idle_deadline(quiet_since? + core.limits.timeouts.file_idle)),
+            File::Lines(lines) => lines.deadline(quiet_since, core),
+            File::Legacy(legacy) => legacy.deadline(quiet_since, core),
         }
     }
 
-    fn appetite(&self) -> usize {
-        dispatch!(self, 0, protocol => protocol.appetite())
+    fn recv_hint(&self) -> usize {
+        dispatch!(self, 0, protocol => protocol.recv_hint())
     }
 
-    fn may_make_room(&self) -> bool {
-        dispatch!(self, true, protocol => protocol.may_make_room())
+    fn is_evictable(&self) -> bool {
+        dispatch!(self, true, protocol => protocol.is_evictable())
     }
 }

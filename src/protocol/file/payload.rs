@@ -2,11 +2,11 @@
 
 use crate::limits::TURN_READ_BYTES;
 use crate::outbox::Outbox;
-use crate::services::Services;
-use crate::store::{Fingerprint, Identity, Upload};
+use crate::services::Context;
+use crate::store::{Sha256Digest, Upload, UploadKey};
 
-use super::reply::{Refusal, grant, parse_name, refusal, refuse, store, write};
-use super::words::code;
+use super::reply::{ErrorReply, library_error, ok, parse_name, refuse, store, write};
+use super::vocabulary::code;
 
 /// Bytes on their way in. Without an upload they are dropped: it was refused.
 #[derive(Debug)]
@@ -17,14 +17,19 @@ pub struct Payload {
 
 impl Payload {
     /// The bytes of a PUT. One that is refused is told so at once.
-    pub fn put(name: &[u8], length: u64, out: &mut Outbox, cx: &Services) -> (Payload, Result<(), Refusal>) {
-        let upload =
-            parse_name(name).and_then(|name| cx.library.create(&name, Some(length)).map_err(refusal));
+    pub fn put(
+        name: &[u8],
+        length: u64,
+        out: &mut Outbox,
+        cx: &Context<'_>,
+    ) -> (Payload, Result<(), ErrorReply>) {
+        let upload = parse_name(name)
+            .and_then(|name| cx.core.library.create(&name, Some(length)).map_err(library_error));
         let (upload, outcome) = match upload {
             Ok(upload) => (Some(Box::new(upload)), Ok(())),
-            Err(refusal) => {
-                refuse(&refusal, out);
-                (None, Err(refusal))
+            Err(error) => {
+                refuse(&error, out);
+                (None, Err(error))
             }
         };
         (Payload { upload, left: length }, outcome)
@@ -33,23 +38,24 @@ impl Payload {
     /// The bytes of a RESUME, which are those that are not here. Nothing comes behind one that is
     /// refused: its sender waits to hear from where to send.
     pub fn resume(
-        what: Option<(u64, Fingerprint)>,
+        what: Option<(u64, Sha256Digest)>,
         name: &[u8],
         out: &mut Outbox,
-        cx: &mut Services,
-    ) -> Result<Payload, Refusal> {
-        let (length, sha256) =
-            what.ok_or((code::BAD_LENGTH, "RESUME takes a length, a SHA-256 in hex and a name".into()))?;
-        let identity = Identity { length, sha256, name: parse_name(name)? };
-        let now = (cx.clock.now(), cx.clock.wall());
-        let upload = cx.library.resume(&identity, now).map_err(refusal)?;
+        cx: &mut Context<'_>,
+    ) -> Result<Payload, ErrorReply> {
+        let (length, sha256) = what.ok_or_else(|| {
+            ErrorReply::new(code::BAD_LENGTH, "RESUME takes a length, a SHA-256 in hex and a name")
+        })?;
+        let key = UploadKey { length, sha256, name: parse_name(name)? };
+        let now = (cx.core.clock.now(), cx.core.clock.wall());
+        let upload = cx.core.library.resume(&key, now).map_err(library_error)?;
         let offset = upload.written();
-        grant(&format!("{offset}"), out);
+        ok(&format!("{offset}"), out);
         Ok(Payload { upload: Some(Box::new(upload)), left: length - offset })
     }
 
     /// How many bytes it would take at once.
-    pub fn appetite(&self) -> usize {
+    pub fn recv_hint(&self) -> usize {
         self.left.min(TURN_READ_BYTES as u64) as usize
     }
 
@@ -68,7 +74,7 @@ impl Payload {
         if let Some(upload) = &mut self.upload
             && let Err(error) = upload.rehash()
         {
-            refuse(&refusal(error), out);
+            refuse(&library_error(error), out);
             self.upload = None;
         }
     }
@@ -82,7 +88,7 @@ impl Payload {
     }
 
     /// Stores it if it is whole. Returns it if it is not.
-    pub fn end(self, out: &mut Outbox, cx: &mut Services) -> Option<Payload> {
+    pub fn end(self, out: &mut Outbox, cx: &mut Context<'_>) -> Option<Payload> {
         if self.left > 0 || self.is_rehashing() {
             return Some(self);
         }

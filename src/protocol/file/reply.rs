@@ -1,39 +1,53 @@
 //! Replies in lines: `OK …`, or `ERR code text`.
 
+use std::borrow::Cow;
+
 use crate::clock::rfc3339;
 use crate::outbox::Outbox;
-use crate::services::Services;
+use crate::services::Context;
 use crate::store::{LibraryError, Name, Stored, Upload};
 
-use super::words::{ERR, OK, code};
+use super::vocabulary::{ERR, OK, code};
 
-/// A refusal: a code for programs and a text for people.
-pub type Refusal = (&'static str, String);
+/// Why something is not done: a code for programs and a text for people.
+#[derive(Debug)]
+pub struct ErrorReply {
+    /// One of the [codes](code).
+    pub code: &'static str,
+    text: Cow<'static, str>,
+}
+
+impl ErrorReply {
+    /// An error with this code.
+    pub fn new(code: &'static str, text: impl Into<Cow<'static, str>>) -> ErrorReply {
+        ErrorReply { code, text: text.into() }
+    }
+}
 
 /// Checks a name.
-pub fn parse_name(name: &[u8]) -> Result<Name, Refusal> {
+pub fn parse_name(name: &[u8]) -> Result<Name, ErrorReply> {
     Name::parse(name).ok_or_else(|| {
-        (
+        ErrorReply::new(
             code::BAD_NAME,
-            "a name has 1 to 255 bytes of UTF-8, no / and no control characters, no dot first".into(),
+            "a name has 1 to 255 bytes of UTF-8, no / and no control characters, no dot first",
         )
     })
 }
 
 /// Replies with a file from `restart` on.
-pub fn get(name: &[u8], restart: u64, out: &mut Outbox, cx: &Services) -> Result<(), Refusal> {
-    let (file, item) = cx.library.read(&parse_name(name)?).map_err(refusal)?;
+pub fn get(name: &[u8], restart: u64, out: &mut Outbox, cx: &Context<'_>) -> Result<(), ErrorReply> {
+    let (file, item) = cx.core.library.read(&parse_name(name)?).map_err(library_error)?;
     let Some(length) = item.length.checked_sub(restart) else {
-        return Err((code::BAD_LENGTH, format!("the file has {} bytes", item.length)));
+        return Err(ErrorReply::new(code::BAD_LENGTH, format!("the file has {} bytes", item.length)));
     };
-    grant(&format!("{length}"), out);
+    ok(&format!("{length}"), out);
     out.send_file(file, restart..item.length);
     Ok(())
 }
 
 /// What is known of a file.
-pub fn stat(name: &[u8], cx: &Services) -> Result<String, Refusal> {
-    let item = cx.library.stat(&parse_name(name)?).map_err(refusal)?;
+pub fn stat(name: &[u8], cx: &Context<'_>) -> Result<String, ErrorReply> {
+    let item = cx.core.library.stat(&parse_name(name)?).map_err(library_error)?;
     Ok(format!("{} {}", item.length, rfc3339(item.modified)))
 }
 
@@ -42,25 +56,25 @@ pub fn write(upload: &mut Option<Box<Upload>>, bytes: &[u8], out: &mut Outbox) {
     if let Some(open) = upload
         && let Err(error) = open.write(bytes)
     {
-        refuse(&refusal(error), out);
+        refuse(&library_error(error), out);
         *upload = None;
     }
 }
 
 /// Stores an upload and says so.
-pub fn store(upload: Upload, out: &mut Outbox, cx: &mut Services) {
+pub fn store(upload: Upload, out: &mut Outbox, cx: &mut Context<'_>) {
     match cx.store(upload) {
-        Ok(Stored { length, sha256 }) => grant(&format!("{length} {sha256}"), out),
-        Err(error) => refuse(&refusal(error), out),
+        Ok(Stored { length, sha256 }) => ok(&format!("{length} {sha256}"), out),
+        Err(error) => refuse(&library_error(error), out),
     }
 }
 
 /// What an error of the library is to a client.
-pub fn refusal(error: LibraryError) -> Refusal {
+pub fn library_error(error: LibraryError) -> ErrorReply {
     if let LibraryError::Failed(error) = &error {
         log::error!("the library failed: {error}");
     }
-    let why = match error {
+    let code = match error {
         LibraryError::NotFound => code::NOT_FOUND,
         LibraryError::Exists => code::EXISTS,
         LibraryError::ReadOnly => code::READ_ONLY,
@@ -70,17 +84,17 @@ pub fn refusal(error: LibraryError) -> Refusal {
         LibraryError::Mismatch => code::BAD_HASH,
         LibraryError::Failed(_) => code::INTERNAL,
     };
-    (why, error.to_string())
+    ErrorReply::new(code, error.to_string())
 }
 
 /// Says that something is done, or will be.
-pub fn grant(text: &str, out: &mut Outbox) {
+pub fn ok(text: &str, out: &mut Outbox) {
     say(&format!("{OK} {text}"), out);
 }
 
 /// Says that something is not done.
-pub fn refuse((why, text): &Refusal, out: &mut Outbox) {
-    say(&format!("{ERR} {why} {text}"), out);
+pub fn refuse(ErrorReply { code, text }: &ErrorReply, out: &mut Outbox) {
+    say(&format!("{ERR} {code} {text}"), out);
 }
 
 /// Says a line.

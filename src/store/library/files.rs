@@ -4,28 +4,31 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use super::{Items, LibraryError, Name, item, open, stat_of};
-use crate::store::disk::{read, stamp_of};
-use crate::store::{Child, Entry, Folder, Stamp, Store, StoreError};
+use super::error::LibraryError;
+use super::items::{Items, item};
+use super::lookup::{open, stat_of};
+use super::name::Name;
+use crate::store::disk::read;
+use crate::store::{DirEntry, DirReader, FileVersion, Opened, Store, StoreError};
 
 /// The files of a library. No link is followed, and nothing but a regular file is opened.
 #[derive(Debug)]
 pub struct LibraryFiles(pub(super) Rc<OwnedFd>);
 
 impl Store for LibraryFiles {
-    fn open(&self, path: &[u8]) -> Result<Entry, StoreError> {
+    fn open(&self, path: &[u8]) -> Result<Opened, StoreError> {
         let name = name(path).ok_or(StoreError::NotFound)?;
         let stat = stat_of(&self.0, &name).map_err(io::Error::from)?;
         item(&name, &stat).ok_or(StoreError::NotFound)?;
         let file = open(&self.0, name.as_str()).map_err(io::Error::from)?;
-        Ok(Entry::File(read(file.into())?))
+        Ok(Opened::File(read(file.into())?))
     }
 
-    fn stamp(&self, path: &[u8]) -> Option<Stamp> {
-        Some(stamp_of(&stat_of(&self.0, &name(path)?).ok()?))
+    fn version(&self, path: &[u8]) -> Option<FileVersion> {
+        Some(FileVersion::from(&stat_of(&self.0, &name(path)?).ok()?))
     }
 
-    fn list(&self, _path: &[u8]) -> Result<Box<dyn Folder>, StoreError> {
+    fn list(&self, _path: &[u8]) -> Result<Box<dyn DirReader>, StoreError> {
         Ok(Box::new(Items::of(&self.0).map_err(failure)?))
     }
 }
@@ -43,12 +46,12 @@ fn name(path: &[u8]) -> Option<Name> {
     Name::parse(path.strip_prefix(b"/")?)
 }
 
-impl Folder for Items {
-    fn next(&mut self, count: usize) -> Result<Vec<Child>, StoreError> {
+impl DirReader for Items {
+    fn next(&mut self, count: usize) -> Result<Vec<DirEntry>, StoreError> {
         let items = Items::next(self, count).map_err(failure)?;
         Ok(items
             .into_iter()
-            .map(|item| Child {
+            .map(|item| DirEntry {
                 name: item.name.as_str().into(),
                 length: Some(item.length),
                 modified: item.modified,

@@ -8,7 +8,10 @@ use std::time::SystemTime;
 use rustix::fs::{Dir, FileType, Stat, fstat};
 use rustix::io::Errno;
 
-use super::{LibraryError, Name, modified, reading, stat_of};
+use super::error::{LibraryError, reading};
+use super::lookup::stat_of;
+use super::name::Name;
+use crate::store::version::modified;
 
 /// A file of the library.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,4 +71,16 @@ pub fn item(name: &Name, stat: &Stat) -> Option<Item> {
     let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
     let length = u64::try_from(stat.st_size).unwrap_or(0);
     is_file.then(|| Item { name: name.clone(), length, modified: modified(stat) })
+}
+
+/// Bytes of the file that an upload of this name replaces, or that it may not. What is no file is not
+/// replaced at all.
+pub fn replaced(folder: &OwnedFd, name: &Name, overwrite: bool) -> Result<u64, LibraryError> {
+    match stat_of(folder, name) {
+        Err(Errno::NOENT) => Ok(0),
+        Err(error) => Err(error.into()),
+        Ok(stat) => {
+            item(name, &stat).filter(|_| overwrite).map(|item| item.length).ok_or(LibraryError::Exists)
+        }
+    }
 }

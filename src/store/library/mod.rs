@@ -1,13 +1,15 @@
 //! The library: one folder of files that every door reads and writes.
 
+mod digest;
 mod error;
 mod files;
-mod fingerprint;
 mod items;
+mod lookup;
 mod name;
 mod partial;
+mod quota;
 mod rules;
-mod space;
+mod staging;
 mod system;
 mod upload;
 
@@ -18,33 +20,29 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
-use rustix::fs::{
-    AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, Stat, flock, fstat, openat, statat, unlinkat,
-};
-use rustix::io::Errno;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, openat, unlinkat};
 
-use super::folder::modified;
 use crate::limits::PARTIAL_SWEEP;
+pub use digest::Sha256Digest;
 pub use error::LibraryError;
 use error::reading;
 pub use files::LibraryFiles;
-pub use fingerprint::Fingerprint;
 pub use items::{Item, Items};
-use items::{item, still_there};
+use items::{item, replaced, still_there};
+use lookup::{open, stat_of};
 pub use name::Name;
-pub use partial::Identity;
 use partial::Partial;
+pub use partial::UploadKey;
+use quota::Reservation;
 pub use rules::{KeepFree, LibraryRules};
-use space::{Reservation, Space};
-use upload::Way;
+use staging::Staging;
 pub use upload::{Stored, Upload};
 
 /// The library.
 pub struct Library {
     folder: Rc<OwnedFd>,
     rules: LibraryRules,
-    way: Way,
-    space: Rc<Space>,
+    staging: Staging,
     next_sweep: NextSweep,
     /// When a file was last changed, by what it says itself.
     changed: SystemTime,
@@ -61,22 +59,14 @@ enum NextSweep {
     Never,
 }
 
-/// What hidden files of our own are called, before their random part.
-const OWN_PREFIX: &str = ".evserve-upload-";
-
 impl Library {
     /// Opens the library at `path`, and removes what a crash has left there.
     pub fn open(path: &Path, rules: LibraryRules) -> io::Result<Library> {
         let folder = openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        let (mut way, mut next_sweep) = (Way::Named, NextSweep::Never);
-        if !rules.read_only {
-            next_sweep = NextSweep::AtOnce;
-            sweep(&folder)?;
-            way = Way::find(&folder);
-        }
+        let next_sweep = if rules.read_only { NextSweep::Never } else { NextSweep::AtOnce };
         let folder = Rc::new(folder);
-        let space = Rc::new(Space::new(Rc::clone(&folder), &rules));
-        Ok(Library { folder, rules, way, space, next_sweep, changed: SystemTime::UNIX_EPOCH })
+        let staging = Staging::new(Rc::clone(&folder), &rules)?;
+        Ok(Library { folder, rules, staging, next_sweep, changed: SystemTime::UNIX_EPOCH })
     }
 
     /// What may be done with it.
@@ -113,39 +103,35 @@ impl Library {
     /// committed.
     pub fn create(&self, name: &Name, length: Option<u64>) -> Result<Upload, LibraryError> {
         let replaced = self.check(name, length)?;
-        let reservation = Reservation::new(&self.space, length, replaced)?;
-        Upload::begin(self, name, reservation)
+        let reservation = Reservation::new(&self.staging.quota, length, replaced)?;
+        Upload::begin(&self.staging, name, reservation)
     }
 
     /// Begins an upload of which the beginning may be here, and keeps what comes of it. Nobody else
     /// writes to it meanwhile.
-    pub fn resume(
-        &mut self,
-        identity: &Identity,
-        now: (Instant, SystemTime),
-    ) -> Result<Upload, LibraryError> {
-        let replaced = self.check(&identity.name, Some(identity.length))?;
-        let reservation = Reservation::new(&self.space, None, replaced)?;
-        let partial = Partial::open(&self.folder, identity)?;
+    pub fn resume(&mut self, key: &UploadKey, now: (Instant, SystemTime)) -> Result<Upload, LibraryError> {
+        let replaced = self.check(&key.name, Some(key.length))?;
+        let reservation = Reservation::new(&self.staging.quota, None, replaced)?;
+        let partial = Partial::open(&self.folder, key)?;
         self.sweep(now);
-        Upload::resume(self, identity, partial, reservation)
+        Upload::resume(&self.staging, key, partial, reservation)
     }
 
     /// How many bytes of an upload are here.
-    pub fn partial(&self, identity: &Identity) -> Result<u64, LibraryError> {
+    pub fn partial(&self, key: &UploadKey) -> Result<u64, LibraryError> {
         self.upload_max()?;
-        partial::length(&self.folder, identity)
+        partial::length(&self.folder, key)
     }
 
     /// Gives up what has come of an upload.
-    pub fn give_up(&self, identity: &Identity) -> Result<(), LibraryError> {
+    pub fn give_up(&self, key: &UploadKey) -> Result<(), LibraryError> {
         self.upload_max()?;
-        Partial::open(&self.folder, identity)?.remove()
+        Partial::open(&self.folder, key)?.remove()
     }
 
     /// Removes partial uploads that are too old or too many, now and then. Returns when there is more
     /// to do.
-    pub fn housekeep(&mut self, now: (Instant, SystemTime)) -> Option<Instant> {
+    pub fn run_background_tasks(&mut self, now: (Instant, SystemTime)) -> Option<Instant> {
         match self.next_sweep {
             NextSweep::AtOnce => self.sweep(now),
             NextSweep::At(at) if at <= now.0 => self.sweep(now),
@@ -190,46 +176,9 @@ impl Library {
     pub fn remove(&self, name: &Name) -> Result<(), LibraryError> {
         self.upload_max()?;
         let Item { length, .. } = self.stat(name)?;
-        Ok(self.space.change(0, length, || unlinkat(&*self.folder, name.as_str(), AtFlags::empty()))?)
+        Ok(self
+            .staging
+            .quota
+            .change(0, length, || unlinkat(&*self.folder, name.as_str(), AtFlags::empty()))?)
     }
-}
-
-/// What stands under a name, links not followed.
-fn stat_of(folder: &OwnedFd, name: &Name) -> rustix::io::Result<Stat> {
-    statat(folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW)
-}
-
-/// Opens what stands under a name to read it. A link is not followed, and a FIFO not waited for.
-fn open(folder: &OwnedFd, name: impl rustix::path::Arg) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    openat(folder, name, flags, Mode::empty())
-}
-
-/// Bytes of the file that an upload of this name replaces, or that it may not. What is no file is not
-/// replaced at all.
-fn replaced(folder: &OwnedFd, name: &Name, overwrite: bool) -> Result<u64, LibraryError> {
-    match stat_of(folder, name) {
-        Err(Errno::NOENT) => Ok(0),
-        Err(error) => Err(error.into()),
-        Ok(stat) => {
-            item(name, &stat).filter(|_| overwrite).map(|item| item.length).ok_or(LibraryError::Exists)
-        }
-    }
-}
-
-/// Removes the hidden files of uploads whose server is gone. A living one holds a lock.
-fn sweep(folder: &OwnedFd) -> io::Result<()> {
-    let mut entries = Dir::read_from(folder)?;
-    while let Some(entry) = entries.read() {
-        let entry = entry?;
-        let name = entry.file_name();
-        if !name.to_bytes().starts_with(OWN_PREFIX.as_bytes()) {
-            continue;
-        }
-        let file = open(folder, name);
-        if file.is_ok_and(|file| flock(file, FlockOperation::NonBlockingLockExclusive).is_ok()) {
-            unlinkat(folder, name, AtFlags::empty())?;
-        }
-    }
-    Ok(())
 }

@@ -11,16 +11,19 @@ use rustix::fs::{
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
-use super::upload::NEW_MODE;
-use super::{Fingerprint, LibraryError, Name, modified};
+use super::digest::Sha256Digest;
+use super::error::LibraryError;
+use super::name::Name;
+use super::system::NEW_MODE;
+use crate::store::version::modified;
 
 /// What an upload will be. Two that agree in it are the same, through whatever door they come.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct UploadKey {
     /// Its bytes.
     pub length: u64,
     /// Their hash.
-    pub sha256: Fingerprint,
+    pub sha256: Sha256Digest,
     /// What it will be called.
     pub name: Name,
 }
@@ -44,10 +47,10 @@ const FOLDER: &str = ".evserve-partial";
 /// How everything there is opened, besides for what.
 const PLAIN: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
-impl Identity {
+impl UploadKey {
     fn hidden_name(&self) -> String {
         let text = format!("{} {} {}", self.length, self.sha256, self.name);
-        Fingerprint::of(Sha256::new_with_prefix(text)).to_string()
+        Sha256Digest::of(Sha256::new_with_prefix(text)).to_string()
     }
 
     /// Its bytes if a file of so many can be its beginning.
@@ -58,8 +61,8 @@ impl Identity {
 
 impl Partial {
     /// Opens what has come of an upload to the library in `folder`, or begins it.
-    pub fn open(folder: &OwnedFd, identity: &Identity) -> Result<Partial, LibraryError> {
-        let name = identity.hidden_name();
+    pub fn open(folder: &OwnedFd, key: &UploadKey) -> Result<Partial, LibraryError> {
+        let name = key.hidden_name();
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND | PLAIN;
         // Who held it may have finished just now, and what was opened is gone: once more, then.
         for _ in 0..3 {
@@ -77,7 +80,7 @@ impl Partial {
                 continue;
             }
             let size = fstat(&file)?.st_size;
-            let length = identity.beginning(size);
+            let length = key.beginning(size);
             if length == 0 && size > 0 {
                 ftruncate(&file, 0)?;
             }
@@ -106,10 +109,10 @@ fn is_at(file: &OwnedFd, folder: &OwnedFd, name: &str) -> Result<bool, LibraryEr
 }
 
 /// How many bytes have come of an upload to the library in `folder`.
-pub fn length(folder: &OwnedFd, identity: &Identity) -> Result<u64, LibraryError> {
-    let path = format!("{FOLDER}/{}", identity.hidden_name());
+pub fn length(folder: &OwnedFd, key: &UploadKey) -> Result<u64, LibraryError> {
+    let path = format!("{FOLDER}/{}", key.hidden_name());
     match statat(folder, path, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => Ok(identity.beginning(stat.st_size)),
+        Ok(stat) => Ok(key.beginning(stat.st_size)),
         Err(Errno::NOENT) => Ok(0),
         Err(error) => Err(error.into()),
     }

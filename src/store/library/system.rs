@@ -3,12 +3,15 @@
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use rustix::fs::{AtFlags, CWD, linkat};
 #[cfg(all(target_os = "linux", not(evserve_portable)))]
-use rustix::fs::{OFlags, openat};
+use rustix::fs::openat;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat};
 
-#[cfg(all(target_os = "linux", not(evserve_portable)))]
-use super::upload::{NEW_MODE, WRITE};
+/// How a file that is being written is opened.
+pub const WRITE: OFlags = OFlags::WRONLY.union(OFlags::CLOEXEC);
+
+/// What a new file may be; the umask takes from it.
+pub const NEW_MODE: Mode = Mode::from_raw_mode(0o666);
 
 /// A file without a name.
 #[cfg(all(target_os = "linux", not(evserve_portable)))]

@@ -1,7 +1,6 @@
 //! Uploads: written out of sight, hashed as they come, and put in their place at once or not at all.
 
 use std::fs::File;
-use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
@@ -9,22 +8,19 @@ use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fsync, linkat, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, FlockOperation, OFlags, flock, fsync, linkat, openat, renameat, unlinkat};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
-use super::system;
-use super::{Fingerprint, Identity, Library, LibraryError, Name, OWN_PREFIX, Partial, Reservation, replaced};
+use super::digest::Sha256Digest;
+use super::error::LibraryError;
+use super::items::replaced;
+use super::name::Name;
+use super::partial::{Partial, UploadKey};
+use super::quota::Reservation;
+use super::staging::{Staging, StagingMode, hidden_name};
+use super::system::{self, NEW_MODE, WRITE};
 use crate::limits::REHASH_SLICE_BYTES;
-
-/// How an upload is kept out of sight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// In a file without a name (O_TMPFILE, Linux), which vanishes with the server.
-    Unnamed,
-    /// Under a hidden name: other systems, and file systems without O_TMPFILE.
-    Named,
-}
 
 /// A file that is being written.
 #[derive(Debug)]
@@ -38,7 +34,7 @@ pub struct Upload {
     unhashed: Range<u64>,
     /// What it has to be, if that was announced. Then what has come is kept when it is cut off, to be
     /// taken up again.
-    expected: Option<Fingerprint>,
+    expected: Option<Sha256Digest>,
     /// Bytes that it may come to.
     most: u64,
     reservation: Reservation,
@@ -59,87 +55,71 @@ pub struct Stored {
     /// Bytes.
     pub length: u64,
     /// Their hash.
-    pub sha256: Fingerprint,
+    pub sha256: Sha256Digest,
 }
 
 /// After how many bytes they are sent on their way to the disk.
 const WRITE_BACK_BYTES: u64 = 8 << 20;
 
-/// How it is opened.
-pub const WRITE: OFlags = OFlags::WRONLY.union(OFlags::CLOEXEC);
-
-/// What a new file may be; the umask takes from it.
-pub const NEW_MODE: Mode = Mode::from_raw_mode(0o666);
-
-impl Way {
-    /// Tries what works in `folder`.
-    pub fn find(folder: &OwnedFd) -> Way {
-        let trial = hidden_name();
-        let works = system::unnamed(folder).and_then(|file| system::link(&file, folder, &trial));
-        let _ = unlinkat(folder, trial, AtFlags::empty());
-        if works.is_ok() { Way::Unnamed } else { Way::Named }
-    }
-}
-
 impl Upload {
     /// Begins one for which there is space.
     pub(super) fn begin(
-        library: &Library,
+        staging: &Staging,
         name: &Name,
         reservation: Reservation,
     ) -> Result<Upload, LibraryError> {
-        let folder = Rc::clone(&library.folder);
-        let (file, hidden) = match library.way {
-            Way::Unnamed => (system::unnamed(&folder)?, None),
-            Way::Named => {
+        let folder = Rc::clone(&staging.folder);
+        let (file, hidden) = match staging.mode {
+            StagingMode::Unnamed => (system::unnamed(&folder)?, None),
+            StagingMode::Named => {
                 let hidden = hidden_name();
                 let flags = WRITE | OFlags::CREATE | OFlags::EXCL;
-                let file = library.space.change(0, 0, || openat(&*folder, &hidden, flags, NEW_MODE))?;
+                let file = staging.quota.change(0, 0, || openat(&*folder, &hidden, flags, NEW_MODE))?;
                 // Who sweeps the folder sees by it that we live.
                 flock(&file, FlockOperation::NonBlockingLockExclusive)?;
                 let folder = Rc::clone(&folder);
                 (file, Some(Hidden { folder, name: hidden }))
             }
         };
-        Ok(Upload::of(library, name, (file, hidden), reservation))
+        Ok(Upload::of(staging, name, (file, hidden), reservation))
     }
 
     /// Goes on with one, if there is space for the rest.
     pub(super) fn resume(
-        library: &Library,
-        identity: &Identity,
+        staging: &Staging,
+        key: &UploadKey,
         partial: Partial,
         mut reservation: Reservation,
     ) -> Result<Upload, LibraryError> {
         let Partial { folder, name, file, length } = partial;
         let hidden = Hidden { folder, name };
         reservation.add_written(length);
-        let mut upload = Upload::of(library, &identity.name, (file, Some(hidden)), reservation);
+        let mut upload = Upload::of(staging, &key.name, (file, Some(hidden)), reservation);
         upload.unhashed = 0..length;
-        upload.expected = Some(identity.sha256);
-        upload.most = identity.length;
-        upload.reservation.ensure(identity.length - length)?;
+        upload.expected = Some(key.sha256);
+        upload.most = key.length;
+        upload.reservation.ensure(key.length - length)?;
         Ok(upload)
     }
 
     fn of(
-        library: &Library,
+        staging: &Staging,
         name: &Name,
         (file, hidden): (OwnedFd, Option<Hidden>),
         reservation: Reservation,
     ) -> Upload {
         Upload {
             file: file.into(),
-            folder: Rc::clone(&library.folder),
+            folder: Rc::clone(&staging.folder),
             hidden,
             name: name.clone(),
             hasher: Sha256::new(),
             unhashed: 0..0,
             expected: None,
-            most: library.rules.max_upload,
+            most: staging.max_upload,
             reservation,
-            overwrite: library.rules.overwrite,
-            fsync: library.rules.fsync,
+            overwrite: staging.overwrite,
+            fsync: staging.fsync,
         }
     }
 
@@ -195,7 +175,7 @@ impl Upload {
     /// Puts the file in its place: whole, and only if nobody else has taken the name, unless files
     /// may be replaced. It says that it was changed then.
     pub(super) fn commit(mut self, changed: SystemTime) -> Result<Stored, LibraryError> {
-        let sha256 = Fingerprint::of(self.hasher.clone());
+        let sha256 = Sha256Digest::of(self.hasher.clone());
         if self.expected.is_some_and(|expected| expected != sha256) {
             self.expected = None;
             return Err(LibraryError::Mismatch);
@@ -205,8 +185,8 @@ impl Upload {
         if self.fsync {
             fsync(&self.file)?;
         }
-        let space = Rc::clone(self.reservation.space());
-        space.change(self.written(), replaced, || self.place())?;
+        let quota = Rc::clone(self.reservation.quota());
+        quota.change(self.written(), replaced, || self.place())?;
         if self.fsync {
             fsync(&*self.folder)?;
         }
@@ -252,14 +232,9 @@ impl Drop for Upload {
         let is_kept = self.expected.is_some() && self.written() > 0;
         if let Some(hidden) = self.hidden.as_ref().filter(|_| !is_kept) {
             let unlink = || unlinkat(&*hidden.folder, &hidden.name, AtFlags::empty());
-            let _ = self.reservation.space().change(0, 0, unlink);
+            let _ = self.reservation.quota().change(0, 0, unlink);
         }
         // The descriptor may live on in a child that was forked just now, and with it the lock.
         let _ = flock(&self.file, FlockOperation::NonBlockingUnlock);
     }
-}
-
-/// A name that nobody has and nobody can guess.
-fn hidden_name() -> String {
-    format!("{OWN_PREFIX}{:016x}", RandomState::new().hash_one(std::process::id()))
 }

@@ -14,9 +14,8 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::fs::{AtFlags, fstat, fstatfs};
 use rustix::io::Errno;
 
-use crate::store::Stamp;
+use crate::store::FileVersion;
 use crate::store::beneath::Root;
-use crate::store::disk::stamp_of;
 
 /// The files beneath one root that are watched.
 #[derive(Debug)]
@@ -25,7 +24,7 @@ pub struct Watches {
     /// Asked for with the first watch.
     inotify: OnceCell<Inotify>,
     heard: RefCell<Heard>,
-    folders: RefCell<HashMap<Box<[u8]>, Weak<Folder>>>,
+    folders: RefCell<HashMap<Box<[u8]>, Weak<WatchedFolder>>>,
 }
 
 /// What the kernel lends us.
@@ -48,7 +47,7 @@ struct Heard {
 
 /// A folder with watched files. Theirs is only that name in that folder, so the way to it counts, too.
 #[derive(Debug)]
-struct Folder {
+struct WatchedFolder {
     /// It ends with a dot: so the lookup asks for the right to search the folder, as that of every name in
     /// it does.
     path: Box<[u8]>,
@@ -67,7 +66,7 @@ pub struct Watch {
     number: i32,
     /// With how many disturbances it was known to be quiet.
     disturbances: u64,
-    folder: Rc<Folder>,
+    folder: Rc<WatchedFolder>,
 }
 
 /// For how long what was heard or seen of a folder counts.
@@ -99,15 +98,15 @@ impl Watches {
 
     /// Watches the file at `path` if it still is this version, is no link, and is on a file system that
     /// only this machine changes.
-    pub fn watch(self: &Rc<Watches>, path: &[u8], stamp: Stamp, now: Instant) -> Option<Watch> {
+    pub fn watch(self: &Rc<Watches>, path: &[u8], version: FileVersion, now: Instant) -> Option<Watch> {
         let file = self.root.open_file(path).ok()?;
-        if !is_local(file.as_fd()) || stamp_of(&fstat(&file).ok()?) != stamp {
+        if !is_local(file.as_fd()) || FileVersion::from(&fstat(&file).ok()?) != version {
             return None;
         }
         let watch = self.begin(file.as_fd(), path, now)?;
-        // What changed before it began shows in the stamp, what the name leads to as well.
+        // What changed before it began shows in the version, what the name leads to as well.
         let named = self.root.stat(path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-        (stamp_of(&named) == stamp).then_some(watch)
+        (FileVersion::from(&named) == version).then_some(watch)
     }
 
     fn begin(self: &Rc<Watches>, file: BorrowedFd<'_>, path: &[u8], now: Instant) -> Option<Watch> {
@@ -135,7 +134,7 @@ impl Watches {
     }
 
     /// The folder of the file at `path`.
-    fn folder(&self, path: &[u8], now: Instant) -> Option<Rc<Folder>> {
+    fn folder(&self, path: &[u8], now: Instant) -> Option<Rc<WatchedFolder>> {
         let end = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
         let path: Box<[u8]> = [&path[..end], b"."].concat().into();
         let known = self.folders.borrow().get(&path).and_then(Weak::upgrade);
@@ -143,7 +142,7 @@ impl Watches {
             return Some(folder);
         }
         let (identity, until) = (identity(&self.root, &path)?, Cell::new(now + LAG));
-        Some(Rc::new(Folder { path, identity, until, there: Cell::new(true) }))
+        Some(Rc::new(WatchedFolder { path, identity, until, there: Cell::new(true) }))
     }
 
     /// Reads what the kernel has queued, unless it was read just now.
@@ -187,7 +186,7 @@ impl Heard {
     }
 }
 
-impl Folder {
+impl WatchedFolder {
     fn is_there(&self, root: &Root, now: Instant) -> bool {
         if now >= self.until.get() {
             self.until.set(now + LAG);
@@ -229,7 +228,7 @@ impl Drop for Watch {
 
 fn identity(root: &Root, path: &[u8]) -> Option<(u64, u64)> {
     let stat = root.stat(path, AtFlags::empty()).ok()?;
-    let Stamp { device, inode, .. } = stamp_of(&stat);
+    let FileVersion { device, inode, .. } = FileVersion::from(&stat);
     Some((device, inode))
 }
 
@@ -247,25 +246,25 @@ fn is_local(file: BorrowedFd<'_>) -> bool {
 mod tests {
     use super::*;
 
-    /// A root with the file `a/file`, and its stamp.
-    fn site() -> (tempfile::TempDir, Rc<Root>, Stamp) {
+    /// A root with the file `a/file`, and its version.
+    fn site() -> (tempfile::TempDir, Rc<Root>, FileVersion) {
         let site = tempfile::tempdir_in("/dev/shm").expect("a folder");
         fs::create_dir(site.path().join("a")).expect("a folder in it");
         fs::write(site.path().join("a/file"), "x").expect("a file");
         let root = Rc::new(Root::open(site.path(), None).expect("a root"));
-        let stamp = stamp_of(&root.stat(b"a/file", AtFlags::empty()).expect("a stamp"));
-        (site, root, stamp)
+        let version = FileVersion::from(&root.stat(b"a/file", AtFlags::empty()).expect("a version"));
+        (site, root, version)
     }
 
     #[test]
     fn no_more_are_watched_than_may_be() {
-        let (site, root, stamp) = site();
+        let (site, root, version) = site();
         fs::write(site.path().join("other"), "x").expect("a file");
-        let other = stamp_of(&root.stat(b"other", AtFlags::empty()).expect("a stamp"));
+        let other = FileVersion::from(&root.stat(b"other", AtFlags::empty()).expect("a version"));
         let (watches, now) = (Watches::new(root), Instant::now());
         let inotify = Inotify { watches_max: 1, ..Inotify::open().expect("inotify") };
         watches.inotify.set(inotify).expect("the first one");
-        let watch = watches.watch(b"a/file", stamp, now).expect("a watch");
+        let watch = watches.watch(b"a/file", version, now).expect("a watch");
         assert!(watches.watch(b"other", other, now).is_none());
         drop(watch);
         assert!(watches.watch(b"other", other, now).is_some());
@@ -273,7 +272,7 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_of_what_is_not_watched() {
-        let (site, root, stamp) = site();
+        let (site, root, version) = site();
         let (watches, now) = (Watches::new(root), Instant::now());
         let kept = || {
             (
@@ -282,17 +281,19 @@ mod tests {
                 watches.heard.borrow().quiet.len(),
             )
         };
-        let mut watch = watches.watch(b"a/file", stamp, now).expect("a watch");
+        let mut watch = watches.watch(b"a/file", version, now).expect("a watch");
         assert!(watch.is_quiet(now));
         // The kernel has one watch of a file, whatever it is called.
         for dots in 1..100 {
             let name = ["./".repeat(dots).as_bytes(), b"a/file"].concat();
-            assert!(watches.watch(&name, stamp, now).is_none());
+            assert!(watches.watch(&name, version, now).is_none());
         }
         assert_eq!(kept(), (1, 1, 1));
-        assert!(watches.watch(b"a/none", stamp, now).is_none() && watches.watch(b"a", stamp, now).is_none());
+        assert!(
+            watches.watch(b"a/none", version, now).is_none() && watches.watch(b"a", version, now).is_none()
+        );
         fs::write(site.path().join("a/file"), "longer").expect("another version");
-        assert!(!watch.is_quiet(now + LAG) && watches.watch(b"a/file", stamp, now).is_none());
+        assert!(!watch.is_quiet(now + LAG) && watches.watch(b"a/file", version, now).is_none());
         drop(watch);
         assert_eq!(kept(), (0, 0, 0));
     }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use crate::store::Stamp;
+use crate::store::FileVersion;
 use crate::store::beneath::Root;
 
 /// No files.
@@ -21,7 +21,7 @@ impl Watches {
     }
 
     /// Never watches.
-    pub fn watch(&self, _path: &[u8], _stamp: Stamp, _now: Instant) -> Option<Watch> {
+    pub fn watch(&self, _path: &[u8], _version: FileVersion, _now: Instant) -> Option<Watch> {
         None
     }
 }

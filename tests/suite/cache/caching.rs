@@ -6,22 +6,22 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use evserve::store::{Bounds, Cache, Cached, Content, DiskStore, Entry, Recall, Store};
+use evserve::store::{Bounds, Cache, Cached, Content, DiskStore, Lookup, Opened, Store};
 
 pub const BOUNDS: Bounds = Bounds { bytes: 1 << 20, entries: 100, descriptors: 4 };
 
 /// What `/name` has at `now`, as a protocol would ask for it.
-pub fn ask(cache: &mut Cache<()>, store: &dyn Store, name: &str, now: Instant) -> Option<Cached<()>> {
+pub fn ask(cache: &mut Cache<String>, store: &dyn Store, name: &str, now: Instant) -> Option<Cached<String>> {
     let name = name.as_bytes();
-    match cache.get(name, store, now) {
-        Recall::File(found) => return Some(found.cached()),
-        Recall::Absent(_) => return None,
-        Recall::Unknown => {}
+    match cache.find(name, store, now) {
+        Lookup::Hit(id) => return cache.hit(id).map(|found| found.cached()),
+        Lookup::Absent(_) => return None,
+        Lookup::Miss => {}
     }
     match store.open(name) {
-        Ok(Entry::File(file)) => {
-            let head = file.length.to_string();
-            Some(cache.put((name, name), file, (head.as_bytes(), ()), (now, SystemTime::now())))
+        Ok(Opened::File(file)) => {
+            let note = file.length.to_string();
+            Some(cache.put((name, name), file, note, (now, SystemTime::now())))
         }
         _ => {
             cache.put_absent((name, name), None, (now, SystemTime::now()));
@@ -31,10 +31,10 @@ pub fn ask(cache: &mut Cache<()>, store: &dyn Store, name: &str, now: Instant) -
 }
 
 /// The letter that all bytes are, and how many: a mix of two versions is caught here.
-fn uniform(cached: &Cached<()>) -> (u8, u64) {
+fn uniform(cached: &Cached<String>) -> (u8, u64) {
     let mut buffer = vec![0; 300_000];
     let bytes = cached.content.read(0, &mut buffer).unwrap();
-    assert_eq!(&*cached.head, bytes.len().to_string().as_bytes(), "a head of another version");
+    assert_eq!(cached.note, bytes.len().to_string(), "a note of another version");
     assert!(bytes.iter().all(|byte| *byte == bytes[0]), "a mix of two versions");
     (bytes.first().copied().unwrap_or(0), cached.length)
 }
@@ -166,7 +166,7 @@ fn the_bounds_hold_and_who_is_asked_for_stays() {
         ask(&mut cache, &store, &index.to_string(), now);
         assert!(cache.bytes() <= BOUNDS.bytes && cache.len() <= BOUNDS.entries, "step {step}");
         if step > 10 {
-            let known = matches!(cache.get(b"7", &store, now), Recall::File(_));
+            let known = matches!(cache.find(b"7", &store, now), Lookup::Hit(_));
             assert!(known, "what every second request asks for was evicted");
         }
     }
@@ -185,7 +185,7 @@ fn what_is_not_there_is_remembered_within_the_same_bounds() {
         assert!(ask(&mut cache, &store, &format!("missing-{index}"), now).is_none());
         assert!(cache.len() <= BOUNDS.entries && cache.bytes() <= BOUNDS.bytes);
     }
-    assert!(matches!(cache.get(b"asked", &store, now), Recall::File(_)), "a search drove out what is used");
+    assert!(matches!(cache.find(b"asked", &store, now), Lookup::Hit(_)), "a search drove out what is used");
     fs::write(folder.path().join("missing-999"), "x").unwrap();
     assert!(ask(&mut cache, &store, "missing-999", now + Duration::from_millis(99)).is_some());
 }
@@ -215,10 +215,10 @@ fn a_message_does_not_change_under_the_hands_of_who_sends_it() {
     fs::write(folder.path().join("a"), "content").unwrap();
     let mut cache = Cache::new(BOUNDS);
     let now = Instant::now();
-    let Ok(Entry::File(file)) = store.open(b"a") else { panic!("no file") };
-    drop(cache.put((b"/a", b"a"), file, (b"at 0:", ()), (now, SystemTime::now())));
-    let mut message = |time: &[u8]| match cache.get(b"/a", &store, now) {
-        Recall::File(mut found) => found.message(3, time),
+    let Ok(Opened::File(file)) = store.open(b"a") else { panic!("no file") };
+    drop(cache.put((b"/a", b"a"), file, (), (now, SystemTime::now())));
+    let mut message = |time: &[u8]| match cache.find(b"/a", &store, now) {
+        Lookup::Hit(id) => cache.hit(id)?.message((3, time), |(), _| b"at 0:".to_vec()),
         _ => panic!("forgotten"),
     };
     let (first, length) = message(b"1").unwrap();

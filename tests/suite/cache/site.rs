@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use evserve::store::{Cache, DiskStore, Entry, Folder, Stamp, Store, StoreError, Watch};
+use evserve::store::{Cache, DirReader, DiskStore, FileVersion, Opened, Store, StoreError, Watch};
 
 use super::caching::{BOUNDS, ask};
 
@@ -16,20 +16,20 @@ struct Counted {
 }
 
 impl Store for Counted {
-    fn open(&self, path: &[u8]) -> Result<Entry, StoreError> {
+    fn open(&self, path: &[u8]) -> Result<Opened, StoreError> {
         self.store.open(path)
     }
 
-    fn stamp(&self, path: &[u8]) -> Option<Stamp> {
+    fn version(&self, path: &[u8]) -> Option<FileVersion> {
         self.looks.set(self.looks.get() + 1);
-        self.store.stamp(path)
+        self.store.version(path)
     }
 
-    fn watch(&self, path: &[u8], stamp: Stamp, now: Instant) -> Option<Watch> {
+    fn watch(&self, path: &[u8], stamp: FileVersion, now: Instant) -> Option<Watch> {
         self.store.watch(path, stamp, now)
     }
 
-    fn list(&self, path: &[u8]) -> Result<Box<dyn Folder>, StoreError> {
+    fn list(&self, path: &[u8]) -> Result<Box<dyn DirReader>, StoreError> {
         self.store.list(path)
     }
 }
@@ -45,7 +45,7 @@ pub fn local_folder() -> tempfile::TempDir {
 pub struct Site {
     pub folder: tempfile::TempDir,
     store: Counted,
-    pub cache: Cache<()>,
+    pub cache: Cache<String>,
     pub now: Instant,
 }
 

@@ -6,16 +6,16 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use evserve::store::{Content, DiskStore, Entry, Lookup, Store, StoreError};
+use evserve::store::{Content, DiskStore, Opened, PathResolution, Store, StoreError};
 use tempfile::TempDir;
 
 use crate::process::{Server, wait_for};
 
 /// The ways that work on this system.
-fn lookups() -> &'static [Lookup] {
+fn lookups() -> &'static [PathResolution] {
     match cfg!(all(target_os = "linux", not(evserve_portable))) {
-        true => &[Lookup::Kernel, Lookup::Walk],
-        false => &[Lookup::Walk],
+        true => &[PathResolution::Kernel, PathResolution::Walk],
+        false => &[PathResolution::Walk],
     }
 }
 
@@ -63,14 +63,14 @@ fn at_meanwhile(store: &DiskStore, path: &[u8]) -> String {
     shown(attempts.next().unwrap_or(Err(StoreError::Busy)))
 }
 
-fn is_busy(found: &Result<Entry, StoreError>) -> bool {
+fn is_busy(found: &Result<Opened, StoreError>) -> bool {
     matches!(found, Err(StoreError::Busy))
 }
 
-fn shown(found: Result<Entry, StoreError>) -> String {
+fn shown(found: Result<Opened, StoreError>) -> String {
     match found {
-        Ok(Entry::Folder) => "folder".into(),
-        Ok(Entry::File(file)) => match file.content {
+        Ok(Opened::Folder) => "folder".into(),
+        Ok(Opened::File(file)) => match file.content {
             Content::Memory(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Content::Disk(_) => "large".into(),
         },
@@ -83,7 +83,7 @@ fn shown(found: Result<Entry, StoreError>) -> String {
 fn no_path_leaves_the_site() {
     let folder = beside_a_secret();
     for lookup in lookups() {
-        let store = DiskStore::with_lookup(&folder.path().join("site"), *lookup).unwrap();
+        let store = DiskStore::with_resolution(&folder.path().join("site"), *lookup).unwrap();
         for (path, expected) in [
             ("", "folder"),
             ("/", "folder"),
@@ -147,7 +147,7 @@ fn forty_links_are_followed_and_no_more() {
         symlink((index - 1).to_string(), folder.path().join(index.to_string())).unwrap();
     }
     for lookup in lookups() {
-        let store = DiskStore::with_lookup(folder.path(), *lookup).unwrap();
+        let store = DiskStore::with_resolution(folder.path(), *lookup).unwrap();
         assert_eq!(at(&store, b"40"), "end", "{lookup:?}");
         assert_eq!(at(&store, b"41"), "none", "{lookup:?}");
     }
@@ -160,7 +160,7 @@ fn a_link_or_a_folder_swapped_while_it_is_looked_up_leads_nowhere_else() {
     fs::create_dir_all(site.join("turn/a")).unwrap();
     fs::write(site.join("turn/a/secret"), "open").unwrap();
     for lookup in lookups() {
-        let store = DiskStore::with_lookup(&site, *lookup).unwrap();
+        let store = DiskStore::with_resolution(&site, *lookup).unwrap();
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {

@@ -117,10 +117,10 @@ fn the_disk_s_folders() {
     symlink(outside.path(), path("leads-out")).unwrap();
     symlink("nowhere", path("dangling")).unwrap();
     rustix::fs::mknodat(rustix::fs::CWD, path("fifo"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-    for lookup in [None, Some(evserve::store::Lookup::Walk)] {
+    for lookup in [None, Some(evserve::store::PathResolution::Walk)] {
         let store = match lookup {
             None => DiskStore::new(site.path()).unwrap(),
-            Some(lookup) => DiskStore::with_lookup(site.path(), lookup).unwrap(),
+            Some(lookup) => DiskStore::with_resolution(site.path(), lookup).unwrap(),
         };
         let found = listed(store, "GET /\nAccept: application/json");
         let lines: Vec<&str> = found.text().lines().filter(|line| line.starts_with('{')).collect();

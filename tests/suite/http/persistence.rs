@@ -113,7 +113,7 @@ fn idle_connections_end_in_silence() {
 fn while_draining_every_answer_is_the_last() {
     let mut talk = Talk::new(site());
     talk.input(get("").as_bytes());
-    talk.services.draining_since = Some(talk.now.monotonic);
+    talk.services.core.draining_since = Some(talk.now.monotonic);
     talk.input(get("").as_bytes());
     assert_eq!(talk.outcome.ending, Some(LastAnswer));
     let found = responses(&talk.outcome.output, &[]);
@@ -122,7 +122,7 @@ fn while_draining_every_answer_is_the_last() {
     // Who has nothing under way is not waited for.
     let mut talk = Talk::new(site());
     talk.input(get("").as_bytes());
-    talk.services.draining_since = Some(talk.now.monotonic);
+    talk.services.core.draining_since = Some(talk.now.monotonic);
     talk.wait(Duration::from_millis(250));
     assert_eq!(talk.outcome.ending, Some(CloseReason::Drained));
 }

@@ -152,7 +152,7 @@ fn a_session_expires_when_it_is_left_alone() {
     let mut later = |wait: Duration| {
         // Connections do not last so long, the services do.
         visitor.0.now = visitor.0.now + wait;
-        visitor.0.services.clock.advance(visitor.0.now);
+        visitor.0.services.core.clock.advance(visitor.0.now);
         visitor.with_cookie(&id)
     };
     let almost = SESSION_IDLE - Duration::from_secs(1);
@@ -166,7 +166,7 @@ fn there_are_no_more_sessions_than_the_table_has_places() {
     let mut visitor = Visitor::new();
     let first = visitor.visit("/session", "").id;
     let ids: HashSet<String> = (0..SESSIONS_MAX).map(|_| visitor.visit("/session", "").id).collect();
-    assert_eq!((ids.len(), visitor.0.services.sessions.len()), (SESSIONS_MAX, SESSIONS_MAX));
+    assert_eq!((ids.len(), visitor.0.services.http.sessions.len()), (SESSIONS_MAX, SESSIONS_MAX));
     assert_eq!(visitor.with_cookie(&first).visits, 1);
 }
 

@@ -254,7 +254,8 @@ fn raw(talk: &mut Talk, line: &str, fields: &str) -> String {
 
 #[test]
 fn what_is_remembered_in_one_piece_is_what_was_put_together() {
-    let rules = Rules { head: b"\r\nServer: evserve\r\nX-Own: line\r\nDate: ".to_vec(), ..Rules::default() };
+    let standing_fields = vec![("Server".into(), "evserve".into()), ("X-Own".into(), "line".into())];
+    let rules = Rules { standing_fields, ..Rules::default() };
     let mut talk = Talk::by(rules, site());
     // Has no answer in one piece.
     let apart = "If-None-Match: \"other\"\r\n";
@@ -277,7 +278,7 @@ fn what_is_remembered_says_how_the_connection_goes_on() {
     let says = |line: &str, fields: &str, drains: bool| {
         let mut talk = Talk::new(site());
         raw(&mut talk, "GET /a.txt HTTP/1.1", "");
-        talk.services.draining_since = drains.then_some(talk.now.monotonic);
+        talk.services.core.draining_since = drains.then_some(talk.now.monotonic);
         let answer = raw(&mut talk, line, fields);
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         let said = answer.lines().find_map(|line| line.strip_prefix("Connection: ").map(str::to_owned));

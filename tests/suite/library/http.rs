@@ -5,8 +5,9 @@ use std::fs;
 use std::process::Command;
 
 use evserve::close_reason::CloseReason;
+use evserve::peer::Peer;
 use evserve::protocol::Kind;
-use evserve::services::{Files, Services};
+use evserve::services::{LibrarySite, Services};
 use evserve::site::{Rules, Site};
 use evserve::store::{Bounds, Library, LibraryRules, Name, Upload};
 use tempfile::TempDir;
@@ -18,9 +19,10 @@ use crate::reading::{Response, responses};
 pub fn talk(folder: &TempDir, rules: LibraryRules) -> Talk {
     let library = Library::open(folder.path(), rules).unwrap();
     let mut talk = Talk::with_library(Kind::Http, site(), library);
-    let store = talk.services.library.files();
+    let store = talk.services.core.library.files();
     let site = Site::new(Box::new(store), Rules::of_uploads(), Bounds::within(1000));
-    talk.services.files = Some(Files { site, allow_delete: true, hosts: vec!["files.example".into()] });
+    talk.services.http.library =
+        Some(LibrarySite { site, allow_delete: true, hosts: vec!["files.example".into()] });
     talk
 }
 
@@ -189,7 +191,7 @@ fn the_library_s_bound_counts_what_is_under_way() {
 /// An upload of which one byte is missing.
 fn cut_short(services: &mut Services, name: &str, length: u64) -> Upload {
     let name = Name::parse(name.as_bytes()).unwrap();
-    let mut upload = services.library.create(&name, Some(length)).unwrap();
+    let mut upload = services.core.library.create(&name, Some(length)).unwrap();
     upload.write(&vec![b'x'; length as usize - 1]).unwrap();
     upload
 }
@@ -281,9 +283,9 @@ fn every_door_has_the_same_files() {
     for content in ["1", "2"] {
         answer(&mut talk, get);
         let name = Name::parse(b"new").unwrap();
-        let mut upload = talk.services.library.create(&name, Some(1)).unwrap();
+        let mut upload = talk.services.core.library.create(&name, Some(1)).unwrap();
         upload.write(content.as_bytes()).unwrap();
-        talk.services.store(upload).unwrap();
+        talk.services.context(Peer::Unix).store(upload).unwrap();
         assert_eq!(answer(&mut talk, get).text(), content);
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use evserve::clock::Now;
 use evserve::protocol::{Dialect, Kind};
-use evserve::services::{Files, Services};
+use evserve::services::{LibrarySite, Services};
 use evserve::site::{Rules, Site};
 use evserve::store::{Bounds, Library, LibraryRules, MemoryStore};
 use fastrand::Rng;
@@ -38,9 +38,9 @@ impl Town {
         let rules = LibraryRules { overwrite, max_upload: MAX_UPLOAD as u64, ..LibraryRules::default() };
         let library = Library::open(folder.path(), rules).unwrap();
         let mut services = Talk::with_library(Kind::Http, MemoryStore::default(), library).services;
-        let store = services.library.files();
+        let store = services.core.library.files();
         let site = Site::new(Box::new(store), Rules::of_uploads(), Bounds::within(100));
-        services.files = Some(Files { site, allow_delete: true, hosts: Vec::new() });
+        services.http.library = Some(LibrarySite { site, allow_delete: true, hosts: Vec::new() });
         let (random, model) = (Rng::with_seed(seed), BTreeMap::new());
         Town { folder, services, now: start(), random, overwrite, model, tags: Vec::new(), uploads: 0 }
     }
@@ -254,7 +254,7 @@ impl Town {
     /// All share the services, and each has them for its turn.
     fn with_services(&mut self, peer: &mut Peer, turn: impl FnOnce(&mut Talk)) {
         // What HTTP remembers of the disk is good for 100 ms.
-        self.services.clock.advance(self.now);
+        self.services.core.clock.advance(self.now);
         peer.talk.now = self.now;
         std::mem::swap(&mut self.services, &mut peer.talk.services);
         turn(&mut peer.talk);

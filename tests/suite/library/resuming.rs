@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use evserve::close_reason::CloseReason;
 use evserve::protocol::{Dialect, Kind};
-use evserve::services::Files;
+use evserve::services::LibrarySite;
 use evserve::site::{Rules, Site};
 use evserve::store::{Bounds, Library, LibraryRules};
 use rustix::process::Signal;
@@ -42,9 +42,9 @@ fn lines(folder: &TempDir) -> Talk {
 
 fn http_with(folder: &TempDir, rules: LibraryRules) -> Talk {
     let mut talk = talk(Kind::Http, folder, rules);
-    let store = talk.services.library.files();
+    let store = talk.services.core.library.files();
     let site = Site::new(Box::new(store), Rules::of_uploads(), Bounds::within(1000));
-    talk.services.files = Some(Files { site, allow_delete: false, hosts: Vec::new() });
+    talk.services.http.library = Some(LibrarySite { site, allow_delete: false, hosts: Vec::new() });
     talk
 }
 
@@ -149,7 +149,7 @@ fn an_upload_goes_on_where_it_was_cut_off_through_either_door() {
             assert_eq!(stored(&folder), Some(bytes.clone()), "{first} {last} {cut}");
             // Nothing is kept of it, and the hidden folder goes with the next look.
             assert_eq!(fs::read_dir(folder.path().join(".evserve-partial")).unwrap().count(), 0);
-            lines(&folder).services.housekeep();
+            lines(&folder).services.run_background_tasks();
             assert!(!folder.path().join(".evserve-partial").exists());
         }
     }
@@ -313,10 +313,10 @@ fn what_was_cut_off_is_bounded_in_number_and_age() {
         || fs::read_dir(folder.path().join(".evserve-partial")).map_or(0, |entries| entries.count());
     assert_eq!(partials(), 2);
     let mut talk = http_with(&folder, rules.clone());
-    talk.services.housekeep();
+    talk.services.run_background_tasks();
     assert_eq!(partials(), 2);
     talk.wait(Duration::from_secs(101));
-    talk.services.housekeep();
+    talk.services.run_background_tasks();
     assert_eq!(partials(), 0);
     // Given up by hand.
     begin(b"one");

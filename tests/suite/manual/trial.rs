@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use argh::{ArgsInfo, CommandInfoWithArgs};
-use evserve::options::Options;
+use evserve::config::Options;
 use tempfile::TempDir;
 
 use super::{bash, fish, page, zsh};

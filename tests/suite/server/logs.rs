@@ -7,9 +7,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use evserve::access_log::{AccessLog, Format, Visit};
 use evserve::clock::{Clock, Now};
-use evserve::log_file::LogFile;
+use evserve::observe::LogFile;
+use evserve::observe::{AccessLog, AccessRecord, Format};
 use evserve::peer::Peer;
 use rustix::process::Signal;
 
@@ -123,8 +123,16 @@ fn a_turn_of_more_lines_than_the_buffer_holds_loses_none() {
     let mut log = AccessLog::new(LogFile::append_to(&path).unwrap(), Format::Combined);
     let clock = Clock::new(Now::read());
     for index in 0..10_000 {
-        let head = format!("GET /{index} HTTP/1.1\r\n\r\n");
-        log.add(Visit { peer: Peer::Unix, head: head.as_bytes(), status: 200, bytes: index }, &clock);
+        let request_line = format!("GET /{index} HTTP/1.1");
+        let record = AccessRecord {
+            peer: Peer::Unix,
+            request_line: request_line.as_bytes(),
+            referer: b"",
+            user_agent: b"",
+            status: 200,
+            bytes: index,
+        };
+        log.record(&record, &clock);
     }
     log.flush();
     let lines = wait_for_lines(&path, 10_000);

@@ -36,8 +36,8 @@ fn nobody_makes_room_before_it_was_heard() {
         simulation.turn(events);
     }
     assert!(simulation.peers.iter().all(|peer| peer.wire.borrow().received == b"hello"));
-    let statistics = &simulation.event_loop.services().statistics;
-    assert_eq!((statistics.accepted, statistics.ended(CloseReason::MadeRoom)), (40, 30));
+    let statistics = &simulation.event_loop.services().core.statistics;
+    assert_eq!((statistics.accepted, statistics.ended(CloseReason::Evicted)), (40, 30));
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_listener_survives_what_accept_says() {
             turns += 1;
             assert!(turns < 100, "it spins");
         }
-        let statistics = &simulation.event_loop.services().statistics;
+        let statistics = &simulation.event_loop.services().core.statistics;
         assert_eq!(statistics.accepted + statistics.turned_away, 40);
         assert!(simulation.backlog.borrow().reserve_used <= exhausted);
     });
@@ -82,13 +82,13 @@ fn draining_takes_the_whole_backlog_and_ends_the_idle_within_the_grace() {
     simulation.turn(Vec::new());
     (0..100).for_each(|_| simulation.connect(0));
     simulation.event_loop.drain(simulation.now);
-    assert_eq!(simulation.event_loop.services().statistics.accepted, 110);
+    assert_eq!(simulation.event_loop.services().core.statistics.accepted, 110);
     simulation.turn(Vec::new());
     assert_eq!(simulation.event_loop.connections(), 110);
     simulation.now = simulation.now + simulation.timeout.unwrap();
     simulation.turn(Vec::new());
     assert!(simulation.event_loop.is_finished());
-    assert_eq!(simulation.event_loop.services().statistics.ended(CloseReason::Drained), 110);
+    assert_eq!(simulation.event_loop.services().core.statistics.ended(CloseReason::Drained), 110);
 }
 
 #[test]

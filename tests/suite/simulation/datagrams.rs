@@ -11,12 +11,13 @@ use std::time::Duration;
 use evserve::clock::Now;
 use evserve::event_loop::{EventLoop, Readiness, Token};
 use evserve::limits::{Limits, TURN_READ_BYTES, TURN_REQUESTS};
+use evserve::observe::DatagramCounts;
 use evserve::protocol::Kind;
-use evserve::rates::Rates;
-use evserve::services::{DatagramCounts, Services};
+use evserve::services::RateLimiter;
+use evserve::services::Services;
+use evserve::services::Template;
 use evserve::site::Rules;
 use evserve::store::MemoryStore;
-use evserve::template::Template;
 use evserve::transport::{DatagramSocket, Destination, Received};
 
 use super::network::SimNetwork;
@@ -75,7 +76,7 @@ impl Service {
         let site = Box::new(MemoryStore::default());
         let mut services = Services::new(site, Rules::default(), no_library(), Limits::default(), now);
         services.ack.reply = Template::parse(template).unwrap();
-        services.ack.rates = Rates::new(rate);
+        services.ack.rate_limiter = RateLimiter::new(rate);
         let mut event_loop = EventLoop::new(SimNetwork::default(), services);
         event_loop.listen_datagrams(SimSocket(Rc::clone(&post)), 7000, Kind::Ack).unwrap();
         let timeout = event_loop.turn(now, []);
@@ -111,7 +112,7 @@ impl Service {
     }
 
     fn counts(&self) -> &DatagramCounts {
-        &self.event_loop.services().statistics.datagrams
+        &self.event_loop.services().core.statistics.datagrams
     }
 }
 

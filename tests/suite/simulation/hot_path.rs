@@ -9,16 +9,16 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use evserve::access_log::{AccessLog, Format};
 use evserve::clock::Now;
 use evserve::event_loop::{EventLoop, Network, Readiness, Token};
 use evserve::limits::Limits;
-use evserve::log_file::LogFile;
+use evserve::observe::LogFile;
+use evserve::observe::{AccessLog, Format};
 use evserve::peer::Peer;
 use evserve::protocol::Kind;
 use evserve::services::Services;
 use evserve::site::Rules;
-use evserve::store::{DiskStore, Entry, Folder, Stamp, Store, StoreError};
+use evserve::store::{DirReader, DiskStore, FileVersion, Opened, Store, StoreError};
 use evserve::transport::Transport;
 
 use super::datagrams::SimSocket;
@@ -113,16 +113,16 @@ impl Transport for Replay {
 struct CountingDisk(DiskStore, Rc<Counts>);
 
 impl Store for CountingDisk {
-    fn open(&self, path: &[u8]) -> Result<Entry, StoreError> {
+    fn open(&self, path: &[u8]) -> Result<Opened, StoreError> {
         self.1.opened.set(self.1.opened.get() + 1);
         self.0.open(path)
     }
 
-    fn stamp(&self, path: &[u8]) -> Option<Stamp> {
-        self.0.stamp(path)
+    fn version(&self, path: &[u8]) -> Option<FileVersion> {
+        self.0.version(path)
     }
 
-    fn list(&self, path: &[u8]) -> Result<Box<dyn Folder>, StoreError> {
+    fn list(&self, path: &[u8]) -> Result<Box<dyn DirReader>, StoreError> {
         self.1.opened.set(self.1.opened.get() + 1);
         self.0.list(path)
     }
@@ -179,7 +179,7 @@ fn play(batch: &str, log: bool) -> (u64, Counts) {
     let mut services = Services::new(Box::new(store), Rules::default(), no_library(), Limits::default(), now);
     if log {
         let file = LogFile::append_to(&folder.path().join("access.log")).unwrap();
-        services.logs.access = Some(AccessLog::new(file, Format::Combined));
+        services.http.access_log = Some(AccessLog::new(file, Format::Combined));
     }
     let stream = Replay { counts: Rc::clone(&counts), batch: batch.as_bytes().into() };
     let mut event_loop = EventLoop::new(OnePeer(Some(stream), Rc::clone(&token)), services);

@@ -81,7 +81,7 @@ fn with_few_places_everyone_is_served_in_the_end() {
             assert!(simulation.now.monotonic < deadline.monotonic, "somebody waits for ever");
         }
         simulation.settle();
-        assert_eq!(simulation.event_loop.services().statistics.accepted, 20);
+        assert_eq!(simulation.event_loop.services().core.statistics.accepted, 20);
         simulation.outlast();
     });
 }
@@ -112,7 +112,8 @@ fn draining_ends_with_nobody_left_and_nothing_broken() {
             simulation.turn(events);
             let elapsed = simulation.now.monotonic.saturating_duration_since(begun.monotonic);
             assert!(
-                elapsed <= simulation.event_loop.services().limits.timeouts.drain + Duration::from_millis(2)
+                elapsed
+                    <= simulation.event_loop.services().core.limits.timeouts.drain + Duration::from_millis(2)
             );
         }
         for peer in simulation.peers.iter().filter(|peer| peer.manner == Manner::Polite) {

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use evserve::site::Rules;
-use evserve::store::{DiskStore, Entry, Folder, MemoryStore, Stamp, Store, StoreError};
+use evserve::store::{DirReader, DiskStore, FileVersion, MemoryStore, Opened, Store, StoreError};
 use tempfile::TempDir;
 
 use crate::conversation::{Talk, site};
@@ -32,15 +32,15 @@ static SITE_WITH_DISK_FILE: LazyLock<MemoryStore> =
 struct Shared(&'static MemoryStore);
 
 impl Store for Shared {
-    fn open(&self, path: &[u8]) -> Result<Entry, StoreError> {
+    fn open(&self, path: &[u8]) -> Result<Opened, StoreError> {
         self.0.open(path)
     }
 
-    fn stamp(&self, path: &[u8]) -> Option<Stamp> {
-        self.0.stamp(path)
+    fn version(&self, path: &[u8]) -> Option<FileVersion> {
+        self.0.version(path)
     }
 
-    fn list(&self, path: &[u8]) -> Result<Box<dyn Folder>, StoreError> {
+    fn list(&self, path: &[u8]) -> Result<Box<dyn DirReader>, StoreError> {
         self.0.list(path)
     }
 }
@@ -56,15 +56,15 @@ impl WithDisk {
 }
 
 impl Store for WithDisk {
-    fn open(&self, path: &[u8]) -> Result<Entry, StoreError> {
+    fn open(&self, path: &[u8]) -> Result<Opened, StoreError> {
         if path == b"/disk.bin" { self.disk.open(path) } else { self.memory.open(path) }
     }
 
-    fn stamp(&self, path: &[u8]) -> Option<Stamp> {
-        if path == b"/disk.bin" { self.disk.stamp(path) } else { self.memory.stamp(path) }
+    fn version(&self, path: &[u8]) -> Option<FileVersion> {
+        if path == b"/disk.bin" { self.disk.version(path) } else { self.memory.version(path) }
     }
 
-    fn list(&self, path: &[u8]) -> Result<Box<dyn Folder>, StoreError> {
+    fn list(&self, path: &[u8]) -> Result<Box<dyn DirReader>, StoreError> {
         self.memory.list(path)
     }
 }

@@ -20,7 +20,7 @@ fn an_event_for_a_connection_that_is_gone_reaches_nobody() {
     let old = simulation.peers[0].wire.borrow().token.unwrap();
     simulation.peers[0].wire.borrow_mut().reset = true;
     simulation.turn(vec![Readiness { token: old, readable: true, writable: true, ending: true }]);
-    assert_eq!(simulation.event_loop.services().statistics.ended(CloseReason::Reset), 1);
+    assert_eq!(simulation.event_loop.services().core.statistics.ended(CloseReason::Reset), 1);
     simulation.connect(0);
     simulation.turn(Vec::new());
     let new = simulation.peers[1].wire.borrow().token.unwrap();
@@ -63,7 +63,7 @@ fn one_turn(script: &[u8], window: usize) -> Simulation {
 fn a_turn_answers_so_many_requests_and_the_next_one_goes_on() {
     let mut simulation = one_turn(&b"GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n".repeat(200), usize::MAX);
     for answered in [64, 128, 192, 200] {
-        assert_eq!(simulation.event_loop.services().statistics.requests, answered);
+        assert_eq!(simulation.event_loop.services().core.statistics.requests, answered);
         simulation.turn(Vec::new());
     }
 }
@@ -74,7 +74,7 @@ fn nothing_more_is_answered_for_a_peer_that_does_not_take_what_it_has() {
         let script = format!("GET /{path} HTTP/1.1\r\nHost: h\r\n\r\n").repeat(300);
         let mut simulation = one_turn(script.as_bytes(), 1000);
         (0..20).for_each(|_| simulation.turn(Vec::new()));
-        assert_eq!(simulation.event_loop.services().statistics.requests, most, "{path}");
+        assert_eq!(simulation.event_loop.services().core.statistics.requests, most, "{path}");
         // No more is received than one head may have, either.
         assert!(simulation.peers[0].wire.borrow().arrived.len() < script.len());
         assert!(simulation.event_loop.buffered() <= INBOX_MAX_BYTES + 4096);
@@ -94,7 +94,7 @@ fn neither_deadline_is_put_off_by_bytes_that_drip_in() {
         simulation.turn(vec![Readiness { token, readable: true, writable: false, ending: false }]);
     }
     simulation.turn(Vec::new());
-    assert_eq!(simulation.event_loop.services().statistics.ended(CloseReason::WriteTimeout), 1);
+    assert_eq!(simulation.event_loop.services().core.statistics.ended(CloseReason::WriteTimeout), 1);
 
     // The same peer takes its answers later: the head's deadline has been met meanwhile.
     let mut simulation = one_turn(&[&script[..], b"GET / HTTP/1.1\r\nX: "].concat(), 1000);
@@ -131,7 +131,7 @@ fn who_has_much_to_do_waits_for_the_others_of_that_kind_not_they_for_him() {
     }
     simulation.turn(events);
     // Each has had its share. From now on a few of them go on in a turn, and small requests at once.
-    let requests = |simulation: &Simulation| simulation.event_loop.services().statistics.requests;
+    let requests = |simulation: &Simulation| simulation.event_loop.services().core.statistics.requests;
     for _ in 0..100 {
         let (event, before) = {
             let wire = &mut *simulation.peers[0].wire.borrow_mut();
@@ -190,5 +190,5 @@ fn empty_lines_put_off_no_deadline() {
     }
     simulation.now = simulation.now + Duration::from_secs(1);
     simulation.turn(Vec::new());
-    assert_eq!(simulation.event_loop.services().statistics.ended(CloseReason::IdleTimeout), 1);
+    assert_eq!(simulation.event_loop.services().core.statistics.ended(CloseReason::IdleTimeout), 1);
 }

@@ -12,8 +12,8 @@ use evserve::event_loop::{EventLoop, Readiness, Token};
 use evserve::limits::{INBOX_MAX_BYTES, Limits, OUTBOX_MAX_BYTES, TURN_READ_BYTES, TURN_WRITE_BYTES};
 use evserve::protocol::Kind;
 use evserve::services::Services;
+use evserve::services::Template;
 use evserve::site::Rules;
-use evserve::template::Template;
 
 use super::network::{Backlog, SimNetwork};
 use super::peers::SimPeer;
@@ -84,8 +84,8 @@ impl Simulation {
         // One answer may overshoot the high-water mark.
         let bound = self.event_loop.connections() * (INBOX_MAX_BYTES + OUTBOX_MAX_BYTES + 120_000);
         assert!(self.event_loop.buffered() <= bound, "{} bytes in buffers", self.event_loop.buffered());
-        assert!(self.event_loop.connections() <= self.event_loop.services().limits.max_connections);
-        let statistics = &self.event_loop.services().statistics;
+        assert!(self.event_loop.connections() <= self.event_loop.services().core.limits.max_connections);
+        let statistics = &self.event_loop.services().core.statistics;
         assert_eq!(statistics.accepted - statistics.ended_in_all(), self.event_loop.connections() as u64);
         if self.event_loop.connections() > 0 {
             assert!(self.timeout.is_some(), "a connection without a deadline");

@@ -1,0 +1,9 @@
+//! What the server tells of itself: logs, and counts of what happened.
+
+mod access_log;
+mod log_file;
+mod statistics;
+
+pub use access_log::{AccessLog, AccessRecord, Format};
+pub use log_file::{LineLog, LogFile};
+pub use statistics::{DatagramCounts, Statistics};

@@ -1,0 +1,134 @@
+//! The protocols that there are: the one place that tells them apart.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::ack::{self, Ack};
+use super::contract::{Protocol, Step};
+use super::file::{self, Dialect, File};
+use super::http::h1::{self, Http1};
+use crate::close_reason::CloseReason;
+use crate::outbox::Outbox;
+use crate::services::{Context, Core, Services};
+
+/// What a listener's connections speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// HTTP/1.1 and 1.0.
+    Http,
+    /// The file protocol.
+    File(Dialect),
+    /// Acknowledging.
+    Ack,
+}
+
+impl Kind {
+    /// The protocol's state for a new connection.
+    pub fn start(self, now: Instant) -> AnyProtocol {
+        match self {
+            Kind::Http => AnyProtocol::Http(Http1::new(now)),
+            Kind::File(dialect) => AnyProtocol::File(Box::new(File::new(dialect))),
+            Kind::Ack => AnyProtocol::Ack(Ack::default()),
+        }
+    }
+
+    /// Answers a datagram with `reply`, which is empty before. Returns whether there is an answer.
+    pub fn on_datagram(
+        self,
+        datagram: &[u8],
+        peer: SocketAddr,
+        reply: &mut Vec<u8>,
+        services: &mut Services,
+    ) -> bool {
+        match self {
+            Kind::Ack => ack::on_datagram(datagram, peer, reply, services),
+            Kind::Http | Kind::File(_) => false,
+        }
+    }
+
+    /// What a peer is told for whom no descriptor is left.
+    pub fn busy_reply(self) -> &'static [u8] {
+        match self {
+            Kind::Http => h1::BUSY_REPLY,
+            Kind::File(_) => file::BUSY_REPLY,
+            Kind::Ack => b"",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Http => h1::NAME,
+            Kind::File(_) => file::NAME,
+            Kind::Ack => ack::NAME,
+        })
+    }
+}
+
+/// Any of the protocols: the one place that tells them apart.
+#[derive(Debug)]
+pub enum AnyProtocol {
+    /// HTTP/1.1 and 1.0.
+    Http(Http1),
+    /// The file protocol. Apart, so that connections of HTTP, of which there are most, stay small.
+    File(Box<File>),
+    /// Acknowledging.
+    Ack(Ack),
+}
+
+impl AnyProtocol {
+    /// Its name, as that of its listener.
+    pub fn name(&self) -> &'static str {
+        match self {
+            AnyProtocol::Http(_) => h1::NAME,
+            AnyProtocol::File(_) => file::NAME,
+            AnyProtocol::Ack(_) => ack::NAME,
+        }
+    }
+}
+
+macro_rules! dispatch {
+    ($self:expr, $protocol:ident => $call:expr) => {
+        match $self {
+            AnyProtocol::Http($protocol) => $call,
+            AnyProtocol::File($protocol) => $call,
+            AnyProtocol::Ack($protocol) => $call,
+        }
+    };
+}
+
+impl Protocol for AnyProtocol {
+    fn on_input(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Step {
+        dispatch!(self, protocol => protocol.on_input(input, out, cx))
+    }
+
+    fn on_eof(&mut self, rest: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
+        dispatch!(self, protocol => protocol.on_eof(rest, out, cx))
+    }
+
+    fn on_deadline(&mut self, out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
+        dispatch!(self, protocol => protocol.on_deadline(out, cx))
+    }
+
+    fn is_producing(&self) -> bool {
+        dispatch!(self, protocol => protocol.is_producing())
+    }
+
+    fn resume(&mut self, out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
+        dispatch!(self, protocol => protocol.resume(out, cx))
+    }
+
+    fn deadline(&self, quiet_since: Option<Instant>, core: &Core) -> Option<Instant> {
+        dispatch!(self, protocol => protocol.deadline(quiet_since, core))
+    }
+
+    fn recv_hint(&self) -> usize {
+        dispatch!(self, protocol => protocol.recv_hint())
+    }
+
+    fn is_evictable(&self) -> bool {
+        dispatch!(self, protocol => protocol.is_evictable())
+    }
+}

@@ -1,0 +1,260 @@
+//! The dialects of the documents' own clients, which send no newlines and tell messages apart by
+//! their receive calls: pauses keep them apart.
+
+use std::time::Instant;
+
+use crate::close_reason::CloseReason;
+use crate::limits::{JOINED_LIST_MAX_BYTES, LISTED_ITEMS_MAX, LISTING_SLICE_ENTRIES};
+use crate::outbox::Outbox;
+use crate::protocol::contract::{Protocol, Step};
+use crate::services::{Context, Core};
+use crate::store::{Items, LibraryError, Name};
+
+use super::legacy_upload::LegacyUpload;
+use super::vocabulary::{END, Vocabulary};
+
+/// One connection.
+#[derive(Debug)]
+pub struct Legacy {
+    vocabulary: &'static Vocabulary,
+    state: State,
+    /// Bytes of the input that were taken before it was known what they are.
+    skip: usize,
+}
+
+/// What the connection is waiting for.
+#[derive(Debug)]
+enum State {
+    Command,
+    /// The bytes of an upload and the `##` that ends it.
+    Receiving(Box<LegacyUpload>),
+    /// Its own next turn, to go on reading the library.
+    Reading(Items, Vec<Name>),
+}
+
+/// A command of these dialects, which is a whole message.
+#[derive(Debug, PartialEq, Eq)]
+pub enum LegacyCommand<'a> {
+    List,
+    Get(&'a [u8]),
+    Put(&'a [u8]),
+    Quit,
+}
+
+impl<'a> LegacyCommand<'a> {
+    /// Reads a message. The name is what follows the last space.
+    pub fn parse(message: &'a [u8]) -> Option<LegacyCommand<'a>> {
+        let name = || message.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+        match message {
+            b"L" => Some(LegacyCommand::List),
+            b"Q" => Some(LegacyCommand::Quit),
+            [b'G', b' ', _, ..] => Some(LegacyCommand::Get(name())),
+            [b'P', b' ', _, ..] => Some(LegacyCommand::Put(name())),
+            _ => None,
+        }
+    }
+}
+
+impl Legacy {
+    /// A connection in which nothing was said.
+    pub fn new(vocabulary: &'static Vocabulary) -> Legacy {
+        Legacy { vocabulary, state: State::Command, skip: 0 }
+    }
+
+    /// A connection whose first message was seen, but not taken.
+    pub fn after(vocabulary: &'static Vocabulary, seen: usize) -> Legacy {
+        Legacy { skip: seen, ..Legacy::new(vocabulary) }
+    }
+
+    /// Carries out a message. Returns why the connection ends, if it does.
+    pub fn on_message(
+        &mut self,
+        message: &[u8],
+        out: &mut Outbox,
+        cx: &mut Context<'_>,
+    ) -> Option<CloseReason> {
+        cx.core.statistics.requests += 1;
+        match LegacyCommand::parse(message) {
+            Some(LegacyCommand::List) => match cx.core.library.list() {
+                Ok(items) => self.state = State::Reading(items, Vec::new()),
+                Err(error) => self.refuse(&error, self.vocabulary.empty, out),
+            },
+            Some(LegacyCommand::Get(name)) => self.get(name, out, cx),
+            Some(LegacyCommand::Put(name)) => self.put(name, out, cx),
+            Some(LegacyCommand::Quit) => return Some(CloseReason::Answered),
+            // The documents' servers say nothing to what they do not know.
+            None => {}
+        }
+        self.close_reason(cx)
+    }
+
+    fn close_reason(&self, cx: &Context<'_>) -> Option<CloseReason> {
+        let between = matches!(self.state, State::Command);
+        (between && cx.core.is_draining()).then_some(CloseReason::LastAnswer)
+    }
+
+    fn get(&self, name: &[u8], out: &mut Outbox, cx: &Context<'_>) {
+        let found =
+            Name::parse(name).ok_or(LibraryError::NotFound).and_then(|name| cx.core.library.read(&name));
+        match found {
+            Ok((file, item)) => {
+                say("OK", out);
+                out.pause(cx.core.limits.pace);
+                if item.length > 0 {
+                    out.send_file(file, 0..item.length);
+                    out.pause(cx.core.limits.pace);
+                }
+                out.write(|bytes| bytes.extend_from_slice(END));
+            }
+            Err(error) => self.refuse(&error, self.vocabulary.not_found, out),
+        }
+    }
+
+    fn put(&mut self, name: &[u8], out: &mut Outbox, cx: &Context<'_>) {
+        let upload = Name::parse(name)
+            .ok_or(LibraryError::ReadOnly)
+            .and_then(|name| cx.core.library.create(&name, None));
+        match upload {
+            Ok(upload) => {
+                say(self.vocabulary.upload, out);
+                self.state = State::Receiving(Box::new(LegacyUpload::new(upload, cx.core.clock.now())));
+            }
+            Err(LibraryError::Exists) => say(self.vocabulary.exists, out),
+            Err(error) => self.refuse(&error, self.vocabulary.cannot_store, out),
+        }
+    }
+
+    fn refuse(&self, error: &LibraryError, word: &str, out: &mut Outbox) {
+        if let LibraryError::Failed(error) = error {
+            log::error!("the library failed: {error}");
+        }
+        say(word, out);
+    }
+
+    fn read_slice(&mut self, mut items: Items, mut names: Vec<Name>, out: &mut Outbox, cx: &Context<'_>) {
+        let slice = match items.next(LISTING_SLICE_ENTRIES) {
+            Ok(slice) => slice,
+            Err(error) => return self.refuse(&error, self.vocabulary.empty, out),
+        };
+        let last = slice.is_empty() || names.len() > LISTED_ITEMS_MAX;
+        names.extend(slice.into_iter().map(|item| item.name));
+        if !last {
+            self.state = State::Reading(items, names);
+            return;
+        }
+        names.sort();
+        if names.is_empty() {
+            return say(self.vocabulary.empty, out);
+        }
+        say("OK", out);
+        out.pause(cx.core.limits.pace);
+        if self.vocabulary.joined {
+            return say(&joined(&names), out);
+        }
+        for name in names {
+            say(name.as_str(), out);
+            out.pause(cx.core.limits.pace);
+        }
+        out.write(|bytes| bytes.extend_from_slice(END));
+    }
+}
+
+/// All names, a `#` behind each, as far as they fit into what the client reads at once.
+fn joined(names: &[Name]) -> String {
+    let mut text = String::new();
+    for (index, name) in names.iter().enumerate() {
+        if text.len() + name.as_str().len() + 1 > JOINED_LIST_MAX_BYTES {
+            log::warn!(
+                "{} of {} files are not in a joined listing, which is full",
+                names.len() - index,
+                names.len()
+            );
+            break;
+        }
+        text.push_str(name.as_str());
+        text.push('#');
+    }
+    text
+}
+
+impl Protocol for Legacy {
+    fn on_input(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Step {
+        if self.skip > 0 {
+            return Step::Consumed(std::mem::take(&mut self.skip).min(input.len()));
+        }
+        let State::Receiving(receiving) = &mut self.state else {
+            let close = self.on_message(input, out, cx);
+            return Step::after(input.len(), close);
+        };
+        if receiving.take(input, cx.core.clock.now())
+            && let State::Receiving(receiving) = std::mem::replace(&mut self.state, State::Command)
+        {
+            receiving.store(cx);
+        }
+        Step::after(input.len(), self.close_reason(cx))
+    }
+
+    fn on_eof(&mut self, _rest: &[u8], _out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
+        match std::mem::replace(&mut self.state, State::Command) {
+            State::Command => Some(CloseReason::PeerClosed),
+            // No silence is surer.
+            State::Receiving(receiving) if receiving.may_have_ended() => {
+                receiving.store(cx);
+                Some(CloseReason::PeerClosed)
+            }
+            State::Receiving(_) => Some(CloseReason::PeerLeft),
+            reading => {
+                self.state = reading;
+                None
+            }
+        }
+    }
+
+    fn on_deadline(&mut self, _out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
+        match std::mem::replace(&mut self.state, State::Command) {
+            State::Command => Some(cx.core.idle_close_reason()),
+            State::Receiving(receiving) if receiving.may_have_ended() => {
+                receiving.store(cx);
+                self.close_reason(cx)
+            }
+            State::Receiving(_) => Some(CloseReason::BodyTimeout),
+            reading => {
+                self.state = reading;
+                None
+            }
+        }
+    }
+
+    fn is_producing(&self) -> bool {
+        matches!(self.state, State::Reading(..))
+    }
+
+    fn resume(&mut self, out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
+        match std::mem::replace(&mut self.state, State::Command) {
+            State::Reading(items, names) => self.read_slice(items, names, out, cx),
+            other => self.state = other,
+        }
+        self.close_reason(cx)
+    }
+
+    fn deadline(&self, quiet_since: Option<Instant>, core: &Core) -> Option<Instant> {
+        let timeouts = &core.limits.timeouts;
+        match &self.state {
+            State::Command => Some(core.idle_deadline(quiet_since? + timeouts.file_idle)),
+            State::Receiving(receiving) => Some(receiving.deadline(timeouts.body)),
+            State::Reading(..) => Some(core.clock.now() + timeouts.idle),
+        }
+    }
+
+    fn recv_hint(&self) -> usize {
+        0
+    }
+
+    fn is_evictable(&self) -> bool {
+        matches!(self.state, State::Command)
+    }
+}
+
+fn say(text: &str, out: &mut Outbox) {
+    out.write(|bytes| bytes.extend_from_slice(text.as_bytes()));
+}

@@ -1,0 +1,179 @@
+//! Responses as HTTP/1.1 writes them: status line, field lines, and the body in its cheapest way.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::version::Disposition;
+use crate::clock::Clock;
+use crate::limits::COPIED_BODY_MAX_BYTES;
+use crate::outbox::Outbox;
+use crate::protocol::http::semantics::{Body, FieldSink, Response, Status};
+use crate::site::{FieldSet, Metadata, Rules};
+use crate::store::Content;
+
+/// What a peer gets for whom no descriptor is left.
+pub const BUSY_REPLY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nServer: evserve\r\nRetry-After: 1\r\n\
+    Connection: close\r\nContent-Length: 0\r\n\r\n";
+
+/// The interim response that an expectation waits for (RFC 9110 section 10.1.1).
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// How the head of a 200 begins, up to the value of Date.
+const OK_UP_TO_DATE: &str = "HTTP/1.1 200 OK\r\nDate: ";
+
+/// Where in a [prelude] the value of Date begins.
+pub const PRELUDE_DATE_AT: usize = OK_UP_TO_DATE.len();
+
+/// What a head says beside the fields of its response.
+#[derive(Clone, Copy)]
+pub struct HeadContext<'a> {
+    /// What the options add to every response.
+    pub rules: &'a Rules,
+    /// The time.
+    pub clock: &'a Clock,
+}
+
+/// Writes header fields as lines.
+struct FieldLines<'a>(&'a mut Vec<u8>);
+
+impl FieldSink for FieldLines<'_> {
+    fn field(&mut self, name: &str, value: &[u8]) {
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b": ");
+        self.0.extend_from_slice(value);
+        self.0.extend_from_slice(b"\r\n");
+    }
+}
+
+/// The head of a 200 that carries a whole file and says nothing of the connection. Only its date changes.
+pub fn prelude(metadata: &Rc<Metadata>, length: u64, head: HeadContext<'_>) -> Vec<u8> {
+    let response = Response {
+        status: Status::Ok,
+        metadata: Some((Rc::clone(metadata), FieldSet::All)),
+        fields: Vec::new(),
+        body: Body::File { content: Content::Memory(b""[..].into()), range: 0..length, length },
+    };
+    let mut prelude = Vec::new();
+    write_head(&response, false, Disposition::KeepAlive, head, &mut prelude);
+    debug_assert!(prelude.starts_with(OK_UP_TO_DATE.as_bytes()));
+    prelude
+}
+
+/// Writes a response whose body is not made while it is sent; for HEAD without the body.
+pub fn write(
+    response: Response,
+    head_only: bool,
+    disposition: Disposition,
+    head: HeadContext<'_>,
+    out: &mut Outbox,
+) {
+    out.write(|bytes| write_head(&response, false, disposition, head, bytes));
+    if head_only {
+        return;
+    }
+    match response.body {
+        Body::Empty | Body::Stream(_) => {}
+        Body::Text(text) => out.write(|bytes| bytes.extend_from_slice(text.as_bytes())),
+        Body::File { content, range, .. } => write_content(&content, range, out),
+        Body::ByteRanges(body) => {
+            for (head, range) in body.parts {
+                out.write(|bytes| bytes.extend_from_slice(head.as_bytes()));
+                write_content(&body.content, range, out);
+            }
+            out.write(|bytes| bytes.extend_from_slice(body.end.as_bytes()));
+        }
+    }
+}
+
+/// Writes the head of a response whose body is made while it is sent, in chunks or up to the connection's
+/// end.
+pub fn write_stream_head(
+    response: &Response,
+    is_chunked: bool,
+    disposition: Disposition,
+    head: HeadContext<'_>,
+    out: &mut Outbox,
+) {
+    out.write(|bytes| write_head(response, is_chunked, disposition, head, bytes));
+}
+
+/// Writes a slice of a body in chunks (RFC 9112 section 7.1), and after the last one their end.
+pub fn write_chunk(slice: &[u8], is_last: bool, out: &mut Outbox) {
+    out.write(|bytes| {
+        if !slice.is_empty() {
+            bytes.extend_from_slice(format!("{:x}\r\n", slice.len()).as_bytes());
+            bytes.extend_from_slice(slice);
+            bytes.extend_from_slice(b"\r\n");
+        }
+        if is_last {
+            bytes.extend_from_slice(b"0\r\n\r\n");
+        }
+    });
+}
+
+fn write_head(
+    response: &Response,
+    is_chunked: bool,
+    disposition: Disposition,
+    head: HeadContext<'_>,
+    bytes: &mut Vec<u8>,
+) {
+    bytes.extend_from_slice(b"HTTP/1.1 ");
+    bytes.extend_from_slice(response.status.text().as_bytes());
+    bytes.extend_from_slice(b"\r\nDate: ");
+    bytes.extend_from_slice(head.clock.http_date());
+    bytes.extend_from_slice(b"\r\n");
+    let mut lines = FieldLines(bytes);
+    match disposition {
+        Disposition::KeepAlive => {}
+        Disposition::AnnounceKeepAlive => lines.field("Connection", b"keep-alive"),
+        Disposition::Close(_) => lines.field("Connection", b"close"),
+    }
+    for (name, value) in &head.rules.standing_fields {
+        lines.field(name, value.as_bytes());
+    }
+    response.write_fields(&mut lines);
+    if is_chunked {
+        lines.field("Transfer-Encoding", b"chunked");
+    }
+    bytes.extend_from_slice(b"\r\n");
+}
+
+/// Writes a part of a file: a small one goes right behind its head instead of as a piece of its own,
+/// which would cost a system call more than reading it.
+#[inline]
+fn write_content(content: &Content, mut range: Range<u64>, out: &mut Outbox) {
+    if range.end - range.start <= COPIED_BODY_MAX_BYTES {
+        out.write(|bytes| range.start += copy(content, &range, bytes));
+    }
+    if range.is_empty() {
+        return;
+    }
+    match content {
+        Content::Memory(bytes) => out.share(bytes.part(in_memory(&range))),
+        // What could not be read is left to fail where the connection's end is decided.
+        Content::Disk(file) => out.send_file(file.clone(), range),
+    }
+}
+
+/// Copies what is there of `range`, and returns how much that is.
+fn copy(content: &Content, range: &Range<u64>, bytes: &mut Vec<u8>) -> u64 {
+    match content {
+        Content::Memory(content) => {
+            bytes.extend_from_slice(&content[in_memory(range)]);
+            range.end - range.start
+        }
+        Content::Disk(_) => {
+            let before = bytes.len();
+            bytes.resize(before + in_memory(range).len(), 0);
+            let count = content.read(range.start, &mut bytes[before..]).map_or(0, <[u8]>::len);
+            bytes.truncate(before + count);
+            count as u64
+        }
+    }
+}
+
+/// A range of what a `usize` can count.
+fn in_memory(range: &Range<u64>) -> Range<usize> {
+    range.start as usize..range.end as usize
+}

@@ -1,0 +1,88 @@
+//! What is wrong with a head that cannot be parsed: the status and the words that tell its sender.
+
+use crate::limits::TARGET_MAX_BYTES;
+use crate::protocol::http::semantics::grammar::is_token;
+use crate::protocol::http::semantics::{HttpError, Status};
+
+/// Whether the first line is three words, the last of them `HTTP/1.` and a digit.
+pub fn is_later_minor_version(lines: &[u8]) -> bool {
+    let line = first_line(lines);
+    memchr::memchr_iter(b' ', line).count() == 2 && version(line).is_some_and(|(major, _)| major == b'1')
+}
+
+/// The version at a line's end, as its two digits (RFC 9112 section 2.3).
+fn version(line: &[u8]) -> Option<(u8, u8)> {
+    match line.rsplitn(2, |byte| *byte == b' ').next()? {
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
+            Some((*major, *minor))
+        }
+        _ => None,
+    }
+}
+
+fn first_line(lines: &[u8]) -> &[u8] {
+    let line = memchr::memchr(b'\n', lines).map_or(lines, |at| &lines[..at]);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// Why a head cannot be parsed.
+pub fn syntax_error(lines: &[u8], error: httparse::Error) -> HttpError {
+    request_line_error(lines).unwrap_or_else(|| parser_error(error))
+}
+
+fn parser_error(error: httparse::Error) -> HttpError {
+    use httparse::Error;
+    match error {
+        Error::TooManyHeaders => HttpError::new(Status::FieldsTooLarge, "The head has too many fields"),
+        Error::HeaderName => HttpError::bad_request("A field's name is malformed"),
+        Error::HeaderValue => HttpError::bad_request("A field's value is malformed"),
+        Error::NewLine => HttpError::bad_request("A line of the head does not end in CRLF"),
+        Error::Version => HttpError::bad_request("The HTTP version is malformed"),
+        Error::Token | Error::Status => HttpError::bad_request("The request line is malformed"),
+    }
+}
+
+/// What is wrong with the request line, if that is where the fault lies and it has a status of its
+/// own: an overlong target, or another major version behind a sound method and target.
+fn request_line_error(lines: &[u8]) -> Option<HttpError> {
+    let line = first_line(lines);
+    let method = line.iter().take_while(|byte| is_token(**byte)).count();
+    let target = line.get(method + 1..).filter(|_| method > 0 && line[method] == b' ')?;
+    let length = target.iter().take_while(|byte| **byte > b' ' && **byte != 0x7f).count();
+    if length > TARGET_MAX_BYTES {
+        return Some(TARGET_TOO_LONG);
+    }
+    let behind = target.get(length..)?;
+    match (length > 0 && behind.len() == b" HTTP/x.y".len()).then(|| version(behind)).flatten() {
+        Some((major, _)) if major != b'1' && lines.len() > line.len() => {
+            Some(HttpError::new(Status::VersionNotSupported, "This server speaks HTTP/1.1 and 1.0"))
+        }
+        _ => None,
+    }
+}
+
+/// The target has more than [`TARGET_MAX_BYTES`].
+pub const TARGET_TOO_LONG: HttpError = HttpError::new(Status::UriTooLong, "The request-target is too long");
+
+/// Which part of a head that is too large is to blame.
+pub fn too_large(window: &[u8]) -> HttpError {
+    let line = first_line(window);
+    if line.len() < window.len() - 1 {
+        return request_line_error(window)
+            .unwrap_or(HttpError::new(Status::FieldsTooLarge, "The head has more bytes than are taken"));
+    }
+    let method = line.iter().take_while(|byte| is_token(**byte)).count();
+    match line.get(method) {
+        // RFC 9112 section 3: a method longer than any that is implemented is 501.
+        None => UNKNOWN_METHOD,
+        Some(b' ') if method > 0 => {
+            request_line_error(window).unwrap_or(parser_error(httparse::Error::Version))
+        }
+        Some(_) => parser_error(httparse::Error::Token),
+    }
+}
+
+/// RFC 9110 section 15.6.2.
+pub const UNKNOWN_METHOD: HttpError = HttpError::new(Status::NotImplemented, "The method is not known here");

@@ -1,0 +1,367 @@
+//! HTTP/1.1 and 1.0 (RFC 9112): one connection's state, from head to head. What a request comes to is for
+//! the [handlers](super::handlers); here it is read from the wire and its response written to it.
+
+mod access;
+mod body;
+mod chunked;
+mod discard;
+mod encode;
+mod exchange;
+mod framing;
+mod head;
+mod head_error;
+mod taken;
+mod upload;
+mod version;
+
+use std::time::Instant;
+
+use super::semantics::negotiation::accepted_codings;
+use super::semantics::{HeaderName, Headers, HttpError, Method, Status, Target};
+use crate::close_reason::CloseReason;
+use crate::limits::{ANSWER_AFTER_PAUSE, BLANK_MAX_BYTES, UNWANTED_BODY_MAX_BYTES};
+use crate::outbox::Outbox;
+use crate::protocol::contract::{Protocol, Step};
+use crate::services::{Context, Core};
+use discard::{BodyProgress, DiscardedBody};
+pub use encode::BUSY_REPLY;
+use encode::{HeadContext, PRELUDE_DATE_AT, prelude};
+use exchange::{Exchange, FailedRequest, PendingResponse, refuse, respond};
+use framing::Framing;
+use head::{Head, Parsed};
+use upload::{Received, UploadInProgress};
+use version::Disposition;
+
+/// What it is called in logs.
+pub const NAME: &str = "http";
+
+/// The server's side of one HTTP/1 connection.
+#[derive(Debug)]
+pub struct Http1 {
+    state: State,
+}
+
+/// What the connection is waiting for.
+#[derive(Debug)]
+enum State {
+    /// A first request, or the next one.
+    Idle(Waiting),
+    /// The rest of a head, of which `seen` bytes have been looked at. `blank` bytes of empty lines
+    /// came before it.
+    Head { since: Instant, blank: usize, seen: usize, method: Option<Method> },
+    /// The rest of a body that no handler wants.
+    Discarding(DiscardedBody),
+    /// The rest of a body that is being stored.
+    Receiving(Box<UploadInProgress>),
+    /// Its own next turn, to continue with a response.
+    Responding(Box<PendingResponse>),
+    /// Its own next turn, to hash what came before a body that is to be stored behind it.
+    Verifying(Box<UploadInProgress>),
+}
+
+/// How long an idle connection has to begin a request.
+#[derive(Clone, Copy, Debug)]
+enum Waiting {
+    /// As long as a head may take, since it was accepted.
+    ForTheFirst(Instant),
+    /// As long as a connection may be idle, since its last response left.
+    ForTheNext,
+}
+
+const IDLE: State = State::Idle(Waiting::ForTheNext);
+
+impl Http1 {
+    /// A connection that was accepted at `now`.
+    pub fn new(now: Instant) -> Http1 {
+        Http1 { state: State::Idle(Waiting::ForTheFirst(now)) }
+    }
+
+    /// When the head began that is being received, or begins now, and how many bytes of empty
+    /// lines came before it.
+    fn head_began(&self, core: &Core) -> (Instant, usize) {
+        match self.state {
+            State::Head { since, blank, .. } => (since, blank),
+            State::Idle(Waiting::ForTheFirst(since)) => (since, 0),
+            _ => (core.clock.now(), 0),
+        }
+    }
+
+    /// Drops empty lines before a request line (RFC 9112 section 2.2), within a bound. They begin
+    /// the head, so that they put off nothing. `None` when there are none.
+    fn skip_blank_lines(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Option<Step> {
+        let mut length = 0;
+        while let [b'\n', ..] | [b'\r', b'\n', ..] = &input[length..] {
+            length += if input[length] == b'\r' { 2 } else { 1 };
+        }
+        if length == 0 && input != b"\r" {
+            return None;
+        }
+        let (since, blank) = self.head_began(cx.core);
+        let blank = blank + length;
+        if blank > BLANK_MAX_BYTES {
+            let error = HttpError::bad_request("Too many empty lines stand before the request");
+            let request = FailedRequest { bytes: b"", method: None, headers: Headers::NONE };
+            return Some(Step::Finish(0, refuse(error, request, out, cx)));
+        }
+        self.state = State::Head { since, blank, seen: 0, method: None };
+        Some(if length == 0 { Step::NeedInput } else { Step::Consumed(length) })
+    }
+
+    fn on_head(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Step {
+        let seen = if let State::Head { seen, .. } = self.state { seen } else { 0 };
+        match head::parse(input, seen) {
+            Parsed::Head(head, length) => {
+                debug_assert!((1..=input.len()).contains(&length));
+                if self.respond_from_cache(&head, out, cx) {
+                    return Step::Consumed(length);
+                }
+                Step::after(length, self.on_request(&head, out, cx))
+            }
+            Parsed::Partial => {
+                let (since, blank) = self.head_began(cx.core);
+                let method = head::method_of(input);
+                self.state = State::Head { since, blank, seen: input.len(), method };
+                Step::NeedInput
+            }
+            Parsed::Invalid(error, headers) => {
+                let request = FailedRequest { bytes: input, method: head::method_of(input), headers };
+                Step::Finish(0, refuse(error, request, out, cx))
+            }
+        }
+    }
+
+    /// Responds to what most load is made of: a GET of a whole file that the cache has in one piece with
+    /// its head. Returns whether it did.
+    fn respond_from_cache(&mut self, head: &Head<'_>, out: &mut Outbox, cx: &mut Context<'_>) -> bool {
+        let (Method::Get, Target::Path { path, is_plain: true, .. }) =
+            (head.request.method, head.request.target)
+        else {
+            return false;
+        };
+        let headers = &head.request.headers;
+        if !headers.is_unconditional()
+            || head.framing != Framing::Length(0)
+            || head.disposition(None, cx.core.is_draining()) != Disposition::KeepAlive
+        {
+            return false;
+        }
+        let clock = &cx.core.clock;
+        let accepted = headers.get(HeaderName::AcceptEncoding).map(|value| accepted_codings(&value));
+        let Some((file, rules)) = cx.http.site.cached(path, accepted, clock) else { return false };
+        let date = (PRELUDE_DATE_AT, clock.http_date());
+        let render = |metadata: &_, length| prelude(metadata, length, HeadContext { rules, clock });
+        let Some((message, length)) = file.message(date, render) else { return false };
+        out.append(message);
+        access::record(headers.block(), Status::Ok as u16, length, cx);
+        self.state = IDLE;
+        true
+    }
+
+    /// Handles a request whose head is here. Returns why the connection is closed, if it is.
+    fn on_request(&mut self, head: &Head<'_>, out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
+        if let Some(upload) = UploadInProgress::begin(head, out, cx) {
+            return self.receive(upload, out, cx);
+        }
+        let early_close = match head.framing {
+            Framing::Length(0) => None,
+            // RFC 9110 section 10.1.1: a client that is answered at once may keep the body back or
+            // send it, and what comes next could be either.
+            _ if head.expects_continue => Some(CloseReason::BodyUnwanted),
+            Framing::Length(body) if body > UNWANTED_BODY_MAX_BYTES => Some(CloseReason::BodyUnwanted),
+            _ => {
+                self.state = State::Discarding(DiscardedBody::new(head));
+                return None;
+            }
+        };
+        let exchange = respond(head, early_close, out, cx);
+        self.proceed(exchange)
+    }
+
+    /// Enters the state that follows a response. Returns why the connection is closed, if it is.
+    fn proceed(&mut self, exchange: Exchange) -> Option<CloseReason> {
+        match exchange {
+            Exchange::Done(close) => {
+                self.state = IDLE;
+                close
+            }
+            Exchange::Pending(response) => {
+                self.state = State::Responding(response);
+                None
+            }
+        }
+    }
+
+    /// Waits for a body that is stored, once what came before it is hashed.
+    fn receive(
+        &mut self,
+        upload: Box<UploadInProgress>,
+        out: &mut Outbox,
+        cx: &mut Context<'_>,
+    ) -> Option<CloseReason> {
+        if upload.is_verifying() {
+            self.state = State::Verifying(upload);
+            return None;
+        }
+        if upload.is_empty() {
+            let (_, received) = upload.receive(b"", out, cx);
+            return self.on_received(received);
+        }
+        self.state = State::Receiving(upload);
+        None
+    }
+
+    fn on_received(&mut self, received: Received) -> Option<CloseReason> {
+        match received {
+            Received::Pending(upload) => {
+                self.state = State::Receiving(upload);
+                None
+            }
+            Received::Answered(exchange) => self.proceed(exchange),
+        }
+    }
+
+    fn on_upload(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Step {
+        let State::Receiving(upload) = std::mem::replace(&mut self.state, IDLE) else {
+            return Step::NeedInput;
+        };
+        let (consumed, received) = upload.receive(input, out, cx);
+        Step::after(consumed, self.on_received(received))
+    }
+
+    /// Takes what belongs to a body that no handler wants. At its end, or when it gets too long, the
+    /// request is handled if it was not before.
+    fn on_discarded(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Step {
+        let State::Discarding(body) = &mut self.state else { return Step::NeedInput };
+        let (consumed, progress) = match body.take(input) {
+            Ok((consumed, BodyProgress::Pending)) => return Step::Consumed(consumed),
+            Ok(taken) => taken,
+            Err(error) => {
+                let close = match body.take_head() {
+                    Some(head) => refuse(error, FailedRequest::from(&head.borrow()), out, cx),
+                    None => CloseReason::Refused,
+                };
+                return Step::Finish(0, close);
+            }
+        };
+        let Some(head) = body.take_head() else {
+            self.state = IDLE;
+            return Step::Consumed(consumed);
+        };
+        let early_close = (progress == BodyProgress::OverLimit).then_some(CloseReason::BodyUnwanted);
+        let exchange = respond(&head.borrow(), early_close, out, cx);
+        Step::after(consumed, self.proceed(exchange))
+    }
+
+    /// The body has paused, and its sender may be waiting to hear. A body that is sure to end soon
+    /// is read on behind the response.
+    fn on_pause(&mut self, out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
+        let State::Discarding(body) = &mut self.state else { return None };
+        let is_bounded = body.is_bounded();
+        let Some(head) = body.take_head() else { return Some(CloseReason::BodyTimeout) };
+        match exchange::respond_early(&head.borrow(), is_bounded, out, cx) {
+            Some(exchange) => self.proceed(exchange),
+            None => None,
+        }
+    }
+}
+
+impl Protocol for Http1 {
+    fn on_input(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Step {
+        debug_assert!(!input.is_empty() && !self.is_producing());
+        match self.state {
+            State::Discarding(_) => self.on_discarded(input, out, cx),
+            State::Receiving(_) => self.on_upload(input, out, cx),
+            State::Head { seen: 1.., .. } => self.on_head(input, out, cx),
+            _ => self.skip_blank_lines(input, out, cx).unwrap_or_else(|| self.on_head(input, out, cx)),
+        }
+    }
+
+    fn on_eof(&mut self, _rest: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
+        let error = HttpError::bad_request("The request ended in the middle");
+        // A client that ended its output only, as netcat does, still hears what was wrong.
+        match &mut self.state {
+            State::Idle(_) | State::Head { seen: 0, .. } => return Some(CloseReason::PeerClosed),
+            State::Head { method, .. } => {
+                let request = FailedRequest { bytes: b"", method: *method, headers: Headers::NONE };
+                refuse(error, request, out, cx);
+            }
+            State::Receiving(upload) => {
+                upload.refuse(error, out, cx);
+            }
+            State::Discarding(body) => {
+                if let Some(head) = body.take_head() {
+                    refuse(error, FailedRequest::from(&head.borrow()), out, cx);
+                }
+            }
+            State::Responding(_) | State::Verifying(_) => return None,
+        }
+        Some(CloseReason::PeerLeft)
+    }
+
+    fn on_deadline(&mut self, out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
+        match &mut self.state {
+            State::Idle(_) | State::Head { seen: 0, .. } => Some(cx.core.idle_close_reason()),
+            State::Head { method, .. } => {
+                let error = HttpError::new(Status::RequestTimeout, "The request head took too long");
+                let request = FailedRequest { bytes: b"", method: *method, headers: Headers::NONE };
+                refuse(error, request, out, cx);
+                Some(CloseReason::HeadTimeout)
+            }
+            State::Discarding(_) => self.on_pause(out, cx),
+            State::Receiving(upload) => {
+                let error = HttpError::new(Status::RequestTimeout, "The body took too long");
+                upload.refuse(error, out, cx);
+                Some(CloseReason::BodyTimeout)
+            }
+            State::Responding(_) | State::Verifying(_) => None,
+        }
+    }
+
+    fn is_producing(&self) -> bool {
+        matches!(self.state, State::Responding(_) | State::Verifying(_))
+    }
+
+    fn resume(&mut self, out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
+        match std::mem::replace(&mut self.state, IDLE) {
+            State::Responding(response) => {
+                let exchange = exchange::resume(response, out, cx);
+                self.proceed(exchange)
+            }
+            State::Verifying(mut upload) => match upload.verify() {
+                Ok(()) => self.receive(upload, out, cx),
+                Err(error) => Some(upload.refuse(error, out, cx)),
+            },
+            other => {
+                self.state = other;
+                None
+            }
+        }
+    }
+
+    fn deadline(&self, quiet_since: Option<Instant>, core: &Core) -> Option<Instant> {
+        let timeouts = &core.limits.timeouts;
+        let idle = match &self.state {
+            State::Head { since, .. } => return Some(*since + timeouts.head),
+            State::Receiving(_) => return Some(quiet_since? + timeouts.body),
+            State::Discarding(body) if body.is_handled() => return Some(quiet_since? + timeouts.body),
+            State::Discarding(_) => return Some(quiet_since? + timeouts.body.min(ANSWER_AFTER_PAUSE)),
+            // The peer is not waited for.
+            State::Responding(_) | State::Verifying(_) => return Some(core.clock.now() + timeouts.idle),
+            State::Idle(Waiting::ForTheFirst(accepted)) => *accepted + timeouts.head,
+            State::Idle(Waiting::ForTheNext) => quiet_since? + timeouts.idle,
+        };
+        Some(core.idle_deadline(idle))
+    }
+
+    fn recv_hint(&self) -> usize {
+        match &self.state {
+            State::Discarding(body) => body.expected(),
+            State::Receiving(upload) => upload.expected(),
+            _ => 0,
+        }
+    }
+
+    fn is_evictable(&self) -> bool {
+        matches!(self.state, State::Idle(Waiting::ForTheNext))
+    }
+}

@@ -1,0 +1,77 @@
+//! Files as responses: which representation, whether it is sent, and how much of it.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::byte_ranges;
+use crate::clock::Clock;
+use crate::protocol::http::semantics::error::PRECONDITION_FAILED;
+use crate::protocol::http::semantics::negotiation::accepted_codings;
+use crate::protocol::http::semantics::preconditions::{Preconditions, Validators, Verdict};
+use crate::protocol::http::semantics::ranges::{self, Selection};
+use crate::protocol::http::semantics::{
+    Body, HeaderName, HttpError, Method, Outcome, Request, Response, Status,
+};
+use crate::site::{FieldSet, Representation, Selected, Site};
+
+/// Responds with the file of `site` at `path`, which is `plain` as it is, in the coding that the client
+/// likes best.
+pub fn respond(
+    path: &[u8],
+    plain: Representation,
+    request: &Request<'_>,
+    site: &mut Site,
+    clock: &Clock,
+) -> Result<Outcome, HttpError> {
+    let file = match request.headers.get(HeaderName::AcceptEncoding) {
+        None => plain,
+        Some(value) => match site.select(path, plain, accepted_codings(&value), clock) {
+            Selected::Ready(file) => file,
+            Selected::Pending => return Ok(Outcome::Pending),
+            Selected::Busy => {
+                let detail = "It cannot be compressed just now";
+                return Err(HttpError::new(Status::ServiceUnavailable, detail));
+            }
+            Selected::NotAcceptable => {
+                return Err(HttpError::new(Status::NotAcceptable, "There is no such coding of this"));
+            }
+        },
+    };
+    send(&file, request, clock).map(Outcome::Handled)
+}
+
+/// Sends what the preconditions and the range leave of `file`.
+fn send(file: &Representation, request: &Request<'_>, clock: &Clock) -> Result<Response, HttpError> {
+    if request.headers.is_unconditional() {
+        return Ok(Response::file(file));
+    }
+    let conditions = Preconditions::of(&request.headers);
+    let validators = validators(file);
+    match conditions.evaluate(validators) {
+        Verdict::NotModified => return Ok(Response::not_modified(&file.note)),
+        Verdict::Failed => return Err(PRECONDITION_FAILED),
+        Verdict::Proceed => {}
+    }
+    // Section 14.2: Range has a meaning for GET only.
+    let range = conditions.range(validators, clock.wall()).filter(|_| request.method == Method::Get);
+    match range.map_or(Selection::Whole, |range| ranges::select(range, file.length)) {
+        Selection::Whole => Ok(Response::file(file)),
+        Selection::Part(range) => Ok(part(file, range)),
+        Selection::Parts(ranges) => Ok(byte_ranges::response(file, &ranges)),
+        Selection::Unsatisfiable => Err(HttpError::range_not_satisfiable(file.length)),
+    }
+}
+
+/// What the preconditions of a request for `file` are compared with.
+pub fn validators(file: &Representation) -> Validators<'_> {
+    Validators { entity_tag: file.note.entity_tag(), last_modified: file.note.last_modified() }
+}
+
+fn part(file: &Representation, range: Range<u64>) -> Response {
+    Response {
+        status: Status::PartialContent,
+        metadata: Some((Rc::clone(&file.note), FieldSet::All)),
+        fields: Vec::new(),
+        body: Body::File { content: file.content.clone(), range, length: file.length },
+    }
+}

@@ -1,0 +1,206 @@
+//! Uploads by a browser's form: each file is stored when it is whole, whatever becomes of the others.
+
+use std::fmt::Write;
+
+use super::error::library_error;
+use super::multipart::{FormPart, Multipart, Piece};
+use super::origin::check_origin;
+use super::path::{BAD_NAME, FOLDER};
+use crate::limits::{FORM_EXTRA_BYTES, FORM_FILES_MAX};
+use crate::protocol::http::handlers::escape::{escape_html, escape_json};
+use crate::protocol::http::semantics::error::PRECONDITION_FAILED;
+use crate::protocol::http::semantics::negotiation::{PLAIN, preferred_media_type};
+use crate::protocol::http::semantics::preconditions::{Preconditions, Verdict};
+use crate::protocol::http::semantics::{HeaderName, Headers, HttpError, Request, Response, Status, field};
+use crate::services::Context;
+use crate::site::types;
+use crate::store::{Library, Name, Stored, Upload};
+
+/// A form on its way in.
+#[derive(Debug)]
+pub struct Form {
+    parts: Multipart,
+    /// Bytes that may still come.
+    left: u64,
+    /// The file whose bytes come just now.
+    current: Option<Current>,
+    files: Vec<Sent>,
+}
+
+/// A file on its way in. One that is refused is passed over.
+#[derive(Debug)]
+struct Current {
+    name: String,
+    upload: Result<Upload, HttpError>,
+    is_empty: bool,
+}
+
+/// What has become of a file.
+#[derive(Debug)]
+struct Sent {
+    name: String,
+    outcome: Result<Stored, HttpError>,
+}
+
+impl Form {
+    /// Begins to take a form, if the request may bring one.
+    pub fn begin(request: &Request<'_>, cx: &Context<'_>) -> Result<Form, HttpError> {
+        check_origin(&request.headers, cx.http)?;
+        let content_type = request.headers.get(HeaderName::ContentType).unwrap_or_default();
+        if !content_type.get(..FORM.len()).is_some_and(|start| start.eq_ignore_ascii_case(FORM)) {
+            let detail = "Files come here as multipart/form-data, or one by one with PUT";
+            return Err(HttpError::new(Status::UnsupportedMediaType, detail));
+        }
+        if Preconditions::of_write(&request.headers).evaluate_unvalidated() != Verdict::Proceed {
+            return Err(PRECONDITION_FAILED);
+        }
+        let upload_max = cx.core.library.upload_max().map_err(library_error)?;
+        let most = upload_max.saturating_add(FORM_EXTRA_BYTES);
+        if request.body_length.is_some_and(|length| length > most) {
+            return Err(TOO_LARGE);
+        }
+        let parts = Multipart::new(&content_type)?;
+        Ok(Form { parts, left: most, current: None, files: Vec::new() })
+    }
+
+    /// Takes what comes next.
+    pub fn take(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> Result<(), HttpError> {
+        let Form { parts, left, current, files } = self;
+        *left = left.checked_sub(bytes.len() as u64).ok_or(TOO_LARGE)?;
+        let mut is_too_long = false;
+        parts.take(bytes, |piece| match piece {
+            Piece::Begin(FormPart::Value) => {}
+            Piece::Begin(FormPart::File(_)) if files.len() == FORM_FILES_MAX => is_too_long = true,
+            Piece::Begin(FormPart::File(name)) => *current = Some(Current::new(&name, &cx.core.library)),
+            Piece::Content(bytes) => {
+                if let Some(file) = current {
+                    file.write(bytes);
+                }
+            }
+            Piece::End => files.extend(current.take().and_then(|file| file.end(cx))),
+        })?;
+        match is_too_long {
+            false => Ok(()),
+            true => Err(HttpError::new(Status::ContentTooLarge, "The form has too many files")),
+        }
+    }
+
+    /// Says what has become of the files, now that nothing more comes: also of those that came before
+    /// something could not be `taken`.
+    pub fn response(
+        mut self,
+        taken: Result<(), HttpError>,
+        headers: &Headers<'_>,
+    ) -> Result<Response, HttpError> {
+        let taken = taken.and(if self.parts.is_whole() { Ok(()) } else { Err(CUT_SHORT) });
+        if self.files.is_empty() {
+            return Err(taken.err().unwrap_or(HttpError::bad_request("The form brings no file")));
+        }
+        let refused = taken.err().or(self.files.iter().find_map(|file| file.outcome.err()));
+        if let Err(error) = taken {
+            self.files.push(Sent { name: "(the rest)".into(), outcome: Err(error) });
+        }
+        let status = refused.map_or(Status::Created, |error| error.status);
+        let accept = headers.get(HeaderName::Accept);
+        let fields = vec![field("Vary", "Accept")];
+        Ok(match preferred_media_type(accept.as_deref(), &[PLAIN, "text/html", types::JSON]) {
+            // So that a reload shows the library again, and does not send the form again.
+            Some("text/html") if refused.is_none() => {
+                Response::empty(Status::SeeOther, [vec![field("Location", FOLDER)], fields].concat())
+            }
+            Some("text/html") => Response::page(status, fields, self.page()),
+            Some(types::JSON) => Response::text(status, types::JSON, fields, self.json()),
+            _ => Response::text(status, types::TEXT, fields, self.lines()),
+        })
+    }
+
+    fn lines(&self) -> String {
+        let mut text = String::new();
+        for Sent { name, outcome } in &self.files {
+            let _ = match outcome {
+                Ok(Stored { length, sha256 }) => {
+                    writeln!(text, "{name}: stored, {length} bytes, SHA-256 {sha256}")
+                }
+                Err(error) => writeln!(text, "{}: {}", name.escape_debug(), error.detail),
+            };
+        }
+        text
+    }
+
+    /// An array of objects: `name`, `status` as if the file had come by itself, and `size` and `sha256`
+    /// or `detail`.
+    fn json(&self) -> String {
+        let mut text = String::from("[");
+        for (number, Sent { name, outcome }) in self.files.iter().enumerate() {
+            text.push_str(if number == 0 { "\n{\"name\":\"" } else { ",\n{\"name\":\"" });
+            escape_json(name, &mut text);
+            let _ = match outcome {
+                Ok(Stored { length, sha256 }) => {
+                    write!(text, "\",\"status\":201,\"size\":{length},\"sha256\":\"{sha256}\"}}")
+                }
+                Err(HttpError { status, detail, .. }) => {
+                    write!(text, "\",\"status\":{},\"detail\":\"{detail}\"}}", *status as u16)
+                }
+            };
+        }
+        text.push_str("\n]\n");
+        text
+    }
+
+    /// A page for people whose browser runs no script.
+    fn page(&self) -> String {
+        let mut page = String::from(
+            "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
+             <meta name=\"viewport\" content=\"width=device-width\"><title>Upload</title>\n\
+             <h1>Not everything was stored</h1>\n<ul>\n",
+        );
+        for Sent { name, outcome } in &self.files {
+            page.push_str("<li><b>");
+            escape_html(name, &mut page);
+            page.push_str("</b>: ");
+            page.push_str(outcome.map_or_else(|error| error.detail, |_| "Stored"));
+            page.push_str(".</li>\n");
+        }
+        let _ = write!(page, "</ul>\n<p><a href=\"{FOLDER}\">To the files</a></p></html>\n");
+        page
+    }
+}
+
+impl Current {
+    fn new(name: &[u8], library: &Library) -> Current {
+        let upload = Name::parse(name)
+            .ok_or(BAD_NAME)
+            .and_then(|name| library.create(&name, None).map_err(library_error));
+        // What is no name may be long.
+        let shown = &name[..name.len().min(SHOWN_NAME_BYTES)];
+        Current { name: String::from_utf8_lossy(shown).into_owned(), upload, is_empty: true }
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.is_empty &= bytes.is_empty();
+        if let Ok(upload) = &mut self.upload
+            && let Err(error) = upload.write(bytes)
+        {
+            self.upload = Err(library_error(error));
+        }
+    }
+
+    /// The file is whole. Where none was chosen, a browser sends one without name and bytes.
+    fn end(self, cx: &mut Context<'_>) -> Option<Sent> {
+        let Current { name, upload, is_empty } = self;
+        if name.is_empty() && is_empty {
+            return None;
+        }
+        Some(Sent { name, outcome: upload.and_then(|upload| cx.store(upload).map_err(library_error)) })
+    }
+}
+
+/// Bytes of a name that are said again.
+const SHOWN_NAME_BYTES: usize = 255;
+
+const CUT_SHORT: HttpError = HttpError::bad_request("The form ends in the middle");
+
+/// The form brings more than one upload may.
+const TOO_LARGE: HttpError = HttpError::new(Status::ContentTooLarge, "The form is larger than is taken");
+
+const FORM: &[u8] = b"multipart/form-data";

@@ -1,0 +1,91 @@
+//! The library over HTTP: `/files/` lists and takes forms, and `/files/NAME` is read, stored and
+//! deleted.
+
+mod error;
+mod form;
+mod methods;
+mod multipart;
+mod origin;
+mod partial;
+mod path;
+mod sink;
+mod write;
+
+use super::error_pages::store_error;
+use super::files;
+use super::listing::{self, Actions, UploadLimits};
+use crate::clock::Clock;
+use crate::protocol::http::semantics::error::NOT_FOUND;
+use crate::protocol::http::semantics::uri::folder_address;
+use crate::protocol::http::semantics::{
+    HttpError, Method, Outcome, Request, Response, Status, Target, field,
+};
+use crate::services::{Context, LibrarySite};
+use crate::site::Resolved;
+use methods::{allowed_methods, is_deletable};
+pub use path::path_within;
+use path::{FOLDER, name_of};
+pub use sink::UploadSink;
+
+/// Handles a request to `path`, which is what stands behind `/files`.
+pub fn respond(path: &[u8], request: &Request<'_>, cx: &mut Context<'_>) -> Result<Outcome, HttpError> {
+    let query = if let Target::Path { query, .. } = request.target { query } else { None };
+    let response = match (request.method, partial::upload_key(path, request)) {
+        (Method::Head, Some(key)) => partial::offset(&key, &cx.core.library)?,
+        (Method::Delete, Some(key)) => partial::abandon(&key, request, cx)?,
+        (Method::Get | Method::Head, _) => match path {
+            [] => Response::permanent_redirect(folder_address(FOLDER.as_bytes(), query)),
+            b"/" => list(query, request, cx)?,
+            _ => return get(path, query, request, cx.http.library.as_mut(), &cx.core.clock),
+        },
+        (Method::Options, _) => {
+            Response::empty(Status::NoContent, vec![field("Allow", allowed_methods(path, cx))])
+        }
+        // What could be carried out was begun before its body came.
+        (Method::Put | Method::Post | Method::Patch, _) => {
+            UploadSink::begin(path, request, cx)?;
+            return Err(HttpError::new(Status::ServiceUnavailable, "It cannot be stored just now"));
+        }
+        (Method::Delete, None) if is_deletable(cx) && path.len() > 1 => write::delete(path, request, cx)?,
+        _ => return Err(HttpError::method_not_allowed(allowed_methods(path, cx))),
+    };
+    Ok(Outcome::Handled(response))
+}
+
+/// Lists the library: for curl in lines, unless another form is asked for.
+fn list(query: Option<&[u8]>, request: &Request<'_>, cx: &mut Context<'_>) -> Result<Response, HttpError> {
+    let Some(library) = &cx.http.library else { return Err(NOT_FOUND) };
+    let folder = library.site.list(b"/").map_err(store_error)?;
+    let upload = cx
+        .core
+        .library
+        .upload_max()
+        .ok()
+        .map(|max_bytes| UploadLimits { max_bytes, overwrite: cx.core.library.rules().overwrite });
+    let actions = Actions { upload, delete: is_deletable(cx), ..Actions::LIBRARY };
+    listing::respond(folder, FOLDER.as_bytes(), query, request, &actions)
+}
+
+fn get(
+    path: &[u8],
+    query: Option<&[u8]>,
+    request: &Request<'_>,
+    library: Option<&mut LibrarySite>,
+    clock: &Clock,
+) -> Result<Outcome, HttpError> {
+    let (Some(library), Some(_)) = (library, name_of(path)) else { return Err(NOT_FOUND) };
+    let Resolved::File(file) = library.site.find(path, clock).map_err(store_error)? else {
+        return Err(NOT_FOUND);
+    };
+    Ok(match files::respond(path, file, request, &mut library.site, clock)? {
+        Outcome::Handled(response) if is_download(query) => {
+            Outcome::Handled(response.with(field("Content-Disposition", "attachment")))
+        }
+        outcome => outcome,
+    })
+}
+
+fn is_download(query: Option<&[u8]>) -> bool {
+    let mut pairs = query.unwrap_or_default().split(|byte| *byte == b'&');
+    pairs.any(|pair| pair.split(|byte| *byte == b'=').next() == Some(b"download"))
+}

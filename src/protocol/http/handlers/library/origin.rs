@@ -1,0 +1,41 @@
+//! Who may write: programs, and pages of this very server.
+
+use std::net::IpAddr;
+
+use crate::protocol::http::semantics::{HeaderName, Headers, HttpError, Status};
+use crate::services::HttpServices;
+
+/// Refuses what a page of another origin has made a browser send. Programs bear neither field.
+pub fn check_origin(headers: &Headers<'_>, http: &HttpServices) -> Result<(), HttpError> {
+    let site = headers.get(HeaderName::SecFetchSite);
+    let origin = headers.get(HeaderName::Origin);
+    let host = headers.host().unwrap_or_default();
+    let same = match (site.as_deref(), origin.as_deref()) {
+        (Some(site), _) => site == b"same-origin" || site == b"none",
+        (None, Some(origin)) => {
+            origin.strip_prefix(b"http://").or(origin.strip_prefix(b"https://")) == Some(&*host)
+        }
+        (None, None) => return Ok(()),
+    };
+    match same {
+        false => Err(HttpError::new(Status::Forbidden, "Pages of other origins may not write here")),
+        true if is_own(&host, http) => Ok(()),
+        // A name that leads here may be anybody's (DNS rebinding).
+        true => Err(HttpError::new(Status::Forbidden, "Pages may write under this name only with --host")),
+    }
+}
+
+/// Whether a Host is an address, localhost, or a name that was given.
+fn is_own(host: &[u8], http: &HttpServices) -> bool {
+    let host = String::from_utf8_lossy(host);
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => &*host,
+    };
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    let given = http
+        .library
+        .as_ref()
+        .is_some_and(|library| library.hosts.iter().any(|own| own.eq_ignore_ascii_case(name)));
+    given || name.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok()
+}

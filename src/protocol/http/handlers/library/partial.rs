@@ -1,0 +1,100 @@
+//! Uploads in parts: the plain part of "Resumable Uploads for HTTP" (draft-ietf-httpbis-resumable-upload).
+//! What is uploaded has an address of its own, `/files/NAME?length=BYTES&sha-256=HEX`: HEAD says how much
+//! of it is here, PATCH appends, DELETE gives it up.
+
+use super::error::library_error;
+use super::origin::check_origin;
+use super::path::name_of;
+use super::write::finish_file;
+use crate::protocol::http::semantics::grammar::number;
+use crate::protocol::http::semantics::target::query_value;
+use crate::protocol::http::semantics::{HeaderName, HttpError, Request, Response, Status, Target, field};
+use crate::services::Context;
+use crate::store::{Library, Sha256Digest, Upload, UploadKey};
+
+/// A part on its way in.
+#[derive(Debug)]
+pub struct PartialUpload {
+    /// What it is appended to.
+    pub upload: Upload,
+    length: u64,
+    /// Whether it is the last one, if the request says that.
+    is_last: Option<bool>,
+}
+
+const FORM: &[u8] = b"application/partial-upload";
+
+/// The upload that a request is about, if it is about one.
+pub fn upload_key(path: &[u8], request: &Request<'_>) -> Option<UploadKey> {
+    let Target::Path { query, .. } = request.target else { return None };
+    let length = number(query_value(query, b"length")?)?;
+    let sha256 = Sha256Digest::parse(query_value(query, b"sha-256")?)?;
+    Some(UploadKey { length, sha256, name: name_of(path)? })
+}
+
+/// Says how much of an upload is here.
+pub fn offset(key: &UploadKey, library: &Library) -> Result<Response, HttpError> {
+    let offset = library.partial(key).map_err(library_error)?;
+    Ok(progress(offset, key.length))
+}
+
+/// Removes what has come of an upload.
+pub fn abandon(key: &UploadKey, request: &Request<'_>, cx: &Context<'_>) -> Result<Response, HttpError> {
+    check_origin(&request.headers, cx.http)?;
+    cx.core.library.give_up(key).map_err(library_error)?;
+    Ok(Response::empty(Status::NoContent, Vec::new()))
+}
+
+fn progress(offset: u64, length: u64) -> Response {
+    let fields = vec![
+        field("Upload-Complete", "?0"),
+        field("Cache-Control", "no-store"),
+        field("Upload-Offset", offset.to_string()),
+        field("Upload-Length", length.to_string()),
+    ];
+    Response::empty(Status::NoContent, fields)
+}
+
+impl PartialUpload {
+    /// Begins to take what a PATCH brings, if it may.
+    pub fn begin(
+        path: &[u8],
+        request: &Request<'_>,
+        cx: &mut Context<'_>,
+    ) -> Result<PartialUpload, HttpError> {
+        check_origin(&request.headers, cx.http)?;
+        let key = upload_key(path, request)
+            .ok_or(HttpError::bad_request("An upload's address has ?length=BYTES&sha-256=HEX"))?;
+        if request.headers.get(HeaderName::ContentType).as_deref() != Some(FORM) {
+            let why = "A part of an upload comes as application/partial-upload";
+            return Err(HttpError::new(Status::UnsupportedMediaType, why));
+        }
+        let offset = request.headers.get(HeaderName::UploadOffset).and_then(|value| number(&value));
+        let offset = offset.ok_or(HttpError::bad_request("Upload-Offset is missing, or no number"))?;
+        let is_last = match request.headers.get(HeaderName::UploadComplete).as_deref() {
+            None => None,
+            Some(b"?0") => Some(false),
+            Some(b"?1") => Some(true),
+            _ => return Err(HttpError::bad_request("Upload-Complete is neither ?0 nor ?1")),
+        };
+        let now = (cx.core.clock.now(), cx.core.clock.wall());
+        let upload = cx.core.library.resume(&key, now).map_err(library_error)?;
+        if upload.written() != offset {
+            return Err(HttpError::offset_conflict(upload.written()));
+        }
+        let end = request.body_length.and_then(|length| offset.checked_add(length));
+        if end.is_some_and(|end| end > key.length || (is_last == Some(true) && end < key.length)) {
+            return Err(HttpError::bad_request("The parts are not as long as the whole"));
+        }
+        Ok(PartialUpload { upload, length: key.length, is_last })
+    }
+
+    /// The part is here: the file is stored if it was the last one.
+    pub fn finish(self, request: &Request<'_>, cx: &mut Context<'_>) -> Result<Response, HttpError> {
+        let offset = self.upload.written();
+        if offset == self.length && self.is_last != Some(false) {
+            return finish_file(self.upload, request, cx);
+        }
+        Ok(progress(offset, self.length))
+    }
+}

@@ -1,0 +1,192 @@
+//! Listings of folders: read, sorted and written in slices.
+
+mod actions;
+mod order;
+mod page;
+mod writer;
+
+use std::fmt;
+
+use super::error_pages::store_error;
+use crate::limits::{LISTING_SLICE_ENTRIES, PAGE_ENTRIES, SORTED_ENTRIES_MAX};
+use crate::protocol::http::semantics::negotiation::{PLAIN, preferred_media_type};
+use crate::protocol::http::semantics::preconditions::unvalidated_response;
+use crate::protocol::http::semantics::{
+    Body, BodySource, HeaderName, HttpError, Request, Response, Status, field,
+};
+use crate::site::{Site, types};
+use crate::store::{DirEntry, DirReader, StoreError};
+pub use actions::{Actions, UploadLimits};
+use order::Order;
+use page::HtmlWriter;
+use writer::{JsonWriter, ListingWriter, PageInfo, TextWriter};
+
+/// A listing that is being made.
+pub struct Listing {
+    folder: Box<dyn DirReader>,
+    order: Order,
+    /// The page that is wanted; all entries without one.
+    page: Option<usize>,
+    writer: Box<dyn ListingWriter>,
+    state: State,
+}
+
+/// How far it has come.
+enum State {
+    /// All entries are read, to be sorted.
+    Reading(Vec<DirEntry>),
+    /// There are too many to be sorted. So many are still to be passed over, those that were read
+    /// among them, until the page begins.
+    Seeking(Vec<DirEntry>, usize),
+    /// What was read is written.
+    Writing(std::vec::IntoIter<DirEntry>, Remaining),
+    /// It is done.
+    Done,
+}
+
+/// What comes behind the entries that were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Remaining {
+    /// The end.
+    End,
+    /// What is still to be read.
+    Unread,
+}
+
+/// Responds with the entries of a folder of the site, in the form that the client likes best.
+pub fn site_folder(
+    path: &[u8],
+    query: Option<&[u8]>,
+    request: &Request<'_>,
+    site: &Site,
+) -> Result<Response, HttpError> {
+    respond(site.list(path).map_err(store_error)?, path, query, request, &Actions::SITE)
+}
+
+/// Responds with the entries of `folder`, which is at `path`.
+pub fn respond(
+    folder: Box<dyn DirReader>,
+    path: &[u8],
+    query: Option<&[u8]>,
+    request: &Request<'_>,
+    actions: &Actions,
+) -> Result<Response, HttpError> {
+    let mut fields = vec![field("Vary", "Accept"), field("Cache-Control", "no-cache")];
+    if let Some(response) = unvalidated_response(&request.headers, &fields)? {
+        return Ok(response);
+    }
+    let order = Order::parse(query);
+    let asked = order::page(query);
+    let accept = request.headers.get(HeaderName::Accept);
+    let preferred = preferred_media_type(accept.as_deref(), actions.forms);
+    let (content_type, page, writer): (_, _, Box<dyn ListingWriter>) =
+        match preferred.or(actions.forms.first().copied()) {
+            Some(types::JSON) => (types::JSON, asked, Box::new(JsonWriter::default())),
+            Some(PLAIN) => (types::TEXT, asked, Box::new(TextWriter)),
+            _ => (types::HTML, Some(asked.unwrap_or(1)), Box::new(HtmlWriter::new(path, order, *actions))),
+        };
+    fields.insert(0, field("Content-Type", content_type));
+    let state = State::Reading(Vec::new());
+    let body = Body::Stream(Box::new(Listing { folder, order, page, writer, state }));
+    Ok(Response { status: Status::Ok, metadata: None, fields, body })
+}
+
+impl BodySource for Listing {
+    fn advance(&mut self, out: &mut Vec<u8>) -> Result<bool, StoreError> {
+        let mut text = String::new();
+        let more = self.advance_text(&mut text)?;
+        out.extend_from_slice(text.as_bytes());
+        Ok(more)
+    }
+}
+
+impl Listing {
+    fn advance_text(&mut self, out: &mut String) -> Result<bool, StoreError> {
+        self.state = match std::mem::replace(&mut self.state, State::Done) {
+            State::Reading(children) => self.read(children, out)?,
+            State::Seeking(children, left) => self.seek(children, left, out)?,
+            State::Writing(children, rest) => self.write(children, rest, out)?,
+            State::Done => State::Done,
+        };
+        Ok(!matches!(self.state, State::Done))
+    }
+
+    fn read(&mut self, mut children: Vec<DirEntry>, out: &mut String) -> Result<State, StoreError> {
+        let whole = self.read_slice(&mut children)?;
+        let start = self.page.map_or(0, |page| (page - 1).saturating_mul(PAGE_ENTRIES));
+        if whole {
+            let total = children.len();
+            self.order.sort(&mut children);
+            children.drain(..start.min(total));
+            return Ok(self.begin(children, Some(total), out));
+        }
+        if children.len() <= SORTED_ENTRIES_MAX {
+            return Ok(State::Reading(children));
+        }
+        Ok(match self.page {
+            Some(_) => State::Seeking(children, start),
+            None => self.begin(children, None, out),
+        })
+    }
+
+    fn seek(
+        &mut self,
+        mut children: Vec<DirEntry>,
+        left: usize,
+        out: &mut String,
+    ) -> Result<State, StoreError> {
+        let whole = children.len() <= left.saturating_add(PAGE_ENTRIES) && self.read_slice(&mut children)?;
+        let passed = left.min(children.len());
+        children.drain(..passed);
+        if whole || children.len() > PAGE_ENTRIES {
+            return Ok(self.begin(children, None, out));
+        }
+        Ok(State::Seeking(children, left - passed))
+    }
+
+    /// Begins to write `children`; `total` is how many there are, if they are all.
+    fn begin(&mut self, mut children: Vec<DirEntry>, total: Option<usize>, out: &mut String) -> State {
+        let rest = if total.is_none() && self.page.is_none() { Remaining::Unread } else { Remaining::End };
+        let more = self.page.is_some() && children.len() > PAGE_ENTRIES;
+        if more {
+            children.truncate(PAGE_ENTRIES);
+        }
+        self.writer.begin(PageInfo { total, page: self.page.unwrap_or(1), more }, out);
+        State::Writing(children.into_iter(), rest)
+    }
+
+    fn write(
+        &mut self,
+        mut children: std::vec::IntoIter<DirEntry>,
+        rest: Remaining,
+        out: &mut String,
+    ) -> Result<State, StoreError> {
+        for child in children.by_ref().take(LISTING_SLICE_ENTRIES) {
+            self.writer.entry(&child, out);
+        }
+        if children.len() > 0 {
+            return Ok(State::Writing(children, rest));
+        }
+        if rest == Remaining::End {
+            self.writer.end(out);
+            return Ok(State::Done);
+        }
+        let mut next = Vec::new();
+        let rest = if self.read_slice(&mut next)? { Remaining::End } else { Remaining::Unread };
+        Ok(State::Writing(next.into_iter(), rest))
+    }
+
+    /// Reads what comes next. Returns whether that was the last.
+    fn read_slice(&mut self, children: &mut Vec<DirEntry>) -> Result<bool, StoreError> {
+        let read = self.folder.next(LISTING_SLICE_ENTRIES)?;
+        let last = read.len() < LISTING_SLICE_ENTRIES;
+        children.extend(read);
+        Ok(last)
+    }
+}
+
+impl fmt::Debug for Listing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Listing")
+    }
+}

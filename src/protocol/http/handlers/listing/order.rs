@@ -1,0 +1,164 @@
+//! The order of a listing, as the query says it: `?sort=size&order=desc&page=2`.
+
+use std::cmp::Ordering;
+
+use crate::protocol::http::semantics::target::query_value;
+use crate::store::DirEntry;
+
+/// How the entries of a folder are sorted. Folders always come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// By what.
+    pub by: By,
+    /// Whether the greatest comes first.
+    pub descending: bool,
+}
+
+/// What entries are sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The name, upper and lower case alike, numbers by their value.
+    Name,
+    /// The bytes.
+    Size,
+    /// The time of the last change.
+    Time,
+}
+
+impl By {
+    /// All of them.
+    pub const ALL: [By; 3] = [By::Name, By::Size, By::Time];
+
+    /// Its name in a query.
+    pub fn name(self) -> &'static str {
+        match self {
+            By::Name => "name",
+            By::Size => "size",
+            By::Time => "time",
+        }
+    }
+}
+
+impl Order {
+    /// What a query says; names, ascending, where it says nothing that is understood.
+    pub fn parse(query: Option<&[u8]>) -> Order {
+        let sort = query_value(query, b"sort");
+        let by = By::ALL.into_iter().find(|by| sort == Some(by.name().as_bytes())).unwrap_or(By::Name);
+        Order { by, descending: query_value(query, b"order") == Some(b"desc") }
+    }
+
+    /// Sorts the entries of a folder.
+    pub fn sort(self, children: &mut [DirEntry]) {
+        children.sort_by(|one, other| {
+            let by_name = || natural(&one.name, &other.name);
+            let ordering = match self.by {
+                By::Name => by_name(),
+                By::Size => one.length.cmp(&other.length).then_with(by_name),
+                By::Time => one.modified.cmp(&other.modified).then_with(by_name),
+            };
+            let folders_first = one.length.is_some().cmp(&other.length.is_some());
+            folders_first.then(if self.descending { ordering.reverse() } else { ordering })
+        });
+    }
+}
+
+/// The page that a query asks for, from 1 on.
+pub fn page(query: Option<&[u8]>) -> Option<usize> {
+    let digits = query_value(query, b"page")?;
+    std::str::from_utf8(digits).ok()?.parse().ok().filter(|page| *page > 0)
+}
+
+/// Compares names as people do: `file2` comes before `File10`. Names that are alike so are told apart
+/// by their bytes.
+fn natural(one: &[u8], other: &[u8]) -> Ordering {
+    let (mut left, mut right) = (one, other);
+    loop {
+        let ordering = match (left, right) {
+            ([], []) => return one.cmp(other),
+            ([], _) => return Ordering::Less,
+            (_, []) => return Ordering::Greater,
+            ([b'0'..=b'9', ..], [b'0'..=b'9', ..]) => {
+                let (number, other_number) = (take_number(&mut left), take_number(&mut right));
+                number.len().cmp(&other_number.len()).then_with(|| number.cmp(other_number))
+            }
+            ([first, rest @ ..], [other_first, other_rest @ ..]) => {
+                (left, right) = (rest, other_rest);
+                first.to_ascii_lowercase().cmp(&other_first.to_ascii_lowercase())
+            }
+        };
+        if ordering != Ordering::Equal {
+            return ordering;
+        }
+    }
+}
+
+/// Takes the digits at the beginning, and returns them without leading zeros.
+fn take_number<'a>(name: &mut &'a [u8]) -> &'a [u8] {
+    let end = name.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(name.len());
+    let (digits, rest) = name.split_at(end);
+    *name = rest;
+    let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+    &digits[zeros..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    #[test]
+    fn queries() {
+        let order = |query: &str| Order::parse(Some(query.as_bytes()));
+        assert_eq!(order(""), Order { by: By::Name, descending: false });
+        assert_eq!(order("sort=size&order=desc"), Order { by: By::Size, descending: true });
+        assert_eq!(order("order=asc&sort=time"), Order { by: By::Time, descending: false });
+        assert_eq!(order("sort=colour&order=up"), Order { by: By::Name, descending: false });
+        for (query, expected) in [("page=3", Some(3)), ("page=0", None), ("page=-1", None), ("page=x", None)]
+        {
+            assert_eq!(page(Some(query.as_bytes())), expected, "{query}");
+        }
+        assert_eq!(page(None), None);
+    }
+
+    #[test]
+    fn folders_come_first_and_numbers_count_as_such() {
+        let child = |name: &str, length: Option<u64>, age: u64| DirEntry {
+            name: name.into(),
+            length,
+            modified: UNIX_EPOCH + Duration::from_secs(age),
+        };
+        let mut children = vec![
+            child("file10", Some(5), 1),
+            child("File2", Some(7), 2),
+            child("zoo", None, 9),
+            child("file02", Some(7), 3),
+            child("alpha", None, 0),
+        ];
+        for (query, names) in [
+            ("", "alpha zoo File2 file02 file10"),
+            ("order=desc", "zoo alpha file10 file02 File2"),
+            ("sort=size", "alpha zoo file10 File2 file02"),
+            ("sort=time&order=desc", "zoo alpha file02 File2 file10"),
+        ] {
+            Order::parse(Some(query.as_bytes())).sort(&mut children);
+            let found: Vec<_> = children.iter().map(|child| String::from_utf8_lossy(&child.name)).collect();
+            assert_eq!(found.join(" "), names, "{query}");
+        }
+    }
+
+    #[test]
+    fn the_natural_order_is_an_order() {
+        let mut random = fastrand::Rng::with_seed(3);
+        let mut name = || -> Vec<u8> {
+            (0..random.usize(..5)).map(|_| *random.choice(b"aA01-").unwrap_or(&0)).collect()
+        };
+        for _ in 0..20_000 {
+            let (a, b, c) = (name(), name(), name());
+            assert_eq!(natural(&a, &b), natural(&b, &a).reverse());
+            assert_eq!(natural(&a, &b) == Ordering::Equal, a == b);
+            if natural(&a, &b).is_le() && natural(&b, &c).is_le() {
+                assert!(natural(&a, &c).is_le(), "{a:?} {b:?} {c:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! A request and the services in, a response out, the same for every version of HTTP.
+
+mod byte_ranges;
+mod error_pages;
+mod escape;
+mod files;
+mod library;
+mod listing;
+mod session;
+
+use std::borrow::Cow;
+
+pub use error_pages::error_response;
+pub use library::UploadSink;
+
+use super::semantics::error::{ALLOW, NOT_FOUND};
+use super::semantics::negotiation::is_navigation;
+use super::semantics::preconditions::unvalidated_response;
+use super::semantics::uri::folder_address;
+use super::semantics::{HttpError, Method, Outcome, Request, Response, Status, Target, field, target};
+use crate::clock::Clock;
+use crate::services::{Context, HttpServices};
+use crate::site::{Resolved, Rules, types};
+use crate::store::StoreError;
+
+/// Handles a request whose body, if it has one, is not stored.
+pub fn respond(request: &Request<'_>, cx: &mut Context<'_>) -> Outcome {
+    route(request, cx).unwrap_or_else(|error| {
+        Outcome::Handled(error_response(error, &request.headers, &mut cx.http.site, &cx.core.clock))
+    })
+}
+
+/// Begins to store the body of a request. `None` if the request may not store one: then it is
+/// [handled](respond) as any other.
+pub fn accept_upload(request: &Request<'_>, cx: &mut Context<'_>) -> Option<UploadSink> {
+    match request.method {
+        Method::Put | Method::Post | Method::Patch => {
+            let path = library::path_within(request, cx.http)?;
+            UploadSink::begin(&path, request, cx).ok()
+        }
+        _ => None,
+    }
+}
+
+fn route(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Outcome, HttpError> {
+    if let Some(path) = library::path_within(request, cx.http) {
+        return library::respond(&path, request, cx);
+    }
+    let (path, query) = match request.target {
+        Target::Path { path, query, .. } => (target::decode(path)?, query),
+        Target::Server | Target::Authority => (Cow::Borrowed(&b""[..]), None),
+    };
+    match request.method {
+        Method::Get | Method::Head => get(&path, query, request, cx.http, &cx.core.clock),
+        Method::Options => Ok(Outcome::Handled(options(&cx.http.site.rules))),
+        _ => Err(HttpError::method_not_allowed(ALLOW)),
+    }
+}
+
+fn get(
+    path: &[u8],
+    query: Option<&[u8]>,
+    request: &Request<'_>,
+    http: &mut HttpServices,
+    clock: &Clock,
+) -> Result<Outcome, HttpError> {
+    let response = match http.site.find(path, clock) {
+        Ok(Resolved::File(file)) => return files::respond(path, file, request, &mut http.site, clock),
+        Ok(Resolved::Folder) => listing::site_folder(path, query, request, &http.site)?,
+        Ok(Resolved::FolderWithoutSlash) => Response::permanent_redirect(folder_address(path, query)),
+        Err(StoreError::NotFound) if path == b"/time" => time(request, clock)?,
+        Err(StoreError::NotFound) if path == b"/session" => {
+            session::respond(query, request, &mut http.sessions, clock)?
+        }
+        Err(StoreError::NotFound) if http.site.rules.spa && is_navigation(&request.headers) => {
+            // The front page's script knows what to do with the path.
+            return match http.site.find(b"/", clock).map_err(error_pages::store_error)? {
+                Resolved::File(file) => files::respond(b"/", file, request, &mut http.site, clock),
+                _ => Err(NOT_FOUND),
+            };
+        }
+        Err(error) => return Err(error_pages::store_error(error)),
+    };
+    Ok(Outcome::Handled(response))
+}
+
+/// RFC 9110 section 9.3.7, and what a browser asks before it sends a request across origins (the
+/// Fetch Standard's CORS-preflight).
+fn options(rules: &Rules) -> Response {
+    let response = Response::empty(Status::NoContent, vec![field("Allow", ALLOW)]);
+    if !rules.cors {
+        return response;
+    }
+    response
+        .with(field("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS"))
+        .with(field("Access-Control-Allow-Headers", "*"))
+        .with(field("Access-Control-Max-Age", "86400"))
+}
+
+/// The time of day, unless the site has a file of that name.
+fn time(request: &Request<'_>, clock: &Clock) -> Result<Response, HttpError> {
+    let fields = vec![field("Cache-Control", "no-store")];
+    match unvalidated_response(&request.headers, &fields)? {
+        Some(response) => Ok(response),
+        None => Ok(Response::text(Status::Ok, types::TEXT, fields, clock.ctime())),
+    }
+}

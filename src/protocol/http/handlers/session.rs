@@ -1,0 +1,69 @@
+//! `/session`: a visitor is known again by a cookie (RFC 6265), or by an address that carries the id:
+//! `/session?sid=ID`.
+
+use crate::clock::{Clock, rfc3339};
+use crate::protocol::http::semantics::grammar::trim;
+use crate::protocol::http::semantics::negotiation::{PLAIN, preferred_media_type};
+use crate::protocol::http::semantics::preconditions::unvalidated_response;
+use crate::protocol::http::semantics::target::query_value;
+use crate::protocol::http::semantics::{
+    Field, HeaderName, Headers, HttpError, Request, Response, Status, field,
+};
+use crate::services::{Session, SessionId, Sessions};
+use crate::site::types;
+
+/// Counts a visit and says who is visiting.
+pub fn respond(
+    query: Option<&[u8]>,
+    request: &Request<'_>,
+    sessions: &mut Sessions,
+    clock: &Clock,
+) -> Result<Response, HttpError> {
+    // Every response is another.
+    let mut fields = vec![field("Cache-Control", "no-store"), field("Vary", "Accept, Cookie")];
+    if let Some(response) = unvalidated_response(&request.headers, &fields)? {
+        return Ok(response);
+    }
+    if let Some((id, session)) = find_session(query, &request.headers, sessions, clock) {
+        return Ok(render(id, session, fields, &request.headers));
+    }
+    let (id, session) = sessions.begin(clock.reading()).map_err(|error| {
+        log::error!("cannot begin a session: {error}");
+        HttpError::new(Status::ServiceUnavailable, "The system has no random numbers now")
+    })?;
+    fields.push(field("Set-Cookie", format!("sid={id}; HttpOnly; SameSite=Lax; Path=/")));
+    Ok(render(id, session, fields, &request.headers))
+}
+
+/// The session that a request names, if there is one. What the address says counts only where the
+/// cookie names none, and makes no cookie: a link from elsewhere cannot give a visitor who has a
+/// session another one.
+fn find_session(
+    query: Option<&[u8]>,
+    headers: &Headers<'_>,
+    sessions: &mut Sessions,
+    clock: &Clock,
+) -> Option<(SessionId, Session)> {
+    let now = clock.reading();
+    let cookies = headers.get(HeaderName::Cookie).unwrap_or_default();
+    // Lines of one field were joined by commas.
+    let pairs = cookies.split(|byte| matches!(byte, b';' | b',')).map(trim);
+    let names = pairs.filter_map(|pair| pair.strip_prefix(b"sid="));
+    let mut ids = names.chain(query_value(query, b"sid")).filter_map(SessionId::parse);
+    ids.find_map(|id| Some((id, sessions.visit(id, now)?)))
+}
+
+fn render(id: SessionId, session: Session, fields: Vec<Field>, headers: &Headers<'_>) -> Response {
+    let Session { visits, first, .. } = session;
+    let first = rfc3339(first);
+    match preferred_media_type(headers.get(HeaderName::Accept).as_deref(), &[PLAIN, types::JSON]) {
+        Some(types::JSON) => {
+            let text = format!("{{\"id\":\"{id}\",\"visits\":{visits},\"first_visit\":\"{first}\"}}\n");
+            Response::text(Status::Ok, types::JSON, fields, text)
+        }
+        _ => {
+            let text = format!("id: {id}\nvisits: {visits}\nfirst visit: {first}\n");
+            Response::text(Status::Ok, types::TEXT, fields, text)
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! The target of a request (RFC 9110 section 7.1): the four forms of the request-target (RFC 9112 section
+//! 3.2), the path that it names, and the grammar of its authority, which Host has as well (RFC 3986 section
+//! 3.2.2, RFC 9110 section 7.2).
+
+use std::borrow::Cow;
+use std::net::Ipv6Addr;
+
+use super::error::HttpError;
+use super::grammar::hex;
+use super::method::Method;
+use super::status::Status;
+
+/// What a request is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target<'a> {
+    /// A path of this server, from the origin-form or the absolute-form, still percent-encoded.
+    /// An absolute-form's authority replaces `Host` (section 3.2.2).
+    Path {
+        /// Begins with a slash.
+        path: &'a [u8],
+        /// Whether the path is the same decoded.
+        is_plain: bool,
+        /// What follows the question mark.
+        query: Option<&'a [u8]>,
+    },
+    /// `*`: the server as a whole.
+    Server,
+    /// An authority, for CONNECT.
+    Authority,
+}
+
+impl<'a> Target<'a> {
+    /// Parses a target for `method`.
+    pub fn parse(target: &'a [u8], method: Method) -> Result<Target<'a>, HttpError> {
+        // Most targets are a path and nothing else, and one search tells.
+        if let [b'/', ..] = target
+            && method != Method::Connect
+            && memchr::memchr3(b'#', b'?', b'%', target).is_none()
+        {
+            return Ok(Target::Path { path: target, is_plain: true, query: None });
+        }
+        if memchr::memchr(b'#', target).is_some() {
+            return Err(HttpError::bad_request("A request-target has no fragment"));
+        }
+        if method == Method::Connect {
+            let whole = !target.starts_with(b":") && target.last().is_some_and(u8::is_ascii_digit);
+            return match whole && target.contains(&b':') && is_authority(target) {
+                true => Ok(Target::Authority),
+                false => Err(HttpError::bad_request("CONNECT takes a host and a port")),
+            };
+        }
+        match target {
+            [b'/', ..] => Ok(Target::path(target)),
+            b"*" if method == Method::Options => Ok(Target::Server),
+            _ => Target::absolute(target),
+        }
+    }
+
+    fn path(target: &'a [u8]) -> Target<'a> {
+        let (path, query) = match memchr::memchr(b'?', target) {
+            Some(at) => (&target[..at], Some(&target[at + 1..])),
+            None => (target, None),
+        };
+        Target::Path { path, is_plain: memchr::memchr(b'%', path).is_none(), query }
+    }
+
+    /// `http://authority/path?query`, as clients send it to proxies; a server must take it.
+    fn absolute(target: &'a [u8]) -> Result<Target<'a>, HttpError> {
+        let Some(rest) = strip_scheme(target, b"http://") else {
+            return Err(match strip_scheme(target, b"https://") {
+                // RFC 9110 section 7.4: not what this connection was secured for.
+                Some(_) => HttpError::new(Status::MisdirectedRequest, "This connection is not secured"),
+                None => HttpError::bad_request("The request-target is neither a path nor an http URL"),
+            });
+        };
+        let end = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        // RFC 9110 section 4.2.1: an empty host is invalid in an http URL.
+        if !is_authority(authority) || authority.is_empty() || authority.starts_with(b":") {
+            return Err(HttpError::bad_request("The URL's host is malformed"));
+        }
+        // An empty path is "/". It is borrowed from the target as all others are: behind the scheme.
+        let root = &target[b"http:".len()..][..1];
+        Ok(match (Target::path(path), path) {
+            (_, []) => Target::Path { path: root, is_plain: true, query: None },
+            (Target::Path { query, .. }, [b'?', ..]) => Target::Path { path: root, is_plain: true, query },
+            (target, _) => target,
+        })
+    }
+}
+
+fn strip_scheme<'a>(target: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
+    let (start, rest) = target.split_at_checked(scheme.len())?;
+    start.eq_ignore_ascii_case(scheme).then_some(rest)
+}
+
+/// Decodes a path once, strictly: a `%` without two hexadecimal digits is an error, and so is a
+/// NUL, which no file name has.
+pub fn decode(path: &[u8]) -> Result<Cow<'_, [u8]>, HttpError> {
+    let Some(first) = memchr::memchr2(b'%', 0, path) else { return Ok(Cow::Borrowed(path)) };
+    let mut decoded = Vec::with_capacity(path.len());
+    decoded.extend_from_slice(&path[..first]);
+    let mut rest = &path[first..];
+    while let [byte, behind @ ..] = rest {
+        let (byte, behind) = match (byte, behind) {
+            (b'%', [high, low, behind @ ..]) => match (hex(*high), hex(*low)) {
+                (Some(high), Some(low)) => (high << 4 | low, behind),
+                _ => return Err(BAD_ESCAPE),
+            },
+            (b'%', _) => return Err(BAD_ESCAPE),
+            (byte, behind) => (*byte, behind),
+        };
+        if byte == 0 {
+            return Err(HttpError::bad_request("The path contains a NUL"));
+        }
+        decoded.push(byte);
+        rest = behind;
+    }
+    Ok(Cow::Owned(decoded))
+}
+
+const BAD_ESCAPE: HttpError =
+    HttpError::bad_request("The path has a % that two hexadecimal digits do not follow");
+
+/// The value of a name in a query, as it comes.
+pub fn query_value<'a>(query: Option<&'a [u8]>, name: &[u8]) -> Option<&'a [u8]> {
+    query?.split(|byte| *byte == b'&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))
+}
+
+/// Whether `value` is `uri-host [ ":" port ]`. The empty value is one: it is what a client sends
+/// whose target has no authority.
+pub fn is_authority(value: &[u8]) -> bool {
+    let Some((host, port)) = split(value) else { return false };
+    port.is_none_or(is_port) && (is_ip_literal(host) || is_reg_name(host))
+}
+
+/// Cuts a port off. `None` when a bracket is not closed.
+fn split(value: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
+    let end = match value {
+        [b'[', ..] => memchr::memchr(b']', value)? + 1,
+        _ => memchr::memchr(b':', value).unwrap_or(value.len()),
+    };
+    match &value[end..] {
+        [] => Some((&value[..end], None)),
+        [b':', port @ ..] => Some((&value[..end], Some(port))),
+        _ => None,
+    }
+}
+
+/// `port = *DIGIT` (RFC 3986 section 3.2.3), and one that TCP can have.
+fn is_port(port: &[u8]) -> bool {
+    let mut number = 0_u32;
+    port.iter().all(|digit| {
+        number = number * 10 + u32::from(digit.wrapping_sub(b'0'));
+        digit.is_ascii_digit() && number <= u32::from(u16::MAX)
+    })
+}
+
+/// `"[" ( IPv6address / IPvFuture ) "]"`
+fn is_ip_literal(host: &[u8]) -> bool {
+    let Some(inner) = host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]")) else {
+        return false;
+    };
+    match inner {
+        [b'v' | b'V', future @ ..] => is_ip_future(future),
+        _ => std::str::from_utf8(inner).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok()),
+    }
+}
+
+/// `1*HEXDIG "." 1*( unreserved / sub-delims / ":" )`, behind the `v`.
+fn is_ip_future(text: &[u8]) -> bool {
+    let Some(dot) = memchr::memchr(b'.', text) else { return false };
+    let (version, address) = (&text[..dot], &text[dot + 1..]);
+    !version.is_empty()
+        && version.iter().all(u8::is_ascii_hexdigit)
+        && !address.is_empty()
+        && address.iter().all(|byte| *byte == b':' || is_name_byte(*byte))
+}
+
+/// `*( unreserved / pct-encoded / sub-delims )`. IPv4 addresses are such names, too.
+fn is_reg_name(host: &[u8]) -> bool {
+    let mut rest = host;
+    while let Some(odd) = rest.iter().position(|byte| !is_name_byte(*byte)) {
+        rest = match &rest[odd..] {
+            [b'%', high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => rest,
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// unreserved / sub-delims
+fn is_name_byte(byte: u8) -> bool {
+    // A table: this looks at every byte of every Host.
+    static NAME_BYTES: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            table[byte] = matches!(byte as u8, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'~'
+                | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=');
+            byte += 1;
+        }
+        table
+    };
+    NAME_BYTES[usize::from(byte)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path<'a>(path: &'a str, query: Option<&'a str>) -> Result<Target<'a>, Status> {
+        let (is_plain, query) = (!path.contains('%'), query.map(str::as_bytes));
+        Ok(Target::Path { path: path.as_bytes(), is_plain, query })
+    }
+
+    #[test]
+    fn the_four_forms() {
+        use Method::{Connect, Get, Options};
+        let cases = [
+            (Get, "/", path("/", None)),
+            (Get, "/a%20b?c=d?e", path("/a%20b", Some("c=d?e"))),
+            (Get, "//a?", path("//a", Some(""))),
+            (Get, "http://a", path("/", None)),
+            (Get, "HTTP://a:80?q/r", path("/", Some("q/r"))),
+            (Get, "http://[::1]/x?y", path("/x", Some("y"))),
+            (Options, "http://a", path("/", None)),
+            (Options, "*", Ok(Target::Server)),
+            (Connect, "a:443", Ok(Target::Authority)),
+            (Connect, "/", Err(Status::BadRequest)),
+            (Connect, "a", Err(Status::BadRequest)),
+            (Connect, "a:", Err(Status::BadRequest)),
+            (Connect, ":80", Err(Status::BadRequest)),
+            (Get, "*", Err(Status::BadRequest)),
+            (Get, "a:80", Err(Status::BadRequest)),
+            (Get, "index.html", Err(Status::BadRequest)),
+            (Get, "/a#b", Err(Status::BadRequest)),
+            (Get, "http:///a", Err(Status::BadRequest)),
+            (Get, "http://:80/a", Err(Status::BadRequest)),
+            (Get, "http://user@a/", Err(Status::BadRequest)),
+            (Get, "http:/a", Err(Status::BadRequest)),
+            (Get, "ftp://a/", Err(Status::BadRequest)),
+            (Get, "https://a/", Err(Status::MisdirectedRequest)),
+        ];
+        for (method, target, expected) in cases {
+            let got = Target::parse(target.as_bytes(), method).map_err(|error| error.status);
+            assert_eq!(got, expected, "{method:?} {target}");
+        }
+    }
+
+    #[test]
+    fn decoding_happens_once_and_is_strict() {
+        for (encoded, decoded) in [
+            ("/plain", &b"/plain"[..]),
+            ("/a%20b", b"/a b"),
+            ("/%2e%2E/", b"/../"),
+            ("/%252e", b"/%2e"),
+            ("/%ff%C3%A9", b"/\xff\xc3\xa9"),
+            ("/a+b", b"/a+b"),
+        ] {
+            assert_eq!(decode(encoded.as_bytes()).as_deref(), Ok(decoded), "{encoded}");
+        }
+        for bad in ["/%", "/%2", "/%2g", "/%g2", "/a%00b", "/%u0041", "/a\0b", "/%+1", "/% 1"] {
+            assert!(decode(bad.as_bytes()).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_grammar_of_host() {
+        let good: &[&str] = &[
+            "",
+            "a",
+            "example.com",
+            "EXAMPLE.com:80",
+            "127.0.0.1:7890",
+            "a:",
+            "a:0",
+            "a:00080",
+            "a:65535",
+            "[::1]",
+            "[::1]:80",
+            "[::ffff:1.2.3.4]:",
+            "[v1.fe:80]",
+            "under_score",
+            "a%20b",
+            "a,b",
+            "xn--bcher-kva.de",
+        ];
+        let bad: &[&str] = &[
+            " ",
+            "a b",
+            "a/b",
+            "a?b",
+            "a#b",
+            "a@b",
+            "user@a:80",
+            "a:b",
+            "a:-1",
+            "a:+1",
+            "a:65536",
+            "a:1:2",
+            "::1",
+            "[::1",
+            "::1]",
+            "[]",
+            "[::1]x",
+            "[::1]80",
+            "[1.2.3.4]",
+            "[fe80::1%25eth0]",
+            "[v.x]",
+            "[v1.]",
+            "[vg.x]",
+            "a%",
+            "a%2",
+            "a%zz",
+            "a\\b",
+            "\"a\"",
+            "a<b",
+            "a\u{e9}",
+            "a, b",
+            "http://a",
+        ];
+        for host in good {
+            assert!(is_authority(host.as_bytes()), "{host:?} is a host");
+        }
+        for host in bad {
+            assert!(!is_authority(host.as_bytes()), "{host:?} is no host");
+        }
+        assert!(!is_authority(b"a\xff") && !is_authority(b"a\0b"));
+    }
+}

@@ -1,0 +1,97 @@
+//! What the server lends to its protocols for the time of a call.
+
+mod ack;
+mod core;
+mod http;
+mod rate_limiter;
+mod sessions;
+mod template;
+
+use std::time::Instant;
+
+pub use ack::AckServices;
+pub use core::Core;
+pub use http::{HttpServices, LibrarySite};
+pub use rate_limiter::RateLimiter;
+pub use sessions::{Session, SessionId, Sessions};
+pub use template::{Message, Template};
+
+use crate::clock::Now;
+use crate::limits::Limits;
+use crate::peer::Peer;
+use crate::site::{Rules, Site};
+use crate::store::{Bounds, Library, LibraryError, Name, Store, Stored, Upload};
+
+/// The services of one event loop: what all protocols share, and what one of them has to itself.
+pub struct Services {
+    /// Shared by all protocols and the loop.
+    pub core: Core,
+    /// HTTP's.
+    pub http: HttpServices,
+    /// Those of the acknowledging services.
+    pub ack: AckServices,
+}
+
+/// The services as one call to a protocol sees them.
+pub struct Context<'a> {
+    /// The peer of the connection that is driven.
+    pub peer: Peer,
+    /// Shared by all protocols and the loop.
+    pub core: &'a mut Core,
+    /// HTTP's.
+    pub http: &'a mut HttpServices,
+    /// Those of the acknowledging services.
+    pub ack: &'a mut AckServices,
+}
+
+impl Services {
+    /// Services that serve `files` by `rules`, and a library, with the clock at `now`.
+    pub fn new(files: Box<dyn Store>, rules: Rules, library: Library, limits: Limits, now: Now) -> Services {
+        let site = Site::new(files, rules, Bounds::within(limits.max_connections));
+        Services {
+            core: Core::new(library, limits, now),
+            http: HttpServices::new(site),
+            ack: AckServices::default(),
+        }
+    }
+
+    /// What a protocol may use while a connection of `peer` is driven.
+    pub fn context(&mut self, peer: Peer) -> Context<'_> {
+        Context { peer, core: &mut self.core, http: &mut self.http, ack: &mut self.ack }
+    }
+
+    /// Does what is due at the end of a turn. Returns when there is more of it.
+    pub fn run_background_tasks(&mut self) -> Option<Instant> {
+        let clock = &self.core.clock;
+        let http = self.http.run_background_tasks(clock);
+        let library = self.core.library.run_background_tasks((clock.now(), clock.wall()));
+        [http, library].into_iter().flatten().min()
+    }
+
+    /// Reopens the log files, as after a rotation.
+    pub fn reopen_logs(&mut self) {
+        let access = self.http.access_log.as_mut().map_or(Ok(()), |log| log.reopen());
+        let events = self.core.event_log.as_ref().map_or(Ok(()), |log| log.reopen());
+        match access.and(events) {
+            Ok(()) => log::info!("opened the logs anew"),
+            Err(error) => log::error!("cannot open a log anew, so the old file goes on: {error}"),
+        }
+    }
+}
+
+impl Context<'_> {
+    /// Stores an upload, so that every protocol serves it at once.
+    pub fn store(&mut self, upload: Upload) -> Result<Stored, LibraryError> {
+        let name = upload.name().clone();
+        let stored = self.core.library.store(upload, self.core.clock.wall());
+        self.http.forget(&name);
+        stored
+    }
+
+    /// Removes a file of the library, so that no protocol serves it any more.
+    pub fn remove(&mut self, name: &Name) -> Result<(), LibraryError> {
+        let removed = self.core.library.remove(name);
+        self.http.forget(name);
+        removed
+    }
+}

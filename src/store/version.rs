@@ -1,0 +1,70 @@
+//! What tells one version of a file from another.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::fs::Stat;
+
+/// One version of one file: its identity, its length, and its times.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileVersion {
+    pub(super) device: u64,
+    pub(super) inode: u64,
+    pub(super) length: u64,
+    /// Of the contents, then of the contents or the inode: seconds and nanoseconds since 1970.
+    pub(super) modified: (i64, i64),
+    pub(super) changed: (i64, i64),
+}
+
+impl FileVersion {
+    /// Bytes of the file.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Whether the last change lies less than `resolution` back at `now`: another one could leave the
+    /// times as they are.
+    pub fn is_racily_clean(&self, now: SystemTime, resolution: Duration) -> bool {
+        let Ok(now) = now.duration_since(UNIX_EPOCH) else { return true };
+        let (seconds, nanoseconds) = self.modified.max(self.changed);
+        let Ok(seconds) = u64::try_from(seconds) else { return false };
+        let changed = Duration::new(seconds, u32::try_from(nanoseconds).unwrap_or(0));
+        now.checked_sub(changed).is_none_or(|since| since < resolution)
+    }
+}
+
+// The casts are none on Linux; other systems have other widths.
+#[allow(clippy::unnecessary_cast, clippy::cast_lossless)]
+impl From<&Stat> for FileVersion {
+    fn from(file: &Stat) -> FileVersion {
+        FileVersion {
+            device: file.st_dev as u64,
+            inode: file.st_ino as u64,
+            length: file.st_size as u64,
+            modified: (file.st_mtime as i64, file.st_mtime_nsec as i64),
+            changed: (file.st_ctime as i64, file.st_ctime_nsec as i64),
+        }
+    }
+}
+
+impl From<&Metadata> for FileVersion {
+    fn from(file: &Metadata) -> FileVersion {
+        FileVersion {
+            device: file.dev(),
+            inode: file.ino(),
+            length: file.len(),
+            modified: (file.mtime(), file.mtime_nsec()),
+            changed: (file.ctime(), file.ctime_nsec()),
+        }
+    }
+}
+
+/// When the file that a `stat` is of was last changed.
+#[allow(clippy::unnecessary_cast, clippy::cast_lossless)]
+pub fn modified(stat: &Stat) -> SystemTime {
+    let seconds = stat.st_mtime as i64;
+    let whole = Duration::from_secs(seconds.unsigned_abs());
+    let since = if seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
+    since.unwrap_or(UNIX_EPOCH) + Duration::from_nanos(stat.st_mtime_nsec as u64)
+}
