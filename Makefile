@@ -66,7 +66,7 @@ check:
 # release build on the loopback.
 bench:
 	$(CARGO) build --release --locked
-	$(CARGO) bench --locked --bench request -- --noplot --quiet
+	cd benches/request && $(CARGO) bench -- --noplot --quiet
 	sh benches/load.sh
 
 # What the library's doors cost beside cp(1); takes some GiB of disk.
@@ -77,7 +77,7 @@ bench-library:
 # Races the ways to serve many clients on this machine, and draws the result: some four minutes. gevent is
 # raced, too, if this Python has it: make lab PYTHON=venv/bin/python ARGS='--connections 1,100'
 lab:
-	$(CARGO) build --release --locked --bin evserve --example load
+	$(CARGO) build --release --locked --features lab --bin evserve --example load
 	RUSTFLAGS='$(RUSTFLAGS) --cfg mio_unsupported_force_poll_poll' CARGO_TARGET_DIR=target/poll \
 		$(CARGO) build --release --locked --no-default-features --bin evserve
 	$(PYTHON) benches/lab/race.py --evserve $(BUILT)/evserve --load $(BUILT)/examples/load \

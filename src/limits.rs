@@ -192,6 +192,28 @@ pub const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
 /// Ranges of one answer. More are refused by sending the whole file (RFC 9110 section 14.2).
 pub const RANGES_MAX: usize = 16;
 
+// Limits that depend on each other.
+const _: () = {
+    // The request line and at least one field fit into a head, and a head into the unread input.
+    assert!(TARGET_MAX_BYTES < HEAD_MAX_BYTES && BLANK_MAX_BYTES < HEAD_MAX_BYTES);
+    assert!(HEAD_MAX_BYTES <= INBOX_MAX_BYTES);
+    // A whole head, or as many bytes as a command line may have, comes with one recv.
+    assert!(INBOX_MAX_BYTES <= TURN_READ_BYTES && COMMAND_MAX_BYTES < INBOX_MAX_BYTES);
+    assert!(FIRST_MESSAGE_MAX_BYTES <= COMMAND_MAX_BYTES && PART_HEAD_MAX_BYTES <= HEAD_MAX_BYTES);
+    // What is copied is small beside what is kept in memory, and that beside what is queued.
+    assert!(COPIED_BODY_MAX_BYTES < MEMORY_BODY_MAX_BYTES);
+    assert!(MEMORY_BODY_MAX_BYTES < OUTBOX_MAX_BYTES as u64);
+    // A full outbox leaves in one turn, and a discarded body is read in one.
+    assert!(OUTBOX_MAX_BYTES <= TURN_WRITE_BYTES && UNWANTED_BODY_MAX_BYTES <= TURN_READ_BYTES as u64);
+    assert!(COMPRESSED_FILE_MIN_BYTES < COMPRESSED_FILE_MAX_BYTES);
+    assert!(LISTING_SLICE_ENTRIES <= PAGE_ENTRIES && PAGE_ENTRIES <= SORTED_ENTRIES_MAX);
+    assert!(JOINED_LIST_MAX_BYTES < OUTBOX_MAX_BYTES && DATAGRAM_MAX_BYTES < OUTBOX_MAX_BYTES);
+    // A legacy client that is sure to have ended is not taken for one that pauses.
+    assert!(TERMINATOR_QUIET_BEFORE.as_millis() < TERMINATOR_QUIET_AFTER.as_millis());
+    assert!(LINGER_IDLE_TIMEOUT.as_millis() < LINGER_TIMEOUT.as_millis());
+    assert!(TURN_ACCEPTS <= LISTEN_BACKLOG as usize);
+};
+
 /// What a user can set of the limits.
 #[derive(Clone, Debug)]
 pub struct Limits {

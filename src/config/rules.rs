@@ -13,7 +13,7 @@ const A_CACHE_LINE: &str = "--cache-control says that";
 const A_CORS_LINE: &str = "--cors says that";
 
 /// Checks them.
-pub fn check(options: &Options) -> Result<Rules, BadValue> {
+pub(super) fn check(options: &Options) -> Result<Rules, BadValue> {
     let bad = |option, value: &str, wanted| BadValue { option, value: value.to_owned(), wanted };
     let mut rules = Rules {
         list: options.list,

@@ -7,7 +7,7 @@ use super::failure::Failure;
 
 /// A host and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address(String);
+pub(crate) struct Address(String);
 
 const DEFAULT_PORT: u16 = 8888;
 
@@ -15,14 +15,14 @@ const DEFAULT_PORT: u16 = 8888;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the server may be silent, and take nothing.
-pub const TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long an answer to a datagram is waited for.
 const DATAGRAM_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Address {
     /// `HOST:PORT`, `HOST`, or `PORT` on this machine.
-    pub fn parse(text: &str) -> Option<Address> {
+    pub(crate) fn parse(text: &str) -> Option<Address> {
         let port = |port: &str| port.parse::<u16>().ok().filter(|port| *port > 0);
         if text.bytes().all(|byte| byte.is_ascii_digit()) {
             return port(text).map(|port| Address(format!("127.0.0.1:{port}")));
@@ -36,7 +36,7 @@ impl Address {
     }
 
     /// Connects to the first of its addresses that answers.
-    pub fn connect(&self) -> Result<TcpStream, Failure> {
+    pub(crate) fn connect(&self) -> Result<TcpStream, Failure> {
         let failure = |error| Failure::Connection(format!("cannot connect to {}: {error}", self.0));
         let mut last = None;
         for address in self.0.to_socket_addrs().map_err(failure)? {
@@ -54,7 +54,7 @@ impl Address {
     }
 
     /// A socket that sends datagrams there.
-    pub fn datagrams(&self) -> Result<UdpSocket, Failure> {
+    pub(crate) fn datagrams(&self) -> Result<UdpSocket, Failure> {
         let failure = |error| Failure::Connection(format!("cannot send to {}: {error}", self.0));
         let address = self.0.to_socket_addrs().map_err(failure)?.next();
         let address = address.ok_or_else(|| Failure::Connection(format!("{} has no address", self.0)))?;

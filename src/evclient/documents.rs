@@ -18,7 +18,7 @@ use super::session::{Entry, Session};
 
 /// A connection.
 #[derive(Debug)]
-pub struct Documents {
+pub(crate) struct Documents {
     stream: TcpStream,
     words: &'static Vocabulary,
 }
@@ -31,7 +31,7 @@ const SILENCE: Duration = Duration::from_millis(500);
 
 impl Documents {
     /// Speaks over a connection: as document 000, or as document 004.
-    pub fn new(stream: TcpStream, joined: bool) -> Documents {
+    pub(crate) fn new(stream: TcpStream, joined: bool) -> Documents {
         Documents { stream, words: if joined { &JOINED } else { &LISTED } }
     }
 

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 /// Why something was not done.
 #[derive(Debug)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// The server said no: a code and a text.
     Refused(String),
     /// A file of ours, or the terminal.
@@ -18,12 +18,12 @@ pub enum Failure {
 
 impl Failure {
     /// An error of a file.
-    pub fn local(what: impl fmt::Display, error: io::Error) -> Failure {
+    pub(crate) fn local(what: impl fmt::Display, error: io::Error) -> Failure {
         Failure::Local(format!("{what}: {error}"))
     }
 
     /// An error of the connection.
-    pub fn connection(error: io::Error) -> Failure {
+    pub(crate) fn connection(error: io::Error) -> Failure {
         Failure::Connection(match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "the server does not answer".into(),
             io::ErrorKind::UnexpectedEof => "the server has closed the connection".into(),
@@ -32,7 +32,7 @@ impl Failure {
     }
 
     /// The exit code: 1 for what was refused, 3 for the connection.
-    pub fn code(&self) -> u8 {
+    pub(crate) fn code(&self) -> u8 {
         match self {
             Failure::Refused(_) | Failure::Local(_) => 1,
             Failure::Connection(_) | Failure::Garbage(_) => 3,
@@ -40,12 +40,12 @@ impl Failure {
     }
 
     /// Whether nothing more can be done over this connection.
-    pub fn is_final(&self) -> bool {
+    pub(crate) fn is_final(&self) -> bool {
         self.code() == 3
     }
 
     /// Says it.
-    pub fn report(&self) {
+    pub(crate) fn report(&self) {
         let _ = writeln!(io::stderr(), "evclient: {self}");
     }
 }

@@ -15,7 +15,7 @@ use super::session::{Entry, Session};
 
 /// A connection.
 #[derive(Debug)]
-pub struct Lines {
+pub(crate) struct Lines {
     input: BufReader<TcpStream>,
     output: TcpStream,
 }
@@ -28,7 +28,7 @@ const PIECE_BYTES: usize = 256 * 1024;
 
 impl Lines {
     /// Speaks over a connection.
-    pub fn new(stream: TcpStream) -> Result<Lines, Failure> {
+    pub(crate) fn new(stream: TcpStream) -> Result<Lines, Failure> {
         let output = stream.try_clone().map_err(Failure::connection)?;
         Ok(Lines { input: BufReader::new(stream), output })
     }

@@ -11,7 +11,7 @@ use super::failure::Failure;
 
 /// What is sent.
 #[derive(Debug)]
-pub struct Source {
+pub(crate) struct Source {
     /// The file.
     pub file: File,
     /// Its bytes.
@@ -21,7 +21,7 @@ pub struct Source {
 
 impl Source {
     /// Opens a file, or takes standard input to its end for `-`: its length has to be known first.
-    pub fn open(path: &str) -> Result<Source, Failure> {
+    pub(crate) fn open(path: &str) -> Result<Source, Failure> {
         let failure = |error| Failure::local(path, error);
         let file = if path == "-" {
             let mut spool = tempfile::tempfile().map_err(failure)?;
@@ -38,18 +38,18 @@ impl Source {
     }
 
     /// What tells its content from any other.
-    pub fn fingerprint(&mut self) -> Result<Sha256Digest, Failure> {
+    pub(crate) fn fingerprint(&mut self) -> Result<Sha256Digest, Failure> {
         fingerprint(&mut self.file).map_err(|error| Failure::local(&self.label, error))
     }
 
     /// Goes on from there.
-    pub fn begin_at(&mut self, offset: u64) -> Result<(), Failure> {
+    pub(crate) fn begin_at(&mut self, offset: u64) -> Result<(), Failure> {
         self.file.seek(SeekFrom::Start(offset)).map_err(|error| Failure::local(&self.label, error))?;
         Ok(())
     }
 
     /// Reads what comes next.
-    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
         self.file.read(buffer).map_err(|error| Failure::local(&self.label, error))
     }
 }
@@ -68,7 +68,7 @@ fn fingerprint(file: &mut File) -> io::Result<Sha256Digest> {
 
 /// Where a file goes that comes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub(crate) enum Target {
     /// Standard output.
     Stdout,
     /// A file, which is replaced when the new one is whole.
@@ -78,7 +78,7 @@ pub enum Target {
 /// A file that is coming. Until it is whole it has a hidden name, under which it can be taken up again,
 /// or none.
 #[derive(Debug)]
-pub struct Download {
+pub(crate) struct Download {
     file: File,
     hidden: Option<PathBuf>,
     target: PathBuf,
@@ -88,7 +88,7 @@ pub struct Download {
 
 impl Download {
     /// Begins one, or goes on with the one that has this `version`, of `length` bytes.
-    pub fn resume(target: &Path, version: &str, length: u64) -> Result<Download, Failure> {
+    pub(crate) fn resume(target: &Path, version: &str, length: u64) -> Result<Download, Failure> {
         let hidden = hidden_beside(target, version);
         let failure = |error| Failure::local(hidden.display(), error);
         let mut file = File::options().create(true).append(true).read(true).open(&hidden).map_err(failure)?;
@@ -100,7 +100,7 @@ impl Download {
     }
 
     /// Begins one that cannot be taken up again. It has no name, so that nothing is left of it.
-    pub fn begin(target: &Path) -> Result<Download, Failure> {
+    pub(crate) fn begin(target: &Path) -> Result<Download, Failure> {
         let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
         let file = tempfile::tempfile_in(folder.unwrap_or(Path::new(".")));
         let file = file.map_err(|error| Failure::local(target.display(), error))?;
@@ -108,17 +108,17 @@ impl Download {
     }
 
     /// Keeps what has come.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.file.write_all(bytes).map_err(|error| Failure::local(self.target.display(), error))
     }
 
     /// What tells its content from any other.
-    pub fn fingerprint(&mut self) -> Result<Sha256Digest, Failure> {
+    pub(crate) fn fingerprint(&mut self) -> Result<Sha256Digest, Failure> {
         fingerprint(&mut self.file).map_err(|error| Failure::local(self.target.display(), error))
     }
 
     /// It is whole.
-    pub fn finish(self) -> Result<(), Failure> {
+    pub(crate) fn finish(self) -> Result<(), Failure> {
         let failure = |error| Failure::local(self.target.display(), error);
         let hidden = match &self.hidden {
             Some(hidden) => hidden.clone(),
@@ -135,7 +135,7 @@ impl Download {
     }
 
     /// What has come is of no use.
-    pub fn discard(self) {
+    pub(crate) fn discard(self) {
         if let Some(hidden) = &self.hidden {
             let _ = fs::remove_file(hidden);
         }

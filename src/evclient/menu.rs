@@ -58,7 +58,7 @@ impl Validator for Completion {}
 impl Helper for Completion {}
 
 /// Does what is typed, until the end.
-pub fn run(session: &mut dyn Session, speech: &Speech) -> Result<(), Failure> {
+pub(crate) fn run(session: &mut dyn Session, speech: &Speech) -> Result<(), Failure> {
     let terminal = |error: ReadlineError| Failure::Local(format!("the terminal: {error}"));
     let mut editor: Editor<Completion, DefaultHistory> = Editor::new().map_err(terminal)?;
     // Not every server can list its files while it has none.

@@ -14,7 +14,7 @@ use super::local::Target;
 
 /// What is to be done.
 #[derive(Debug)]
-pub struct Options {
+pub(crate) struct Options {
     /// Where the server is.
     pub address: Address,
     /// How it speaks.
@@ -25,7 +25,7 @@ pub struct Options {
 
 /// A command.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Command {
+pub(crate) enum Command {
     /// What is typed into the menu.
     Menu,
     /// What files there are.
@@ -51,7 +51,7 @@ const DASH: &str = "\0";
 
 impl Options {
     /// Reads the command line.
-    pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Options, Exit> {
+    pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Options, Exit> {
         let mut words = Vec::new();
         for argument in arguments {
             let argument = argument.into_string().map_err(|_| wrong_use("an argument is not UTF-8"))?;
@@ -135,7 +135,7 @@ fn uploads(words: &[&str]) -> Result<Vec<(String, String)>, Exit> {
 }
 
 /// The last part of a path.
-pub fn local_name(path: &str) -> Result<&str, Failure> {
+pub(crate) fn local_name(path: &str) -> Result<&str, Failure> {
     let name = Path::new(path).file_name().and_then(|name| name.to_str());
     name.ok_or_else(|| Failure::Local(format!("{path} names no file")))
 }

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 const STYLE: &str = "{msg} {bytes}/{total_bytes} {wide_bar} {percent} % {bytes_per_sec} {eta}";
 
 /// A bar for `length` bytes, of which `offset` are done.
-pub fn bar(name: &str, offset: u64, length: u64) -> ProgressBar {
+pub(crate) fn bar(name: &str, offset: u64, length: u64) -> ProgressBar {
     if !stderr().is_terminal() {
         return ProgressBar::hidden();
     }

@@ -16,7 +16,7 @@ const ANSWER_MAX_BYTES: usize = 64 * 1024;
 type Exchange = dyn FnMut(&[u8], &mut [u8]) -> std::io::Result<usize>;
 
 /// Sends what is typed and prints what comes back.
-pub fn converse(address: &Address, udp: bool, speech: &Speech) -> Result<(), Failure> {
+pub(crate) fn converse(address: &Address, udp: bool, speech: &Speech) -> Result<(), Failure> {
     let mut exchange: Box<Exchange> = if udp {
         let socket = address.datagrams()?;
         Box::new(move |message, answer| {

@@ -5,7 +5,7 @@ use super::local::{Source, Target};
 
 /// A file of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Its name.
     pub name: String,
     /// Its bytes and when it was last changed, if the dialect says so.
@@ -14,7 +14,7 @@ pub struct Entry {
 
 impl Entry {
     /// As it is printed.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         match &self.details {
             Some((size, modified)) => format!("{size:>12} {modified} {}", self.name),
             None => self.name.clone(),
@@ -23,7 +23,7 @@ impl Entry {
 }
 
 /// What a server can be asked.
-pub trait Session {
+pub(crate) trait Session {
     /// Its files.
     fn list(&mut self) -> Result<Vec<Entry>, Failure>;
     /// What is known of a file.

@@ -2,7 +2,7 @@
 
 /// The menu's words.
 #[derive(Debug)]
-pub struct Speech {
+pub(crate) struct Speech {
     /// The menu, as the documents have it.
     pub menu: &'static str,
     /// The prompt of the menu.
@@ -61,7 +61,7 @@ const CHINESE: Speech = Speech {
 
 impl Speech {
     /// In the language of the environment (locale(7)).
-    pub fn of_environment() -> Speech {
+    pub(crate) fn of_environment() -> Speech {
         let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let language = set("LC_ALL").or_else(|| set("LC_MESSAGES")).or_else(|| set("LANG"));
         if language.is_some_and(|language| language.starts_with("zh")) { CHINESE } else { ENGLISH }

@@ -9,7 +9,7 @@ use crate::transport::{DatagramSocket, Destination, Received};
 
 /// A socket of datagrams in the loop.
 #[derive(Debug)]
-pub struct Endpoint<D> {
+pub(super) struct Endpoint<D> {
     socket: D,
     kind: Kind,
     /// The memory of the answers.
@@ -18,7 +18,7 @@ pub struct Endpoint<D> {
 
 /// What is left after a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReceiveStatus {
+pub(super) enum ReceiveStatus {
     /// Nothing: an event says when there is more.
     Drained,
     /// There may be more.
@@ -29,17 +29,17 @@ pub enum ReceiveStatus {
 
 impl<D: DatagramSocket> Endpoint<D> {
     /// An endpoint at which nobody has looked yet.
-    pub fn new(socket: D, kind: Kind) -> Endpoint<D> {
+    pub(super) fn new(socket: D, kind: Kind) -> Endpoint<D> {
         Endpoint { socket, kind, reply: Vec::new() }
     }
 
     /// What its datagrams speak.
-    pub fn kind(&self) -> Kind {
+    pub(super) fn kind(&self) -> Kind {
         self.kind
     }
 
     /// Answers what has come, within the bounds of a turn. Returns what is left.
-    pub fn drive(&mut self, scratch: &mut [u8], services: &mut Services) -> ReceiveStatus {
+    pub(super) fn drive(&mut self, scratch: &mut [u8], services: &mut Services) -> ReceiveStatus {
         let (mut bytes, mut failures) = (0, 0);
         for _ in 0..TURN_REQUESTS {
             match self.socket.recv(scratch) {

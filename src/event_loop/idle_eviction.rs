@@ -14,7 +14,7 @@ use crate::limits::ACCEPT_RETRY;
 /// Who was idle then and has not moved since is still among the longest, so that not every one that
 /// comes takes a look at all.
 #[derive(Debug, Default)]
-pub struct IdleEviction {
+pub(super) struct IdleEviction {
     candidates: VecDeque<(Token, Instant)>,
     /// The last look found nobody, and the next one waits until then.
     none_until: Option<Instant>,
@@ -25,7 +25,7 @@ const CANDIDATES_MAX: usize = 64;
 
 impl IdleEviction {
     /// The key of the connection that has been idle for longest at `now`.
-    pub fn find<N: Network>(&mut self, sources: &Slab<Source<N>>, now: Instant) -> Option<usize> {
+    pub(super) fn find<N: Network>(&mut self, sources: &Slab<Source<N>>, now: Instant) -> Option<usize> {
         if self.next(sources).is_none() && self.none_until.is_none_or(|until| until <= now) {
             self.look(sources);
             self.none_until = self.candidates.is_empty().then_some(now + ACCEPT_RETRY);

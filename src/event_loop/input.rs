@@ -9,7 +9,7 @@ use crate::transport::Transport;
 
 /// The input side of a connection.
 #[derive(Debug)]
-pub struct Input {
+pub(super) struct Input {
     stage: Stage,
     socket: Socket,
     /// Bytes that the protocol has not taken.
@@ -52,12 +52,12 @@ enum Offer {
 
 impl Input {
     /// The input of a new connection.
-    pub fn new() -> Input {
+    pub(super) fn new() -> Input {
         Input { stage: Stage::Unseen, socket: Socket::Blocked, unread: Vec::new(), offer: Offer::WithMore }
     }
 
     /// Takes what an event says.
-    pub fn set_readiness(&mut self, readiness: Readiness) {
+    pub(super) fn set_readiness(&mut self, readiness: Readiness) {
         if readiness.readable {
             self.socket = Socket::Readable;
         }
@@ -69,33 +69,33 @@ impl Input {
     }
 
     /// Whether a recv may bring something.
-    pub fn is_readable(&self) -> bool {
+    pub(super) fn is_readable(&self) -> bool {
         self.socket == Socket::Readable
     }
 
     /// Whether the peer's output was read to its end.
-    pub fn has_ended(&self) -> bool {
+    pub(super) fn has_ended(&self) -> bool {
         self.stage == Stage::Ended
     }
 
     /// Whether bytes are left that the protocol has not taken, or may be left.
-    pub fn has_unread(&self) -> bool {
+    pub(super) fn has_unread(&self) -> bool {
         self.is_readable() || self.stage == Stage::Unseen || !self.unread.is_empty()
     }
 
     /// Bytes of memory held.
-    pub fn capacity(&self) -> usize {
+    pub(super) fn capacity(&self) -> usize {
         self.unread.capacity()
     }
 
     /// How many more unread bytes may be kept. The protocol refuses input that fills all of it, so there
     /// is some room; and a recv into none would look like the end of the input.
-    pub fn room(&self) -> usize {
+    pub(super) fn room(&self) -> usize {
         INBOX_MAX_BYTES.saturating_sub(self.unread.len()).max(1)
     }
 
     /// Receives into `buffer`. 0 is nothing now, or the end.
-    pub fn recv<T: Transport>(&mut self, transport: &mut T, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(super) fn recv<T: Transport>(&mut self, transport: &mut T, buffer: &mut [u8]) -> io::Result<usize> {
         debug_assert!(!buffer.is_empty(), "a recv into no room looks like the end");
         match transport.recv(buffer) {
             Ok(0) => {
@@ -119,13 +119,13 @@ impl Input {
     }
 
     /// Whether no older bytes wait before those that are received now.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.unread.is_empty()
     }
 
     /// Keeps bytes that were received. `offer_again` says that the protocol may take some of the unread
     /// bytes without any more.
-    pub fn keep(&mut self, bytes: &[u8], offer_again: bool) {
+    pub(super) fn keep(&mut self, bytes: &[u8], offer_again: bool) {
         self.unread.extend_from_slice(bytes);
         self.set_offer(offer_again);
     }
@@ -144,31 +144,31 @@ impl Input {
 
     /// Takes the unread bytes out, if the protocol may take some of them now, to be
     /// [restored](Input::restore_unread).
-    pub fn take_unread(&mut self) -> Option<Vec<u8>> {
+    pub(super) fn take_unread(&mut self) -> Option<Vec<u8>> {
         (self.offer == Offer::Now).then(|| std::mem::take(&mut self.unread))
     }
 
     /// Takes out the bytes behind which the protocol wanted more, when there is no more.
-    pub fn take_rest(&mut self) -> Vec<u8> {
+    pub(super) fn take_rest(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.unread)
     }
 
     /// Puts the unread bytes back without the first `taken`.
-    pub fn restore_unread(&mut self, mut unread: Vec<u8>, taken: usize, offer_again: bool) {
+    pub(super) fn restore_unread(&mut self, mut unread: Vec<u8>, taken: usize, offer_again: bool) {
         unread.drain(..taken);
         self.unread = unread;
         self.set_offer(offer_again);
     }
 
     /// Gives the memory back if no byte is unread: an idle connection owns none.
-    pub fn release(&mut self) {
+    pub(super) fn release(&mut self) {
         if self.unread.is_empty() {
             self.unread = Vec::new();
         }
     }
 
     /// Drops the unread bytes.
-    pub fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         self.unread = Vec::new();
         self.offer = Offer::WithMore;
     }

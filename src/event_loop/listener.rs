@@ -8,7 +8,7 @@ use crate::protocol::Kind;
 
 /// A listening socket in the loop.
 #[derive(Debug)]
-pub struct Listener<L> {
+pub(super) struct Listener<L> {
     /// What is listened on.
     pub socket: L,
     /// What its connections speak.
@@ -19,14 +19,14 @@ pub struct Listener<L> {
 
 impl<L> Listener<L> {
     /// A listener whose backlog nobody has looked into.
-    pub fn new(socket: L, kind: Kind) -> Listener<L> {
+    pub(super) fn new(socket: L, kind: Kind) -> Listener<L> {
         Listener { socket, kind, accept_pending: true }
     }
 }
 
 /// What to do after an accept failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AcceptFailure {
+pub(super) enum AcceptFailure {
     /// The backlog is empty: wait for an event.
     Drained,
     /// That connection is gone: go on with the next.
@@ -38,7 +38,7 @@ pub enum AcceptFailure {
 }
 
 /// Sorts the errors of accept(2). Linux passes on what the new connection has run into already.
-pub fn accept_failure(error: &io::Error) -> AcceptFailure {
+pub(super) fn accept_failure(error: &io::Error) -> AcceptFailure {
     match (error.kind(), Errno::from_io_error(error)) {
         (ErrorKind::WouldBlock, _) => AcceptFailure::Drained,
         (_, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {

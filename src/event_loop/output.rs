@@ -9,7 +9,7 @@ use crate::transport::Transport;
 
 /// The output side of a connection.
 #[derive(Debug)]
-pub struct Output {
+pub(super) struct Output {
     /// What is still to be sent.
     pub outbox: Outbox,
     /// Whether a send may take something.
@@ -36,7 +36,7 @@ enum Pause {
 
 /// How a [flush](Output::flush) ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flushed {
+pub(super) enum Flushed {
     /// Nothing is left to send.
     Everything,
     /// The transport takes no more for now; it will say when.
@@ -49,7 +49,7 @@ pub enum Flushed {
 
 impl Output {
     /// The output of a connection that was accepted at `now`.
-    pub fn new(now: Instant) -> Output {
+    pub(super) fn new(now: Instant) -> Output {
         Output {
             outbox: Outbox::default(),
             writable: true,
@@ -61,22 +61,22 @@ impl Output {
     }
 
     /// Notes what an event said.
-    pub fn set_readiness(&mut self, writable: bool) {
+    pub(super) fn set_readiness(&mut self, writable: bool) {
         self.writable |= writable;
     }
 
     /// Notes that the peer has sent something.
-    pub fn on_received(&mut self) {
+    pub(super) fn on_received(&mut self) {
         self.sent = 0;
     }
 
     /// Bytes sent since the peer last sent some.
-    pub fn sent(&self) -> usize {
+    pub(super) fn sent(&self) -> usize {
         self.sent
     }
 
     /// Until when the peer has to take something; `None` when nothing waits for it.
-    pub fn deadline(&self, timeout: Duration) -> Option<Instant> {
+    pub(super) fn deadline(&self, timeout: Duration) -> Option<Instant> {
         let patience = (!self.outbox.is_empty()).then(|| self.progress + timeout)?;
         Some(match self.pause {
             Pause::None => patience,
@@ -87,7 +87,7 @@ impl Output {
 
     /// Begins a turn: an empty outbox is exchanged for the loop's `spare` one, whose memory is there
     /// already.
-    pub fn begin(&mut self, spare: &mut Outbox, now: Instant) {
+    pub(super) fn begin(&mut self, spare: &mut Outbox, now: Instant) {
         if self.outbox.is_empty() {
             self.progress = now;
             std::mem::swap(&mut self.outbox, spare);
@@ -96,7 +96,7 @@ impl Output {
 
     /// Ends a turn: the memory of an outbox that is empty goes back to the loop. One that is not keeps what
     /// it needs of it.
-    pub fn end(&mut self, spare: &mut Outbox) {
+    pub(super) fn end(&mut self, spare: &mut Outbox) {
         if !self.outbox.is_empty() {
             self.outbox.shrink();
             return;
@@ -109,7 +109,7 @@ impl Output {
 
     /// Sends what it can, and takes the bytes from `budget`. Returns how that ended, and how
     /// many moved.
-    pub fn flush<T: Transport>(
+    pub(super) fn flush<T: Transport>(
         &mut self,
         transport: &mut T,
         budget: &mut usize,
@@ -186,7 +186,7 @@ impl Output {
     /// Asks, when the deadline has passed, whether the peer has acknowledged output since the
     /// socket took no more; then it has time again. A slow one does so long before the socket's
     /// buffer, which holds megabytes, has room.
-    pub fn extend<T: Transport>(&mut self, transport: &T, now: Instant) -> bool {
+    pub(super) fn extend<T: Transport>(&mut self, transport: &T, now: Instant) -> bool {
         match transport.unacknowledged() {
             Some(left) if left < self.unacknowledged => {
                 self.unacknowledged = left;
@@ -198,7 +198,7 @@ impl Output {
     }
 
     /// Drops what was not sent.
-    pub fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         self.outbox = Outbox::default();
     }
 }

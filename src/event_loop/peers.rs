@@ -8,20 +8,20 @@ use crate::peer::Peer;
 /// Connections by client address, counted only if there is a limit. Bounded by the number of
 /// connections.
 #[derive(Debug)]
-pub struct Peers {
+pub(super) struct Peers {
     limit: usize,
     counts: HashMap<IpAddr, usize>,
 }
 
 impl Peers {
     /// Counts up to `limit` connections of a client; 0 is no limit.
-    pub fn new(limit: usize) -> Peers {
+    pub(super) fn new(limit: usize) -> Peers {
         Peers { limit, counts: HashMap::new() }
     }
 
     /// Counts a connection of `peer`, unless it would be one too many.
     #[must_use]
-    pub fn try_add(&mut self, peer: Peer) -> bool {
+    pub(super) fn try_add(&mut self, peer: Peer) -> bool {
         let Some(client) = peer.client().filter(|_| self.limit > 0) else { return true };
         let count = self.counts.entry(client).or_default();
         if *count >= self.limit {
@@ -32,7 +32,7 @@ impl Peers {
     }
 
     /// A connection of `peer` that was admitted has ended.
-    pub fn remove(&mut self, peer: Peer) {
+    pub(super) fn remove(&mut self, peer: Peer) {
         let Some(client) = peer.client().filter(|_| self.limit > 0) else { return };
         if let Some(count) = self.counts.get_mut(&client) {
             *count -= 1;

@@ -10,7 +10,7 @@ use crate::limits::{REQUESTS_PER_BULK, TURN_BULK};
 /// byte, leaves its entry alone; when the entry is due, the source is asked again. So steady traffic never
 /// touches the set.
 #[derive(Debug, Default)]
-pub struct Schedule {
+pub(super) struct Schedule {
     /// Driven in the turn that comes.
     ready: VecDeque<usize>,
     /// Those that have used up their share of a turn, of which a few are driven in each.
@@ -20,35 +20,35 @@ pub struct Schedule {
 
 /// How many sources are still to be driven in a turn.
 #[derive(Debug)]
-pub struct Turn {
+pub(super) struct Turn {
     ready: usize,
     low_priority: usize,
 }
 
 /// A source's deadline in the schedule, which the source keeps.
 #[derive(Debug, Default)]
-pub struct Alarm(Option<Instant>);
+pub(super) struct Alarm(Option<Instant>);
 
 impl Schedule {
     /// Queues a source that has something to do.
-    pub fn push(&mut self, key: usize) {
+    pub(super) fn push(&mut self, key: usize) {
         self.ready.push_back(key);
     }
 
     /// Queues a source that has more to do than its share of a turn.
-    pub fn push_low_priority(&mut self, key: usize) {
+    pub(super) fn push_low_priority(&mut self, key: usize) {
         self.low_priority.push_back(key);
     }
 
     /// A turn of those that are queued by now.
-    pub fn turn(&self) -> Turn {
+    pub(super) fn turn(&self) -> Turn {
         let ready = self.ready.len();
         let low_priority = self.low_priority.len().min(TURN_BULK + ready / REQUESTS_PER_BULK);
         Turn { ready, low_priority }
     }
 
     /// The source that comes next in a turn.
-    pub fn pop(&mut self, turn: &mut Turn) -> Option<usize> {
+    pub(super) fn pop(&mut self, turn: &mut Turn) -> Option<usize> {
         if let Some(left) = turn.ready.checked_sub(1) {
             turn.ready = left;
             return self.ready.pop_front();
@@ -58,18 +58,18 @@ impl Schedule {
     }
 
     /// Whether a source is queued.
-    pub fn has_ready(&self) -> bool {
+    pub(super) fn has_ready(&self) -> bool {
         !self.ready.is_empty() || !self.low_priority.is_empty()
     }
 
     /// Forgets all that are queued.
-    pub fn clear_ready(&mut self) {
+    pub(super) fn clear_ready(&mut self) {
         self.ready.clear();
         self.low_priority.clear();
     }
 
     /// Makes sure that `key` is looked at by `deadline`.
-    pub fn arm(&mut self, key: usize, alarm: &mut Alarm, deadline: Instant) {
+    pub(super) fn arm(&mut self, key: usize, alarm: &mut Alarm, deadline: Instant) {
         match alarm.0 {
             Some(set) if set <= deadline => {}
             _ => {
@@ -81,28 +81,28 @@ impl Schedule {
     }
 
     /// Forgets the deadline of `key`.
-    pub fn disarm(&mut self, key: usize, alarm: &mut Alarm) {
+    pub(super) fn disarm(&mut self, key: usize, alarm: &mut Alarm) {
         if let Some(set) = alarm.0.take() {
             self.deadlines.remove(&(set, key));
         }
     }
 
     /// Takes out a key that is due, whose alarm the caller then [clears](Alarm::clear).
-    pub fn pop_due(&mut self, now: Instant) -> Option<usize> {
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<usize> {
         let first = *self.deadlines.first().filter(|(due, _)| *due <= now)?;
         self.deadlines.remove(&first);
         Some(first.1)
     }
 
     /// When the next one is due.
-    pub fn next_due(&self) -> Option<Instant> {
+    pub(super) fn next_due(&self) -> Option<Instant> {
         self.deadlines.first().map(|(due, _)| *due)
     }
 }
 
 impl Alarm {
     /// Notes that the schedule no longer holds it.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.0 = None;
     }
 }

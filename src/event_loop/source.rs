@@ -11,7 +11,7 @@ use super::schedule::Alarm;
 use crate::peer::Peer;
 
 /// Something that events are about.
-pub struct Source<N: Network> {
+pub(super) struct Source<N: Network> {
     /// What its events carry.
     pub token: Token,
     /// Why its key is in the ready queue, if it is.
@@ -24,7 +24,7 @@ pub struct Source<N: Network> {
 
 /// Why a source is to be driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WakeReason {
+pub(super) enum WakeReason {
     /// An event came.
     Event,
     /// Its alarm went off.
@@ -36,7 +36,7 @@ pub enum WakeReason {
 /// What a source is.
 // Nearly all sources are connections: a box would cost them an allocation to save nothing.
 #[allow(clippy::large_enum_variant)]
-pub enum SourceKind<N: Network> {
+pub(super) enum SourceKind<N: Network> {
     /// Where connections come from.
     Listener(Listener<N::Listener>),
     /// One of them, and whose it is.
@@ -49,12 +49,12 @@ pub enum SourceKind<N: Network> {
 
 impl<N: Network> Source<N> {
     /// A source that nothing has happened to.
-    pub fn new(token: Token, kind: SourceKind<N>) -> Source<N> {
+    pub(super) fn new(token: Token, kind: SourceKind<N>) -> Source<N> {
         Source { token, queued: None, alarm: Alarm::default(), kind }
     }
 
     /// Since when it has been an idle connection, if it is one.
-    pub fn idle_since(&self) -> Option<Instant> {
+    pub(super) fn idle_since(&self) -> Option<Instant> {
         match &self.kind {
             SourceKind::Connection(_, connection) => connection.idle_since(),
             _ => None,

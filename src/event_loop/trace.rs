@@ -15,7 +15,7 @@ use crate::close_reason::CloseReason;
 use crate::observe::Statistics;
 
 /// Writes down what the turns do.
-pub struct Trace {
+pub(super) struct Trace {
     out: Box<dyn Write>,
     turns: u64,
     /// The events of this turn, by their keys.
@@ -32,7 +32,7 @@ pub struct Trace {
 }
 
 /// A source that is being driven.
-pub struct Drive {
+pub(super) struct Drive {
     key: usize,
     name: String,
     cause: String,
@@ -41,7 +41,7 @@ pub struct Drive {
 
 impl Trace {
     /// A trace that goes to `out`, line by line.
-    pub fn new(out: Box<dyn Write>) -> Trace {
+    pub(super) fn new(out: Box<dyn Write>) -> Trace {
         let now = now();
         Trace {
             out,
@@ -56,7 +56,7 @@ impl Trace {
     }
 
     /// A turn begins with these events, which are passed on.
-    pub fn begin(
+    pub(super) fn begin(
         &mut self,
         events: impl IntoIterator<Item = Readiness>,
         statistics: &Statistics,
@@ -72,12 +72,12 @@ impl Trace {
     }
 
     /// A source is about to be driven.
-    pub fn begin_drive<N: Network>(&self, key: usize, source: &Source<N>) -> Drive {
+    pub(super) fn begin_drive<N: Network>(&self, key: usize, source: &Source<N>) -> Drive {
         Drive { key, name: name(source), cause: self.cause(key, source), begun: now() }
     }
 
     /// A source was driven.
-    pub fn end_drive(&mut self, drive: Drive, has_more: bool, statistics: &Statistics) {
+    pub(super) fn end_drive(&mut self, drive: Drive, has_more: bool, statistics: &Statistics) {
         let Drive { key, name, cause, begun } = drive;
         let took = now() - begun;
         let mut outcome = self.outcome(statistics);
@@ -92,7 +92,7 @@ impl Trace {
     }
 
     /// A turn ends, and the next sleep is that long at most.
-    pub fn end(&mut self, timeout: Option<Duration>, statistics: &Statistics) {
+    pub(super) fn end(&mut self, timeout: Option<Duration>, statistics: &Statistics) {
         self.tell_rest(statistics);
         let (slept, took) = (self.begun - self.ended, now() - self.begun);
         let sleep = match timeout {

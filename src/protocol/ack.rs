@@ -13,7 +13,7 @@ use crate::services::{AckServices, Context, Core, Message, Services};
 use super::contract::{Protocol, Step};
 
 /// What it is called in logs.
-pub const NAME: &str = "ack";
+pub(super) const NAME: &str = "ack";
 
 /// One TCP connection.
 #[derive(Debug, Default)]
@@ -52,7 +52,12 @@ impl Protocol for Ack {
 /// Answers a datagram with `reply`, which is empty before. Not everyone is answered, for a datagram's source
 /// can be forged: no service of the system, whose answer would be answered, nor one like this; nobody too
 /// often; and with no more than a small multiple of what has come.
-pub fn on_datagram(datagram: &[u8], peer: SocketAddr, reply: &mut Vec<u8>, services: &mut Services) -> bool {
+pub(super) fn on_datagram(
+    datagram: &[u8],
+    peer: SocketAddr,
+    reply: &mut Vec<u8>,
+    services: &mut Services,
+) -> bool {
     let Services { core, ack: AckServices { reply: template, rate_limiter }, .. } = services;
     if peer.port() < 1024
         || peer.ip().to_canonical().is_multicast()

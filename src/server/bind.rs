@@ -13,7 +13,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use crate::limits::LISTEN_BACKLOG;
 
 /// Binds a port of every interface, IPv6 and IPv4.
-pub fn everywhere<S>(port: u16, bind: fn(SocketAddr, bool) -> io::Result<S>) -> io::Result<S> {
+pub(super) fn everywhere<S>(port: u16, bind: fn(SocketAddr, bool) -> io::Result<S>) -> io::Result<S> {
     bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), false).or_else(|error| match error.kind() {
         ErrorKind::AddrInUse | ErrorKind::PermissionDenied => Err(error),
         // No IPv6 on this machine.
@@ -22,7 +22,7 @@ pub fn everywhere<S>(port: u16, bind: fn(SocketAddr, bool) -> io::Result<S>) -> 
 }
 
 /// Binds a TCP socket that listens.
-pub fn tcp(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
+pub(super) fn tcp(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
     let socket = inet(address, only_v6, Type::STREAM, Protocol::TCP)?;
     // So that a restart need not wait for the old connections' TIME_WAIT.
     socket.set_reuse_address(true)?;
@@ -34,7 +34,7 @@ pub fn tcp(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
 }
 
 /// Binds a UDP socket.
-pub fn udp(address: SocketAddr, only_v6: bool) -> io::Result<UdpSocket> {
+pub(super) fn udp(address: SocketAddr, only_v6: bool) -> io::Result<UdpSocket> {
     let socket = inet(address, only_v6, Type::DGRAM, Protocol::UDP)?;
     socket.bind(&address.into())?;
     Ok(socket.into())
@@ -50,7 +50,7 @@ fn inet(address: SocketAddr, only_v6: bool, kind: Type, protocol: Protocol) -> i
 }
 
 /// Binds a unix socket for the owner and the group. A stale one is replaced.
-pub fn unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+pub(super) fn unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     remove_stale(path)?;
     let mask = umask(Mode::from_raw_mode(0o117));
     let bound = UnixListener::bind(path);
@@ -84,7 +84,7 @@ fn probe(path: &Path) -> io::Result<()> {
 }
 
 /// A unix socket's name, which is removed in the end, unless another server has taken it over.
-pub struct SocketFile {
+pub(super) struct SocketFile {
     path: PathBuf,
     inode: u64,
 }

@@ -3,10 +3,11 @@
 use std::rc::Rc;
 
 use super::Site;
-use super::compression::{Coding, Finished};
+use super::coding::Coding;
+use super::compression::Finished;
 use super::metadata::{Metadata, Purpose, Representation};
 use crate::clock::Clock;
-use crate::limits::COMPRESSED_FILE_MIN_BYTES;
+use crate::limits::{COMPRESSED_FILE_MAX_BYTES, COMPRESSED_FILE_MIN_BYTES};
 use crate::store::{EntryId, Lookup, Opened};
 
 /// The codings that a client accepts (RFC 9110 section 12.5.3).
@@ -33,7 +34,7 @@ pub enum Selected {
 
 /// A coded form of a file.
 #[derive(Debug)]
-pub(super) enum Coded {
+enum Coded {
     Ready(Representation),
     Pending,
     /// There is none, and none is worth making.
@@ -214,7 +215,9 @@ impl Site {
         match cached.filter(|file| file.note.version == plain.note.version) {
             Some(file) => Coded::Ready(file),
             None if self.compressions.is_under_way(path) => Coded::Pending,
-            None => self.compressions.begin(path, plain),
+            None if plain.length > COMPRESSED_FILE_MAX_BYTES => Coded::Never,
+            None if self.compressions.begin(path, plain) => Coded::Pending,
+            None => Coded::Busy,
         }
     }
 

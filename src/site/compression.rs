@@ -1,4 +1,4 @@
-//! Content codings (RFC 9110 section 8.4.1), and gzip made of files, a slice a turn.
+//! gzip made of files, a slice a turn.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -11,46 +11,11 @@ use crate::limits::{
 };
 use crate::store::{Content, OpenFile, SharedBytes};
 
-use super::codings::Coded;
 use super::metadata::Representation;
-
-/// A content coding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Coding {
-    /// Brotli (RFC 7932).
-    Brotli,
-    /// Zstandard (RFC 8878).
-    Zstandard,
-    /// gzip (RFC 1952).
-    Gzip,
-}
-
-impl Coding {
-    /// Those that are known, the best first.
-    pub const ALL: [Coding; 3] = [Coding::Brotli, Coding::Zstandard, Coding::Gzip];
-
-    /// Its name in HTTP.
-    pub fn name(self) -> &'static str {
-        match self {
-            Coding::Brotli => "br",
-            Coding::Zstandard => "zstd",
-            Coding::Gzip => "gzip",
-        }
-    }
-
-    /// What is appended to a file's name for the coded file beside it.
-    pub fn extension(self) -> &'static str {
-        match self {
-            Coding::Brotli => ".br",
-            Coding::Zstandard => ".zst",
-            Coding::Gzip => ".gz",
-        }
-    }
-}
 
 /// Files that are being compressed, in turns.
 #[derive(Default)]
-pub struct Compressions {
+pub(super) struct Compressions {
     under_way: VecDeque<Job>,
     /// Where a slice of a file is read into.
     buffer: Vec<u8>,
@@ -65,7 +30,7 @@ struct Job {
 }
 
 /// How a compression ended.
-pub struct Finished {
+pub(super) struct Finished {
     /// The request's path.
     pub path: Vec<u8>,
     /// What was compressed.
@@ -76,31 +41,29 @@ pub struct Finished {
 
 impl Compressions {
     /// Whether the file at `path` is being compressed.
-    pub fn is_under_way(&self, path: &[u8]) -> bool {
+    pub(super) fn is_under_way(&self, path: &[u8]) -> bool {
         self.under_way.iter().any(|job| job.path == path)
     }
 
-    /// Begins to compress a file, unless it is too large or there are too many already.
-    pub fn begin(&mut self, path: &[u8], plain: &Representation) -> Coded {
-        if plain.length > COMPRESSED_FILE_MAX_BYTES {
-            return Coded::Never;
-        }
+    /// Begins to compress a file, unless there are too many already. Returns whether it did.
+    pub(super) fn begin(&mut self, path: &[u8], plain: &Representation) -> bool {
+        debug_assert!(!self.is_under_way(path) && plain.length <= COMPRESSED_FILE_MAX_BYTES);
         if self.under_way.len() >= COMPRESSIONS_MAX {
-            return Coded::Busy;
+            return false;
         }
         let encoder = GzEncoder::new(Vec::new(), Compression::default());
         let (path, plain) = (path.to_vec(), plain.clone());
         self.under_way.push_back(Job { path, plain, read: 0, encoder });
-        Coded::Pending
+        true
     }
 
     /// Whether there is nothing to do.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.under_way.is_empty()
     }
 
     /// Compresses a slice of one file. `largest` is what may come of it.
-    pub fn advance(&mut self, largest: usize) -> Option<Finished> {
+    pub(super) fn advance(&mut self, largest: usize) -> Option<Finished> {
         let mut job = self.under_way.pop_front()?;
         self.buffer.resize(COMPRESSION_SLICE_BYTES, 0);
         let going_on = job.advance(&mut self.buffer).unwrap_or(false);

@@ -4,8 +4,8 @@
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::Rules;
-use super::compression::Coding;
+use super::coding::Coding;
+use super::rules::Rules;
 use super::types;
 use crate::clock::http_date;
 use crate::store::{Cached, Content, FileVersion, OpenFile};

@@ -1,5 +1,6 @@
 //! A site: the files that HTTP serves, and the rules by which they are served.
 
+mod coding;
 mod codings;
 mod compression;
 mod metadata;
@@ -9,8 +10,8 @@ pub mod types;
 use std::rc::Rc;
 use std::time::Instant;
 
+pub use coding::Coding;
 pub use codings::{AcceptedCodings, Selected};
-pub use compression::Coding;
 use compression::Compressions;
 use metadata::Purpose;
 pub use metadata::{FieldSet, Metadata, Representation};

@@ -19,7 +19,7 @@ pub enum PathResolution {
 
 /// A folder that paths are resolved beneath.
 #[derive(Debug)]
-pub struct Root {
+pub(super) struct Root {
     folder: OwnedFd,
     resolution: PathResolution,
 }
@@ -47,7 +47,7 @@ const PATH_MAX_BYTES: usize = 4095;
 
 impl Root {
     /// Opens `path` as a root. With `None` the fastest lookup that works here is taken.
-    pub fn open(path: &std::path::Path, resolution: Option<PathResolution>) -> io::Result<Root> {
+    pub(super) fn open(path: &std::path::Path, resolution: Option<PathResolution>) -> io::Result<Root> {
         let folder = openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let resolution = resolution.unwrap_or_else(|| system::lookup(folder.as_fd()));
         Ok(Root { folder, resolution })
@@ -55,7 +55,7 @@ impl Root {
 
     /// Says what stands at `path`, without opening it in a way that could block, wake a writer of
     /// a FIFO or start a device.
-    pub fn inspect(&self, path: &[u8]) -> io::Result<Stat> {
+    pub(super) fn inspect(&self, path: &[u8]) -> io::Result<Stat> {
         Ok(match self.resolution {
             PathResolution::Kernel => system::inspect(self.folder.as_fd(), path)?,
             PathResolution::Walk => match self.walk(path)? {
@@ -67,12 +67,12 @@ impl Root {
 
     /// What fstatat(2) says of `path`, wherever links on the way lead: only to compare with what was
     /// opened beneath the root before.
-    pub fn stat(&self, path: &[u8], flags: AtFlags) -> io::Result<Stat> {
+    pub(super) fn stat(&self, path: &[u8], flags: AtFlags) -> io::Result<Stat> {
         Ok(statat(&self.folder, path, flags)?)
     }
 
     /// Opens the regular file at `path` for reading.
-    pub fn open_file(&self, path: &[u8]) -> io::Result<OwnedFd> {
+    pub(super) fn open_file(&self, path: &[u8]) -> io::Result<OwnedFd> {
         Ok(match self.resolution {
             PathResolution::Kernel => system::open_file(self.folder.as_fd(), path)?,
             PathResolution::Walk => match self.walk(path)? {
@@ -85,7 +85,7 @@ impl Root {
     }
 
     /// Opens the folder at `path` for reading its entries.
-    pub fn open_folder(&self, path: &[u8]) -> io::Result<OwnedFd> {
+    pub(super) fn open_folder(&self, path: &[u8]) -> io::Result<OwnedFd> {
         Ok(match self.resolution {
             PathResolution::Kernel => system::open_folder(self.folder.as_fd(), path)?,
             PathResolution::Walk => match self.walk(path)? {
@@ -179,22 +179,22 @@ mod system {
     const ATTEMPTS: usize = 8;
 
     /// Sandboxes answer ENOSYS or EPERM, whatever is asked.
-    pub fn lookup(folder: BorrowedFd<'_>) -> PathResolution {
+    pub(super) fn lookup(folder: BorrowedFd<'_>) -> PathResolution {
         match openat2(folder, c".", INSPECT, Mode::empty(), BENEATH) {
             Err(Errno::NOSYS | Errno::PERM) => PathResolution::Walk,
             _ => PathResolution::Kernel,
         }
     }
 
-    pub fn inspect(folder: BorrowedFd<'_>, path: &[u8]) -> rustix::io::Result<Stat> {
+    pub(super) fn inspect(folder: BorrowedFd<'_>, path: &[u8]) -> rustix::io::Result<Stat> {
         fstat(open(folder, path, INSPECT)?)
     }
 
-    pub fn open_file(folder: BorrowedFd<'_>, path: &[u8]) -> rustix::io::Result<OwnedFd> {
+    pub(super) fn open_file(folder: BorrowedFd<'_>, path: &[u8]) -> rustix::io::Result<OwnedFd> {
         open(folder, path, READ)
     }
 
-    pub fn open_folder(folder: BorrowedFd<'_>, path: &[u8]) -> rustix::io::Result<OwnedFd> {
+    pub(super) fn open_folder(folder: BorrowedFd<'_>, path: &[u8]) -> rustix::io::Result<OwnedFd> {
         open(folder, path, READ_FOLDER)
     }
 
@@ -216,19 +216,19 @@ mod system {
 mod system {
     use super::*;
 
-    pub fn lookup(_folder: BorrowedFd<'_>) -> PathResolution {
+    pub(super) fn lookup(_folder: BorrowedFd<'_>) -> PathResolution {
         PathResolution::Walk
     }
 
-    pub fn inspect(_folder: BorrowedFd<'_>, _path: &[u8]) -> rustix::io::Result<Stat> {
+    pub(super) fn inspect(_folder: BorrowedFd<'_>, _path: &[u8]) -> rustix::io::Result<Stat> {
         Err(Errno::NOSYS)
     }
 
-    pub fn open_file(_folder: BorrowedFd<'_>, _path: &[u8]) -> rustix::io::Result<OwnedFd> {
+    pub(super) fn open_file(_folder: BorrowedFd<'_>, _path: &[u8]) -> rustix::io::Result<OwnedFd> {
         Err(Errno::NOSYS)
     }
 
-    pub fn open_folder(_folder: BorrowedFd<'_>, _path: &[u8]) -> rustix::io::Result<OwnedFd> {
+    pub(super) fn open_folder(_folder: BorrowedFd<'_>, _path: &[u8]) -> rustix::io::Result<OwnedFd> {
         Err(Errno::NOSYS)
     }
 }

@@ -75,7 +75,7 @@ fn relative(path: &[u8]) -> &[u8] {
 
 /// Takes a file's measure and, if it is small, its bytes. A version is whole when the file was the
 /// same before and after.
-pub fn read(file: File) -> Result<OpenFile, StoreError> {
+pub(super) fn read(file: File) -> Result<OpenFile, StoreError> {
     let mut before = file.metadata()?;
     if !before.is_file() {
         // It was swapped since it was inspected.

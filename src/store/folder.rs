@@ -11,7 +11,7 @@ use super::version::modified;
 use super::{DirEntry, DirReader, StoreError};
 
 /// A folder's descriptor, and where in it the reading stands.
-pub struct DiskFolder {
+pub(super) struct DiskFolder {
     root: Rc<Root>,
     /// Where the folder is beneath the root, to follow its links from there.
     path: Vec<u8>,
@@ -21,7 +21,7 @@ pub struct DiskFolder {
 
 impl DiskFolder {
     /// Opens the folder at `path`.
-    pub fn open(root: Rc<Root>, path: &[u8]) -> io::Result<DiskFolder> {
+    pub(super) fn open(root: Rc<Root>, path: &[u8]) -> io::Result<DiskFolder> {
         let folder = root.open_folder(path)?;
         if fstat(&folder)?.st_nlink == 0 {
             // Removed while it was open, it would be found empty.

@@ -62,7 +62,7 @@ impl From<&Metadata> for FileVersion {
 
 /// When the file that a `stat` is of was last changed.
 #[allow(clippy::unnecessary_cast, clippy::cast_lossless)]
-pub fn modified(stat: &Stat) -> SystemTime {
+pub(super) fn modified(stat: &Stat) -> SystemTime {
     let seconds = stat.st_mtime as i64;
     let whole = Duration::from_secs(seconds.unsigned_abs());
     let since = if seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };

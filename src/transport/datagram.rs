@@ -83,7 +83,7 @@ mod system {
         ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
     };
 
-    pub fn ask_for_destination(socket: &std::net::UdpSocket) -> io::Result<Vec<u8>> {
+    pub(super) fn ask_for_destination(socket: &std::net::UdpSocket) -> io::Result<Vec<u8>> {
         match socket.local_addr()? {
             SocketAddr::V4(_) => setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?,
             SocketAddr::V6(_) => setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?,
@@ -91,7 +91,7 @@ mod system {
         Ok(cmsg_space!(in6_pktinfo))
     }
 
-    pub fn recv(socket: &UdpSocket, buffer: &mut [u8], control: &mut [u8]) -> io::Result<Received> {
+    pub(super) fn recv(socket: &UdpSocket, buffer: &mut [u8], control: &mut [u8]) -> io::Result<Received> {
         let mut pieces = [IoSliceMut::new(buffer)];
         let received =
             recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut pieces, Some(control), MsgFlags::empty())?;
@@ -130,7 +130,7 @@ mod system {
         }
     }
 
-    pub fn answer(socket: &UdpSocket, bytes: &[u8], received: &Received) -> io::Result<()> {
+    pub(super) fn answer(socket: &UdpSocket, bytes: &[u8], received: &Received) -> io::Result<()> {
         let pieces = [IoSlice::new(bytes)];
         let peer = SockaddrStorage::from(received.peer);
         let send = |control: &[ControlMessage<'_>]| {
@@ -160,16 +160,16 @@ mod system {
 mod system {
     use super::*;
 
-    pub fn ask_for_destination(_socket: &std::net::UdpSocket) -> io::Result<Vec<u8>> {
+    pub(super) fn ask_for_destination(_socket: &std::net::UdpSocket) -> io::Result<Vec<u8>> {
         Ok(Vec::new())
     }
 
-    pub fn recv(socket: &UdpSocket, buffer: &mut [u8], _control: &mut [u8]) -> io::Result<Received> {
+    pub(super) fn recv(socket: &UdpSocket, buffer: &mut [u8], _control: &mut [u8]) -> io::Result<Received> {
         let (length, peer) = socket.recv_from(buffer)?;
         Ok(Received { length, is_truncated: false, peer, destination: Destination::Unknown })
     }
 
-    pub fn answer(socket: &UdpSocket, bytes: &[u8], received: &Received) -> io::Result<()> {
+    pub(super) fn answer(socket: &UdpSocket, bytes: &[u8], received: &Received) -> io::Result<()> {
         socket.send_to(bytes, received.peer).map(drop)
     }
 }

@@ -93,7 +93,7 @@ mod system {
     use super::*;
     use rustix::net::{SendAncillaryBuffer, SendFlags, send as send_one, sendmsg};
 
-    pub fn send(socket: BorrowedFd<'_>, pieces: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
+    pub(super) fn send(socket: BorrowedFd<'_>, pieces: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
         let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
         Ok(match pieces {
             [piece] => send_one(socket, piece, flags)?,
@@ -101,7 +101,12 @@ mod system {
         })
     }
 
-    pub fn send_file(socket: BorrowedFd<'_>, file: &File, mut from: u64, count: usize) -> io::Result<usize> {
+    pub(super) fn send_file(
+        socket: BorrowedFd<'_>,
+        file: &File,
+        mut from: u64,
+        count: usize,
+    ) -> io::Result<usize> {
         Ok(rustix::fs::sendfile(socket, file, Some(&mut from), count)?)
     }
 }
@@ -113,11 +118,16 @@ mod system {
     use super::*;
     use std::os::unix::fs::FileExt;
 
-    pub fn send(socket: BorrowedFd<'_>, pieces: &[IoSlice<'_>], _more: bool) -> io::Result<usize> {
+    pub(super) fn send(socket: BorrowedFd<'_>, pieces: &[IoSlice<'_>], _more: bool) -> io::Result<usize> {
         Ok(rustix::io::writev(socket, pieces)?)
     }
 
-    pub fn send_file(socket: BorrowedFd<'_>, file: &File, from: u64, count: usize) -> io::Result<usize> {
+    pub(super) fn send_file(
+        socket: BorrowedFd<'_>,
+        file: &File,
+        from: u64,
+        count: usize,
+    ) -> io::Result<usize> {
         let mut buffer = [0; 32 * 1024];
         let limit = buffer.len().min(count);
         let length = file.read_at(&mut buffer[..limit], from)?;

@@ -218,7 +218,7 @@ fn an_empty_echo_is_one() {
 fn a_peer_has_so_many_answers_a_second() {
     let (mut server, address) = acknowledging(&["--ack-udp", "0", "--udp-rate", "50"]);
     let socket = datagrams(address);
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     (0..500).for_each(|_| drop(socket.send(b"x")));
     server.signal(rustix::process::Signal::TERM);
     assert!(server.ended().success());

@@ -17,7 +17,7 @@ use crate::transport::Transport;
 
 /// One peer's connection.
 #[derive(Debug)]
-pub struct Connection<T> {
+pub(super) struct Connection<T> {
     transport: T,
     protocol: AnyProtocol,
     phase: Phase,
@@ -28,7 +28,7 @@ pub struct Connection<T> {
 }
 
 /// Buffers that all connections use in turn, so that idle ones need none.
-pub struct Scratch {
+pub(super) struct Scratch {
     /// What one recv brings.
     pub input: Vec<u8>,
     /// An outbox with its memory, while no connection has it.
@@ -54,7 +54,7 @@ enum Phase {
 
 /// What a connection waits for after it was driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub(super) enum Progress {
     /// For events, or until its deadline.
     Waiting(Instant),
     /// For its next turn.
@@ -85,7 +85,7 @@ enum Stop {
 
 impl<T: Transport> Connection<T> {
     /// A connection that was accepted at `now`.
-    pub fn new(transport: T, protocol: AnyProtocol, now: Instant) -> Connection<T> {
+    pub(super) fn new(transport: T, protocol: AnyProtocol, now: Instant) -> Connection<T> {
         Connection {
             transport,
             protocol,
@@ -97,18 +97,18 @@ impl<T: Transport> Connection<T> {
     }
 
     /// What is spoken on it.
-    pub fn protocol(&self) -> &'static str {
+    pub(super) fn protocol(&self) -> &'static str {
         self.protocol.name()
     }
 
     /// Takes what an event says.
-    pub fn set_readiness(&mut self, readiness: Readiness) {
+    pub(super) fn set_readiness(&mut self, readiness: Readiness) {
         self.input.set_readiness(readiness);
         self.output.set_readiness(readiness.writable);
     }
 
     /// When the patience with the peer ends.
-    pub fn deadline(&self, core: &Core) -> Instant {
+    pub(super) fn deadline(&self, core: &Core) -> Instant {
         if let Phase::Lingering(reason, since) = self.phase {
             let timeout =
                 if reason == CloseReason::BodyUnwanted { LINGER_TIMEOUT } else { LINGER_IDLE_TIMEOUT };
@@ -125,7 +125,7 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Since when the connection has been idle between two requests, if it is.
-    pub fn idle_since(&self) -> Option<Instant> {
+    pub(super) fn idle_since(&self) -> Option<Instant> {
         let idle = self.phase == Phase::Open
             && !self.input.has_unread()
             && self.output.outbox.is_empty()
@@ -134,12 +134,12 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Bytes of memory held in buffers.
-    pub fn buffered(&self) -> usize {
+    pub(super) fn buffered(&self) -> usize {
         self.input.capacity() + self.output.outbox.capacity()
     }
 
     /// Does what can be done now, within the bounds of a turn.
-    pub fn drive(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> Progress {
+    pub(super) fn drive(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> Progress {
         self.output.begin(&mut scratch.outbox, cx.core.clock.now());
         let progress =
             self.run(&mut scratch.input, cx).unwrap_or_else(|error| Progress::Closed(reason(&error)));

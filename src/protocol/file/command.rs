@@ -7,7 +7,7 @@ use super::vocabulary::command::{GET, HASH, HELP, LIST, PUT, QUIT, REST, RESUME,
 
 /// What stands at the beginning of the input.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Line {
+pub(super) enum Line {
     /// The beginning of a line.
     Partial,
     /// More than a line may have.
@@ -25,7 +25,7 @@ const DONT: u8 = 254;
 
 /// Takes a line, ended by LF or CRLF, from the beginning of `input`, of which the first `seen` bytes
 /// were there at the last try. At the input's end what is left is a line, too.
-pub fn take_line(input: &[u8], seen: usize, at_end: bool) -> Line {
+pub(super) fn take_line(input: &[u8], seen: usize, at_end: bool) -> Line {
     let may_be_whole = memchr::memchr(b'\n', &input[seen.min(input.len())..]).is_some() || at_end;
     if !may_be_whole && input.len() < COMMAND_MAX_BYTES {
         return Line::Partial;
@@ -70,7 +70,7 @@ fn end_of_subnegotiation(bytes: &[u8]) -> Option<usize> {
 
 /// A command.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Command<'a> {
+pub(super) enum Command<'a> {
     /// What files there are.
     List,
     /// A file's bytes.
@@ -100,12 +100,12 @@ pub enum Command<'a> {
 
 impl<'a> Command<'a> {
     /// Whether it begins an upload.
-    pub fn stores(&self) -> bool {
+    pub(super) fn stores(&self) -> bool {
         matches!(self, Command::Put(..) | Command::Resume(..) | Command::Type(_))
     }
 
     /// Reads a line.
-    pub fn parse(line: &'a [u8]) -> Command<'a> {
+    pub(super) fn parse(line: &'a [u8]) -> Command<'a> {
         if is_http(line) {
             return Command::Http;
         }

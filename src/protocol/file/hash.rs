@@ -15,7 +15,7 @@ use super::reply::{ErrorReply, library_error, ok, parse_name};
 
 /// A file that is being hashed.
 #[derive(Debug)]
-pub struct HashInProgress {
+pub(super) struct HashInProgress {
     file: Rc<File>,
     hasher: Sha256,
     offset: u64,
@@ -23,13 +23,13 @@ pub struct HashInProgress {
 
 impl HashInProgress {
     /// Begins with the file of this name.
-    pub fn begin(name: &[u8], cx: &Context<'_>) -> Result<HashInProgress, ErrorReply> {
+    pub(super) fn begin(name: &[u8], cx: &Context<'_>) -> Result<HashInProgress, ErrorReply> {
         let (file, _) = cx.core.library.read(&parse_name(name)?).map_err(library_error)?;
         Ok(HashInProgress { file, hasher: Sha256::new(), offset: 0 })
     }
 
     /// Does a slice. Returns what is left to do, or replies.
-    pub fn advance(mut self, out: &mut Outbox) -> Result<Option<HashInProgress>, ErrorReply> {
+    pub(super) fn advance(mut self, out: &mut Outbox) -> Result<Option<HashInProgress>, ErrorReply> {
         let mut slice = vec![0; REHASH_SLICE_BYTES];
         let read = self.file.read_at(&mut slice, self.offset);
         let count = read.map_err(|error| library_error(LibraryError::Failed(error)))?;

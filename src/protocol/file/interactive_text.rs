@@ -2,7 +2,7 @@
 
 /// How a piece of text was taken.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Typed {
+pub(super) struct Typed {
     /// Bytes of the input that were taken.
     pub taken: usize,
     /// Whether the line that ends the text has come.
@@ -11,7 +11,7 @@ pub struct Typed {
 
 /// Where in a line the text stands.
 #[derive(Debug)]
-pub struct InteractiveText {
+pub(super) struct InteractiveText {
     /// The beginning of a line that may be the last one, or a CR that may belong to a line's end: at
     /// most three bytes.
     held: Vec<u8>,
@@ -26,12 +26,12 @@ impl Default for InteractiveText {
 
 impl InteractiveText {
     /// Whether the text is whole if nothing more comes: its last line has no end.
-    pub fn ends_here(&self) -> bool {
+    pub(super) fn ends_here(&self) -> bool {
         self.at_line_start && matches!(self.held.as_slice(), b"##" | b"##\r")
     }
 
     /// Takes text from `input` and appends to `text` what belongs to the file, each CRLF as LF.
-    pub fn take(&mut self, input: &[u8], text: &mut Vec<u8>) -> Typed {
+    pub(super) fn take(&mut self, input: &[u8], text: &mut Vec<u8>) -> Typed {
         for (index, byte) in input.iter().enumerate() {
             if *byte == b'\n' {
                 if self.at_line_start && matches!(self.held.as_slice(), b"##" | b"##\r") {

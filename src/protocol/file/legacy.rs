@@ -34,7 +34,7 @@ enum State {
 
 /// A command of these dialects, which is a whole message.
 #[derive(Debug, PartialEq, Eq)]
-pub enum LegacyCommand<'a> {
+pub(super) enum LegacyCommand<'a> {
     List,
     Get(&'a [u8]),
     Put(&'a [u8]),
@@ -43,7 +43,7 @@ pub enum LegacyCommand<'a> {
 
 impl<'a> LegacyCommand<'a> {
     /// Reads a message. The name is what follows the last space.
-    pub fn parse(message: &'a [u8]) -> Option<LegacyCommand<'a>> {
+    pub(super) fn parse(message: &'a [u8]) -> Option<LegacyCommand<'a>> {
         let name = || message.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
         match message {
             b"L" => Some(LegacyCommand::List),

@@ -10,7 +10,7 @@ use super::vocabulary::END;
 
 /// An upload. Without a file it has failed, and its bytes are dropped.
 #[derive(Debug)]
-pub struct LegacyUpload {
+pub(super) struct LegacyUpload {
     upload: Option<Upload>,
     /// The `#` or `##` that came last, which may be data or the end.
     held: &'static [u8],
@@ -20,22 +20,22 @@ pub struct LegacyUpload {
 
 impl LegacyUpload {
     /// An upload that begins.
-    pub fn new(upload: Upload, now: Instant) -> LegacyUpload {
+    pub(super) fn new(upload: Upload, now: Instant) -> LegacyUpload {
         LegacyUpload { upload: Some(upload), held: b"", since: now }
     }
 
     /// Whether what came last could be the end.
-    pub fn may_have_ended(&self) -> bool {
+    pub(super) fn may_have_ended(&self) -> bool {
         self.held == END
     }
 
     /// When the silence behind what came last tells that it was the end, or is too long.
-    pub fn deadline(&self, patience: Duration) -> Instant {
+    pub(super) fn deadline(&self, patience: Duration) -> Instant {
         self.since + if self.may_have_ended() { TERMINATOR_QUIET_AFTER } else { patience }
     }
 
     /// Takes what one receive call has brought. Returns whether it was the end.
-    pub fn take(&mut self, input: &[u8], now: Instant) -> bool {
+    pub(super) fn take(&mut self, input: &[u8], now: Instant) -> bool {
         let alone = input == END && now.saturating_duration_since(self.since) >= TERMINATOR_QUIET_BEFORE;
         self.since = now;
         let held = std::mem::take(&mut self.held);
@@ -63,7 +63,7 @@ impl LegacyUpload {
     }
 
     /// The end has come.
-    pub fn store(self, cx: &mut Context<'_>) {
+    pub(super) fn store(self, cx: &mut Context<'_>) {
         if let Some(upload) = self.upload
             && let Err(error) = cx.store(upload)
         {

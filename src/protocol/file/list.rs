@@ -10,7 +10,7 @@ use super::vocabulary::code;
 
 /// A listing that is being made.
 #[derive(Debug)]
-pub enum ListReply {
+pub(super) enum ListReply {
     /// So much is known of the library. The reply says first how many files there are.
     Reading(Items, Vec<Item>),
     /// Lines are still to be written.
@@ -19,12 +19,12 @@ pub enum ListReply {
 
 impl ListReply {
     /// Begins one.
-    pub fn begin(library: &Library) -> Result<ListReply, ErrorReply> {
+    pub(super) fn begin(library: &Library) -> Result<ListReply, ErrorReply> {
         Ok(ListReply::Reading(library.list().map_err(library_error)?, Vec::new()))
     }
 
     /// Does a slice. Returns what is left to do.
-    pub fn advance(self, out: &mut Outbox) -> Result<Option<ListReply>, ErrorReply> {
+    pub(super) fn advance(self, out: &mut Outbox) -> Result<Option<ListReply>, ErrorReply> {
         match self {
             ListReply::Reading(items, found) => read_slice(items, found, out).map(Some),
             ListReply::Writing(items) => Ok(write_slice(items, out)),

@@ -10,14 +10,14 @@ use super::vocabulary::code;
 
 /// Bytes on their way in. Without an upload they are dropped: it was refused.
 #[derive(Debug)]
-pub struct Payload {
+pub(super) struct Payload {
     upload: Option<Box<Upload>>,
     left: u64,
 }
 
 impl Payload {
     /// The bytes of a PUT. One that is refused is told so at once.
-    pub fn put(
+    pub(super) fn put(
         name: &[u8],
         length: u64,
         out: &mut Outbox,
@@ -37,7 +37,7 @@ impl Payload {
 
     /// The bytes of a RESUME, which are those that are not here. Nothing comes behind one that is
     /// refused: its sender waits to hear from where to send.
-    pub fn resume(
+    pub(super) fn resume(
         what: Option<(u64, Sha256Digest)>,
         name: &[u8],
         out: &mut Outbox,
@@ -55,22 +55,22 @@ impl Payload {
     }
 
     /// How many bytes it would take at once.
-    pub fn recv_hint(&self) -> usize {
+    pub(super) fn recv_hint(&self) -> usize {
         self.left.min(TURN_READ_BYTES as u64) as usize
     }
 
     /// Whether it was not refused.
-    pub fn is_wanted(&self) -> bool {
+    pub(super) fn is_wanted(&self) -> bool {
         self.upload.is_some()
     }
 
     /// Whether what was here before has to be [hashed](Payload::rehash) first.
-    pub fn is_rehashing(&self) -> bool {
+    pub(super) fn is_rehashing(&self) -> bool {
         self.upload.as_ref().is_some_and(|upload| upload.is_rehashing())
     }
 
     /// Hashes a slice of what was here before.
-    pub fn rehash(&mut self, out: &mut Outbox) {
+    pub(super) fn rehash(&mut self, out: &mut Outbox) {
         if let Some(upload) = &mut self.upload
             && let Err(error) = upload.rehash()
         {
@@ -80,7 +80,7 @@ impl Payload {
     }
 
     /// Takes what of `input` belongs to it. Returns how many bytes that are.
-    pub fn take(&mut self, input: &[u8], out: &mut Outbox) -> usize {
+    pub(super) fn take(&mut self, input: &[u8], out: &mut Outbox) -> usize {
         let taken = usize::try_from(self.left).unwrap_or(usize::MAX).min(input.len());
         write(&mut self.upload, &input[..taken], out);
         self.left -= taken as u64;
@@ -88,7 +88,7 @@ impl Payload {
     }
 
     /// Stores it if it is whole. Returns it if it is not.
-    pub fn end(self, out: &mut Outbox, cx: &mut Context<'_>) -> Option<Payload> {
+    pub(super) fn end(self, out: &mut Outbox, cx: &mut Context<'_>) -> Option<Payload> {
         if self.left > 0 || self.is_rehashing() {
             return Some(self);
         }

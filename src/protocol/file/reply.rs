@@ -11,7 +11,7 @@ use super::vocabulary::{ERR, OK, code};
 
 /// Why something is not done: a code for programs and a text for people.
 #[derive(Debug)]
-pub struct ErrorReply {
+pub(super) struct ErrorReply {
     /// One of the [codes](code).
     pub code: &'static str,
     text: Cow<'static, str>,
@@ -19,13 +19,13 @@ pub struct ErrorReply {
 
 impl ErrorReply {
     /// An error with this code.
-    pub fn new(code: &'static str, text: impl Into<Cow<'static, str>>) -> ErrorReply {
+    pub(super) fn new(code: &'static str, text: impl Into<Cow<'static, str>>) -> ErrorReply {
         ErrorReply { code, text: text.into() }
     }
 }
 
 /// Checks a name.
-pub fn parse_name(name: &[u8]) -> Result<Name, ErrorReply> {
+pub(super) fn parse_name(name: &[u8]) -> Result<Name, ErrorReply> {
     Name::parse(name).ok_or_else(|| {
         ErrorReply::new(
             code::BAD_NAME,
@@ -35,7 +35,7 @@ pub fn parse_name(name: &[u8]) -> Result<Name, ErrorReply> {
 }
 
 /// Replies with a file from `restart` on.
-pub fn get(name: &[u8], restart: u64, out: &mut Outbox, cx: &Context<'_>) -> Result<(), ErrorReply> {
+pub(super) fn get(name: &[u8], restart: u64, out: &mut Outbox, cx: &Context<'_>) -> Result<(), ErrorReply> {
     let (file, item) = cx.core.library.read(&parse_name(name)?).map_err(library_error)?;
     let Some(length) = item.length.checked_sub(restart) else {
         return Err(ErrorReply::new(code::BAD_LENGTH, format!("the file has {} bytes", item.length)));
@@ -46,13 +46,13 @@ pub fn get(name: &[u8], restart: u64, out: &mut Outbox, cx: &Context<'_>) -> Res
 }
 
 /// What is known of a file.
-pub fn stat(name: &[u8], cx: &Context<'_>) -> Result<String, ErrorReply> {
+pub(super) fn stat(name: &[u8], cx: &Context<'_>) -> Result<String, ErrorReply> {
     let item = cx.core.library.stat(&parse_name(name)?).map_err(library_error)?;
     Ok(format!("{} {}", item.length, rfc3339(item.modified)))
 }
 
 /// Writes to an upload, if there is one still. At the first failure it is given up and the peer told.
-pub fn write(upload: &mut Option<Box<Upload>>, bytes: &[u8], out: &mut Outbox) {
+pub(super) fn write(upload: &mut Option<Box<Upload>>, bytes: &[u8], out: &mut Outbox) {
     if let Some(open) = upload
         && let Err(error) = open.write(bytes)
     {
@@ -62,7 +62,7 @@ pub fn write(upload: &mut Option<Box<Upload>>, bytes: &[u8], out: &mut Outbox) {
 }
 
 /// Stores an upload and says so.
-pub fn store(upload: Upload, out: &mut Outbox, cx: &mut Context<'_>) {
+pub(super) fn store(upload: Upload, out: &mut Outbox, cx: &mut Context<'_>) {
     match cx.store(upload) {
         Ok(Stored { length, sha256 }) => ok(&format!("{length} {sha256}"), out),
         Err(error) => refuse(&library_error(error), out),
@@ -70,7 +70,7 @@ pub fn store(upload: Upload, out: &mut Outbox, cx: &mut Context<'_>) {
 }
 
 /// What an error of the library is to a client.
-pub fn library_error(error: LibraryError) -> ErrorReply {
+pub(super) fn library_error(error: LibraryError) -> ErrorReply {
     if let LibraryError::Failed(error) = &error {
         log::error!("the library failed: {error}");
     }
@@ -88,17 +88,17 @@ pub fn library_error(error: LibraryError) -> ErrorReply {
 }
 
 /// Says that something is done, or will be.
-pub fn ok(text: &str, out: &mut Outbox) {
+pub(super) fn ok(text: &str, out: &mut Outbox) {
     say(&format!("{OK} {text}"), out);
 }
 
 /// Says that something is not done.
-pub fn refuse(ErrorReply { code, text }: &ErrorReply, out: &mut Outbox) {
+pub(super) fn refuse(ErrorReply { code, text }: &ErrorReply, out: &mut Outbox) {
     say(&format!("{ERR} {code} {text}"), out);
 }
 
 /// Says a line.
-pub fn say(line: &str, out: &mut Outbox) {
+pub(super) fn say(line: &str, out: &mut Outbox) {
     out.write(|bytes| {
         bytes.extend_from_slice(line.as_bytes());
         bytes.extend_from_slice(b"\r\n");

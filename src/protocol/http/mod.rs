@@ -2,7 +2,7 @@
 //! `semantics` (RFC 9110 as values). Neither handlers nor semantics know a version: a second wire is a
 //! folder beside `h1`, which imports the same two and not `h1`.
 
-pub mod h1;
+pub(super) mod h1;
 mod handlers;
 mod semantics;
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::store::{FileVersion, SharedBytes, Store, Watch};
 
 /// One entry.
-pub struct CacheEntry<N> {
+pub(super) struct CacheEntry<N> {
     /// Its bytes.
     pub block: Block,
     /// The version of the file that this is of; `None` where there is no file.
@@ -31,7 +31,7 @@ pub struct CacheEntry<N> {
 
 /// What is held of a file beside its block.
 #[derive(Debug)]
-pub struct CachedFile<N> {
+pub(super) struct CachedFile<N> {
     /// The file itself, if it is too large for the block.
     pub disk: Option<Rc<File>>,
     /// Its bytes.
@@ -42,7 +42,7 @@ pub struct CachedFile<N> {
 
 /// Key, path, prelude and content in one piece: each part lies where the one before has just been read,
 /// which spares a cache miss on the way to it, and prelude and content leave with one send.
-pub struct Block {
+pub(super) struct Block {
     bytes: Rc<[u8]>,
     key_end: u32,
     path_end: u32,
@@ -77,7 +77,11 @@ const ENTRY_BYTES: usize = 320;
 
 impl<N> CacheEntry<N> {
     /// An entry that was read from the disk at `now`.
-    pub fn new(block: Block, version: Option<FileVersion>, now: (Instant, SystemTime)) -> CacheEntry<N> {
+    pub(super) fn new(
+        block: Block,
+        version: Option<FileVersion>,
+        now: (Instant, SystemTime),
+    ) -> CacheEntry<N> {
         CacheEntry {
             block,
             version,
@@ -92,7 +96,7 @@ impl<N> CacheEntry<N> {
     }
 
     /// Makes sure that the file is what it was, and that this holds for some time. Returns whether it is.
-    pub fn revalidate(&mut self, store: &dyn Store, now: Instant) -> bool {
+    pub(super) fn revalidate(&mut self, store: &dyn Store, now: Instant) -> bool {
         if let Some(watch) = &mut self.watch {
             if !watch.is_quiet(now) {
                 return false;
@@ -125,19 +129,19 @@ impl<N> CacheEntry<N> {
     }
 
     /// Bytes of memory.
-    pub fn cost(&self) -> usize {
+    pub(super) fn cost(&self) -> usize {
         ENTRY_BYTES + self.block.bytes.len()
     }
 
     /// Whether a file is held open.
-    pub fn holds_descriptor(&self) -> bool {
+    pub(super) fn holds_descriptor(&self) -> bool {
         self.file.as_ref().is_some_and(|file| file.disk.is_some())
     }
 }
 
 impl Block {
     /// A block without a prelude.
-    pub fn new(key: &[u8], path: &[u8], content: &[u8]) -> Block {
+    pub(super) fn new(key: &[u8], path: &[u8], content: &[u8]) -> Block {
         Block::with_prelude(key, path, &[], content)
     }
 
@@ -149,33 +153,33 @@ impl Block {
     }
 
     /// What a lookup names.
-    pub fn key(&self) -> &[u8] {
+    pub(super) fn key(&self) -> &[u8] {
         &self.bytes[..self.key_end as usize]
     }
 
     /// Where the file is, which need not be the key.
-    pub fn path(&self) -> &[u8] {
+    pub(super) fn path(&self) -> &[u8] {
         &self.bytes[self.key_end as usize..self.path_end as usize]
     }
 
     /// What is in memory of the file.
-    pub fn content(&self) -> SharedBytes {
+    pub(super) fn content(&self) -> SharedBytes {
         SharedBytes::of(&self.bytes, self.prelude_end as usize..self.bytes.len())
     }
 
     /// Whether a protocol has rendered its prelude.
-    pub fn has_prelude(&self) -> bool {
+    pub(super) fn has_prelude(&self) -> bool {
         self.prelude_end > self.path_end
     }
 
     /// Puts a prelude in front of the content.
-    pub fn set_prelude(&mut self, prelude: &[u8]) {
+    pub(super) fn set_prelude(&mut self, prelude: &[u8]) {
         *self = Block::with_prelude(self.key(), self.path(), prelude, &self.content());
     }
 
     /// Prelude and content, with `date` at `date_at`. `None` if another connection is still sending them
     /// with another date.
-    pub fn message(&mut self, date_at: usize, date: &[u8]) -> Option<SharedBytes> {
+    pub(super) fn message(&mut self, date_at: usize, date: &[u8]) -> Option<SharedBytes> {
         let start = self.path_end as usize;
         let place = start + date_at..start + date_at + date.len();
         debug_assert!(place.end <= self.prelude_end as usize, "the date is a part of the prelude");

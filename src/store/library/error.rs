@@ -27,7 +27,7 @@ pub enum LibraryError {
 }
 
 /// An error of reading, which says nothing of what may be written.
-pub fn reading(error: Errno) -> LibraryError {
+pub(super) fn reading(error: Errno) -> LibraryError {
     match error {
         Errno::ACCESS | Errno::PERM => LibraryError::Failed(error.into()),
         error => error.into(),

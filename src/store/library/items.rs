@@ -59,7 +59,7 @@ impl fmt::Debug for Items {
 }
 
 /// Fails if the folder was removed: it would be found empty for ever.
-pub fn still_there(folder: &OwnedFd) -> Result<(), LibraryError> {
+pub(super) fn still_there(folder: &OwnedFd) -> Result<(), LibraryError> {
     match fstat(folder)?.st_nlink {
         0 => Err(LibraryError::Failed(Errno::NOENT.into())),
         _ => Ok(()),
@@ -67,7 +67,7 @@ pub fn still_there(folder: &OwnedFd) -> Result<(), LibraryError> {
 }
 
 /// The item of a regular file.
-pub fn item(name: &Name, stat: &Stat) -> Option<Item> {
+pub(super) fn item(name: &Name, stat: &Stat) -> Option<Item> {
     let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
     let length = u64::try_from(stat.st_size).unwrap_or(0);
     is_file.then(|| Item { name: name.clone(), length, modified: modified(stat) })
@@ -75,7 +75,7 @@ pub fn item(name: &Name, stat: &Stat) -> Option<Item> {
 
 /// Bytes of the file that an upload of this name replaces, or that it may not. What is no file is not
 /// replaced at all.
-pub fn replaced(folder: &OwnedFd, name: &Name, overwrite: bool) -> Result<u64, LibraryError> {
+pub(super) fn replaced(folder: &OwnedFd, name: &Name, overwrite: bool) -> Result<u64, LibraryError> {
     match stat_of(folder, name) {
         Err(Errno::NOENT) => Ok(0),
         Err(error) => Err(error.into()),

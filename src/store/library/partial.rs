@@ -30,7 +30,7 @@ pub struct UploadKey {
 
 /// What has come of an upload, locked: nobody else writes to it.
 #[derive(Debug)]
-pub struct Partial {
+pub(super) struct Partial {
     /// Where it is.
     pub folder: Rc<OwnedFd>,
     /// What it is called there.
@@ -61,7 +61,7 @@ impl UploadKey {
 
 impl Partial {
     /// Opens what has come of an upload to the library in `folder`, or begins it.
-    pub fn open(folder: &OwnedFd, key: &UploadKey) -> Result<Partial, LibraryError> {
+    pub(super) fn open(folder: &OwnedFd, key: &UploadKey) -> Result<Partial, LibraryError> {
         let name = key.hidden_name();
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND | PLAIN;
         // Who held it may have finished just now, and what was opened is gone: once more, then.
@@ -90,7 +90,7 @@ impl Partial {
     }
 
     /// Gives it up.
-    pub fn remove(self) -> Result<(), LibraryError> {
+    pub(super) fn remove(self) -> Result<(), LibraryError> {
         Ok(unlinkat(&*self.folder, self.name, AtFlags::empty())?)
     }
 }
@@ -109,7 +109,7 @@ fn is_at(file: &OwnedFd, folder: &OwnedFd, name: &str) -> Result<bool, LibraryEr
 }
 
 /// How many bytes have come of an upload to the library in `folder`.
-pub fn length(folder: &OwnedFd, key: &UploadKey) -> Result<u64, LibraryError> {
+pub(super) fn length(folder: &OwnedFd, key: &UploadKey) -> Result<u64, LibraryError> {
     let path = format!("{FOLDER}/{}", key.hidden_name());
     match statat(folder, path, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => Ok(key.beginning(stat.st_size)),
@@ -120,7 +120,7 @@ pub fn length(folder: &OwnedFd, key: &UploadKey) -> Result<u64, LibraryError> {
 
 /// Removes those that nobody has written to for longer than `age`, and of the others the oldest, until
 /// `most` are left. Those that somebody is writing to stay. Returns whether there are any.
-pub fn sweep(
+pub(super) fn sweep(
     folder: &OwnedFd,
     (most, age): (usize, Duration),
     now: SystemTime,

@@ -14,7 +14,7 @@ use crate::store::version::modified;
 
 /// The space that uploads share.
 #[derive(Debug)]
-pub struct DiskQuota {
+pub(super) struct DiskQuota {
     folder: Rc<OwnedFd>,
     max_library: Option<u64>,
     keep_free: KeepFree,
@@ -28,7 +28,7 @@ pub struct DiskQuota {
 
 /// Space that one upload has spoken for, until it is stored or given up.
 #[derive(Debug)]
-pub struct Reservation {
+pub(super) struct Reservation {
     quota: Rc<DiskQuota>,
     unwritten: u64,
     written: u64,
@@ -38,7 +38,7 @@ pub struct Reservation {
 
 impl DiskQuota {
     /// The space for the files of `folder`.
-    pub fn new(folder: Rc<OwnedFd>, rules: &LibraryRules) -> DiskQuota {
+    pub(super) fn new(folder: Rc<OwnedFd>, rules: &LibraryRules) -> DiskQuota {
         let LibraryRules { max_library, keep_free, .. } = *rules;
         DiskQuota {
             folder,
@@ -92,7 +92,12 @@ impl DiskQuota {
 
     /// Makes a change of our own to the folder, which brings so many bytes more and less. What somebody
     /// else has changed before must not be hidden by it: then the files are counted anew.
-    pub fn change<T, E>(&self, more: u64, less: u64, change: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    pub(super) fn change<T, E>(
+        &self,
+        more: u64,
+        less: u64,
+        change: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
         let time = || fstat(&*self.folder).map(|stat| modified(&stat)).ok();
         let known = self.counted.take().filter(|(then, _)| time() == Some(*then));
         let made = change()?;
@@ -105,7 +110,7 @@ impl DiskQuota {
 
 impl Reservation {
     /// Speaks for `length` bytes, or, where that is not known, for as many as have come.
-    pub fn new(
+    pub(super) fn new(
         quota: &Rc<DiskQuota>,
         length: Option<u64>,
         replaced: u64,
@@ -127,7 +132,7 @@ impl Reservation {
     }
 
     /// Makes sure that so many bytes may be written.
-    pub fn ensure(&mut self, bytes: u64) -> Result<(), LibraryError> {
+    pub(super) fn ensure(&mut self, bytes: u64) -> Result<(), LibraryError> {
         match bytes.saturating_sub(self.unwritten) {
             0 => Ok(()),
             missing => self.reserve(missing),
@@ -135,25 +140,25 @@ impl Reservation {
     }
 
     /// So many bytes of it were written.
-    pub fn write(&mut self, bytes: u64) {
+    pub(super) fn write(&mut self, bytes: u64) {
         self.unwritten -= bytes;
         self.written += bytes;
         self.quota.unwritten.set(self.quota.unwritten.get() - bytes);
     }
 
     /// What it is of.
-    pub fn quota(&self) -> &Rc<DiskQuota> {
+    pub(super) fn quota(&self) -> &Rc<DiskQuota> {
         &self.quota
     }
 
     /// So many bytes of it were written before.
-    pub fn add_written(&mut self, bytes: u64) {
+    pub(super) fn add_written(&mut self, bytes: u64) {
         self.written += bytes;
         self.quota.under_way.set(self.quota.under_way.get() + bytes);
     }
 
     /// Bytes that were written.
-    pub fn written(&self) -> u64 {
+    pub(super) fn written(&self) -> u64 {
         self.written
     }
 }

@@ -13,7 +13,7 @@ use super::rules::LibraryRules;
 use super::system;
 
 /// What the uploads to one library have in common.
-pub struct Staging {
+pub(super) struct Staging {
     /// The library's folder.
     pub folder: Rc<OwnedFd>,
     /// How uploads are kept out of sight.
@@ -30,7 +30,7 @@ pub struct Staging {
 
 /// How an upload is kept out of sight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StagingMode {
+pub(super) enum StagingMode {
     /// In a file without a name (O_TMPFILE, Linux), which vanishes with the server.
     Unnamed,
     /// Under a hidden name: other systems, and file systems without O_TMPFILE.
@@ -42,7 +42,7 @@ const HIDDEN_PREFIX: &str = ".evserve-upload-";
 
 impl Staging {
     /// Staging in `folder`. If it is written to, what a crash has left there is removed.
-    pub fn new(folder: Rc<OwnedFd>, rules: &LibraryRules) -> io::Result<Staging> {
+    pub(super) fn new(folder: Rc<OwnedFd>, rules: &LibraryRules) -> io::Result<Staging> {
         let LibraryRules { max_upload, overwrite, fsync, .. } = *rules;
         let mut mode = StagingMode::Named;
         if !rules.read_only {
@@ -65,7 +65,7 @@ impl StagingMode {
 }
 
 /// A name that nobody has and nobody can guess.
-pub fn hidden_name() -> String {
+pub(super) fn hidden_name() -> String {
     format!("{HIDDEN_PREFIX}{:016x}", RandomState::new().hash_one(std::process::id()))
 }
 

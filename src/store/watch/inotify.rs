@@ -19,7 +19,7 @@ use crate::store::beneath::Root;
 
 /// The files beneath one root that are watched.
 #[derive(Debug)]
-pub struct Watches {
+pub(crate) struct Watches {
     root: Rc<Root>,
     /// Asked for with the first watch.
     inotify: OnceCell<Inotify>,
@@ -87,7 +87,7 @@ const EVENTS_MAX: usize = 16_384;
 
 impl Watches {
     /// Those beneath `root`, none yet.
-    pub fn new(root: Rc<Root>) -> Rc<Watches> {
+    pub(crate) fn new(root: Rc<Root>) -> Rc<Watches> {
         Rc::new(Watches {
             root,
             inotify: OnceCell::new(),
@@ -98,7 +98,12 @@ impl Watches {
 
     /// Watches the file at `path` if it still is this version, is no link, and is on a file system that
     /// only this machine changes.
-    pub fn watch(self: &Rc<Watches>, path: &[u8], version: FileVersion, now: Instant) -> Option<Watch> {
+    pub(crate) fn watch(
+        self: &Rc<Watches>,
+        path: &[u8],
+        version: FileVersion,
+        now: Instant,
+    ) -> Option<Watch> {
         let file = self.root.open_file(path).ok()?;
         if !is_local(file.as_fd()) || FileVersion::from(&fstat(&file).ok()?) != version {
             return None;

@@ -6,6 +6,10 @@ mod inotify;
 mod nothing;
 
 #[cfg(all(target_os = "linux", not(evserve_portable)))]
-pub use inotify::{Watch, Watches};
+pub use inotify::Watch;
+#[cfg(all(target_os = "linux", not(evserve_portable)))]
+pub(super) use inotify::Watches;
 #[cfg(not(all(target_os = "linux", not(evserve_portable))))]
-pub use nothing::{Watch, Watches};
+pub use nothing::Watch;
+#[cfg(not(all(target_os = "linux", not(evserve_portable))))]
+pub(super) use nothing::Watches;

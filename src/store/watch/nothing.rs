@@ -8,7 +8,7 @@ use crate::store::beneath::Root;
 
 /// No files.
 #[derive(Debug)]
-pub struct Watches;
+pub(crate) struct Watches;
 
 /// There is none.
 #[derive(Debug)]
@@ -16,12 +16,12 @@ pub enum Watch {}
 
 impl Watches {
     /// None, whatever the root.
-    pub fn new(_root: Rc<Root>) -> Rc<Watches> {
+    pub(crate) fn new(_root: Rc<Root>) -> Rc<Watches> {
         Rc::new(Watches)
     }
 
     /// Never watches.
-    pub fn watch(&self, _path: &[u8], _version: FileVersion, _now: Instant) -> Option<Watch> {
+    pub(crate) fn watch(&self, _path: &[u8], _version: FileVersion, _now: Instant) -> Option<Watch> {
         None
     }
 }

@@ -147,7 +147,7 @@ fn a_form_is_bounded() {
     assert_eq!((found.status, found.text().contains("too many files")), (413, true));
     // By what it says of a name that is none.
     let found = answer(
-        &mut self::talk(&folder, rules.clone()),
+        &mut talk(&folder, rules.clone()),
         &request("POST /files/", FORM, &form(&[(&"n".repeat(1500), "")])),
     );
     assert_eq!(found.text(), format!("{}: The name cannot be that of a file here\n", "n".repeat(255)));

@@ -5,7 +5,7 @@ use crate::services::Context;
 
 /// Counts and logs a response with `bytes` of body. `head` is the request's head or what came of it;
 /// nothing of it need be sound.
-pub fn record(head: &[u8], status: u16, bytes: u64, cx: &mut Context<'_>) {
+pub(super) fn record(head: &[u8], status: u16, bytes: u64, cx: &mut Context<'_>) {
     cx.core.statistics.requests += 1;
     if let Some(log) = &mut cx.http.access_log {
         let record = AccessRecord {

@@ -8,7 +8,7 @@ use crate::protocol::http::semantics::HttpError;
 
 /// A body that is being received.
 #[derive(Debug)]
-pub enum BodyDecoder {
+pub(super) enum BodyDecoder {
     /// So many bytes are to come.
     Length(u64),
     /// Chunks are to come.
@@ -17,7 +17,7 @@ pub enum BodyDecoder {
 
 impl BodyDecoder {
     /// A body that begins.
-    pub fn new(framing: Framing) -> BodyDecoder {
+    pub(super) fn new(framing: Framing) -> BodyDecoder {
         match framing {
             Framing::Length(length) => BodyDecoder::Length(length),
             Framing::Chunked => BodyDecoder::Chunked(Chunked::default()),
@@ -25,7 +25,7 @@ impl BodyDecoder {
     }
 
     /// How many bytes are sure to come, as far as one turn can take them.
-    pub fn expected(&self) -> usize {
+    pub(super) fn expected(&self) -> usize {
         let left = match self {
             BodyDecoder::Length(left) => *left,
             BodyDecoder::Chunked(chunked) => chunked.left_in_chunk(),
@@ -35,7 +35,7 @@ impl BodyDecoder {
 
     /// Takes from `input` what belongs to the body and gives its content, piece by piece, to
     /// `content`.
-    pub fn take(&mut self, input: &[u8], content: impl FnMut(&[u8])) -> Result<Taken, HttpError> {
+    pub(super) fn take(&mut self, input: &[u8], content: impl FnMut(&[u8])) -> Result<Taken, HttpError> {
         match self {
             BodyDecoder::Length(left) => Ok(take_length(left, input, content)),
             BodyDecoder::Chunked(chunked) => chunked.take(input, content),

@@ -8,7 +8,7 @@ use crate::protocol::http::semantics::grammar::{hex, is_text, is_token};
 /// The decoder of the chunked coding. Lines end with CRLF and nothing else: what one parser takes
 /// for a line's end and another does not is how requests are smuggled.
 #[derive(Debug, Default)]
-pub struct Chunked {
+pub(super) struct Chunked {
     state: State,
     /// The chunk's size so far, then what is left of its content.
     left: u64,
@@ -52,12 +52,12 @@ enum State {
 
 impl Chunked {
     /// How many bytes of the current chunk are still to come.
-    pub fn left_in_chunk(&self) -> u64 {
+    pub(super) fn left_in_chunk(&self) -> u64 {
         if self.state == State::Content { self.left } else { 0 }
     }
 
     /// Takes from `input` what belongs to the body and gives its content, piece by piece, to `content`.
-    pub fn take(&mut self, input: &[u8], mut content: impl FnMut(&[u8])) -> Result<Taken, HttpError> {
+    pub(super) fn take(&mut self, input: &[u8], mut content: impl FnMut(&[u8])) -> Result<Taken, HttpError> {
         let mut consumed = 0;
         while self.state != State::Done && consumed < input.len() {
             if self.state == State::Content {

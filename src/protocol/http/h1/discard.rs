@@ -7,7 +7,7 @@ use crate::protocol::http::semantics::HttpError;
 
 /// A body that is being read and thrown away.
 #[derive(Debug)]
-pub struct DiscardedBody {
+pub(super) struct DiscardedBody {
     body: BodyDecoder,
     read: u64,
     /// The request. It is handled at the body's end, so that a malformed body is refused, or when the body
@@ -17,7 +17,7 @@ pub struct DiscardedBody {
 
 /// How far a body has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyProgress {
+pub(super) enum BodyProgress {
     /// More of it is to come.
     Pending,
     /// To its end.
@@ -28,12 +28,12 @@ pub enum BodyProgress {
 
 impl DiscardedBody {
     /// The body of the request with this head.
-    pub fn new(head: &Head<'_>) -> DiscardedBody {
+    pub(super) fn new(head: &Head<'_>) -> DiscardedBody {
         DiscardedBody { body: BodyDecoder::new(head.framing), read: 0, head: Some(Box::new(head.into())) }
     }
 
     /// Takes from `input` what belongs to the body: so many bytes, and how far it has come.
-    pub fn take(&mut self, input: &[u8]) -> Result<(usize, BodyProgress), HttpError> {
+    pub(super) fn take(&mut self, input: &[u8]) -> Result<(usize, BodyProgress), HttpError> {
         let taken = self.body.take(input, |_| ())?;
         self.read += taken.consumed as u64;
         let progress = match taken.done {
@@ -45,22 +45,22 @@ impl DiscardedBody {
     }
 
     /// How many bytes of it are sure to come.
-    pub fn expected(&self) -> usize {
+    pub(super) fn expected(&self) -> usize {
         self.body.expected()
     }
 
     /// Whether it is sure to end within the limit.
-    pub fn is_bounded(&self) -> bool {
+    pub(super) fn is_bounded(&self) -> bool {
         matches!(self.body, BodyDecoder::Length(_))
     }
 
     /// Whether the request was handled.
-    pub fn is_handled(&self) -> bool {
+    pub(super) fn is_handled(&self) -> bool {
         self.head.is_none()
     }
 
     /// Takes the request, to handle it now.
-    pub fn take_head(&mut self) -> Option<Box<OwnedHead>> {
+    pub(super) fn take_head(&mut self) -> Option<Box<OwnedHead>> {
         self.head.take()
     }
 }

@@ -12,21 +12,22 @@ use crate::site::{FieldSet, Metadata, Rules};
 use crate::store::Content;
 
 /// What a peer gets for whom no descriptor is left.
-pub const BUSY_REPLY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nServer: evserve\r\nRetry-After: 1\r\n\
+pub(crate) const BUSY_REPLY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nServer: evserve\r\nRetry-After: 1\r\n\
     Connection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// The interim response that an expectation waits for (RFC 9110 section 10.1.1).
-pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// How the head of a 200 begins, up to the value of Date.
 const OK_UP_TO_DATE: &str = "HTTP/1.1 200 OK\r\nDate: ";
 
 /// Where in a [prelude] the value of Date begins.
-pub const PRELUDE_DATE_AT: usize = OK_UP_TO_DATE.len();
+pub(super) const PRELUDE_DATE_AT: usize = OK_UP_TO_DATE.len();
 
 /// What a head says beside the fields of its response.
 #[derive(Clone, Copy)]
-pub struct HeadContext<'a> {
+pub(super) struct HeadContext<'a> {
     /// What the options add to every response.
     pub rules: &'a Rules,
     /// The time.
@@ -46,7 +47,7 @@ impl FieldSink for FieldLines<'_> {
 }
 
 /// The head of a 200 that carries a whole file and says nothing of the connection. Only its date changes.
-pub fn prelude(metadata: &Rc<Metadata>, length: u64, head: HeadContext<'_>) -> Vec<u8> {
+pub(super) fn prelude(metadata: &Rc<Metadata>, length: u64, head: HeadContext<'_>) -> Vec<u8> {
     let response = Response {
         status: Status::Ok,
         metadata: Some((Rc::clone(metadata), FieldSet::All)),
@@ -60,7 +61,7 @@ pub fn prelude(metadata: &Rc<Metadata>, length: u64, head: HeadContext<'_>) -> V
 }
 
 /// Writes a response whose body is not made while it is sent; for HEAD without the body.
-pub fn write(
+pub(super) fn write(
     response: Response,
     head_only: bool,
     disposition: Disposition,
@@ -87,7 +88,7 @@ pub fn write(
 
 /// Writes the head of a response whose body is made while it is sent, in chunks or up to the connection's
 /// end.
-pub fn write_stream_head(
+pub(super) fn write_stream_head(
     response: &Response,
     is_chunked: bool,
     disposition: Disposition,
@@ -98,7 +99,7 @@ pub fn write_stream_head(
 }
 
 /// Writes a slice of a body in chunks (RFC 9112 section 7.1), and after the last one their end.
-pub fn write_chunk(slice: &[u8], is_last: bool, out: &mut Outbox) {
+pub(super) fn write_chunk(slice: &[u8], is_last: bool, out: &mut Outbox) {
     out.write(|bytes| {
         if !slice.is_empty() {
             bytes.extend_from_slice(format!("{:x}\r\n", slice.len()).as_bytes());

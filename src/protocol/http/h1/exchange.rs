@@ -12,7 +12,7 @@ use crate::services::Context;
 
 /// A response that takes more than a turn.
 #[derive(Debug)]
-pub enum PendingResponse {
+pub(super) enum PendingResponse {
     /// The request is handled again in the next turn.
     Retry {
         /// The request.
@@ -26,7 +26,7 @@ pub enum PendingResponse {
 
 /// A body that is sent while it is made.
 #[derive(Debug)]
-pub struct ResponseStream {
+pub(super) struct ResponseStream {
     /// The request, for the log.
     head: OwnedHead,
     status: u16,
@@ -40,7 +40,7 @@ pub struct ResponseStream {
 
 /// What came of a request.
 #[derive(Debug)]
-pub enum Exchange {
+pub(super) enum Exchange {
     /// The response is queued; the connection persists, or is closed for this reason.
     Done(Option<CloseReason>),
     /// The response continues in the next turn.
@@ -49,7 +49,7 @@ pub enum Exchange {
 
 /// A request that is refused, of which nothing need be sound or whole.
 #[derive(Clone, Copy)]
-pub struct FailedRequest<'a> {
+pub(super) struct FailedRequest<'a> {
     /// What came of its head.
     pub bytes: &'a [u8],
     /// Its method, if that is known.
@@ -67,7 +67,7 @@ impl<'a> From<&Head<'a>> for FailedRequest<'a> {
 
 /// Handles a request. `early_close` is why the connection is closed after the response whatever the request
 /// says, if it is.
-pub fn respond(
+pub(super) fn respond(
     head: &Head<'_>,
     early_close: Option<CloseReason>,
     out: &mut Outbox,
@@ -82,7 +82,7 @@ pub fn respond(
 /// Handles a request before its body has come. `is_bounded` says that the body is sure to end soon: then it
 /// is read on behind the response, and there is no exchange that ends with it. Otherwise the connection is
 /// closed.
-pub fn respond_early(
+pub(super) fn respond_early(
     head: &Head<'_>,
     is_bounded: bool,
     out: &mut Outbox,
@@ -107,7 +107,7 @@ fn retry(head: &Head<'_>, early_close: Option<CloseReason>) -> Exchange {
 }
 
 /// Sends the response to a request, or begins to.
-pub fn send(
+pub(super) fn send(
     response: Response,
     head: &Head<'_>,
     early_close: Option<CloseReason>,
@@ -158,7 +158,7 @@ fn write(
 }
 
 /// Refuses a request. What follows it cannot be told from requests, so the connection is closed.
-pub fn refuse(
+pub(super) fn refuse(
     error: HttpError,
     request: FailedRequest<'_>,
     out: &mut Outbox,
@@ -171,8 +171,8 @@ pub fn refuse(
 }
 
 /// Continues with a response.
-pub fn resume(pending: Box<PendingResponse>, out: &mut Outbox, cx: &mut Context<'_>) -> Exchange {
-    match *pending {
+pub(super) fn resume(pending: PendingResponse, out: &mut Outbox, cx: &mut Context<'_>) -> Exchange {
+    match pending {
         PendingResponse::Retry { head, early_close } => respond(&head.borrow(), early_close, out, cx),
         PendingResponse::Stream(stream) => stream.advance(out, cx),
     }

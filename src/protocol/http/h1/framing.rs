@@ -6,7 +6,7 @@ use crate::protocol::http::semantics::{HttpError, Status};
 
 /// How a message's body is delimited: the one decision that is made of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
+pub(super) enum Framing {
     /// So many bytes; a request without a body has 0.
     Length(u64),
     /// `Transfer-Encoding: chunked`.
@@ -16,7 +16,7 @@ pub enum Framing {
 impl Framing {
     /// RFC 9112 section 6.3, on the strict side wherever it leaves a choice: two parsers that disagree about
     /// where a message ends are how requests are smuggled.
-    pub fn decide(
+    pub(super) fn decide(
         transfer_encoding: Option<&[u8]>,
         content_length: Option<&[u8]>,
         version: Version,
@@ -36,7 +36,7 @@ impl Framing {
     }
 
     /// Bytes of the body, if that is known.
-    pub fn length(self) -> Option<u64> {
+    pub(super) fn length(self) -> Option<u64> {
         match self {
             Framing::Length(length) => Some(length),
             Framing::Chunked => None,

@@ -17,7 +17,7 @@ use crate::protocol::http::semantics::{
 
 /// A request head, borrowed from the input it was parsed from.
 #[derive(Clone, Debug)]
-pub struct Head<'a> {
+pub(super) struct Head<'a> {
     /// What it asks for, whatever the version.
     pub request: Request<'a>,
     /// How the body is delimited.
@@ -32,7 +32,7 @@ pub struct Head<'a> {
 
 /// A head that outlives the input it was parsed from.
 #[derive(Debug)]
-pub struct OwnedHead {
+pub(super) struct OwnedHead {
     request: OwnedRequest,
     framing: Framing,
     persistence: Persistence,
@@ -41,7 +41,7 @@ pub struct OwnedHead {
 
 /// What stands at the beginning of the input.
 #[derive(Debug)]
-pub enum Parsed<'a> {
+pub(super) enum Parsed<'a> {
     /// A head of so many bytes.
     Head(Head<'a>, usize),
     /// The beginning of one.
@@ -54,7 +54,7 @@ pub enum Parsed<'a> {
 impl Head<'_> {
     /// What becomes of the connection after the response. `early_close` is why it is closed whatever the
     /// request says, if it is.
-    pub fn disposition(&self, early_close: Option<CloseReason>, is_draining: bool) -> Disposition {
+    pub(super) fn disposition(&self, early_close: Option<CloseReason>, is_draining: bool) -> Disposition {
         match (early_close, self.persistence) {
             (Some(reason), _) => Disposition::Close(reason),
             (None, Persistence::Close) => Disposition::Close(CloseReason::Answered),
@@ -77,7 +77,7 @@ impl From<&Head<'_>> for OwnedHead {
 
 impl OwnedHead {
     /// The head, borrowed. A 100 (Continue) was sent before it was kept, or is not due any more.
-    pub fn borrow(&self) -> Head<'_> {
+    pub(super) fn borrow(&self) -> Head<'_> {
         let OwnedHead { request, framing, persistence, version } = self;
         Head {
             request: request.borrow(),
@@ -90,7 +90,7 @@ impl OwnedHead {
 }
 
 /// The method of a head of which only the beginning need be there or sound.
-pub fn method_of(input: &[u8]) -> Option<Method> {
+pub(super) fn method_of(input: &[u8]) -> Option<Method> {
     let end = memchr::memchr(b' ', &input[..input.len().min(METHOD_MAX_BYTES + 1)])?;
     Method::parse(std::str::from_utf8(&input[..end]).ok()?)
 }
@@ -103,7 +103,7 @@ const METHOD_MAX_BYTES: usize = 7;
 /// A verdict falls only at the end of a line, or at a byte that no line may have, so that it does
 /// not depend on how the input was cut; and since only a new line is a reason to parse again, a
 /// head that drips in byte by byte costs no more than its lines times its length.
-pub fn parse(input: &[u8], seen: usize) -> Parsed<'_> {
+pub(super) fn parse(input: &[u8], seen: usize) -> Parsed<'_> {
     let window = &input[..input.len().min(HEAD_MAX_BYTES)];
     let new = &window[seen.min(window.len())..];
     if let Some(last) = memchr::memrchr(b'\n', new) {
@@ -135,7 +135,7 @@ fn is_control(byte: u8) -> bool {
 
 /// Parses whole lines. `None` when the empty line is not among them.
 fn parse_lines(lines: &[u8]) -> Result<Option<(Head<'_>, usize)>, (HttpError, Headers<'_>)> {
-    let mut storage = [const { MaybeUninit::<httparse::Header>::uninit() }; FIELDS_MAX];
+    let mut storage = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; FIELDS_MAX];
     let mut parsed = httparse::Request::new(&mut []);
     let length = match parsed.parse_with_uninit_headers(lines, &mut storage) {
         Ok(httparse::Status::Complete(length)) => length,

@@ -5,7 +5,7 @@ use crate::protocol::http::semantics::grammar::is_token;
 use crate::protocol::http::semantics::{HttpError, Status};
 
 /// Whether the first line is three words, the last of them `HTTP/1.` and a digit.
-pub fn is_later_minor_version(lines: &[u8]) -> bool {
+pub(super) fn is_later_minor_version(lines: &[u8]) -> bool {
     let line = first_line(lines);
     memchr::memchr_iter(b' ', line).count() == 2 && version(line).is_some_and(|(major, _)| major == b'1')
 }
@@ -28,7 +28,7 @@ fn first_line(lines: &[u8]) -> &[u8] {
 }
 
 /// Why a head cannot be parsed.
-pub fn syntax_error(lines: &[u8], error: httparse::Error) -> HttpError {
+pub(super) fn syntax_error(lines: &[u8], error: httparse::Error) -> HttpError {
     request_line_error(lines).unwrap_or_else(|| parser_error(error))
 }
 
@@ -64,10 +64,11 @@ fn request_line_error(lines: &[u8]) -> Option<HttpError> {
 }
 
 /// The target has more than [`TARGET_MAX_BYTES`].
-pub const TARGET_TOO_LONG: HttpError = HttpError::new(Status::UriTooLong, "The request-target is too long");
+pub(super) const TARGET_TOO_LONG: HttpError =
+    HttpError::new(Status::UriTooLong, "The request-target is too long");
 
 /// Which part of a head that is too large is to blame.
-pub fn too_large(window: &[u8]) -> HttpError {
+pub(super) fn too_large(window: &[u8]) -> HttpError {
     let line = first_line(window);
     if line.len() < window.len() - 1 {
         return request_line_error(window)
@@ -85,4 +86,5 @@ pub fn too_large(window: &[u8]) -> HttpError {
 }
 
 /// RFC 9110 section 15.6.2.
-pub const UNKNOWN_METHOD: HttpError = HttpError::new(Status::NotImplemented, "The method is not known here");
+pub(super) const UNKNOWN_METHOD: HttpError =
+    HttpError::new(Status::NotImplemented, "The method is not known here");

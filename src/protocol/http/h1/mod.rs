@@ -24,7 +24,7 @@ use crate::outbox::Outbox;
 use crate::protocol::contract::{Protocol, Step};
 use crate::services::{Context, Core};
 use discard::{BodyProgress, DiscardedBody};
-pub use encode::BUSY_REPLY;
+pub(crate) use encode::BUSY_REPLY;
 use encode::{HeadContext, PRELUDE_DATE_AT, prelude};
 use exchange::{Exchange, FailedRequest, PendingResponse, refuse, respond};
 use framing::Framing;
@@ -33,7 +33,7 @@ use upload::{Received, UploadInProgress};
 use version::Disposition;
 
 /// What it is called in logs.
-pub const NAME: &str = "http";
+pub(crate) const NAME: &str = "http";
 
 /// The server's side of one HTTP/1 connection.
 #[derive(Debug)]
@@ -324,7 +324,7 @@ impl Protocol for Http1 {
     fn resume(&mut self, out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
         match std::mem::replace(&mut self.state, IDLE) {
             State::Responding(response) => {
-                let exchange = exchange::resume(response, out, cx);
+                let exchange = exchange::resume(*response, out, cx);
                 self.proceed(exchange)
             }
             State::Verifying(mut upload) => match upload.verify() {

@@ -12,7 +12,7 @@ use crate::services::Context;
 
 /// A body that is being stored.
 #[derive(Debug)]
-pub struct UploadInProgress {
+pub(super) struct UploadInProgress {
     head: OwnedHead,
     body: BodyDecoder,
     sink: UploadSink,
@@ -20,7 +20,7 @@ pub struct UploadInProgress {
 
 /// What came of a piece of a body.
 #[derive(Debug)]
-pub enum Received {
+pub(super) enum Received {
     /// More is to come.
     Pending(Box<UploadInProgress>),
     /// The request was answered.
@@ -30,7 +30,11 @@ pub enum Received {
 impl UploadInProgress {
     /// Begins to store the body of a request, if it is one that may be stored.
     #[inline(never)]
-    pub fn begin(head: &Head<'_>, out: &mut Outbox, cx: &mut Context<'_>) -> Option<Box<UploadInProgress>> {
+    pub(super) fn begin(
+        head: &Head<'_>,
+        out: &mut Outbox,
+        cx: &mut Context<'_>,
+    ) -> Option<Box<UploadInProgress>> {
         let sink = handlers::accept_upload(&head.request, cx)?;
         if head.expects_continue {
             out.write(|bytes| bytes.extend_from_slice(CONTINUE));
@@ -39,29 +43,29 @@ impl UploadInProgress {
     }
 
     /// Whether what came before has to be [hashed](UploadInProgress::verify) before more is taken.
-    pub fn is_verifying(&self) -> bool {
+    pub(super) fn is_verifying(&self) -> bool {
         self.sink.is_rehashing()
     }
 
     /// Hashes a slice of what came before.
-    pub fn verify(&mut self) -> Result<(), HttpError> {
+    pub(super) fn verify(&mut self) -> Result<(), HttpError> {
         self.sink.rehash()
     }
 
     /// Whether no byte of the body is to come: then no input will end it.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         matches!(self.body, BodyDecoder::Length(0))
     }
 
     /// How many bytes of it are sure to come.
-    pub fn expected(&self) -> usize {
+    pub(super) fn expected(&self) -> usize {
         self.body.expected()
     }
 
     /// Stores what of `input` belongs to the body. At its end the request is answered. Returns how many
     /// bytes it took.
     #[inline(never)]
-    pub fn receive(
+    pub(super) fn receive(
         mut self: Box<Self>,
         input: &[u8],
         out: &mut Outbox,
@@ -91,7 +95,7 @@ impl UploadInProgress {
     }
 
     /// Gives the upload up and tells its sender why.
-    pub fn refuse(&self, error: HttpError, out: &mut Outbox, cx: &mut Context<'_>) -> CloseReason {
+    pub(super) fn refuse(&self, error: HttpError, out: &mut Outbox, cx: &mut Context<'_>) -> CloseReason {
         refuse(error, FailedRequest::from(&self.head.borrow()), out, cx)
     }
 }

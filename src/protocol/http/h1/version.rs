@@ -4,7 +4,7 @@ use crate::close_reason::CloseReason;
 
 /// The versions that make a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
+pub(super) enum Version {
     /// HTTP/1.0, which has no chunks.
     Http10,
     /// HTTP/1.1, and later minor versions (RFC 9110 section 2.5).
@@ -13,7 +13,7 @@ pub enum Version {
 
 /// What a request says about the life of its connection (RFC 9112 section 9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Persistence {
+pub(super) enum Persistence {
     /// HTTP/1.1 without `close`: it persists, and nothing needs to be said.
     Implied,
     /// HTTP/1.0 with `keep-alive`: it persists, and the response must say so.
@@ -24,7 +24,7 @@ pub enum Persistence {
 
 /// What becomes of a connection after a response: the one decision that is made of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Disposition {
+pub(super) enum Disposition {
     /// It persists, and nothing needs to be said.
     KeepAlive,
     /// It persists, and the response says so.

@@ -10,7 +10,7 @@ use crate::protocol::http::semantics::{Body, Response, Status, field};
 use crate::site::{FieldSet, Representation};
 
 /// 206 with these parts of `file`.
-pub fn response(file: &Representation, ranges: &[Range<u64>]) -> Response {
+pub(super) fn response(file: &Representation, ranges: &[Range<u64>]) -> Response {
     // It must not occur in the parts, so nobody may know it in advance: the keys are random.
     let boundary = format!("{:016x}", RandomState::new().hash_one(file.note.entity_tag()));
     let content_type = &file.note.content_type;

@@ -13,7 +13,12 @@ use crate::site::{FieldSet, Site, types};
 use crate::store::StoreError;
 
 /// Responds to an error in the form that the client likes best.
-pub fn error_response(error: HttpError, headers: &Headers<'_>, site: &mut Site, clock: &Clock) -> Response {
+pub(crate) fn error_response(
+    error: HttpError,
+    headers: &Headers<'_>,
+    site: &mut Site,
+    clock: &Clock,
+) -> Response {
     let HttpError { status, .. } = error;
     let vary = match status {
         Status::NotAcceptable | Status::PreconditionFailed | Status::RangeNotSatisfiable => {
@@ -57,7 +62,7 @@ fn short_page(error: HttpError, fields: Vec<Field>) -> Response {
 }
 
 /// What an error of the store is to a client.
-pub fn store_error(error: StoreError) -> HttpError {
+pub(super) fn store_error(error: StoreError) -> HttpError {
     match error {
         StoreError::NotFound => NOT_FOUND,
         StoreError::Forbidden => HttpError::new(Status::Forbidden, "The server may not read this file"),

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 /// Writes text into a page or an attribute's value.
-pub fn escape_html(text: &str, out: &mut String) {
+pub(super) fn escape_html(text: &str, out: &mut String) {
     for character in text.chars() {
         match character {
             '&' => out.push_str("&amp;"),
@@ -16,7 +16,7 @@ pub fn escape_html(text: &str, out: &mut String) {
 }
 
 /// Writes text into a string of JSON (RFC 8259 section 7).
-pub fn escape_json(text: &str, out: &mut String) {
+pub(super) fn escape_json(text: &str, out: &mut String) {
     for character in text.chars() {
         match character {
             '"' | '\\' => out.extend(['\\', character]),

@@ -16,7 +16,7 @@ use crate::site::{FieldSet, Representation, Selected, Site};
 
 /// Responds with the file of `site` at `path`, which is `plain` as it is, in the coding that the client
 /// likes best.
-pub fn respond(
+pub(super) fn respond(
     path: &[u8],
     plain: Representation,
     request: &Request<'_>,
@@ -63,7 +63,7 @@ fn send(file: &Representation, request: &Request<'_>, clock: &Clock) -> Result<R
 }
 
 /// What the preconditions of a request for `file` are compared with.
-pub fn validators(file: &Representation) -> Validators<'_> {
+pub(super) fn validators(file: &Representation) -> Validators<'_> {
     Validators { entity_tag: file.note.entity_tag(), last_modified: file.note.last_modified() }
 }
 

@@ -10,8 +10,8 @@ mod session;
 
 use std::borrow::Cow;
 
-pub use error_pages::error_response;
-pub use library::UploadSink;
+pub(super) use error_pages::error_response;
+pub(super) use library::UploadSink;
 
 use super::semantics::error::{ALLOW, NOT_FOUND};
 use super::semantics::negotiation::is_navigation;
@@ -24,7 +24,7 @@ use crate::site::{Resolved, Rules, types};
 use crate::store::StoreError;
 
 /// Handles a request whose body, if it has one, is not stored.
-pub fn respond(request: &Request<'_>, cx: &mut Context<'_>) -> Outcome {
+pub(super) fn respond(request: &Request<'_>, cx: &mut Context<'_>) -> Outcome {
     route(request, cx).unwrap_or_else(|error| {
         Outcome::Handled(error_response(error, &request.headers, &mut cx.http.site, &cx.core.clock))
     })
@@ -32,7 +32,7 @@ pub fn respond(request: &Request<'_>, cx: &mut Context<'_>) -> Outcome {
 
 /// Begins to store the body of a request. `None` if the request may not store one: then it is
 /// [handled](respond) as any other.
-pub fn accept_upload(request: &Request<'_>, cx: &mut Context<'_>) -> Option<UploadSink> {
+pub(super) fn accept_upload(request: &Request<'_>, cx: &mut Context<'_>) -> Option<UploadSink> {
     match request.method {
         Method::Put | Method::Post | Method::Patch => {
             let path = library::path_within(request, cx.http)?;

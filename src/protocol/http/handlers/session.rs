@@ -13,7 +13,7 @@ use crate::services::{Session, SessionId, Sessions};
 use crate::site::types;
 
 /// Counts a visit and says who is visiting.
-pub fn respond(
+pub(super) fn respond(
     query: Option<&[u8]>,
     request: &Request<'_>,
     sessions: &mut Sessions,

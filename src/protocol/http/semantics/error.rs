@@ -6,18 +6,18 @@ use super::response::Field;
 use super::status::Status;
 
 /// The methods of a path of the site, as Allow lists them.
-pub const ALLOW: &str = "GET, HEAD, OPTIONS";
+pub(crate) const ALLOW: &str = "GET, HEAD, OPTIONS";
 
 /// There is nothing at the address.
-pub const NOT_FOUND: HttpError = HttpError::new(Status::NotFound, "There is nothing at this address");
+pub(crate) const NOT_FOUND: HttpError = HttpError::new(Status::NotFound, "There is nothing at this address");
 
 /// A precondition does not hold.
-pub const PRECONDITION_FAILED: HttpError =
+pub(crate) const PRECONDITION_FAILED: HttpError =
     HttpError::new(Status::PreconditionFailed, "It is not what the request expects");
 
 /// Why a request is not carried out: the status of its response, and a sentence for its sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HttpError {
+pub(crate) struct HttpError {
     /// The status.
     pub status: Status,
     /// A sentence without its full stop (RFC 9457 calls it so).
@@ -41,12 +41,12 @@ enum ErrorField {
 
 impl HttpError {
     /// 400: the request breaks the grammar or contradicts itself.
-    pub const fn bad_request(detail: &'static str) -> HttpError {
+    pub(crate) const fn bad_request(detail: &'static str) -> HttpError {
         HttpError::new(Status::BadRequest, detail)
     }
 
     /// Any other status.
-    pub const fn new(status: Status, detail: &'static str) -> HttpError {
+    pub(crate) const fn new(status: Status, detail: &'static str) -> HttpError {
         let field = match status {
             Status::ServiceUnavailable => ErrorField::RetryAfter,
             _ => ErrorField::None,
@@ -55,25 +55,25 @@ impl HttpError {
     }
 
     /// 416: the range begins behind the end of `length` bytes.
-    pub const fn range_not_satisfiable(length: u64) -> HttpError {
+    pub(crate) const fn range_not_satisfiable(length: u64) -> HttpError {
         let detail = "The range lies behind the end";
         HttpError { status: Status::RangeNotSatisfiable, detail, field: ErrorField::Length(length) }
     }
 
     /// 409: of an upload there are `offset` bytes.
-    pub const fn offset_conflict(offset: u64) -> HttpError {
+    pub(crate) const fn offset_conflict(offset: u64) -> HttpError {
         let detail = "The part does not begin where the upload has stopped";
         HttpError { status: Status::Conflict, detail, field: ErrorField::UploadOffset(offset) }
     }
 
     /// 405, with the methods that are allowed.
-    pub const fn method_not_allowed(allow: &'static str) -> HttpError {
+    pub(crate) const fn method_not_allowed(allow: &'static str) -> HttpError {
         let detail = "This cannot be done here";
         HttpError { status: Status::MethodNotAllowed, detail, field: ErrorField::Allow(allow) }
     }
 
     /// The field that belongs to the status, if one does.
-    pub fn field(&self) -> Option<Field> {
+    pub(crate) fn field(&self) -> Option<Field> {
         let (name, value): (_, Cow<'static, str>) = match self.field {
             ErrorField::None => return None,
             ErrorField::RetryAfter => ("Retry-After", "1".into()),

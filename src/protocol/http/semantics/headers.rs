@@ -6,7 +6,7 @@ use std::borrow::Cow;
 /// A field that a response may depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub enum HeaderName {
+pub(crate) enum HeaderName {
     Accept,
     AcceptEncoding,
     ContentEncoding,
@@ -92,14 +92,14 @@ const CONDITIONAL_OR_RANGE: u32 = 1 << HeaderName::IfMatch as u32
 
 /// Which of these fields a request has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HeaderSet(u32);
+pub(crate) struct HeaderSet(u32);
 
 impl HeaderSet {
     /// Every field may be there: nobody has looked.
-    pub const UNKNOWN: HeaderSet = HeaderSet(u32::MAX);
+    pub(crate) const UNKNOWN: HeaderSet = HeaderSet(u32::MAX);
 
     /// Notes a field, if it is one of them.
-    pub fn insert(&mut self, name: &str) {
+    pub(crate) fn insert(&mut self, name: &str) {
         // Most fields are none of these, and most of them by their length already.
         if name.len() >= 32 || LENGTHS & 1 << name.len() == 0 {
             return;
@@ -113,7 +113,7 @@ impl HeaderSet {
     }
 
     /// Whether a field is there.
-    pub fn has(self, name: HeaderName) -> bool {
+    pub(crate) fn has(self, name: HeaderName) -> bool {
         self.0 & 1 << name as u32 != 0
     }
 }
@@ -121,11 +121,11 @@ impl HeaderSet {
 /// Finds the value of a field in a block of fields, whose form only the wire knows. Several lines of one
 /// field are one list, joined by commas (RFC 9110 section 5.3), which no single date, tag or range
 /// survives.
-pub type FindField = for<'b> fn(block: &'b [u8], name: &str) -> Option<Cow<'b, [u8]>>;
+pub(crate) type FindField = for<'b> fn(block: &'b [u8], name: &str) -> Option<Cow<'b, [u8]>>;
 
 /// The fields of one request.
 #[derive(Clone, Copy, Debug)]
-pub struct Headers<'a> {
+pub(crate) struct Headers<'a> {
     block: &'a [u8],
     find: FindField,
     present: HeaderSet,
@@ -133,40 +133,41 @@ pub struct Headers<'a> {
 
 impl<'a> Headers<'a> {
     /// No fields.
-    pub const NONE: Headers<'static> = Headers { block: b"", find: |_, _| None, present: HeaderSet(0) };
+    pub(crate) const NONE: Headers<'static> =
+        Headers { block: b"", find: |_, _| None, present: HeaderSet(0) };
 
     /// The fields in `block`, in which `find` finds one, and of which these are `present`.
-    pub fn new(block: &'a [u8], find: FindField, present: HeaderSet) -> Headers<'a> {
+    pub(crate) fn new(block: &'a [u8], find: FindField, present: HeaderSet) -> Headers<'a> {
         Headers { block, find, present }
     }
 
     /// The block that they were made of.
-    pub fn block(&self) -> &'a [u8] {
+    pub(crate) fn block(&self) -> &'a [u8] {
         self.block
     }
 
     /// What there is to know of them, apart from the block.
-    pub fn without_block(&self) -> Headers<'static> {
+    pub(crate) fn without_block(&self) -> Headers<'static> {
         Headers { block: b"", ..*self }
     }
 
     /// These fields in a copy of their block.
-    pub fn with_block<'b>(&self, block: &'b [u8]) -> Headers<'b> {
+    pub(crate) fn with_block<'b>(&self, block: &'b [u8]) -> Headers<'b> {
         Headers { block, find: self.find, present: self.present }
     }
 
     /// Whether none of them is a precondition or Range: a file that is found is sent, and sent whole.
-    pub fn is_unconditional(&self) -> bool {
+    pub(crate) fn is_unconditional(&self) -> bool {
         self.present.0 & CONDITIONAL_OR_RANGE == 0
     }
 
     /// Whether a field is there.
-    pub fn has(&self, name: HeaderName) -> bool {
+    pub(crate) fn has(&self, name: HeaderName) -> bool {
         self.present.has(name)
     }
 
     /// The value of a field.
-    pub fn get(&self, name: HeaderName) -> Option<Cow<'a, [u8]>> {
+    pub(crate) fn get(&self, name: HeaderName) -> Option<Cow<'a, [u8]>> {
         if !self.has(name) {
             return None;
         }
@@ -174,7 +175,7 @@ impl<'a> Headers<'a> {
     }
 
     /// The value of Host, which the parser of every request has checked.
-    pub fn host(&self) -> Option<Cow<'a, [u8]>> {
+    pub(crate) fn host(&self) -> Option<Cow<'a, [u8]>> {
         (self.find)(self.block, "host")
     }
 }

@@ -3,7 +3,7 @@
 /// The methods of RFC 9110 section 9 and RFC 5789. They are case-sensitive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub enum Method {
+pub(crate) enum Method {
     Get,
     Head,
     Post,
@@ -17,7 +17,7 @@ pub enum Method {
 
 impl Method {
     /// The method of this name, if it is one of them.
-    pub fn parse(name: &str) -> Option<Method> {
+    pub(crate) fn parse(name: &str) -> Option<Method> {
         Some(match name {
             "GET" => Method::Get,
             "HEAD" => Method::Head,

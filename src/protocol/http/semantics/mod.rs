@@ -1,23 +1,23 @@
 //! What HTTP means (RFC 9110): values without I/O and without a wire format. Handlers take and make them;
 //! each version's folder reads them from its wire and writes them to it.
 
-pub mod error;
-pub mod grammar;
-pub mod headers;
-pub mod method;
-pub mod negotiation;
-pub mod preconditions;
-pub mod ranges;
-pub mod request;
-pub mod response;
-pub mod status;
-pub mod target;
-pub mod uri;
+pub(super) mod error;
+pub(super) mod grammar;
+pub(super) mod headers;
+pub(super) mod method;
+pub(super) mod negotiation;
+pub(super) mod preconditions;
+pub(super) mod ranges;
+pub(super) mod request;
+pub(super) mod response;
+pub(super) mod status;
+pub(super) mod target;
+pub(super) mod uri;
 
-pub use error::HttpError;
-pub use headers::{HeaderName, HeaderSet, Headers};
-pub use method::Method;
-pub use request::{OwnedRequest, Request};
-pub use response::{Body, BodySource, Field, FieldSink, Outcome, Response, field};
-pub use status::Status;
-pub use target::Target;
+pub(super) use error::HttpError;
+pub(super) use headers::{HeaderName, HeaderSet, Headers};
+pub(super) use method::Method;
+pub(super) use request::{OwnedRequest, Request};
+pub(super) use response::{Body, BodySource, Field, FieldSink, Outcome, Response, field};
+pub(super) use status::Status;
+pub(super) use target::Target;

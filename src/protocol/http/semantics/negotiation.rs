@@ -9,7 +9,7 @@ type Weight = u16;
 
 /// Whether a person follows a link or types an address, as far as can be told: browsers say so; of
 /// others that name a page among what they accept it is assumed.
-pub fn is_navigation(headers: &Headers<'_>) -> bool {
+pub(crate) fn is_navigation(headers: &Headers<'_>) -> bool {
     if let Some(mode) = headers.get(HeaderName::SecFetchMode) {
         return mode.eq_ignore_ascii_case(b"navigate");
     }
@@ -19,11 +19,11 @@ pub fn is_navigation(headers: &Headers<'_>) -> bool {
 }
 
 /// Text, as an Accept names it.
-pub const PLAIN: &str = "text/plain";
+pub(crate) const PLAIN: &str = "text/plain";
 
 /// Which of `kinds`, as `type/subtype`, an Accept likes best; of equals the first. `None` when none
 /// is acceptable.
-pub fn preferred_media_type<'k>(accept: Option<&[u8]>, kinds: &[&'k str]) -> Option<&'k str> {
+pub(crate) fn preferred_media_type<'k>(accept: Option<&[u8]>, kinds: &[&'k str]) -> Option<&'k str> {
     let Some(accept) = accept else { return kinds.first().copied() };
     let mut best = None;
     for kind in kinds {
@@ -54,7 +54,7 @@ fn media_weight(accept: &[u8], kind: &[u8]) -> Weight {
 }
 
 /// The codings that an Accept-Encoding names (RFC 9110 section 12.5.3), those first that are liked best.
-pub fn accepted_codings(value: &[u8]) -> AcceptedCodings {
+pub(crate) fn accepted_codings(value: &[u8]) -> AcceptedCodings {
     let (weights, identity) = coding_weights(value);
     // Those that are liked at least as much as the bytes as they are.
     let least = identity.unwrap_or(1).max(1);

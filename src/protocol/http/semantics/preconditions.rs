@@ -11,7 +11,7 @@ use super::status::Status;
 
 /// The fields that make a request conditional, and Range.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Preconditions<'a> {
+pub(crate) struct Preconditions<'a> {
     /// If-Match.
     pub if_match: Option<Cow<'a, [u8]>>,
     /// If-None-Match.
@@ -28,7 +28,7 @@ pub struct Preconditions<'a> {
 
 /// What the preconditions of a GET or HEAD come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// The request is carried out.
     Proceed,
     /// 304: the client has it already.
@@ -39,7 +39,7 @@ pub enum Verdict {
 
 /// What conditions are compared with: those of the representation that would be sent.
 #[derive(Clone, Copy, Debug)]
-pub struct Validators<'a> {
+pub(crate) struct Validators<'a> {
     /// The entity tag, which is a strong one.
     pub entity_tag: &'a [u8],
     /// Last-Modified, of which whole seconds count.
@@ -48,7 +48,7 @@ pub struct Validators<'a> {
 
 impl<'a> Preconditions<'a> {
     /// Those of a request.
-    pub fn of(headers: &Headers<'a>) -> Preconditions<'a> {
+    pub(crate) fn of(headers: &Headers<'a>) -> Preconditions<'a> {
         Preconditions {
             if_match: headers.get(HeaderName::IfMatch),
             if_none_match: headers.get(HeaderName::IfNoneMatch),
@@ -60,13 +60,13 @@ impl<'a> Preconditions<'a> {
     }
 
     /// Those of a request that writes, where If-Modified-Since says nothing (RFC 9110 section 13.1.3).
-    pub fn of_write(headers: &Headers<'a>) -> Preconditions<'a> {
+    pub(crate) fn of_write(headers: &Headers<'a>) -> Preconditions<'a> {
         Preconditions { if_modified_since: None, ..Preconditions::of(headers) }
     }
 
     /// Evaluates the preconditions in the order of RFC 9110 section 13.2.2. A tag's field hides the
     /// date's field of the same sense, whether it holds or not.
-    pub fn evaluate(&self, validators: Validators<'_>) -> Verdict {
+    pub(crate) fn evaluate(&self, validators: Validators<'_>) -> Verdict {
         let modified = seconds(validators.last_modified);
         let holds = match (&self.if_match, &self.if_unmodified_since) {
             (Some(tags), _) => matches(tags, validators.entity_tag, Comparison::Strong),
@@ -85,7 +85,7 @@ impl<'a> Preconditions<'a> {
     }
 
     /// Evaluates the preconditions on what has no validators: `*` is all that says something of it.
-    pub fn evaluate_unvalidated(&self) -> Verdict {
+    pub(crate) fn evaluate_unvalidated(&self) -> Verdict {
         let any = |tags: &Option<Cow<'_, [u8]>>| tags.as_deref().map(|tags| trim(tags) == b"*");
         match (any(&self.if_match), any(&self.if_none_match)) {
             (Some(false), _) => Verdict::Failed,
@@ -96,7 +96,7 @@ impl<'a> Preconditions<'a> {
 
     /// The Range to be honoured: If-Range takes it back unless the client's part is of what would
     /// be sent (RFC 9110 section 13.1.5).
-    pub fn range(&self, validators: Validators<'_>, now: SystemTime) -> Option<&[u8]> {
+    pub(crate) fn range(&self, validators: Validators<'_>, now: SystemTime) -> Option<&[u8]> {
         let range = self.range.as_deref()?;
         let Some(if_range) = self.if_range.as_deref().map(trim) else { return Some(range) };
         let unchanged = match if_range {
@@ -115,7 +115,10 @@ impl<'a> Preconditions<'a> {
 
 /// The response that the preconditions ask for in place of one that is made each time, and so has no
 /// validators. `fields` are those that a 304 repeats.
-pub fn unvalidated_response(headers: &Headers<'_>, fields: &[Field]) -> Result<Option<Response>, HttpError> {
+pub(crate) fn unvalidated_response(
+    headers: &Headers<'_>,
+    fields: &[Field],
+) -> Result<Option<Response>, HttpError> {
     match Preconditions::of(headers).evaluate_unvalidated() {
         Verdict::Proceed => Ok(None),
         Verdict::NotModified => Ok(Some(Response::empty(Status::NotModified, fields.to_vec()))),

@@ -7,7 +7,7 @@ use crate::limits::RANGES_MAX;
 
 /// What of a representation is to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Selection {
+pub(crate) enum Selection {
     /// All of it.
     Whole,
     /// One part.
@@ -20,7 +20,7 @@ pub enum Selection {
 
 /// Selects from `length` bytes what the value of a Range field says. What is not understood is
 /// ignored (section 14.2), and so are more ranges than are worth it.
-pub fn select(value: &[u8], length: u64) -> Selection {
+pub(crate) fn select(value: &[u8], length: u64) -> Selection {
     let Some(set) = unit_bytes(value) else { return Selection::Whole };
     if memchr::memchr(b',', set).is_none() {
         return parse_spec(trim(set)).map_or(Selection::Whole, |spec| one(spec, length));

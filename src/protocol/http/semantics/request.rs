@@ -8,7 +8,7 @@ use super::target::Target;
 
 /// A request, borrowed from the bytes it was parsed from.
 #[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
+pub(crate) struct Request<'a> {
     /// What is to be done.
     pub method: Method,
     /// With what.
@@ -21,7 +21,7 @@ pub struct Request<'a> {
 
 /// A request that outlives the bytes it was parsed from. They are copied once and never parsed again.
 #[derive(Debug)]
-pub struct OwnedRequest {
+pub(crate) struct OwnedRequest {
     /// The block of the header fields, which the target is a part of.
     block: Box<[u8]>,
     headers: Headers<'static>,
@@ -62,7 +62,7 @@ impl From<&Request<'_>> for OwnedRequest {
 
 impl OwnedRequest {
     /// The request, borrowed.
-    pub fn borrow(&self) -> Request<'_> {
+    pub(crate) fn borrow(&self) -> Request<'_> {
         let target = match &self.target {
             OwnedTarget::Path { path, is_plain, query } => Target::Path {
                 path: &self.block[path.clone()],

@@ -13,7 +13,7 @@ use crate::store::{Content, StoreError};
 
 /// A response.
 #[derive(Debug)]
-pub struct Response {
+pub(crate) struct Response {
     /// The status.
     pub status: Status,
     /// The representation whose fields it carries, and which of them.
@@ -26,7 +26,7 @@ pub struct Response {
 
 /// What comes of a request.
 #[derive(Debug)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// Its response.
     Handled(Response),
     /// None yet: the request has to be handled again in the next turn.
@@ -35,7 +35,7 @@ pub enum Outcome {
 
 /// A header field.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Field {
+pub(crate) struct Field {
     /// Its name.
     pub name: &'static str,
     /// Its value, in visible characters.
@@ -44,7 +44,7 @@ pub struct Field {
 
 /// A response's body.
 #[derive(Debug)]
-pub enum Body {
+pub(crate) enum Body {
     /// None.
     Empty,
     /// Text made for this response.
@@ -66,7 +66,7 @@ pub enum Body {
 
 /// Several parts of a file.
 #[derive(Debug)]
-pub struct ByteRanges {
+pub(crate) struct ByteRanges {
     /// The file.
     pub content: Content,
     /// Each with the text before it.
@@ -76,30 +76,30 @@ pub struct ByteRanges {
 }
 
 /// A body that is made in slices, one a turn.
-pub trait BodySource: fmt::Debug {
+pub(crate) trait BodySource: fmt::Debug {
     /// Appends the next slice to `out`. Returns whether there is more.
     fn advance(&mut self, out: &mut Vec<u8>) -> Result<bool, StoreError>;
 }
 
 /// Where an encoder takes header fields.
-pub trait FieldSink {
+pub(crate) trait FieldSink {
     /// Takes one field.
     fn field(&mut self, name: &str, value: &[u8]);
 }
 
 /// Makes a field.
-pub fn field(name: &'static str, value: impl Into<Cow<'static, str>>) -> Field {
+pub(crate) fn field(name: &'static str, value: impl Into<Cow<'static, str>>) -> Field {
     Field { name, value: value.into() }
 }
 
 impl Response {
     /// A response without a body.
-    pub fn empty(status: Status, fields: Vec<Field>) -> Response {
+    pub(crate) fn empty(status: Status, fields: Vec<Field>) -> Response {
         Response { status, metadata: None, fields, body: Body::Empty }
     }
 
     /// 200 with the whole of a file.
-    pub fn file(file: &Representation) -> Response {
+    pub(crate) fn file(file: &Representation) -> Response {
         Response {
             status: Status::Ok,
             metadata: Some((Rc::clone(&file.note), FieldSet::All)),
@@ -109,7 +109,7 @@ impl Response {
     }
 
     /// 304, with the fields that it repeats.
-    pub fn not_modified(metadata: &Rc<Metadata>) -> Response {
+    pub(crate) fn not_modified(metadata: &Rc<Metadata>) -> Response {
         Response {
             metadata: Some((Rc::clone(metadata), FieldSet::NotModified)),
             ..Response::empty(Status::NotModified, Vec::new())
@@ -117,7 +117,7 @@ impl Response {
     }
 
     /// Text of this media type, with other fields beside.
-    pub fn text(
+    pub(crate) fn text(
         status: Status,
         content_type: &'static str,
         mut fields: Vec<Field>,
@@ -128,24 +128,24 @@ impl Response {
     }
 
     /// A page in HTML.
-    pub fn page(status: Status, fields: Vec<Field>, text: String) -> Response {
+    pub(crate) fn page(status: Status, fields: Vec<Field>, text: String) -> Response {
         Response::text(status, types::HTML, fields, text)
     }
 
     /// 308 to another address of this server.
-    pub fn permanent_redirect(address: String) -> Response {
+    pub(crate) fn permanent_redirect(address: String) -> Response {
         let text = format!("{address}\n");
         Response::text(Status::PermanentRedirect, types::TEXT, vec![field("Location", address)], text)
     }
 
     /// The response with one more field.
-    pub fn with(mut self, field: Field) -> Response {
+    pub(crate) fn with(mut self, field: Field) -> Response {
         self.fields.push(field);
         self
     }
 
     /// Whether the length of the body is not known.
-    pub fn is_stream(&self) -> bool {
+    pub(crate) fn is_stream(&self) -> bool {
         matches!(self.body, Body::Stream(_))
     }
 
@@ -159,7 +159,7 @@ impl Response {
     }
 
     /// Gives all header fields to `sink`.
-    pub fn write_fields(&self, sink: &mut impl FieldSink) {
+    pub(crate) fn write_fields(&self, sink: &mut impl FieldSink) {
         if let Some((metadata, set)) = &self.metadata {
             metadata.fields(*set).for_each(|(name, value)| sink.field(name, value.as_bytes()));
         }
@@ -182,12 +182,12 @@ impl Response {
 
 impl Body {
     /// The whole of a file.
-    pub fn whole(file: &Representation) -> Body {
+    pub(crate) fn whole(file: &Representation) -> Body {
         Body::File { content: file.content.clone(), range: 0..file.length, length: file.length }
     }
 
     /// Its bytes, if that is known.
-    pub fn length(&self) -> Option<u64> {
+    pub(crate) fn length(&self) -> Option<u64> {
         let span = |range: &Range<u64>| range.end - range.start;
         Some(match self {
             Body::Empty => 0,

@@ -2,7 +2,7 @@
 
 /// A status code that the server sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
+pub(crate) enum Status {
     /// 200
     Ok = 200,
     /// 201
@@ -61,7 +61,7 @@ pub enum Status {
 
 impl Status {
     /// Code and reason phrase, as a status line has them.
-    pub fn text(self) -> &'static str {
+    pub(crate) fn text(self) -> &'static str {
         match self {
             Status::Ok => "200 OK",
             Status::Created => "201 Created",
@@ -96,7 +96,7 @@ impl Status {
 
 impl Status {
     /// The file of the site that comes with this error, if there is one.
-    pub fn page(self) -> Option<&'static str> {
+    pub(crate) fn page(self) -> Option<&'static str> {
         Some(match self {
             Status::BadRequest => "400.html",
             Status::Forbidden => "403.html",

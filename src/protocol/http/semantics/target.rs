@@ -12,7 +12,7 @@ use super::status::Status;
 
 /// What a request is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target<'a> {
+pub(crate) enum Target<'a> {
     /// A path of this server, from the origin-form or the absolute-form, still percent-encoded.
     /// An absolute-form's authority replaces `Host` (section 3.2.2).
     Path {
@@ -31,7 +31,7 @@ pub enum Target<'a> {
 
 impl<'a> Target<'a> {
     /// Parses a target for `method`.
-    pub fn parse(target: &'a [u8], method: Method) -> Result<Target<'a>, HttpError> {
+    pub(crate) fn parse(target: &'a [u8], method: Method) -> Result<Target<'a>, HttpError> {
         // Most targets are a path and nothing else, and one search tells.
         if let [b'/', ..] = target
             && method != Method::Connect
@@ -96,7 +96,7 @@ fn strip_scheme<'a>(target: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
 
 /// Decodes a path once, strictly: a `%` without two hexadecimal digits is an error, and so is a
 /// NUL, which no file name has.
-pub fn decode(path: &[u8]) -> Result<Cow<'_, [u8]>, HttpError> {
+pub(crate) fn decode(path: &[u8]) -> Result<Cow<'_, [u8]>, HttpError> {
     let Some(first) = memchr::memchr2(b'%', 0, path) else { return Ok(Cow::Borrowed(path)) };
     let mut decoded = Vec::with_capacity(path.len());
     decoded.extend_from_slice(&path[..first]);
@@ -123,13 +123,13 @@ const BAD_ESCAPE: HttpError =
     HttpError::bad_request("The path has a % that two hexadecimal digits do not follow");
 
 /// The value of a name in a query, as it comes.
-pub fn query_value<'a>(query: Option<&'a [u8]>, name: &[u8]) -> Option<&'a [u8]> {
+pub(crate) fn query_value<'a>(query: Option<&'a [u8]>, name: &[u8]) -> Option<&'a [u8]> {
     query?.split(|byte| *byte == b'&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))
 }
 
 /// Whether `value` is `uri-host [ ":" port ]`. The empty value is one: it is what a client sends
 /// whose target has no authority.
-pub fn is_authority(value: &[u8]) -> bool {
+pub(crate) fn is_authority(value: &[u8]) -> bool {
     let Some((host, port)) = split(value) else { return false };
     port.is_none_or(is_port) && (is_ip_literal(host) || is_reg_name(host))
 }

@@ -3,7 +3,7 @@
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
 /// The bytes that are not `pchar` (RFC 3986 section 3.3).
-pub const SEGMENT: &AsciiSet = &CONTROLS
+pub(crate) const SEGMENT: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
     .add(b'#')
@@ -28,7 +28,7 @@ const QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b
 /// The address of a folder: the path with a slash at its end, so that the folder's relative links lead
 /// into it. The path is put together again: doubled slashes, which a browser would take for another host,
 /// are gone.
-pub fn folder_address(path: &[u8], query: Option<&[u8]>) -> String {
+pub(crate) fn folder_address(path: &[u8], query: Option<&[u8]>) -> String {
     let mut address = String::from("/");
     for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
         address.extend(percent_encode(name, SEGMENT));

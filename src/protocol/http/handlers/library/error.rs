@@ -5,7 +5,7 @@ use crate::protocol::http::semantics::{HttpError, Status};
 use crate::store::LibraryError;
 
 /// The response to an error of the library.
-pub fn library_error(error: LibraryError) -> HttpError {
+pub(super) fn library_error(error: LibraryError) -> HttpError {
     match error {
         LibraryError::NotFound => NOT_FOUND,
         LibraryError::Exists => HttpError::new(Status::Conflict, "There is a file of that name"),

@@ -18,7 +18,7 @@ use crate::store::{Library, Name, Stored, Upload};
 
 /// A form on its way in.
 #[derive(Debug)]
-pub struct Form {
+pub(crate) struct Form {
     parts: Multipart,
     /// Bytes that may still come.
     left: u64,
@@ -44,7 +44,7 @@ struct Sent {
 
 impl Form {
     /// Begins to take a form, if the request may bring one.
-    pub fn begin(request: &Request<'_>, cx: &Context<'_>) -> Result<Form, HttpError> {
+    pub(crate) fn begin(request: &Request<'_>, cx: &Context<'_>) -> Result<Form, HttpError> {
         check_origin(&request.headers, cx.http)?;
         let content_type = request.headers.get(HeaderName::ContentType).unwrap_or_default();
         if !content_type.get(..FORM.len()).is_some_and(|start| start.eq_ignore_ascii_case(FORM)) {
@@ -64,7 +64,7 @@ impl Form {
     }
 
     /// Takes what comes next.
-    pub fn take(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> Result<(), HttpError> {
+    pub(crate) fn take(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> Result<(), HttpError> {
         let Form { parts, left, current, files } = self;
         *left = left.checked_sub(bytes.len() as u64).ok_or(TOO_LARGE)?;
         let mut is_too_long = false;
@@ -87,7 +87,7 @@ impl Form {
 
     /// Says what has become of the files, now that nothing more comes: also of those that came before
     /// something could not be `taken`.
-    pub fn response(
+    pub(crate) fn response(
         mut self,
         taken: Result<(), HttpError>,
         headers: &Headers<'_>,

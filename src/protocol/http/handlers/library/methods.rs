@@ -8,7 +8,7 @@ const READ_AND_WRITE: &str = "GET, HEAD, PUT, PATCH, OPTIONS";
 const READ_WRITE_AND_DELETE: &str = "GET, HEAD, PUT, PATCH, DELETE, OPTIONS";
 
 /// The methods of `path`, within the library, as Allow lists them.
-pub fn allowed_methods(path: &[u8], cx: &Context<'_>) -> &'static str {
+pub(super) fn allowed_methods(path: &[u8], cx: &Context<'_>) -> &'static str {
     match path {
         _ if cx.core.library.upload_max().is_err() => READ,
         [] => READ,
@@ -19,7 +19,7 @@ pub fn allowed_methods(path: &[u8], cx: &Context<'_>) -> &'static str {
 }
 
 /// Whether files may be deleted.
-pub fn is_deletable(cx: &Context<'_>) -> bool {
+pub(super) fn is_deletable(cx: &Context<'_>) -> bool {
     let allowed = cx.http.library.as_ref().is_some_and(|library| library.allow_delete);
     allowed && cx.core.library.upload_max().is_ok()
 }

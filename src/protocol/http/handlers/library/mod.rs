@@ -23,12 +23,16 @@ use crate::protocol::http::semantics::{
 use crate::services::{Context, LibrarySite};
 use crate::site::Resolved;
 use methods::{allowed_methods, is_deletable};
-pub use path::path_within;
+pub(super) use path::path_within;
 use path::{FOLDER, name_of};
-pub use sink::UploadSink;
+pub(crate) use sink::UploadSink;
 
 /// Handles a request to `path`, which is what stands behind `/files`.
-pub fn respond(path: &[u8], request: &Request<'_>, cx: &mut Context<'_>) -> Result<Outcome, HttpError> {
+pub(super) fn respond(
+    path: &[u8],
+    request: &Request<'_>,
+    cx: &mut Context<'_>,
+) -> Result<Outcome, HttpError> {
     let query = if let Target::Path { query, .. } = request.target { query } else { None };
     let response = match (request.method, partial::upload_key(path, request)) {
         (Method::Head, Some(key)) => partial::offset(&key, &cx.core.library)?,

@@ -11,7 +11,7 @@ use crate::protocol::http::semantics::grammar::trim;
 
 /// A form on its way in.
 #[derive(Debug)]
-pub struct Multipart {
+pub(super) struct Multipart {
     /// CRLF, two hyphens and the boundary: what a part ends with. Only its first byte is a CR, so that
     /// what turns out to be no delimiter can be no other one's beginning either, but for the byte
     /// that tells.
@@ -49,7 +49,7 @@ enum Line {
 
 /// What the parser finds.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Piece<'a> {
+pub(super) enum Piece<'a> {
     /// A part begins.
     Begin(FormPart),
     /// Some of its content.
@@ -60,7 +60,7 @@ pub enum Piece<'a> {
 
 /// What a part is.
 #[derive(Debug, PartialEq, Eq)]
-pub enum FormPart {
+pub(super) enum FormPart {
     /// The value of some other field.
     Value,
     /// A file of this name, which is empty where the browser was given none.
@@ -69,7 +69,7 @@ pub enum FormPart {
 
 impl Multipart {
     /// A form of this media type, or why it is none.
-    pub fn new(content_type: &[u8]) -> Result<Multipart, HttpError> {
+    pub(super) fn new(content_type: &[u8]) -> Result<Multipart, HttpError> {
         let boundary = parameter(content_type, b"boundary").unwrap_or_default();
         // RFC 2046: 1 to 70 characters, none of them a control.
         if !(1..=70).contains(&boundary.len()) || boundary.iter().any(u8::is_ascii_control) {
@@ -81,12 +81,16 @@ impl Multipart {
     }
 
     /// Whether the last delimiter has come.
-    pub fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         matches!(self.state, State::Epilogue)
     }
 
     /// Takes what comes next, and tells `found` what is in it.
-    pub fn take(&mut self, mut input: &[u8], mut found: impl FnMut(Piece<'_>)) -> Result<(), HttpError> {
+    pub(super) fn take(
+        &mut self,
+        mut input: &[u8],
+        mut found: impl FnMut(Piece<'_>),
+    ) -> Result<(), HttpError> {
         while !input.is_empty() && !self.is_whole() {
             let taken = match &mut self.state {
                 State::Preamble(matched) => {

@@ -6,7 +6,7 @@ use crate::protocol::http::semantics::{HeaderName, Headers, HttpError, Status};
 use crate::services::HttpServices;
 
 /// Refuses what a page of another origin has made a browser send. Programs bear neither field.
-pub fn check_origin(headers: &Headers<'_>, http: &HttpServices) -> Result<(), HttpError> {
+pub(super) fn check_origin(headers: &Headers<'_>, http: &HttpServices) -> Result<(), HttpError> {
     let site = headers.get(HeaderName::SecFetchSite);
     let origin = headers.get(HeaderName::Origin);
     let host = headers.host().unwrap_or_default();

@@ -14,7 +14,7 @@ use crate::store::{Library, Sha256Digest, Upload, UploadKey};
 
 /// A part on its way in.
 #[derive(Debug)]
-pub struct PartialUpload {
+pub(crate) struct PartialUpload {
     /// What it is appended to.
     pub upload: Upload,
     length: u64,
@@ -25,7 +25,7 @@ pub struct PartialUpload {
 const FORM: &[u8] = b"application/partial-upload";
 
 /// The upload that a request is about, if it is about one.
-pub fn upload_key(path: &[u8], request: &Request<'_>) -> Option<UploadKey> {
+pub(super) fn upload_key(path: &[u8], request: &Request<'_>) -> Option<UploadKey> {
     let Target::Path { query, .. } = request.target else { return None };
     let length = number(query_value(query, b"length")?)?;
     let sha256 = Sha256Digest::parse(query_value(query, b"sha-256")?)?;
@@ -33,13 +33,17 @@ pub fn upload_key(path: &[u8], request: &Request<'_>) -> Option<UploadKey> {
 }
 
 /// Says how much of an upload is here.
-pub fn offset(key: &UploadKey, library: &Library) -> Result<Response, HttpError> {
+pub(super) fn offset(key: &UploadKey, library: &Library) -> Result<Response, HttpError> {
     let offset = library.partial(key).map_err(library_error)?;
     Ok(progress(offset, key.length))
 }
 
 /// Removes what has come of an upload.
-pub fn abandon(key: &UploadKey, request: &Request<'_>, cx: &Context<'_>) -> Result<Response, HttpError> {
+pub(super) fn abandon(
+    key: &UploadKey,
+    request: &Request<'_>,
+    cx: &Context<'_>,
+) -> Result<Response, HttpError> {
     check_origin(&request.headers, cx.http)?;
     cx.core.library.give_up(key).map_err(library_error)?;
     Ok(Response::empty(Status::NoContent, Vec::new()))
@@ -57,7 +61,7 @@ fn progress(offset: u64, length: u64) -> Response {
 
 impl PartialUpload {
     /// Begins to take what a PATCH brings, if it may.
-    pub fn begin(
+    pub(crate) fn begin(
         path: &[u8],
         request: &Request<'_>,
         cx: &mut Context<'_>,
@@ -90,7 +94,7 @@ impl PartialUpload {
     }
 
     /// The part is here: the file is stored if it was the last one.
-    pub fn finish(self, request: &Request<'_>, cx: &mut Context<'_>) -> Result<Response, HttpError> {
+    pub(crate) fn finish(self, request: &Request<'_>, cx: &mut Context<'_>) -> Result<Response, HttpError> {
         let offset = self.upload.written();
         if offset == self.length && self.is_last != Some(false) {
             return finish_file(self.upload, request, cx);

@@ -5,13 +5,13 @@ use crate::services::HttpServices;
 use crate::store::Name;
 
 /// Where the library is.
-pub const FOLDER: &str = "/files/";
+pub(super) const FOLDER: &str = "/files/";
 
 /// A name that no file of the library may have.
-pub const BAD_NAME: HttpError = HttpError::bad_request("The name cannot be that of a file here");
+pub(super) const BAD_NAME: HttpError = HttpError::bad_request("The name cannot be that of a file here");
 
 /// The part of a path behind `/files`, decoded, if the path leads there and there is a library.
-pub fn path_within(request: &Request<'_>, http: &HttpServices) -> Option<Vec<u8>> {
+pub(crate) fn path_within(request: &Request<'_>, http: &HttpServices) -> Option<Vec<u8>> {
     let Target::Path { path, .. } = request.target else { return None };
     if http.library.is_none() || !(path.starts_with(b"/files") || path.contains(&b'%')) {
         return None;
@@ -22,6 +22,6 @@ pub fn path_within(request: &Request<'_>, http: &HttpServices) -> Option<Vec<u8>
 }
 
 /// The name that a path within the library is of, behind its slash.
-pub fn name_of(path: &[u8]) -> Option<Name> {
+pub(super) fn name_of(path: &[u8]) -> Option<Name> {
     Name::parse(path.get(1..)?)
 }

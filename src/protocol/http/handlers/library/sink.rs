@@ -12,7 +12,7 @@ use crate::store::Upload;
 
 /// A body on its way into the library.
 #[derive(Debug)]
-pub enum UploadSink {
+pub(crate) enum UploadSink {
     /// Into one file.
     File(Upload),
     /// Into the files of a form.
@@ -23,7 +23,11 @@ pub enum UploadSink {
 
 impl UploadSink {
     /// Begins to store what a request to `path`, within the library, brings, if it may.
-    pub fn begin(path: &[u8], request: &Request<'_>, cx: &mut Context<'_>) -> Result<UploadSink, HttpError> {
+    pub(crate) fn begin(
+        path: &[u8],
+        request: &Request<'_>,
+        cx: &mut Context<'_>,
+    ) -> Result<UploadSink, HttpError> {
         match (request.method, path) {
             (Method::Post, b"/") => Form::begin(request, cx).map(|form| UploadSink::Form(Box::new(form))),
             (Method::Put, [_, _, ..]) => begin_file(path, request, cx).map(UploadSink::File),
@@ -33,7 +37,7 @@ impl UploadSink {
     }
 
     /// Takes what comes next.
-    pub fn take(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> Result<(), HttpError> {
+    pub(crate) fn take(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> Result<(), HttpError> {
         match self {
             UploadSink::File(upload) => upload.write(bytes).map_err(library_error),
             UploadSink::Form(form) => form.take(bytes, cx),
@@ -42,12 +46,12 @@ impl UploadSink {
     }
 
     /// Whether what came before has to be [hashed again](UploadSink::rehash) before more is taken.
-    pub fn is_rehashing(&self) -> bool {
+    pub(crate) fn is_rehashing(&self) -> bool {
         matches!(self, UploadSink::Partial(partial) if partial.upload.is_rehashing())
     }
 
     /// Hashes a slice of what came before.
-    pub fn rehash(&mut self) -> Result<(), HttpError> {
+    pub(crate) fn rehash(&mut self) -> Result<(), HttpError> {
         match self {
             UploadSink::Partial(partial) => partial.upload.rehash().map_err(library_error),
             _ => Ok(()),
@@ -56,7 +60,7 @@ impl UploadSink {
 
     /// Stores what `request` has brought, unless it was not `taken` to its end, and says what has become
     /// of it.
-    pub fn finish(
+    pub(crate) fn finish(
         self,
         taken: Result<(), HttpError>,
         request: &Request<'_>,

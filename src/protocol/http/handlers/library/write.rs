@@ -14,7 +14,11 @@ use crate::site::Resolved;
 use crate::store::Upload;
 
 /// Begins to store what a PUT brings, if it may.
-pub fn begin_file(path: &[u8], request: &Request<'_>, cx: &mut Context<'_>) -> Result<Upload, HttpError> {
+pub(super) fn begin_file(
+    path: &[u8],
+    request: &Request<'_>,
+    cx: &mut Context<'_>,
+) -> Result<Upload, HttpError> {
     let name = name_of(path).ok_or(BAD_NAME)?;
     check_origin(&request.headers, cx.http)?;
     if request.headers.has(HeaderName::ContentRange) {
@@ -33,7 +37,7 @@ pub fn begin_file(path: &[u8], request: &Request<'_>, cx: &mut Context<'_>) -> R
 }
 
 /// Stores a file whose last byte has come. The request's preconditions must hold still.
-pub fn finish_file(
+pub(super) fn finish_file(
     upload: Upload,
     request: &Request<'_>,
     cx: &mut Context<'_>,
@@ -46,7 +50,11 @@ pub fn finish_file(
 }
 
 /// Removes the file at `path`.
-pub fn delete(path: &[u8], request: &Request<'_>, cx: &mut Context<'_>) -> Result<Response, HttpError> {
+pub(super) fn delete(
+    path: &[u8],
+    request: &Request<'_>,
+    cx: &mut Context<'_>,
+) -> Result<Response, HttpError> {
     let name = name_of(path).ok_or(NOT_FOUND)?;
     check_origin(&request.headers, cx.http)?;
     check_preconditions(path, request, cx.http.library.as_mut(), &cx.core.clock)?;

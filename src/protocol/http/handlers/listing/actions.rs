@@ -5,7 +5,7 @@ use crate::site::types;
 
 /// The actions that a listing offers, and the forms it comes in.
 #[derive(Clone, Copy, Debug)]
-pub struct Actions {
+pub(crate) struct Actions {
     /// The media types of the forms. The first is for a client that likes none best.
     pub forms: &'static [&'static str],
     /// Whether a file can be saved instead of shown.
@@ -18,7 +18,7 @@ pub struct Actions {
 
 /// The limits of an upload, as the page has to know them.
 #[derive(Clone, Copy, Debug)]
-pub struct UploadLimits {
+pub(crate) struct UploadLimits {
     /// Bytes of a file.
     pub max_bytes: u64,
     /// Whether it may replace one of its name.
@@ -27,10 +27,10 @@ pub struct UploadLimits {
 
 impl Actions {
     /// Those of a site's folder.
-    pub const SITE: Actions =
+    pub(crate) const SITE: Actions =
         Actions { forms: &[HTML, types::JSON, PLAIN], download: false, upload: None, delete: false };
     /// Those of a library that is only read. curl has it in lines.
-    pub const LIBRARY: Actions =
+    pub(crate) const LIBRARY: Actions =
         Actions { forms: &[PLAIN, HTML, types::JSON], download: true, ..Actions::SITE };
 }
 

@@ -16,13 +16,13 @@ use crate::protocol::http::semantics::{
 };
 use crate::site::{Site, types};
 use crate::store::{DirEntry, DirReader, StoreError};
-pub use actions::{Actions, UploadLimits};
+pub(super) use actions::{Actions, UploadLimits};
 use order::Order;
 use page::HtmlWriter;
 use writer::{JsonWriter, ListingWriter, PageInfo, TextWriter};
 
 /// A listing that is being made.
-pub struct Listing {
+pub(super) struct Listing {
     folder: Box<dyn DirReader>,
     order: Order,
     /// The page that is wanted; all entries without one.
@@ -54,7 +54,7 @@ enum Remaining {
 }
 
 /// Responds with the entries of a folder of the site, in the form that the client likes best.
-pub fn site_folder(
+pub(super) fn site_folder(
     path: &[u8],
     query: Option<&[u8]>,
     request: &Request<'_>,
@@ -64,7 +64,7 @@ pub fn site_folder(
 }
 
 /// Responds with the entries of `folder`, which is at `path`.
-pub fn respond(
+pub(super) fn respond(
     folder: Box<dyn DirReader>,
     path: &[u8],
     query: Option<&[u8]>,

@@ -7,7 +7,7 @@ use crate::store::DirEntry;
 
 /// How the entries of a folder are sorted. Folders always come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Order {
+pub(super) struct Order {
     /// By what.
     pub by: By,
     /// Whether the greatest comes first.
@@ -16,7 +16,7 @@ pub struct Order {
 
 /// What entries are sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
+pub(super) enum By {
     /// The name, upper and lower case alike, numbers by their value.
     Name,
     /// The bytes.
@@ -27,10 +27,10 @@ pub enum By {
 
 impl By {
     /// All of them.
-    pub const ALL: [By; 3] = [By::Name, By::Size, By::Time];
+    pub(super) const ALL: [By; 3] = [By::Name, By::Size, By::Time];
 
     /// Its name in a query.
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             By::Name => "name",
             By::Size => "size",
@@ -41,14 +41,14 @@ impl By {
 
 impl Order {
     /// What a query says; names, ascending, where it says nothing that is understood.
-    pub fn parse(query: Option<&[u8]>) -> Order {
+    pub(super) fn parse(query: Option<&[u8]>) -> Order {
         let sort = query_value(query, b"sort");
         let by = By::ALL.into_iter().find(|by| sort == Some(by.name().as_bytes())).unwrap_or(By::Name);
         Order { by, descending: query_value(query, b"order") == Some(b"desc") }
     }
 
     /// Sorts the entries of a folder.
-    pub fn sort(self, children: &mut [DirEntry]) {
+    pub(super) fn sort(self, children: &mut [DirEntry]) {
         children.sort_by(|one, other| {
             let by_name = || natural(&one.name, &other.name);
             let ordering = match self.by {
@@ -63,7 +63,7 @@ impl Order {
 }
 
 /// The page that a query asks for, from 1 on.
-pub fn page(query: Option<&[u8]>) -> Option<usize> {
+pub(super) fn page(query: Option<&[u8]>) -> Option<usize> {
     let digits = query_value(query, b"page")?;
     std::str::from_utf8(digits).ok()?.parse().ok().filter(|page| *page > 0)
 }

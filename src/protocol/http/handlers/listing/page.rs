@@ -13,7 +13,7 @@ use crate::protocol::http::semantics::uri::SEGMENT;
 use crate::store::DirEntry;
 
 /// A page for people.
-pub struct HtmlWriter {
+pub(super) struct HtmlWriter {
     path: Vec<u8>,
     order: Order,
     actions: Actions,
@@ -22,7 +22,7 @@ pub struct HtmlWriter {
 
 impl HtmlWriter {
     /// For the folder at `path`, decoded.
-    pub fn new(path: &[u8], order: Order, actions: Actions) -> HtmlWriter {
+    pub(super) fn new(path: &[u8], order: Order, actions: Actions) -> HtmlWriter {
         HtmlWriter { path: path.into(), order, actions, info: PageInfo { total: None, page: 1, more: false } }
     }
 

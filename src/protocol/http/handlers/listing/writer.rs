@@ -11,7 +11,7 @@ use crate::store::DirEntry;
 
 /// What a writer has to know before its first entry.
 #[derive(Clone, Copy, Debug)]
-pub struct PageInfo {
+pub(super) struct PageInfo {
     /// How many entries there are, if that is known.
     pub total: Option<usize>,
     /// The page, counted from 1.
@@ -21,7 +21,7 @@ pub struct PageInfo {
 }
 
 /// Writes a listing entry by entry.
-pub trait ListingWriter {
+pub(super) trait ListingWriter {
     /// Before the first entry.
     fn begin(&mut self, info: PageInfo, out: &mut String);
     /// An entry.
@@ -32,7 +32,7 @@ pub trait ListingWriter {
 
 /// A name a line, a folder's with a slash. Control characters, which could make two lines of one,
 /// are percent-encoded as in an address.
-pub struct TextWriter;
+pub(super) struct TextWriter;
 
 impl ListingWriter for TextWriter {
     fn begin(&mut self, _info: PageInfo, _out: &mut String) {}
@@ -53,7 +53,7 @@ impl ListingWriter for TextWriter {
 /// An array of objects: `name`, `type` (`file` or `folder`), `size` in bytes, `modified`, and `href`,
 /// which also says names that are not UTF-8.
 #[derive(Default)]
-pub struct JsonWriter {
+pub(super) struct JsonWriter {
     begun: bool,
 }
 
@@ -81,7 +81,7 @@ impl ListingWriter for JsonWriter {
 }
 
 /// A relative address that works for every name: behind `./` a colon ends no scheme.
-pub fn href(child: &DirEntry) -> String {
+pub(super) fn href(child: &DirEntry) -> String {
     let name = percent_encode(&child.name, SEGMENT);
     format!("./{name}{}", if child.length.is_none() { "/" } else { "" })
 }

@@ -8,6 +8,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use evserve::clock::Now;
 use evserve::limits::Limits;
 use evserve::outbox::Outbox;
+use evserve::peer::Peer;
 use evserve::protocol::{Kind, Protocol, Step};
 use evserve::services::Services;
 use evserve::site::Rules;
@@ -27,7 +28,7 @@ fn converse(services: &mut Services, input: &str, outbox: &mut Outbox) {
     let mut protocol = Kind::Http.start(services.core.clock.now());
     let mut rest = black_box(input.as_bytes());
     while !rest.is_empty() {
-        match protocol.on_input(rest, outbox, services) {
+        match protocol.on_input(rest, outbox, &mut services.context(Peer::Unix)) {
             Step::Consumed(count) => rest = &rest[count..],
             step => panic!("{step:?}"),
         }
@@ -58,7 +59,11 @@ fn requests(criterion: &mut Criterion) {
     group.bench_function("refused", |bench| {
         bench.iter(|| {
             let mut protocol = Kind::Http.start(services.core.clock.now());
-            black_box(protocol.on_input(black_box(refused.as_bytes()), &mut outbox, &mut services));
+            black_box(protocol.on_input(
+                black_box(refused.as_bytes()),
+                &mut outbox,
+                &mut services.context(Peer::Unix),
+            ));
             outbox = Outbox::default();
         });
     });

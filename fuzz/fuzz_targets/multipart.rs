@@ -1,0 +1,11 @@
+//! Forms that bring files.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let head = format!(
+        "POST /files/ HTTP/1.1\r\nHost: h\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: {}\r\n\r\n",
+        data.len()
+    );
+    evserve_fuzz::http(&[head.as_bytes(), data].concat());
+});

@@ -1,0 +1,150 @@
+//! Drives a protocol with the bytes of a fuzzer: whole, byte by byte and in two pieces. It must never panic,
+//! and come to the same output and the same ending however the bytes are cut.
+//!
+//! To add a target, add a file to `fuzz_targets/`, a `[[bin]]` to `Cargo.toml` and seeds to `seeds/`.
+
+use std::io::IoSlice;
+use std::time::Instant;
+
+use evserve::clock::Now;
+use evserve::close_reason::CloseReason;
+use evserve::limits::Limits;
+use evserve::outbox::Outbox;
+use evserve::peer::Peer;
+use evserve::protocol::{Dialect, Kind, Protocol, Step};
+use evserve::services::{LibrarySite, Services};
+use evserve::site::{Rules, Site};
+use evserve::store::{Bounds, Library, LibraryRules, MemoryStore};
+
+/// What came of a script.
+#[derive(Debug, PartialEq, Eq)]
+struct Outcome {
+    output: Vec<u8>,
+    close: Option<CloseReason>,
+}
+
+/// A server with a small site and a library, made anew for every script, so that none sees another.
+struct Server {
+    services: Services,
+    now: Instant,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    fn new() -> Server {
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
+        let rules = LibraryRules { max_upload: 1 << 16, ..LibraryRules::default() };
+        let library = Library::open(folder.path(), rules).expect("a library");
+        let files = MemoryStore::default().with("index.html", "<p>front").with("a.txt", "0123456789");
+        let library_site = Site::new(Box::new(library.files()), Rules::of_uploads(), Bounds::within(100));
+        let now = Now::read();
+        let mut services = Services::new(Box::new(files), Rules::default(), library, Limits::default(), now);
+        services.http.library =
+            Some(LibrarySite { site: library_site, allow_delete: true, hosts: Vec::new() });
+        Server { services, now: now.monotonic, _folder: folder }
+    }
+
+    /// Sends the pieces, one after the other, and takes what comes back.
+    fn converse<'a>(mut self, kind: Kind, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
+        let mut protocol = kind.start(self.now);
+        let (mut outbox, mut unread) = (Outbox::default(), Vec::new());
+        let mut outcome = Outcome { output: Vec::new(), close: None };
+        for piece in pieces {
+            unread.extend_from_slice(piece);
+            while outcome.close.is_none() && !unread.is_empty() {
+                let mut cx = self.services.context(Peer::Unix);
+                match protocol.on_input(&unread, &mut outbox, &mut cx) {
+                    Step::Consumed(count) => {
+                        assert!((1..=unread.len()).contains(&count), "a step that takes {count}");
+                        unread.drain(..count);
+                    }
+                    Step::NeedInput => break,
+                    Step::Finish(_, reason) => outcome.close = Some(reason),
+                }
+                while outcome.close.is_none() && protocol.is_producing() {
+                    self.services.run_background_tasks();
+                    outcome.close = protocol.resume(&mut outbox, &mut self.services.context(Peer::Unix));
+                    send(&mut outbox, &mut outcome.output);
+                }
+                send(&mut outbox, &mut outcome.output);
+            }
+        }
+        outcome
+    }
+}
+
+/// Takes all output; a file's bytes are counted only.
+fn send(outbox: &mut Outbox, output: &mut Vec<u8>) {
+    while !outbox.is_empty() {
+        if outbox.front_pause().is_some() {
+            outbox.end_pause();
+        } else if let Some((_, range)) = outbox.front_file() {
+            let length = (range.end - range.start) as usize;
+            output.extend_from_slice(format!("[{length} bytes]").as_bytes());
+            outbox.advance(length);
+        } else {
+            let mut pieces = [IoSlice::new(&[]); 16];
+            let (count, _) = outbox.gather(&mut pieces, usize::MAX);
+            let before = output.len();
+            pieces[..count].iter().for_each(|piece| output.extend_from_slice(piece));
+            outbox.advance(output.len() - before);
+        }
+    }
+}
+
+/// Drives a protocol with `script` in several ways that must come to the same.
+fn check(kind: Kind, script: &[u8]) {
+    if script.is_empty() || script.len() > 32 * 1024 {
+        return;
+    }
+    // Times and random boundaries differ from run to run; what a script may bring of them is left out.
+    if [&b"/time"[..], b"/session", b"%"].iter().any(|odd| contains(script, odd)) {
+        Server::new().converse(kind, [script]);
+        return;
+    }
+    let whole = comparable(Server::new().converse(kind, [script]));
+    let by_byte = comparable(Server::new().converse(kind, script.chunks(1)));
+    assert_eq!(whole, by_byte, "byte by byte differs");
+    let cut = usize::from(script[script.len() / 2]) * script.len() / 256;
+    let in_two = comparable(Server::new().converse(kind, [&script[..cut], &script[cut..]]));
+    assert_eq!(whole, in_two, "cut at {cut} differs");
+}
+
+/// An outcome without what differs from second to second.
+fn comparable(outcome: Outcome) -> (Vec<String>, Option<CloseReason>) {
+    let text = String::from_utf8_lossy(&outcome.output).into_owned();
+    let differs = |line: &&str| {
+        let line = line.to_ascii_lowercase();
+        !["date:", "last-modified:", "etag:"].iter().any(|name| line.starts_with(name))
+    };
+    // The boundary of several ranges is random.
+    let text = match text.split_once("boundary=") {
+        Some((_, rest)) => match rest.get(..16) {
+            Some(boundary) => text.replace(boundary, "B"),
+            None => text.clone(),
+        },
+        None => text,
+    };
+    (text.lines().filter(differs).map(str::to_owned).collect(), outcome.close)
+}
+
+fn contains(script: &[u8], wanted: &[u8]) -> bool {
+    script.windows(wanted.len()).any(|window| window.eq_ignore_ascii_case(wanted))
+}
+
+/// HTTP, from the first byte on.
+pub fn http(script: &[u8]) {
+    check(Kind::Http, script);
+}
+
+/// A field of a GET.
+pub fn http_field(name: &str, value: &[u8]) {
+    let head = format!("GET /a.txt HTTP/1.1\r\nHost: h\r\n{name}: ");
+    check(Kind::Http, &[head.as_bytes(), value, b"\r\n\r\n"].concat());
+}
+
+/// The file protocol in lines.
+pub fn lines(script: &[u8]) {
+    // HASH and LIST tell of times and take turns; they are driven, too.
+    check(Kind::File(Dialect::Lines), script);
+}
