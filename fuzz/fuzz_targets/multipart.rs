@@ -7,5 +7,5 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         "POST /files/ HTTP/1.1\r\nHost: h\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: {}\r\n\r\n",
         data.len()
     );
-    evserve_fuzz::http(&[head.as_bytes(), data].concat());
+    evserve_fuzz::http_upload(&[head.as_bytes(), data].concat());
 });
