@@ -54,6 +54,15 @@ pub fn wait_until_read(stream: &TcpStream) {
     });
 }
 
+/// Does the same for each case, each in a thread of its own.
+pub fn at_once<C: Send>(cases: impl IntoIterator<Item = C>, test: impl Fn(C) + Sync) {
+    std::thread::scope(|scope| {
+        for case in cases {
+            scope.spawn(|| test(case));
+        }
+    });
+}
+
 /// An address as it stands in /proc/net/tcp.
 fn table_name(address: SocketAddr) -> String {
     let SocketAddr::V4(address) = address else { panic!("{address} is not of IPv4") };

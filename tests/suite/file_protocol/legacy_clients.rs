@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::process::{PATIENCE, PROGRAM, Server, small_site, tool, wait_for};
+use crate::process::{PATIENCE, PROGRAM, Server, at_once, small_site, tool, wait_for};
 
 /// What keeps two messages of the server apart. A client of ours that the machine lets wait for longer than
 /// that takes them for one, as the documents' clients do.
@@ -122,7 +122,8 @@ fn upload(client: &mut Receiver, name: &str, bytes: &[u8], stored: &Path) {
 
 #[test]
 fn the_documents_first_client() {
-    for dialect in ["auto", "joined"] {
+    // At once: most of it are pauses.
+    at_once(["auto", "joined"], |dialect| {
         let files = serve(&[&["--dialect", dialect], &PACE[..]].concat());
         let mut client = Receiver::connect(&files.address);
         client.send(b"L");
@@ -140,7 +141,7 @@ fn the_documents_first_client() {
         assert_eq!(client.get("../x"), Err("文件不存在".into()));
         client.send(b"Q");
         assert_eq!(client.recv(1024), b"");
-    }
+    });
 }
 
 #[test]

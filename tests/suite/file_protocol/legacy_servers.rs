@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::evclient::{Setting, fails, run};
-use crate::process::{large_file, starved, wait_until_read};
+use crate::process::{at_once, large_file, starved, wait_until_read};
 
 /// The documents' own server (000 if `joined`, else 004), for one client: its messages are what one receive call
 /// brings.
@@ -92,7 +92,8 @@ fn documents_server(folder: &Path, joined: bool) -> (String, JoinHandle<()>) {
 
 #[test]
 fn the_documents_own_servers_are_served_by_it() {
-    for (joined, dialect) in [(true, "--dialect=joined"), (false, "--dialect=listed")] {
+    // At once: most of it are pauses.
+    at_once([(true, "--dialect=joined"), (false, "--dialect=listed")], |(joined, dialect)| {
         let (library, own) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let bytes: Vec<u8> = (0..50_000_u32).map(|number| (number % 251) as u8).chain(*b"##").collect();
         for (name, content) in [("one", &bytes[..]), ("two", b"2")] {
@@ -112,11 +113,11 @@ fn the_documents_own_servers_are_served_by_it() {
         assert!(fs::read(library.path().join("new")).unwrap() == bytes);
         fails(&ask(&["get", "nothing"]), 1, if joined { "文件不存在" } else { "FAIL" });
         assert!(!own.path().join("nothing").exists());
-    }
+    });
     // And evserve in these dialects.
     let setting = Setting::new();
-    for (name, dialect) in [("joined", "--dialect=joined"), ("listed", "--dialect=listed")] {
+    at_once([("joined", "--dialect=joined"), ("listed", "--dialect=listed")], |(name, dialect)| {
         setting.printed(&[dialect, "put", "large", name]);
         assert!(setting.stored(name) == large_file());
-    }
+    });
 }
