@@ -94,6 +94,12 @@ pub fn small_site() -> TempDir {
     site
 }
 
+/// A folder in memory if that can be: a disk takes seconds for thousands of files, and more beside others.
+pub fn folder_in_memory() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
+}
+
 /// 5 MB in which every place is recognisable.
 pub fn large_file() -> Vec<u8> {
     (0..1_250_000_u32).flat_map(|index| index.wrapping_mul(2_654_435_761).to_le_bytes()).collect()

@@ -9,6 +9,7 @@ use evserve::site::Rules;
 use evserve::store::{DiskStore, MemoryStore, Store};
 
 use crate::conversation::Talk;
+use crate::process::folder_in_memory;
 use crate::reading::{Response, responses};
 
 fn listed(site: impl Store + 'static, request: &str) -> Response {
@@ -136,9 +137,7 @@ fn the_disk_s_folders() {
 
 /// A folder of 12,345 files.
 fn large() -> (tempfile::TempDir, DiskStore) {
-    // In memory if that can be: a disk takes seconds for so many.
-    let memory = std::path::Path::new("/dev/shm");
-    let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
+    let folder = folder_in_memory();
     for index in 0..12_345 {
         File::create(folder.path().join(format!("file-{index}"))).unwrap();
     }

@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 use super::wishes::{Job, MAX_UPLOAD, NAMES, Peer, Reply, Wish, is_name, line, lines_script};
 use crate::conversation::{Talk, no_library, start};
+use crate::process::folder_in_memory;
 use crate::reading::take_response;
 
 /// A library, and what must be in it.
@@ -34,7 +35,7 @@ struct Town {
 
 impl Town {
     fn new(seed: u64, overwrite: bool) -> Town {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder_in_memory();
         let rules = LibraryRules { overwrite, max_upload: MAX_UPLOAD as u64, ..LibraryRules::default() };
         let library = Library::open(folder.path(), rules).unwrap();
         let mut services = Talk::with_library(Kind::Http, MemoryStore::default(), library).services;

@@ -3,9 +3,8 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::time::{Duration, Instant};
 
-use crate::process::{Client, PATIENCE, Server, large_file, starved, wait_for, wait_until_read};
+use crate::process::{Client, Server, large_file, wait_for, wait_until_read};
 
 pub const GET: &str = "GET /1k.txt HTTP/1.1\r\nHost: h\r\n\r\n";
 pub const GET_LARGE: &str = "GET /large.bin HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -170,6 +169,10 @@ fn an_upload_is_taken_while_its_answer_goes_out() {
 #[test]
 #[cfg(all(target_os = "linux", not(evserve_portable)))]
 fn a_slow_but_steady_reader_gets_all_of_it() {
+    use std::time::{Duration, Instant};
+
+    use crate::process::{PATIENCE, starved};
+
     let server = Server::start(&["--write-timeout", "500ms"]);
     let begun = Instant::now();
     loop {
