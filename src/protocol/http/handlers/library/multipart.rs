@@ -185,7 +185,9 @@ fn take_head(head: &mut Vec<u8>, input: &[u8]) -> Result<(usize, Option<FormPart
         return Ok((input.len(), None));
     }
     let mut fields = [EMPTY_HEADER; 16];
-    match httparse::parse_headers(head, &mut fields) {
+    // A verdict falls at the end of a line, so that it does not depend on how the input was cut.
+    let lines = memrchr(b'\n', head).map_or(0, |end| end + 1);
+    match httparse::parse_headers(&head[..lines], &mut fields) {
         Ok(Parsing::Complete((length, fields))) => {
             let disposition =
                 fields.iter().find(|field| field.name.eq_ignore_ascii_case("content-disposition"));
@@ -293,6 +295,20 @@ mod tests {
         }
         form.extend(format!("--{boundary}--\r\n").into_bytes());
         form
+    }
+
+    #[test]
+    fn a_malformed_head_is_refused_at_the_end_of_its_line() {
+        let form = b"--b\r\nContent-Disposition: form-data; \n--b--\r\xc5";
+        let result = |pieces: &[&[u8]]| {
+            let mut parts = Multipart::new(b"multipart/form-data; boundary=b").expect("a form");
+            pieces.iter().try_for_each(|piece| parts.take(piece, |_| ()))
+        };
+        for cut in 0..=form.len() {
+            let (first, second) = form.split_at(cut);
+            assert_eq!(result(&[first, second]), Ok(()), "cut at {cut}");
+            assert!(result(&[first, second, b"\n"]).is_err(), "cut at {cut}");
+        }
     }
 
     #[test]
