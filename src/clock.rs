@@ -43,7 +43,8 @@ impl std::ops::Add<Duration> for Now {
 
 /// The current turn's time.
 pub struct Clock {
-    now: Now,
+    /// Both clocks at the beginning of the turn.
+    pub now: Now,
     /// The second that `date` shows, since 1970.
     second: u64,
     date: [u8; HTTP_DATE_LEN],
@@ -71,21 +72,6 @@ impl Clock {
             // In place: this is the only thing that steady traffic has made anew.
             let _ = write!(&mut self.date[..], "{}", HttpDate::from(within_range(now.wall)));
         }
-    }
-
-    /// Of both clocks.
-    pub fn reading(&self) -> Now {
-        self.now
-    }
-
-    /// For deadlines.
-    pub fn now(&self) -> Instant {
-        self.now.monotonic
-    }
-
-    /// For comparing with a file's time.
-    pub fn wall(&self) -> SystemTime {
-        self.now.wall
     }
 
     /// The value of `Date`.

@@ -23,6 +23,19 @@ enum Segment {
     Pause(Duration),
 }
 
+/// What comes next of the output.
+#[derive(Debug)]
+pub enum Next<'a> {
+    /// Nothing: everything was sent.
+    Nothing,
+    /// So many pieces in memory, and whether other output follows them at once.
+    Pieces(usize, bool),
+    /// So many bytes of a file from this offset on.
+    File(&'a File, u64, usize),
+    /// A silence.
+    Pause,
+}
+
 /// The queue of output. Empty, it owns no memory unless it was used as the loop's spare one.
 #[derive(Debug, Default)]
 pub struct Outbox {
@@ -127,6 +140,21 @@ impl Outbox {
     /// One file at a time bounds the descriptors that a pipelining peer can make us hold.
     pub fn is_full(&self) -> bool {
         self.files > 0 || self.in_memory >= OUTBOX_MAX_BYTES
+    }
+
+    /// What comes next, at most `limit` bytes of it. Bytes in memory are put into `pieces`.
+    pub fn next<'a>(&'a self, pieces: &mut [IoSlice<'a>], limit: usize) -> Next<'a> {
+        if self.is_empty() {
+            return Next::Nothing;
+        }
+        if let Some((file, range)) = self.front_file() {
+            let left = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+            return Next::File(file, range.start, left.min(limit));
+        }
+        match self.gather(pieces, limit) {
+            (0, _) => Next::Pause,
+            (count, more) => Next::Pieces(count, more),
+        }
     }
 
     /// The part of a file that comes next, if one does.

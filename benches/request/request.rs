@@ -25,7 +25,7 @@ const BROWSER: &str = "GET /1k.html HTTP/1.1\r\nHost: localhost:7890\r\n\
 
 /// Answers all of `input` and throws the answers away, as a socket would that takes everything.
 fn converse(services: &mut Services, input: &str, outbox: &mut Outbox) {
-    let mut protocol = Kind::Http.start(services.core.clock.now());
+    let mut protocol = Kind::Http.start(services.core.clock.now.monotonic);
     let mut rest = black_box(input.as_bytes());
     while !rest.is_empty() {
         match protocol.on_input(rest, outbox, &mut services.context(Peer::Unix)) {
@@ -58,7 +58,7 @@ fn requests(criterion: &mut Criterion) {
     let refused = "GET / HTTP/1.1\r\nHost: a b\r\n\r\n";
     group.bench_function("refused", |bench| {
         bench.iter(|| {
-            let mut protocol = Kind::Http.start(services.core.clock.now());
+            let mut protocol = Kind::Http.start(services.core.clock.now.monotonic);
             black_box(protocol.on_input(
                 black_box(refused.as_bytes()),
                 &mut outbox,

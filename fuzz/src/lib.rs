@@ -11,7 +11,7 @@ use evserve::close_reason::CloseReason;
 use evserve::limits::Limits;
 use evserve::outbox::Outbox;
 use evserve::peer::Peer;
-use evserve::protocol::{Dialect, Kind, Protocol, Step};
+use evserve::protocol::{Demand, Dialect, Kind, Protocol, Step};
 use evserve::services::{LibrarySite, Services};
 use evserve::site::{Rules, Site};
 use evserve::store::{Bounds, Library, LibraryRules, MemoryStore};
@@ -61,7 +61,7 @@ impl Server {
                     Step::NeedInput => break,
                     Step::Finish(_, reason) => outcome.close = Some(reason),
                 }
-                while outcome.close.is_none() && protocol.is_producing() {
+                while outcome.close.is_none() && protocol.demand() == Demand::Turn {
                     self.services.run_background_tasks();
                     outcome.close = protocol.resume(&mut outbox, &mut self.services.context(Peer::Unix));
                     send(&mut outbox, &mut outcome.output);

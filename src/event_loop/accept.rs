@@ -22,7 +22,7 @@ impl<N: Network> EventLoop<N> {
             // It is known beforehand who would make room, but nobody goes until somebody comes.
             let full = self.connections >= self.services.core.limits.max_connections;
             let idle = if full {
-                self.idle_eviction.find(&self.sources, self.services.core.clock.now())
+                self.idle_eviction.find(&self.sources, self.services.core.clock.now.monotonic)
             } else {
                 None
             };
@@ -73,7 +73,7 @@ impl<N: Network> EventLoop<N> {
         let accepted = self.network.accept_on_reserve(&mut listener.socket);
         let go_on = match accepted {
             Ok((stream, peer)) => {
-                match self.idle_eviction.find(&self.sources, self.services.core.clock.now()) {
+                match self.idle_eviction.find(&self.sources, self.services.core.clock.now.monotonic) {
                     Some(idle) => self.admit(stream, peer, kind, Some(idle)),
                     None => self.reject(stream, peer, kind),
                 }
@@ -104,7 +104,7 @@ impl<N: Network> EventLoop<N> {
             self.peers.remove(peer);
             return;
         }
-        let now = self.services.core.clock.now();
+        let now = self.services.core.clock.now.monotonic;
         let connection = Connection::new(stream, kind.start(now), now);
         let deadline = connection.deadline(&self.services.core);
         let key = self.insert(token, SourceKind::Connection(peer, connection));
@@ -131,6 +131,6 @@ impl<N: Network> EventLoop<N> {
     /// Leaves what waits as it is until some time has passed, or a connection has ended.
     pub(super) fn back_off(&mut self, key: usize) {
         let source = &mut self.sources[key];
-        self.schedule.arm(key, &mut source.alarm, self.services.core.clock.now() + ACCEPT_RETRY);
+        self.schedule.arm(key, &mut source.alarm, self.services.core.clock.now.monotonic + ACCEPT_RETRY);
     }
 }

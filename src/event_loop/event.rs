@@ -6,7 +6,7 @@ use mio::event::Event;
 /// cannot reach the next one in its place. They share a `usize`, which is all that a poll carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token {
-    key: usize,
+    pub(super) key: usize,
     generation: usize,
 }
 

@@ -50,6 +50,15 @@ enum Offer {
     WithMore,
 }
 
+/// What a recv has brought.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Received {
+    /// So many bytes; 0 is nothing now, or the end.
+    pub(super) count: usize,
+    /// Whether that was all there was: more comes with an event.
+    pub(super) is_drained: bool,
+}
+
 impl Input {
     /// The input of a new connection.
     pub(super) fn new() -> Input {
@@ -90,32 +99,39 @@ impl Input {
 
     /// How many more unread bytes may be kept. The protocol refuses input that fills all of it, so there
     /// is some room; and a recv into none would look like the end of the input.
-    pub(super) fn room(&self) -> usize {
+    fn room(&self) -> usize {
         INBOX_MAX_BYTES.saturating_sub(self.unread.len()).max(1)
     }
 
-    /// Receives into `buffer`. 0 is nothing now, or the end.
-    pub(super) fn recv<T: Transport>(&mut self, transport: &mut T, buffer: &mut [u8]) -> io::Result<usize> {
-        debug_assert!(!buffer.is_empty(), "a recv into no room looks like the end");
-        match transport.recv(buffer) {
+    /// Receives into `buffer`, no more than may be kept and `sure` bytes that the protocol is sure to take.
+    pub(super) fn recv<T: Transport>(
+        &mut self,
+        transport: &mut T,
+        buffer: &mut [u8],
+        sure: usize,
+    ) -> io::Result<Received> {
+        let limit = buffer.len().min(self.room().saturating_add(sure));
+        debug_assert!(limit > 0, "a recv into no room looks like the end");
+        let count = match transport.recv(&mut buffer[..limit]) {
             Ok(0) => {
                 self.stage = Stage::Ended;
                 self.socket = Socket::Blocked;
-                Ok(0)
+                0
             }
             Ok(count) => {
-                if count < buffer.len() && self.stage == Stage::Open && transport.short_recv_drains() {
+                if count < limit && self.stage == Stage::Open && transport.short_recv_drains() {
                     self.socket = Socket::Drained;
                 }
-                Ok(count)
+                count
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 self.socket = Socket::Blocked;
-                Ok(0)
+                0
             }
-            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(0),
-            Err(error) => Err(error),
-        }
+            Err(error) if error.kind() == ErrorKind::Interrupted => 0,
+            Err(error) => return Err(error),
+        };
+        Ok(Received { count, is_drained: self.socket == Socket::Drained })
     }
 
     /// Whether no older bytes wait before those that are received now.

@@ -27,7 +27,7 @@ use crate::clock::Now;
 use crate::close_reason::CloseReason;
 use crate::limits::TURN_ACCEPTS;
 use crate::protocol::Kind;
-use crate::services::Services;
+use crate::services::{Context, Services};
 
 use connection::{Progress, Scratch};
 use endpoint::{Endpoint, ReceiveStatus};
@@ -136,7 +136,10 @@ impl<N: Network> EventLoop<N> {
         for readiness in events {
             self.set_readiness(readiness);
         }
-        self.queue_due(now.monotonic);
+        while let Some(key) = self.schedule.pop_due(now.monotonic) {
+            self.sources[key].alarm.clear();
+            self.queue(key, WakeReason::Alarm);
+        }
         let mut turn = self.schedule.turn();
         while let Some(key) = self.schedule.pop(&mut turn) {
             drive(self, key);
@@ -183,7 +186,7 @@ impl<N: Network> EventLoop<N> {
     }
 
     fn set_readiness(&mut self, readiness: Readiness) {
-        let key = readiness.token.key();
+        let key = readiness.token.key;
         let Some(source) = self.sources.get_mut(key).filter(|source| source.token == readiness.token) else {
             return;
         };
@@ -204,19 +207,14 @@ impl<N: Network> EventLoop<N> {
         }
     }
 
-    fn queue_due(&mut self, now: Instant) {
-        while let Some(key) = self.schedule.pop_due(now) {
-            self.sources[key].alarm.clear();
-            self.queue(key, WakeReason::Alarm);
-        }
-    }
-
     fn drive(&mut self, key: usize) {
         let source = &mut self.sources[key];
         source.queued = None;
         match &mut source.kind {
             SourceKind::Connection(peer, connection) => {
-                match connection.drive(&mut self.scratch, &mut self.services.context(*peer)) {
+                let Services { core, http, ack } = &mut self.services;
+                let mut cx = Context { peer: *peer, core, http, ack };
+                match connection.drive(&mut self.scratch, &mut cx) {
                     Progress::Waiting(until) => self.schedule.arm(key, &mut source.alarm, until),
                     Progress::Yielding => {
                         source.queued = Some(WakeReason::More);

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::time::{Duration, Instant};
 
 use crate::limits::ACKNOWLEDGED_RETRY;
-use crate::outbox::{Outbox, PIECES_MAX};
+use crate::outbox::{Next, Outbox, PIECES_MAX};
 use crate::transport::Transport;
 
 /// The output side of a connection.
@@ -13,11 +13,11 @@ pub(super) struct Output {
     /// What is still to be sent.
     pub outbox: Outbox,
     /// Whether a send may take something.
-    writable: bool,
+    pub(super) writable: bool,
     /// When output last moved, or began to wait.
     progress: Instant,
     /// Bytes sent since the peer last sent some.
-    sent: usize,
+    pub(super) sent_since_input: usize,
     /// Bytes that the peer had not acknowledged when the socket took no more.
     unacknowledged: usize,
     pause: Pause,
@@ -54,25 +54,10 @@ impl Output {
             outbox: Outbox::default(),
             writable: true,
             progress: now,
-            sent: 0,
+            sent_since_input: 0,
             unacknowledged: 0,
             pause: Pause::None,
         }
-    }
-
-    /// Notes what an event said.
-    pub(super) fn set_readiness(&mut self, writable: bool) {
-        self.writable |= writable;
-    }
-
-    /// Notes that the peer has sent something.
-    pub(super) fn on_received(&mut self) {
-        self.sent = 0;
-    }
-
-    /// Bytes sent since the peer last sent some.
-    pub(super) fn sent(&self) -> usize {
-        self.sent
     }
 
     /// Until when the peer has to take something; `None` when nothing waits for it.
@@ -115,11 +100,9 @@ impl Output {
         budget: &mut usize,
         now: Instant,
     ) -> io::Result<(Flushed, usize)> {
-        if self.outbox.is_empty() {
-            return Ok((Flushed::Everything, 0));
-        }
         if !self.writable {
-            return Ok((Flushed::Blocked, 0));
+            let flushed = if self.outbox.is_empty() { Flushed::Everything } else { Flushed::Blocked };
+            return Ok((flushed, 0));
         }
         let before = *budget;
         let mut flushed = self.send_all(transport, budget)?;
@@ -130,7 +113,7 @@ impl Output {
         let moved = before - *budget;
         if moved > 0 {
             self.progress = now;
-            self.sent += moved;
+            self.sent_since_input += moved;
         }
         if flushed == Flushed::Blocked {
             self.writable = false;
@@ -143,13 +126,20 @@ impl Output {
     /// promised length is `UnexpectedEof`: it must not be padded.
     #[inline]
     fn send_all<T: Transport>(&mut self, transport: &mut T, budget: &mut usize) -> io::Result<Flushed> {
-        while !self.outbox.is_empty() {
-            if *budget == 0 {
-                return Ok(Flushed::OutOfBudget);
-            }
-            match send_front(&self.outbox, transport, *budget) {
-                Ok(None) => return Ok(Flushed::Paused),
-                Ok(Some(sent)) => {
+        loop {
+            let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
+            // Without budget nothing is sent, but it is told whether there is more.
+            let sent = match self.outbox.next(&mut pieces, (*budget).max(1)) {
+                Next::Nothing => return Ok(Flushed::Everything),
+                _ if *budget == 0 => return Ok(Flushed::OutOfBudget),
+                Next::Pause => return Ok(Flushed::Paused),
+                Next::Pieces(count, more) => transport.send(&pieces[..count], more).and_then(sent_some),
+                Next::File(file, offset, count) => {
+                    transport.send_file(file, offset, count).and_then(file_sent)
+                }
+            };
+            match sent {
+                Ok(sent) => {
                     self.outbox.advance(sent);
                     *budget -= sent;
                 }
@@ -158,7 +148,6 @@ impl Output {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Flushed::Everything)
     }
 
     /// Begins the silence that comes next, or goes on with it.
@@ -203,22 +192,12 @@ impl Output {
     }
 }
 
-/// Sends what comes first, or nothing if that is a silence.
-fn send_front<T: Transport>(outbox: &Outbox, transport: &mut T, limit: usize) -> io::Result<Option<usize>> {
-    if let Some((file, range)) = outbox.front_file() {
-        let count = usize::try_from(range.end - range.start).unwrap_or(usize::MAX).min(limit);
-        return match transport.send_file(file, range.start, count)? {
-            0 => Err(ErrorKind::UnexpectedEof.into()),
-            sent => Ok(Some(sent)),
-        };
-    }
-    let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
-    let (count, more) = outbox.gather(&mut pieces, limit);
-    if count == 0 {
-        return Ok(None);
-    }
-    match transport.send(&pieces[..count], more)? {
-        0 => Err(ErrorKind::WriteZero.into()),
-        sent => Ok(Some(sent)),
-    }
+/// A send that takes nothing and says no error would be tried for ever.
+fn sent_some(count: usize) -> io::Result<usize> {
+    if count == 0 { Err(ErrorKind::WriteZero.into()) } else { Ok(count) }
+}
+
+/// A file that has no more bytes ends before its promised length.
+fn file_sent(count: usize) -> io::Result<usize> {
+    if count == 0 { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(count) }
 }

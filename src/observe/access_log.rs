@@ -149,7 +149,7 @@ impl AccessLog {
     }
 
     fn show_time(&mut self, clock: &Clock) {
-        let second = clock.wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let second = clock.now.wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         if second != self.second {
             self.second = second;
             self.time = match self.format {

@@ -65,7 +65,7 @@ pub(super) fn on_datagram(
     {
         return false;
     }
-    let Some(count) = rate_limiter.try_acquire(peer.ip(), core.clock.now()) else { return false };
+    let Some(count) = rate_limiter.try_acquire(peer.ip(), core.clock.now.monotonic) else { return false };
     let message = Message { bytes: datagram, peer: Peer::Inet(peer), count };
     template.write(message, &core.clock, reply);
     let most = AMPLIFICATION_FACTOR * datagram.len() + AMPLIFICATION_BYTES;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::ack::{self, Ack};
-use super::contract::{Protocol, Step};
+use super::contract::{Demand, Protocol, Step};
 use super::file::{self, Dialect, File};
 use super::http::h1::{self, Http1};
 use crate::close_reason::CloseReason;
@@ -112,8 +112,8 @@ impl Protocol for AnyProtocol {
         dispatch!(self, protocol => protocol.on_deadline(out, cx))
     }
 
-    fn is_producing(&self) -> bool {
-        dispatch!(self, protocol => protocol.is_producing())
+    fn demand(&self) -> Demand {
+        dispatch!(self, protocol => protocol.demand())
     }
 
     fn resume(&mut self, out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
@@ -122,10 +122,6 @@ impl Protocol for AnyProtocol {
 
     fn deadline(&self, quiet_since: Option<Instant>, core: &Core) -> Option<Instant> {
         dispatch!(self, protocol => protocol.deadline(quiet_since, core))
-    }
-
-    fn recv_hint(&self) -> usize {
-        dispatch!(self, protocol => protocol.recv_hint())
     }
 
     fn is_evictable(&self) -> bool {

@@ -21,10 +21,9 @@ pub trait Protocol {
     /// The deadline has passed. `None` if the conversation goes on, with a later deadline.
     fn on_deadline(&mut self, out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason>;
 
-    /// Whether it has an answer under way that takes more than a turn. Until that is done it takes no
-    /// input, and is resumed once a turn while the outbox has room.
-    fn is_producing(&self) -> bool {
-        false
+    /// What it waits for.
+    fn demand(&self) -> Demand {
+        Demand::Input(0)
     }
 
     /// Goes on with that answer. Returns why the conversation ends behind it, if it does.
@@ -37,15 +36,20 @@ pub trait Protocol {
     /// depend on that has a deadline.
     fn deadline(&self, quiet_since: Option<Instant>, core: &Core) -> Option<Instant>;
 
-    /// How many bytes are sure to come that it would take at once, as of a body. One recv asks for
-    /// so many more than the inbox has room for.
-    fn recv_hint(&self) -> usize {
-        0
-    }
-
     /// Whether the connection has served and waits for what is next, so that it may be closed to
     /// make room for another.
     fn is_evictable(&self) -> bool;
+}
+
+/// What a protocol waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demand {
+    /// Input, of which so many bytes are sure to come and would be taken at once, as of a body. One recv
+    /// asks for so many more than may be kept unread.
+    Input(usize),
+    /// Its next turn: a response is under way that takes more than one. It takes no input, and is resumed
+    /// once a turn while the outbox has room.
+    Turn,
 }
 
 /// What a protocol did with its input.
@@ -53,6 +57,9 @@ pub trait Protocol {
 pub enum Step {
     /// It took so many bytes, at least one.
     Consumed(usize),
+    /// It took so many bytes, at least one, and has a response under way that takes more than a turn: it
+    /// takes no input until it was [resumed](Protocol::resume) to its end.
+    Pending(usize),
     /// It needs more than these bytes to go on.
     NeedInput,
     /// It took so many bytes and is done: send what is queued, then close.
@@ -65,6 +72,14 @@ impl Step {
         match close {
             Some(reason) => Step::Finish(consumed, reason),
             None => Step::Consumed(consumed),
+        }
+    }
+
+    /// The same of a protocol that waits for this now.
+    pub fn with_demand(self, demand: Demand) -> Step {
+        match (self, demand) {
+            (Step::Consumed(consumed), Demand::Turn) => Step::Pending(consumed),
+            (step, _) => step,
         }
     }
 }

@@ -7,5 +7,5 @@ pub mod file;
 mod http;
 
 pub use any::{AnyProtocol, Kind};
-pub use contract::{Protocol, Step};
+pub use contract::{Demand, Protocol, Step};
 pub use file::Dialect;

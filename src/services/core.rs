@@ -53,7 +53,7 @@ impl Core {
     /// Whether the server drains, and requests that were under way when that began have had their time to
     /// arrive.
     pub fn is_past_drain_grace(&self) -> bool {
-        self.draining_since.is_some_and(|since| self.clock.now() >= since + DRAIN_GRACE)
+        self.draining_since.is_some_and(|since| self.clock.now.monotonic >= since + DRAIN_GRACE)
     }
 
     /// Why an idle connection is closed at its deadline.

@@ -41,7 +41,7 @@ impl HttpServices {
     pub fn run_background_tasks(&mut self, clock: &Clock) -> Option<Instant> {
         let site = self.site.advance(clock);
         let library = self.library.as_mut().and_then(|library| library.site.advance(clock));
-        [site, library, self.flush_access_log(clock.now())].into_iter().flatten().min()
+        [site, library, self.flush_access_log(clock.now.monotonic)].into_iter().flatten().min()
     }
 
     /// Drops what is cached of a file of the library.

@@ -64,7 +64,7 @@ impl Services {
     pub fn run_background_tasks(&mut self) -> Option<Instant> {
         let clock = &self.core.clock;
         let http = self.http.run_background_tasks(clock);
-        let library = self.core.library.run_background_tasks((clock.now(), clock.wall()));
+        let library = self.core.library.run_background_tasks((clock.now.monotonic, clock.now.wall));
         [http, library].into_iter().flatten().min()
     }
 
@@ -83,7 +83,7 @@ impl Context<'_> {
     /// Stores an upload, so that every protocol serves it at once.
     pub fn store(&mut self, upload: Upload) -> Result<Stored, LibraryError> {
         let name = upload.name().clone();
-        let stored = self.core.library.store(upload, self.core.clock.wall());
+        let stored = self.core.library.store(upload, self.core.clock.now.wall);
         self.http.forget(&name);
         stored
     }

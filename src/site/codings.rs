@@ -153,7 +153,7 @@ impl Site {
             return CachedForm::Absent;
         }
         write_key(&mut self.key, path, coding.extension());
-        match self.cache.find(&self.key, &*self.files, clock.now()) {
+        match self.cache.find(&self.key, &*self.files, clock.now.monotonic) {
             Lookup::Miss => CachedForm::Unknown,
             Lookup::Absent(_) => CachedForm::Absent,
             Lookup::Hit(id) => match self.cache.hit(id) {
@@ -201,7 +201,7 @@ impl Site {
 
     fn find_compressed(&mut self, path: &[u8], clock: &Clock) -> Lookup {
         write_key(&mut self.key, path, "");
-        self.cache.find(&self.key, &*self.files, clock.now())
+        self.cache.find(&self.key, &*self.files, clock.now.monotonic)
     }
 
     /// The file as gzip, made once and cached for as long as the file stays as it is.
@@ -234,7 +234,7 @@ impl Site {
             return self.put_absent((&key, &file_path), clock);
         }
         // Whether another change would have shown was settled when the file was read.
-        let now = (clock.now(), plain.note.opened);
+        let now = (clock.now.monotonic, plain.note.opened);
         let described = result.and_then(|file| {
             let purpose = Purpose::Page(Some((Coding::Gzip, &plain)));
             let rules = (&self.rules, plain.note.opened);

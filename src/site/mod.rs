@@ -63,7 +63,9 @@ impl Site {
         accepted: Option<AcceptedCodings>,
         clock: &Clock,
     ) -> Option<(Hit<'_, Rc<Metadata>>, &Rules)> {
-        let Lookup::Hit(plain) = self.cache.find(path, &*self.files, clock.now()) else { return None };
+        let Lookup::Hit(plain) = self.cache.find(path, &*self.files, clock.now.monotonic) else {
+            return None;
+        };
         let selected = match accepted {
             None => plain,
             Some(accepted) => self.select_cached(path, plain, accepted, clock)?,
@@ -73,7 +75,7 @@ impl Site {
 
     /// What the cache knows of a key: a file, or that there is none.
     fn look_up(&mut self, key: &[u8], clock: &Clock) -> Option<Result<Representation, StoreError>> {
-        match self.cache.find(key, &*self.files, clock.now()) {
+        match self.cache.find(key, &*self.files, clock.now.monotonic) {
             Lookup::Hit(id) => self.cache.hit(id).map(|file| Ok(file.cached())),
             Lookup::Absent(_) => Some(Err(StoreError::NotFound)),
             Lookup::Miss => None,
@@ -148,12 +150,12 @@ impl Site {
         purpose: Purpose<'_>,
         clock: &Clock,
     ) -> Result<Representation, StoreError> {
-        let metadata = Metadata::of(paths.1, suffix, &file, purpose, (&self.rules, clock.wall()))?;
-        Ok(self.cache.put(paths, file, Rc::new(metadata), (clock.now(), clock.wall())))
+        let metadata = Metadata::of(paths.1, suffix, &file, purpose, (&self.rules, clock.now.wall))?;
+        Ok(self.cache.put(paths, file, Rc::new(metadata), (clock.now.monotonic, clock.now.wall)))
     }
 
     fn put_absent(&mut self, paths: (&[u8], &[u8]), clock: &Clock) {
-        self.cache.put_absent(paths, None, (clock.now(), clock.wall()));
+        self.cache.put_absent(paths, None, (clock.now.monotonic, clock.now.wall));
     }
 
     /// The site's own page for a status, if it has one.
@@ -185,11 +187,11 @@ impl Site {
     /// Does a slice of what is under way, and drops what nobody has asked for lately. Returns when
     /// there is more to do.
     pub fn advance(&mut self, clock: &Clock) -> Option<Instant> {
-        self.cache.sweep(clock.now());
+        self.cache.sweep(clock.now.monotonic);
         if let Some(finished) = self.compressions.advance(self.cache.bounds().largest() / 2) {
             self.finish(finished, clock);
         }
-        let busy = (!self.compressions.is_empty()).then(|| clock.now());
+        let busy = (!self.compressions.is_empty()).then(|| clock.now.monotonic);
         busy.or(self.cache.sweep_at())
     }
 }

@@ -11,7 +11,7 @@ use evserve::close_reason::CloseReason;
 use evserve::limits::Limits;
 use evserve::outbox::Outbox;
 use evserve::peer::Peer;
-use evserve::protocol::{AnyProtocol, Kind, Protocol, Step};
+use evserve::protocol::{AnyProtocol, Demand, Kind, Protocol, Step};
 use evserve::services::Services;
 use evserve::site::Rules;
 use evserve::store::{Library, LibraryRules, MemoryStore, Store};
@@ -99,7 +99,7 @@ impl Talk {
                 &mut self.outbox,
                 &mut self.services.context(Peer::Unix),
             ) {
-                Step::Consumed(count) => {
+                Step::Consumed(count) | Step::Pending(count) => {
                     assert!(count > 0, "a step without progress");
                     self.unread.drain(..count);
                 }
@@ -123,7 +123,7 @@ impl Talk {
 
     /// Lets a turn pass, if the answer needs one. Returns how many bytes it brought.
     fn produce_slice(&mut self) -> Option<usize> {
-        if self.outcome.ending.is_some() || !self.protocol.is_producing() {
+        if self.outcome.ending.is_some() || self.protocol.demand() != Demand::Turn {
             return None;
         }
         self.services.run_background_tasks();
@@ -138,7 +138,7 @@ impl Talk {
     pub fn each_turn(&mut self, request: &[u8], mut seen: impl FnMut(usize)) {
         self.outcome.output.clear();
         let step = self.protocol.on_input(request, &mut self.outbox, &mut self.services.context(Peer::Unix));
-        assert_eq!(step, Step::Consumed(request.len()));
+        assert_eq!(step, Step::Pending(request.len()));
         self.send();
         while let Some(bytes) = self.produce_slice() {
             seen(bytes);

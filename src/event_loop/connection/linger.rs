@@ -15,14 +15,16 @@ impl<T: Transport> Connection<T> {
         let lingers = match reason {
             _ if self.input.has_ended() => false,
             CloseReason::WriteTimeout => false,
-            CloseReason::Answered => self.output.sent() > SENT_AT_ONCE_BYTES || self.input.has_unread(),
+            CloseReason::Answered => {
+                self.output.sent_since_input > SENT_AT_ONCE_BYTES || self.input.has_unread()
+            }
             // The peer may not have got all of its last answer yet.
             CloseReason::IdleTimeout | CloseReason::Drained => self.transport.unacknowledged() > Some(0),
             _ => reason.lingers() || self.input.has_unread(),
         };
         if lingers && self.transport.shutdown_write().is_ok() {
             self.input.forget();
-            self.last_activity = core.clock.now();
+            self.last_activity = core.clock.now.monotonic;
             self.phase = Phase::Lingering(reason, self.last_activity);
             return true;
         }
@@ -41,7 +43,9 @@ impl<T: Transport> Connection<T> {
         let deadline = self.deadline(cx.core);
         match dropped {
             Err(_) => Progress::Closed(reason),
-            Ok(_) if self.input.has_ended() || deadline <= cx.core.clock.now() => Progress::Closed(reason),
+            Ok(_) if self.input.has_ended() || deadline <= cx.core.clock.now.monotonic => {
+                Progress::Closed(reason)
+            }
             Ok(Stop::OutOfBudget) => Progress::Yielding,
             Ok(_) => Progress::Waiting(deadline),
         }
@@ -59,7 +63,9 @@ impl<T: Transport> Connection<T> {
                 return Ok(Stop::OutOfBudget);
             }
             let length = scratch.len().min(*limit);
-            *limit -= self.recv(&mut scratch[..length], cx)?;
+            let received = self.input.recv(&mut self.transport, &mut scratch[..length], usize::MAX)?;
+            self.on_received(received.count, cx.core);
+            *limit -= received.count;
         }
         Ok(Stop::Starved)
     }

@@ -11,7 +11,7 @@ use super::output::{Flushed, Output};
 use crate::close_reason::CloseReason;
 use crate::limits::{LINGER_IDLE_TIMEOUT, LINGER_TIMEOUT, TURN_READ_BYTES, TURN_REQUESTS, TURN_WRITE_BYTES};
 use crate::outbox::Outbox;
-use crate::protocol::{AnyProtocol, Protocol, Step};
+use crate::protocol::{AnyProtocol, Demand, Protocol, Step};
 use crate::services::{Context, Core};
 use crate::transport::Transport;
 
@@ -104,7 +104,7 @@ impl<T: Transport> Connection<T> {
     /// Takes what an event says.
     pub(super) fn set_readiness(&mut self, readiness: Readiness) {
         self.input.set_readiness(readiness);
-        self.output.set_readiness(readiness.writable);
+        self.output.writable |= readiness.writable;
     }
 
     /// When the patience with the peer ends.
@@ -140,7 +140,7 @@ impl<T: Transport> Connection<T> {
 
     /// Does what can be done now, within the bounds of a turn.
     pub(super) fn drive(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> Progress {
-        self.output.begin(&mut scratch.outbox, cx.core.clock.now());
+        self.output.begin(&mut scratch.outbox, cx.core.clock.now.monotonic);
         let progress =
             self.run(&mut scratch.input, cx).unwrap_or_else(|error| Progress::Closed(reason(&error)));
         self.output.end(&mut scratch.outbox);
@@ -165,7 +165,7 @@ impl<T: Transport> Connection<T> {
                 }
                 (_, Stop::NoRoom, Flushed::Everything) => {}
                 _ => match self.deadline(cx.core) {
-                    deadline if deadline <= cx.core.clock.now() => self.on_timeout(cx),
+                    deadline if deadline <= cx.core.clock.now.monotonic => self.on_timeout(cx),
                     _ if stop == Stop::OutOfBudget || flushed == Flushed::OutOfBudget => {
                         return Ok(Progress::Yielding);
                     }
@@ -180,7 +180,8 @@ impl<T: Transport> Connection<T> {
         while self.phase == Phase::Open {
             if self.output.outbox.is_full() {
                 return Ok(Stop::NoRoom);
-            } else if self.protocol.is_producing() {
+            }
+            let Demand::Input(sure) = self.protocol.demand() else {
                 if budget.slices == 0 {
                     return Ok(Stop::OutOfBudget);
                 }
@@ -188,7 +189,9 @@ impl<T: Transport> Connection<T> {
                 if let Some(reason) = self.protocol.resume(&mut self.output.outbox, cx) {
                     self.phase = Phase::Finishing(reason);
                 }
-            } else if budget.requests == 0 {
+                continue;
+            };
+            if budget.requests == 0 {
                 return Ok(Stop::OutOfBudget);
             } else if let Some(inbox) = self.input.take_unread() {
                 let (taken, stop) = self.offer(&inbox, &mut budget.requests, cx);
@@ -202,8 +205,8 @@ impl<T: Transport> Connection<T> {
                 return Ok(Stop::Starved);
             } else if budget.read == 0 {
                 return Ok(Stop::OutOfBudget);
-            } else {
-                self.fill(scratch, budget, cx)?;
+            } else if self.fill(scratch, sure, budget, cx)? {
+                return Ok(Stop::Starved);
             }
         }
         match self.phase {
@@ -214,30 +217,38 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Receives once and offers what came to the protocol, straight from the scratch buffer if
-    /// nothing older waits.
-    fn fill(&mut self, scratch: &mut [u8], budget: &mut Budget, cx: &mut Context<'_>) -> io::Result<()> {
-        let wanted = self.input.room() + self.protocol.recv_hint();
-        let limit = wanted.min(budget.read).min(scratch.len());
-        let count = self.recv(&mut scratch[..limit], cx)?;
-        budget.read -= count;
-        let input = &scratch[..count];
-        if self.input.is_empty() {
-            let (taken, stop) = self.offer(input, &mut budget.requests, cx);
-            self.input.keep(&input[taken..], stop != Stop::Starved);
-        } else {
-            self.input.keep(input, count > 0);
+    /// nothing older waits. Returns whether the protocol has taken all there was, and waits for more.
+    fn fill(
+        &mut self,
+        scratch: &mut [u8],
+        sure: usize,
+        budget: &mut Budget,
+        cx: &mut Context<'_>,
+    ) -> io::Result<bool> {
+        let is_first = self.input.is_empty();
+        let limit = budget.read.min(scratch.len());
+        let received = self.input.recv(&mut self.transport, &mut scratch[..limit], sure)?;
+        self.on_received(received.count, cx.core);
+        budget.read -= received.count;
+        let input = &scratch[..received.count];
+        if !is_first {
+            self.input.keep(input, received.count > 0);
+            return Ok(false);
         }
-        Ok(())
+        let (taken, stop) = self.offer(input, &mut budget.requests, cx);
+        if taken < input.len() {
+            self.input.keep(&input[taken..], stop != Stop::Starved);
+            return Ok(false);
+        }
+        Ok(received.is_drained && stop == Stop::Starved && self.phase == Phase::Open)
     }
 
-    fn recv(&mut self, buffer: &mut [u8], cx: &mut Context<'_>) -> io::Result<usize> {
-        let count = self.input.recv(&mut self.transport, buffer)?;
+    fn on_received(&mut self, count: usize, core: &mut Core) {
         if count > 0 {
-            cx.core.statistics.received_bytes += count as u64;
-            self.last_activity = cx.core.clock.now();
-            self.output.on_received();
+            core.statistics.received_bytes += count as u64;
+            self.last_activity = core.clock.now.monotonic;
+            self.output.sent_since_input = 0;
         }
-        Ok(count)
     }
 
     /// Gives `input` to the protocol for as long as it takes some and has room for the answers.
@@ -246,7 +257,7 @@ impl<T: Transport> Connection<T> {
         let mut taken = 0;
         while taken < input.len() {
             // Before the first one there was room.
-            if taken > 0 && (self.output.outbox.is_full() || self.protocol.is_producing()) {
+            if taken > 0 && self.output.outbox.is_full() {
                 return (taken, Stop::NoRoom);
             }
             if *requests == 0 {
@@ -256,6 +267,7 @@ impl<T: Transport> Connection<T> {
             match self.protocol.on_input(&input[taken..], &mut self.output.outbox, cx) {
                 Step::Consumed(count) => taken += count,
                 Step::NeedInput => break,
+                Step::Pending(count) => return (taken + count, Stop::NoRoom),
                 Step::Finish(count, reason) => {
                     self.phase = Phase::Finishing(reason);
                     return (taken + count, Stop::Starved);
@@ -266,7 +278,7 @@ impl<T: Transport> Connection<T> {
     }
 
     fn flush(&mut self, budget: &mut usize, cx: &mut Context<'_>) -> io::Result<Flushed> {
-        let now = cx.core.clock.now();
+        let now = cx.core.clock.now.monotonic;
         let (flushed, moved) = self.output.flush(&mut self.transport, budget, now)?;
         if moved > 0 {
             self.last_activity = now;
@@ -278,7 +290,7 @@ impl<T: Transport> Connection<T> {
     /// The deadline has passed. That is asked only after all input was taken, and bytes do not put
     /// off the deadline of a head.
     fn on_timeout(&mut self, cx: &mut Context<'_>) {
-        let now = cx.core.clock.now();
+        let now = cx.core.clock.now.monotonic;
         if self.output.deadline(cx.core.limits.timeouts.write).is_some_and(|deadline| deadline <= now) {
             if !self.output.extend(&self.transport, now) {
                 // Nothing more is sent to a peer that takes nothing.

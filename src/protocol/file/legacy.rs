@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::close_reason::CloseReason;
 use crate::limits::{JOINED_LIST_MAX_BYTES, LISTED_ITEMS_MAX, LISTING_SLICE_ENTRIES};
 use crate::outbox::Outbox;
-use crate::protocol::contract::{Protocol, Step};
+use crate::protocol::contract::{Demand, Protocol, Step};
 use crate::services::{Context, Core};
 use crate::store::{Items, LibraryError, Name};
 
@@ -117,7 +117,8 @@ impl Legacy {
         match upload {
             Ok(upload) => {
                 say(self.vocabulary.upload, out);
-                self.state = State::Receiving(Box::new(LegacyUpload::new(upload, cx.core.clock.now())));
+                self.state =
+                    State::Receiving(Box::new(LegacyUpload::new(upload, cx.core.clock.now.monotonic)));
             }
             Err(LibraryError::Exists) => say(self.vocabulary.exists, out),
             Err(error) => self.refuse(&error, self.vocabulary.cannot_store, out),
@@ -184,9 +185,9 @@ impl Protocol for Legacy {
         }
         let State::Receiving(receiving) = &mut self.state else {
             let close = self.on_message(input, out, cx);
-            return Step::after(input.len(), close);
+            return Step::after(input.len(), close).with_demand(self.demand());
         };
-        if receiving.take(input, cx.core.clock.now())
+        if receiving.take(input, cx.core.clock.now.monotonic)
             && let State::Receiving(receiving) = std::mem::replace(&mut self.state, State::Command)
         {
             receiving.store(cx);
@@ -225,8 +226,8 @@ impl Protocol for Legacy {
         }
     }
 
-    fn is_producing(&self) -> bool {
-        matches!(self.state, State::Reading(..))
+    fn demand(&self) -> Demand {
+        if let State::Reading(..) = self.state { Demand::Turn } else { Demand::Input(0) }
     }
 
     fn resume(&mut self, out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
@@ -242,12 +243,8 @@ impl Protocol for Legacy {
         match &self.state {
             State::Command => Some(core.idle_deadline(quiet_since? + timeouts.file_idle)),
             State::Receiving(receiving) => Some(receiving.deadline(timeouts.body)),
-            State::Reading(..) => Some(core.clock.now() + timeouts.idle),
+            State::Reading(..) => Some(core.clock.now.monotonic + timeouts.idle),
         }
-    }
-
-    fn recv_hint(&self) -> usize {
-        0
     }
 
     fn is_evictable(&self) -> bool {

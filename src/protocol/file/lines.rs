@@ -15,7 +15,7 @@ use super::list::ListReply;
 use super::payload::Payload;
 use super::reply::{ErrorReply, get, library_error, ok, parse_name, refuse, stat, store, write};
 use super::vocabulary::code;
-use crate::protocol::contract::{Protocol, Step};
+use crate::protocol::contract::{Demand, Protocol, Step};
 
 /// One connection.
 #[derive(Debug)]
@@ -181,13 +181,13 @@ impl LineProtocol {
 
 impl Protocol for LineProtocol {
     fn on_input(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Step {
-        match self.state {
+        let step = match self.state {
             State::Receiving(_) => self.on_payload(input, out, cx),
             State::Typing(..) => self.on_text(input, out, cx),
             State::Command(begun) => match take_line(input, begun.map_or(0, |begun| begun.seen), false) {
                 Line::Whole(line, length) => self.on_line(&line, length, out, cx),
                 Line::Partial => {
-                    let since = begun.map_or(cx.core.clock.now(), |begun| begun.since);
+                    let since = begun.map_or(cx.core.clock.now.monotonic, |begun| begun.since);
                     self.state = State::Command(Some(Begun { since, seen: input.len() }));
                     Step::NeedInput
                 }
@@ -197,7 +197,8 @@ impl Protocol for LineProtocol {
                 }
             },
             State::Listing(_) | State::Hashing(_) => Step::NeedInput,
-        }
+        };
+        step.with_demand(self.demand())
     }
 
     fn on_eof(&mut self, rest: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
@@ -220,7 +221,7 @@ impl Protocol for LineProtocol {
                 }
                 Line::Whole(line, length) => {
                     self.on_line(&line, length, out, cx);
-                    (!self.is_producing()).then_some(CloseReason::PeerClosed)
+                    (self.demand() != Demand::Turn).then_some(CloseReason::PeerClosed)
                 }
                 _ => Some(CloseReason::PeerClosed),
             },
@@ -242,11 +243,12 @@ impl Protocol for LineProtocol {
         Some(reason)
     }
 
-    fn is_producing(&self) -> bool {
+    fn demand(&self) -> Demand {
         match &self.state {
-            State::Listing(_) | State::Hashing(_) => true,
-            State::Receiving(payload) => payload.is_rehashing(),
-            _ => false,
+            State::Listing(_) | State::Hashing(_) => Demand::Turn,
+            State::Receiving(payload) if payload.is_rehashing() => Demand::Turn,
+            State::Receiving(payload) => Demand::Input(payload.expected()),
+            State::Command(_) | State::Typing(..) => Demand::Input(0),
         }
     }
 
@@ -276,16 +278,14 @@ impl Protocol for LineProtocol {
         match &self.state {
             State::Command(Some(begun)) => Some(begun.since + timeouts.head),
             State::Command(None) => Some(core.idle_deadline(quiet_since? + timeouts.file_idle)),
-            State::Receiving(payload) if payload.is_rehashing() => Some(core.clock.now() + timeouts.idle),
+            State::Receiving(payload) if payload.is_rehashing() => {
+                Some(core.clock.now.monotonic + timeouts.idle)
+            }
             State::Receiving(_) => Some(quiet_since? + timeouts.body),
             State::Typing(..) => Some(quiet_since? + timeouts.file_idle),
             // The peer is not waited for.
-            State::Listing(_) | State::Hashing(_) => Some(core.clock.now() + timeouts.idle),
+            State::Listing(_) | State::Hashing(_) => Some(core.clock.now.monotonic + timeouts.idle),
         }
-    }
-
-    fn recv_hint(&self) -> usize {
-        if let State::Receiving(payload) = &self.state { payload.recv_hint() } else { 0 }
     }
 
     fn is_evictable(&self) -> bool {

@@ -20,7 +20,7 @@ use crate::limits::{DIALECT_DETECTION_TIMEOUT, FIRST_MESSAGE_MAX_BYTES};
 use crate::outbox::Outbox;
 use crate::services::{Context, Core};
 
-use super::contract::{Protocol, Step};
+use super::contract::{Demand, Protocol, Step};
 use legacy::{Legacy, LegacyCommand};
 use lines::LineProtocol;
 use vocabulary::{JOINED, LISTED};
@@ -131,8 +131,8 @@ impl Protocol for File {
         close
     }
 
-    fn is_producing(&self) -> bool {
-        dispatch!(self, false, protocol => protocol.is_producing())
+    fn demand(&self) -> Demand {
+        dispatch!(self, Demand::Input(0), protocol => protocol.demand())
     }
 
     fn resume(&mut self, out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
@@ -146,10 +146,6 @@ impl Protocol for File {
             File::Lines(lines) => lines.deadline(quiet_since, core),
             File::Legacy(legacy) => legacy.deadline(quiet_since, core),
         }
-    }
-
-    fn recv_hint(&self) -> usize {
-        dispatch!(self, 0, protocol => protocol.recv_hint())
     }
 
     fn is_evictable(&self) -> bool {

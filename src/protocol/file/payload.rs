@@ -47,7 +47,7 @@ impl Payload {
             ErrorReply::new(code::BAD_LENGTH, "RESUME takes a length, a SHA-256 in hex and a name")
         })?;
         let key = UploadKey { length, sha256, name: parse_name(name)? };
-        let now = (cx.core.clock.now(), cx.core.clock.wall());
+        let now = (cx.core.clock.now.monotonic, cx.core.clock.now.wall);
         let upload = cx.core.library.resume(&key, now).map_err(library_error)?;
         let offset = upload.written();
         ok(&format!("{offset}"), out);
@@ -55,7 +55,7 @@ impl Payload {
     }
 
     /// How many bytes it would take at once.
-    pub(super) fn recv_hint(&self) -> usize {
+    pub(super) fn expected(&self) -> usize {
         self.left.min(TURN_READ_BYTES as u64) as usize
     }
 

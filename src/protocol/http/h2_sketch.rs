@@ -68,7 +68,7 @@ fn request(block: &[u8], body_length: Option<u64>) -> Request<'_> {
     };
     let method = Method::parse(std::str::from_utf8(value(":method")).expect("text")).expect("a method");
     let target = Target::parse(value(":path"), method).expect("a target");
-    Request { method, target, headers: Headers::new(block, find, present), body_length }
+    Request { method, target, headers: Headers { block, find, present }, body_length }
 }
 
 impl Peer {

@@ -7,17 +7,21 @@ use crate::services::Context;
 /// nothing of it need be sound.
 pub(super) fn record(head: &[u8], status: u16, bytes: u64, cx: &mut Context<'_>) {
     cx.core.statistics.requests += 1;
-    if let Some(log) = &mut cx.http.access_log {
-        let record = AccessRecord {
-            peer: cx.peer,
-            request_line: request_line(head),
-            referer: first_value(head, b"referer"),
-            user_agent: first_value(head, b"user-agent"),
-            status,
-            bytes,
-        };
-        log.record(&record, &cx.core.clock);
-    }
+    log(head, status, bytes, cx);
+}
+
+/// Logs a response, if responses are logged.
+pub(super) fn log(head: &[u8], status: u16, bytes: u64, cx: &mut Context<'_>) {
+    let Some(log) = &mut cx.http.access_log else { return };
+    let record = AccessRecord {
+        peer: cx.peer,
+        request_line: request_line(head),
+        referer: first_value(head, b"referer"),
+        user_agent: first_value(head, b"user-agent"),
+        status,
+        bytes,
+    };
+    log.record(&record, &cx.core.clock);
 }
 
 fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {

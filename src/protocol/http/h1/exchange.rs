@@ -61,7 +61,7 @@ pub(super) struct FailedRequest<'a> {
 impl<'a> From<&Head<'a>> for FailedRequest<'a> {
     fn from(head: &Head<'a>) -> FailedRequest<'a> {
         let request = &head.request;
-        FailedRequest { bytes: request.headers.block(), method: Some(request.method), headers: Headers::NONE }
+        FailedRequest { bytes: request.headers.block, method: Some(request.method), headers: Headers::NONE }
     }
 }
 
@@ -97,7 +97,7 @@ pub(super) fn respond_early(
     if !is_bounded || response.is_stream() || matches!(disposition, Disposition::Close(_)) {
         return Some(send(response, head, early_close, out, cx));
     }
-    write(response, head.request.headers.block(), head.request.method, disposition, out, cx);
+    write(response, head.request.headers.block, head.request.method, disposition, out, cx);
     None
 }
 
@@ -134,7 +134,7 @@ pub(super) fn send(
             Exchange::Pending(Box::new(PendingResponse::Stream(stream)))
         }
         response => {
-            let bytes = head.request.headers.block();
+            let bytes = head.request.headers.block;
             write(response, bytes, head.request.method, disposition, out, cx);
             Exchange::Done(close)
         }
@@ -203,7 +203,7 @@ impl ResponseStream {
     }
 
     fn end(self, close: Option<CloseReason>, cx: &mut Context<'_>) -> Exchange {
-        record(self.head.borrow().request.headers.block(), self.status, self.sent, cx);
+        record(self.head.borrow().request.headers.block, self.status, self.sent, cx);
         Exchange::Done(close)
     }
 }

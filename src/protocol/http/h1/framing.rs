@@ -34,14 +34,6 @@ impl Framing {
             (None, None) => Ok(Framing::Length(0)),
         }
     }
-
-    /// Bytes of the body, if that is known.
-    pub(super) fn length(self) -> Option<u64> {
-        match self {
-            Framing::Length(length) => Some(length),
-            Framing::Chunked => None,
-        }
-    }
 }
 
 /// RFC 9112 section 6.1: unknown codings before a last `chunked` are 501; without it as the last

@@ -147,7 +147,7 @@ fn parse_lines(lines: &[u8]) -> Result<Option<(Head<'_>, usize)>, (HttpError, He
     let lines = &lines[..length];
     match head(lines, parsed.method, parsed.path, version, parsed.headers) {
         Ok(head) => Ok(Some((head, length))),
-        Err(error) => Err((error, Headers::new(lines, find_field, HeaderSet::UNKNOWN))),
+        Err(error) => Err((error, Headers { block: lines, find: find_field, present: HeaderSet::UNKNOWN })),
     }
 }
 
@@ -163,7 +163,9 @@ fn parse_later_version(lines: &[u8]) -> Result<Option<(Head<'_>, usize)>, (HttpE
             let lines = &lines[..line + length];
             match head(lines, parsed.method, parsed.path, Version::Http11, fields) {
                 Ok(head) => Ok(Some((head, lines.len()))),
-                Err(error) => Err((error, Headers::new(lines, find_field, HeaderSet::UNKNOWN))),
+                Err(error) => {
+                    Err((error, Headers { block: lines, find: find_field, present: HeaderSet::UNKNOWN }))
+                }
             }
         }
         Ok(httparse::Status::Partial) => Ok(None),
@@ -189,13 +191,15 @@ fn head<'a>(
         return Err(HttpError::bad_request("The Host field is missing"));
     }
     let framing = fields.framing(version)?;
+    // An expectation that cannot be met is told last.
+    let expects_continue = fields.expects_continue(version);
+    let persistence = fields.persistence(version);
     let method = Method::parse(method.unwrap_or_default()).ok_or(UNKNOWN_METHOD)?;
     let target = Target::parse(target, method)?;
-    let expects_continue = fields.expects_continue(version)?;
-    let persistence = fields.persistence(version);
-    let headers = Headers::new(lines, find_field, fields.present);
-    let request = Request { method, target, headers, body_length: framing.length() };
-    Ok(Head { request, framing, expects_continue, persistence, version })
+    let headers = Headers { block: lines, find: find_field, present: fields.present };
+    let body_length = if let Framing::Length(length) = framing { Some(length) } else { None };
+    let request = Request { method, target, headers, body_length };
+    Ok(Head { request, framing, expects_continue: expects_continue?, persistence, version })
 }
 
 /// The fields that every request is judged by.
@@ -236,15 +240,16 @@ impl<'a> FramingHeaders<'a> {
     fn collect(fields: &[httparse::Header<'a>]) -> Result<FramingHeaders<'a>, HttpError> {
         let mut found = FramingHeaders::default();
         for httparse::Header { name, value } in fields {
-            let is = |expected: &str| name.eq_ignore_ascii_case(expected);
             match name.len() {
-                4 if is("host") => once(&mut found.host, value, "Host is given twice")?,
-                6 if is("expect") => found.expect(value),
-                10 if is("connection") => found.connection(value),
-                14 if is("content-length") => {
+                4 if name.eq_ignore_ascii_case("host") => {
+                    once(&mut found.host, value, "Host is given twice")?
+                }
+                6 if name.eq_ignore_ascii_case("expect") => found.expect(value),
+                10 if name.eq_ignore_ascii_case("connection") => found.connection(value),
+                14 if name.eq_ignore_ascii_case("content-length") => {
                     once(&mut found.content_length, value, "Content-Length is given twice")?;
                 }
-                17 if is("transfer-encoding") => {
+                17 if name.eq_ignore_ascii_case("transfer-encoding") => {
                     once(&mut found.transfer_encoding, value, "Transfer-Encoding is given twice")?;
                 }
                 _ => found.present.insert(name),
@@ -346,7 +351,7 @@ mod tests {
             x-range: no\r\nif-match: \"b:c\"\r\n\r\n";
         let mut present = HeaderSet::default();
         ["Host", "RANGE", "If-Match", "x-range", "if-match"].iter().for_each(|name| present.insert(name));
-        let headers = Headers::new(head, find_field, present);
+        let headers = Headers { block: head, find: find_field, present };
         assert_eq!(headers.get(HeaderName::Range).as_deref(), Some(&b"bytes=0-1"[..]));
         assert_eq!(headers.get(HeaderName::IfMatch).as_deref(), Some(&b"\"a\", \"b:c\""[..]));
         assert_eq!((headers.get(HeaderName::IfRange), headers.is_unconditional()), (None, false));

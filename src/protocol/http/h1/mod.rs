@@ -21,7 +21,7 @@ use super::semantics::{HeaderName, Headers, HttpError, Method, Status, Target};
 use crate::close_reason::CloseReason;
 use crate::limits::{ANSWER_AFTER_PAUSE, BLANK_MAX_BYTES, UNWANTED_BODY_MAX_BYTES};
 use crate::outbox::Outbox;
-use crate::protocol::contract::{Protocol, Step};
+use crate::protocol::contract::{Demand, Protocol, Step};
 use crate::services::{Context, Core};
 use discard::{BodyProgress, DiscardedBody};
 pub(crate) use encode::BUSY_REPLY;
@@ -82,7 +82,7 @@ impl Http1 {
         match self.state {
             State::Head { since, blank, .. } => (since, blank),
             State::Idle(Waiting::ForTheFirst(since)) => (since, 0),
-            _ => (core.clock.now(), 0),
+            _ => (core.clock.now.monotonic, 0),
         }
     }
 
@@ -115,7 +115,7 @@ impl Http1 {
                 if self.respond_from_cache(&head, out, cx) {
                     return Step::Consumed(length);
                 }
-                Step::after(length, self.on_request(&head, out, cx))
+                Step::after(length, self.on_request(&head, out, cx)).with_demand(self.demand())
             }
             Parsed::Partial => {
                 let (since, blank) = self.head_began(cx.core);
@@ -138,21 +138,26 @@ impl Http1 {
         else {
             return false;
         };
-        let headers = &head.request.headers;
-        if !headers.is_unconditional()
-            || head.framing != Framing::Length(0)
-            || head.disposition(None, cx.core.is_draining()) != Disposition::KeepAlive
+        let is_draining = cx.core.draining_since.is_some();
+        if head.framing != Framing::Length(0) || head.disposition(None, is_draining) != Disposition::KeepAlive
         {
             return false;
         }
-        let clock = &cx.core.clock;
+        let headers = &head.request.headers;
+        if !headers.is_unconditional() {
+            return false;
+        }
         let accepted = headers.get(HeaderName::AcceptEncoding).map(|value| accepted_codings(&value));
-        let Some((file, rules)) = cx.http.site.cached(path, accepted, clock) else { return false };
+        let clock = &cx.core.clock;
         let date = (PRELUDE_DATE_AT, clock.http_date());
+        let Some((file, rules)) = cx.http.site.cached(path, accepted, clock) else { return false };
         let render = |metadata: &_, length| prelude(metadata, length, HeadContext { rules, clock });
         let Some((message, length)) = file.message(date, render) else { return false };
         out.append(message);
-        access::record(headers.block(), Status::Ok as u16, length, cx);
+        cx.core.statistics.requests += 1;
+        if cx.http.access_log.is_some() {
+            access::log(headers.block, Status::Ok as u16, length, cx);
+        }
         self.state = IDLE;
         true
     }
@@ -225,7 +230,7 @@ impl Http1 {
             return Step::NeedInput;
         };
         let (consumed, received) = upload.receive(input, out, cx);
-        Step::after(consumed, self.on_received(received))
+        Step::after(consumed, self.on_received(received)).with_demand(self.demand())
     }
 
     /// Takes what belongs to a body that no handler wants. At its end, or when it gets too long, the
@@ -249,7 +254,7 @@ impl Http1 {
         };
         let early_close = (progress == BodyProgress::OverLimit).then_some(CloseReason::BodyUnwanted);
         let exchange = respond(&head.borrow(), early_close, out, cx);
-        Step::after(consumed, self.proceed(exchange))
+        Step::after(consumed, self.proceed(exchange)).with_demand(self.demand())
     }
 
     /// The body has paused, and its sender may be waiting to hear. A body that is sure to end soon
@@ -267,7 +272,7 @@ impl Http1 {
 
 impl Protocol for Http1 {
     fn on_input(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Step {
-        debug_assert!(!input.is_empty() && !self.is_producing());
+        debug_assert!(!input.is_empty() && self.demand() != Demand::Turn);
         match self.state {
             State::Discarding(_) => self.on_discarded(input, out, cx),
             State::Receiving(_) => self.on_upload(input, out, cx),
@@ -317,8 +322,13 @@ impl Protocol for Http1 {
         }
     }
 
-    fn is_producing(&self) -> bool {
-        matches!(self.state, State::Responding(_) | State::Verifying(_))
+    fn demand(&self) -> Demand {
+        match &self.state {
+            State::Responding(_) | State::Verifying(_) => Demand::Turn,
+            State::Discarding(body) => Demand::Input(body.expected()),
+            State::Receiving(upload) => Demand::Input(upload.expected()),
+            State::Idle(_) | State::Head { .. } => Demand::Input(0),
+        }
     }
 
     fn resume(&mut self, out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
@@ -346,19 +356,13 @@ impl Protocol for Http1 {
             State::Discarding(body) if body.is_handled() => return Some(quiet_since? + timeouts.body),
             State::Discarding(_) => return Some(quiet_since? + timeouts.body.min(ANSWER_AFTER_PAUSE)),
             // The peer is not waited for.
-            State::Responding(_) | State::Verifying(_) => return Some(core.clock.now() + timeouts.idle),
+            State::Responding(_) | State::Verifying(_) => {
+                return Some(core.clock.now.monotonic + timeouts.idle);
+            }
             State::Idle(Waiting::ForTheFirst(accepted)) => *accepted + timeouts.head,
             State::Idle(Waiting::ForTheNext) => quiet_since? + timeouts.idle,
         };
         Some(core.idle_deadline(idle))
-    }
-
-    fn recv_hint(&self) -> usize {
-        match &self.state {
-            State::Discarding(body) => body.expected(),
-            State::Receiving(upload) => upload.expected(),
-            _ => 0,
-        }
     }
 
     fn is_evictable(&self) -> bool {

@@ -53,7 +53,7 @@ fn send(file: &Representation, request: &Request<'_>, clock: &Clock) -> Result<R
         Verdict::Proceed => {}
     }
     // Section 14.2: Range has a meaning for GET only.
-    let range = conditions.range(validators, clock.wall()).filter(|_| request.method == Method::Get);
+    let range = conditions.range(validators, clock.now.wall).filter(|_| request.method == Method::Get);
     match range.map_or(Selection::Whole, |range| ranges::select(range, file.length)) {
         Selection::Whole => Ok(Response::file(file)),
         Selection::Part(range) => Ok(part(file, range)),

@@ -27,7 +27,7 @@ pub(super) fn respond(
     if let Some((id, session)) = find_session(query, &request.headers, sessions, clock) {
         return Ok(render(id, session, fields, &request.headers));
     }
-    let (id, session) = sessions.begin(clock.reading()).map_err(|error| {
+    let (id, session) = sessions.begin(clock.now).map_err(|error| {
         log::error!("cannot begin a session: {error}");
         HttpError::new(Status::ServiceUnavailable, "The system has no random numbers now")
     })?;
@@ -44,7 +44,7 @@ fn find_session(
     sessions: &mut Sessions,
     clock: &Clock,
 ) -> Option<(SessionId, Session)> {
-    let now = clock.reading();
+    let now = clock.now;
     let cookies = headers.get(HeaderName::Cookie).unwrap_or_default();
     // Lines of one field were joined by commas.
     let pairs = cookies.split(|byte| matches!(byte, b';' | b',')).map(trim);

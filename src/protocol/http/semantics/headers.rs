@@ -126,25 +126,18 @@ pub(crate) type FindField = for<'b> fn(block: &'b [u8], name: &str) -> Option<Co
 /// The fields of one request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Headers<'a> {
-    block: &'a [u8],
-    find: FindField,
-    present: HeaderSet,
+    /// The fields as their wire has them.
+    pub(crate) block: &'a [u8],
+    /// Finds one in it.
+    pub(crate) find: FindField,
+    /// Which of them there are.
+    pub(crate) present: HeaderSet,
 }
 
 impl<'a> Headers<'a> {
     /// No fields.
     pub(crate) const NONE: Headers<'static> =
         Headers { block: b"", find: |_, _| None, present: HeaderSet(0) };
-
-    /// The fields in `block`, in which `find` finds one, and of which these are `present`.
-    pub(crate) fn new(block: &'a [u8], find: FindField, present: HeaderSet) -> Headers<'a> {
-        Headers { block, find, present }
-    }
-
-    /// The block that they were made of.
-    pub(crate) fn block(&self) -> &'a [u8] {
-        self.block
-    }
 
     /// What there is to know of them, apart from the block.
     pub(crate) fn without_block(&self) -> Headers<'static> {

@@ -40,7 +40,7 @@ enum OwnedTarget {
 
 impl From<&Request<'_>> for OwnedRequest {
     fn from(request: &Request<'_>) -> OwnedRequest {
-        let block = request.headers.block();
+        let block = request.headers.block;
         let target = match request.target {
             Target::Path { path, is_plain, query } => OwnedTarget::Path {
                 path: place_in(block, path),

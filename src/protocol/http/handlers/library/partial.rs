@@ -81,7 +81,7 @@ impl PartialUpload {
             Some(b"?1") => Some(true),
             _ => return Err(HttpError::bad_request("Upload-Complete is neither ?0 nor ?1")),
         };
-        let now = (cx.core.clock.now(), cx.core.clock.wall());
+        let now = (cx.core.clock.now.monotonic, cx.core.clock.now.wall);
         let upload = cx.core.library.resume(&key, now).map_err(library_error)?;
         if upload.written() != offset {
             return Err(HttpError::offset_conflict(upload.written()));
