@@ -7,7 +7,7 @@ PREFIX ?= /usr/local
 BUILT = $${CARGO_TARGET_DIR:-target}/release
 SHARE = $(DESTDIR)$(PREFIX)/share
 
-.PHONY: run install uninstall test test-portable test-browser manual check bench bench-library lab
+.PHONY: run install uninstall test test-portable test-browser manual check fuzz bench bench-library lab
 
 # Arguments go in ARGS: make run ARGS='--http :8080'
 run:
@@ -61,12 +61,30 @@ check:
 		$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
 	$(CARGO) test --locked --test suite tidy
+	for package in benches/request fuzz; do \
+		CARGO_TARGET_DIR=target $(CARGO) clippy --locked --manifest-path $$package/Cargo.toml --all-targets -- -D warnings || exit 1; \
+	done
+	CARGO_TARGET_DIR=target $(CARGO) build --locked --manifest-path fuzz/Cargo.toml
+
+# Drives one parser with what libFuzzer makes of its seeds: make fuzz TARGET=chunked SECONDS=600. The targets
+# are those in fuzz/fuzz_targets. A stable compiler will do; cargo-fuzz works, too.
+TARGET = head
+SECONDS = 60
+FUZZ_FLAGS = --cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+	-Cllvm-args=-sanitizer-coverage-trace-compares
+HOST = $$(rustc -vV | sed -n 's/^host: //p')
+fuzz:
+	cd fuzz && RUSTFLAGS='$(FUZZ_FLAGS)' $(CARGO) build --locked --release --target $(HOST) --bin $(TARGET)
+	mkdir -p fuzz/corpus/$(TARGET) fuzz/artifacts
+	cd fuzz && target/$(HOST)/release/$(TARGET) -artifact_prefix=artifacts/ -max_total_time=$(SECONDS) \
+		-timeout=5 -max_len=4096 corpus/$(TARGET) seeds/$(TARGET)
 
 # What a request costs without sockets, then the load generators that are installed against the
 # release build on the loopback.
 bench:
 	$(CARGO) build --release --locked
-	cd benches/request && $(CARGO) bench -- --noplot --quiet
+	cd benches/request && $(CARGO) bench --locked -- --noplot --quiet
 	sh benches/load.sh
 
 # What the library's doors cost beside cp(1); takes some GiB of disk.

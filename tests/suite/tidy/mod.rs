@@ -134,12 +134,13 @@ fn tidy_the_documents_name_what_there_is() {
     for document in ["README.md", "ARCHITECTURE.md"] {
         for word in read(document).split(|c: char| c.is_whitespace() || "`()|,".contains(c)) {
             let is_source = word.ends_with(".rs") && word.contains('/') && !word.contains('*');
-            let exists = ["", "src/"].iter().any(|folder| root().join(folder).join(word).is_file());
+            let exists = root().join(word).is_file()
+                || sources().iter().any(|source| format!("/{}", source.path).ends_with(&format!("/{word}")));
             assert!(!is_source || exists, "{document} names {word}, which is not there");
         }
     }
     let makefile = read("Makefile");
-    for target in ["run", "test", "check", "bench"] {
+    for target in ["run", "test", "check", "bench", "fuzz"] {
         assert!(makefile.contains(&format!("\n{target}:")), "make {target}");
     }
     assert!(read("CHANGELOG.md").contains("## Unreleased"));
