@@ -54,7 +54,7 @@ impl Server {
             while outcome.close.is_none() && !unread.is_empty() {
                 let mut cx = self.services.context(Peer::Unix);
                 match protocol.on_input(&unread, &mut outbox, &mut cx) {
-                    Step::Consumed(count) => {
+                    Step::Consumed(count) | Step::Pending(count) => {
                         assert!((1..=unread.len()).contains(&count), "a step that takes {count}");
                         unread.drain(..count);
                     }
