@@ -191,7 +191,7 @@ impl Site {
         if let Some(finished) = self.compressions.advance(self.cache.bounds().largest() / 2) {
             self.finish(finished, clock);
         }
-        let busy = (!self.compressions.is_empty()).then(|| clock.now.monotonic);
+        let busy = (!self.compressions.is_empty()).then_some(clock.now.monotonic);
         busy.or(self.cache.sweep_at())
     }
 }
