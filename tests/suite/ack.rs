@@ -12,7 +12,9 @@ use evserve::limits::DRAIN_GRACE;
 use evserve::protocol::Kind;
 
 use crate::conversation::{Talk, no_library, site};
-use crate::process::{Client, PATIENCE, PROGRAM, Server, more_descriptors, run, small_site, tool, wait_for};
+use crate::process::{
+    Client, PATIENCE, PROGRAM, Server, more_descriptors, run, small_site, tool, uninterrupted, wait_for,
+};
 
 /// A server with these arguments, and where it acknowledges.
 fn acknowledging(arguments: &[&str]) -> (Server, SocketAddr) {
@@ -37,7 +39,7 @@ fn connect(address: SocketAddr) -> TcpStream {
 fn say(stream: &mut (impl Read + Write), message: &str) -> String {
     stream.write_all(message.as_bytes()).unwrap();
     let mut buffer = [0; 1024];
-    let count = stream.read(&mut buffer).unwrap();
+    let count = uninterrupted(|| stream.read(&mut buffer)).unwrap();
     String::from_utf8(buffer[..count].to_vec()).unwrap()
 }
 
@@ -53,7 +55,7 @@ fn datagrams(peer: SocketAddr) -> UdpSocket {
 fn say_datagram(socket: &UdpSocket, message: &[u8]) -> String {
     socket.send(message).unwrap();
     let mut buffer = [0; 70_000];
-    let count = socket.recv(&mut buffer).unwrap();
+    let count = uninterrupted(|| socket.recv(&mut buffer)).unwrap();
     String::from_utf8(buffer[..count].to_vec()).unwrap()
 }
 
@@ -145,7 +147,7 @@ fn thousands_at_once_are_acknowledged() {
         streams.iter_mut().for_each(|stream| stream.write_all(b"x").unwrap());
         for stream in &mut streams {
             let mut answer = [0; 16];
-            let length = stream.read(&mut answer).unwrap();
+            let length = uninterrupted(|| stream.read(&mut answer)).unwrap();
             assert_eq!(&answer[..length], round.as_bytes());
         }
     }
@@ -202,7 +204,7 @@ fn who_asks_everyone_is_not_answered() {
     }
     socket.send_to(b"hello", ("127.0.0.1", address.port())).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket.recv(&mut [0; 64]).unwrap();
+    uninterrupted(|| socket.recv(&mut [0; 64])).unwrap();
     server.signal(rustix::process::Signal::TERM);
     assert!(server.ended().success());
     server.wait_for_line("answered 1 of 2 datagrams");

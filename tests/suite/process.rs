@@ -2,7 +2,7 @@
 //! A test starts a `Server`, connects, and waits for what must come with `wait_for`, never with a sleep.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -67,6 +67,16 @@ pub fn at_once<C: Send>(cases: impl IntoIterator<Item = C>, test: impl Fn(C) + S
 fn table_name(address: SocketAddr) -> String {
     let SocketAddr::V4(address) = address else { panic!("{address} is not of IPv4") };
     format!("{:08X}:{:04X}", u32::from_ne_bytes(address.ip().octets()), address.port())
+}
+
+/// Receives again if the process was stopped meanwhile: a call with a timeout fails then (signal(7)).
+pub fn uninterrupted<T>(mut receive: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match receive() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            received => return received,
+        }
+    }
 }
 
 /// How long this thread has waited for a processor so far (schedstat of proc(5)), zero where nothing tells.
@@ -293,9 +303,9 @@ impl Client {
 
     fn receive(&mut self) -> usize {
         let mut buffer = [0; 64 * 1024];
-        let count = match self.stream.read(&mut buffer) {
+        let count = match uninterrupted(|| self.stream.read(&mut buffer)) {
             Ok(count) => count,
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => 0,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
             Err(error) => panic!("receiving: {error}"),
         };
         self.received.extend_from_slice(&buffer[..count]);

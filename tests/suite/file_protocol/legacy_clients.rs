@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::process::{PATIENCE, PROGRAM, Server, at_once, small_site, tool, wait_for};
+use crate::process::{PATIENCE, PROGRAM, Server, at_once, small_site, tool, uninterrupted, wait_for};
 
 /// What keeps two messages of the server apart. A client of ours that the machine lets wait for longer than
 /// that takes them for one, as the documents' clients do.
@@ -71,7 +71,7 @@ impl Receiver {
     /// `recv(size)`.
     fn recv(&mut self, size: usize) -> Vec<u8> {
         let mut buffer = vec![0; size];
-        let count = self.0.read(&mut buffer).unwrap();
+        let count = uninterrupted(|| self.0.read(&mut buffer)).unwrap();
         buffer.truncate(count);
         buffer
     }

@@ -6,14 +6,14 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::evclient::{Setting, fails, run};
 use crate::process::{at_once, large_file, starved, wait_until_read};
 
 /// The documents' own server (000 if `joined`, else 004), for one client: its messages are what one receive call
-/// brings.
-fn documents_server(folder: &Path, joined: bool) -> (String, JoinHandle<()>) {
+/// brings. The thread returns how long the end of a file was behind the file.
+fn documents_server(folder: &Path, joined: bool) -> (String, JoinHandle<Duration>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let folder = folder.to_owned();
@@ -21,13 +21,13 @@ fn documents_server(folder: &Path, joined: bool) -> (String, JoinHandle<()>) {
         let mut client = listener.accept().unwrap().0;
         let ours = client.try_clone().unwrap();
         let pause = || wait_until_read(&ours);
-        let mut buffer = [0; 1024];
+        let (mut buffer, mut behind) = ([0; 1024], Duration::ZERO);
         loop {
             let count = client.read(&mut buffer).unwrap();
             let command = String::from_utf8(buffer[..count].to_vec()).unwrap();
             let path = folder.join(command.split(' ').next_back().unwrap());
             match command.chars().next() {
-                None | Some('Q') => return,
+                None | Some('Q') => return behind,
                 Some('L') => {
                     client.write_all(b"OK").unwrap();
                     let mut names: Vec<String> = fs::read_dir(&folder)
@@ -52,8 +52,10 @@ fn documents_server(folder: &Path, joined: bool) -> (String, JoinHandle<()>) {
                         client.write_all(b"OK").unwrap();
                         pause();
                         bytes.chunks(1024).for_each(|piece| client.write_all(piece).unwrap());
+                        let sent = Instant::now();
                         pause();
                         client.write_all(b"##").unwrap();
+                        behind = sent.elapsed();
                     }
                     Err(_) => {
                         client.write_all(if joined { "文件不存在".as_bytes() } else { b"FAIL" }).unwrap()
@@ -80,7 +82,7 @@ fn documents_server(folder: &Path, joined: bool) -> (String, JoinHandle<()>) {
                     }
                     file.write_all(&bytes).unwrap();
                     if !is_alone {
-                        return;
+                        return behind;
                     }
                 }
                 Some(_) => panic!("{command}"),
@@ -103,15 +105,22 @@ fn the_documents_own_servers_are_served_by_it() {
         let ask = |words: &[&str]| {
             let (address, thread) = documents_server(library.path(), joined);
             let output = run(own.path(), &[&[dialect, address.as_str()], words].concat(), b"");
-            thread.join().unwrap();
-            output
+            (output, thread.join().unwrap())
         };
-        assert_eq!(ask(&["list"]).stdout, b"one\ntwo\n");
-        assert!(ask(&["get", "one"]).status.success());
-        assert!(fs::read(own.path().join("one")).unwrap() == bytes);
-        assert!(ask(&["put", "new"]).status.success());
+        assert_eq!(ask(&["list"]).0.stdout, b"one\ntwo\n");
+        loop {
+            let (output, behind) = ask(&["get", "one"]);
+            assert!(output.status.success());
+            if fs::read(own.path().join("one")).unwrap() == bytes {
+                break;
+            }
+            // The file ends with hashes: behind half a second of silence these are the end.
+            assert!(behind > Duration::from_millis(250), "one is not what was sent");
+            fs::remove_file(own.path().join("one")).unwrap();
+        }
+        assert!(ask(&["put", "new"]).0.status.success());
         assert!(fs::read(library.path().join("new")).unwrap() == bytes);
-        fails(&ask(&["get", "nothing"]), 1, if joined { "文件不存在" } else { "FAIL" });
+        fails(&ask(&["get", "nothing"]).0, 1, if joined { "文件不存在" } else { "FAIL" });
         assert!(!own.path().join("nothing").exists());
     });
     // And evserve in these dialects.

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{Read, Write};
 
-use crate::process::{Client, Server, large_file, wait_for, wait_until_read};
+use crate::process::{Client, Server, large_file, uninterrupted, wait_for, wait_until_read};
 
 pub const GET: &str = "GET /1k.txt HTTP/1.1\r\nHost: h\r\n\r\n";
 pub const GET_LARGE: &str = "GET /large.bin HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -129,7 +129,7 @@ fn who_goes_on_sending_after_an_answer_is_heard_out() {
         // Had the server closed, the first of these would get a reset and the others fail.
         for _ in 0..5 {
             client.send([b'x'; 1000]);
-            assert_eq!(client.stream.read(&mut [0]).unwrap(), 0);
+            assert_eq!(uninterrupted(|| client.stream.read(&mut [0])).unwrap(), 0);
         }
     }
 }
@@ -181,7 +181,7 @@ fn a_slow_but_steady_reader_gets_all_of_it() {
         // 1 MB/s: the socket's buffer of megabytes has no room again for longer than the timeout.
         let (mut received, mut buffer) = (Vec::new(), vec![0; 50_000]);
         let (opened, mut longest) = (Instant::now(), Duration::ZERO);
-        while let Ok(count @ 1..) = client.stream.read(&mut buffer) {
+        while let Ok(count @ 1..) = uninterrupted(|| client.stream.read(&mut buffer)) {
             received.extend_from_slice(&buffer[..count]);
             // Behind several timeouts what is left may come faster.
             if opened.elapsed() < Duration::from_millis(2500) {
