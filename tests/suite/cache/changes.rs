@@ -10,6 +10,7 @@ use std::time::Duration;
 use evserve::store::{Bounds, Cache};
 
 use super::site::{Site, TENTH};
+use crate::process::at_once;
 
 /// Changes `path`, which is the site's `g/a/file` and has the contents "old", into one of "new".
 type Edit = fn(&Path, root: &Path);
@@ -75,14 +76,15 @@ const EDITS: &[(&str, Edit)] = &[
 
 #[test]
 fn a_file_that_was_left_alone_for_long_is_not_stale_either() {
-    for (how, edit) in EDITS {
+    // At once: most of it is the time until a file has settled.
+    at_once(EDITS, |(how, edit)| {
         let mut site = Site::new();
         site.write("g/a/file", b"old");
         site.settle("g/a/file");
         edit(&site.folder.path().join("g/a/file"), site.folder.path());
         site.now += Duration::from_millis(99);
         assert_eq!(String::from_utf8(site.get("g/a/file")).unwrap(), "new", "{how}");
-    }
+    });
 }
 
 #[test]
@@ -180,7 +182,7 @@ fn when_the_kernel_has_lost_count_nothing_is_stale() {
 
 #[test]
 fn nothing_is_stale_among_files_that_seldom_change() {
-    for seed in 0..10 {
+    at_once(0..10, |seed| {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut site = Site::new();
         let names = ["a/file", "a/other", "b/c/file", "file"];
@@ -210,5 +212,5 @@ fn nothing_is_stale_among_files_that_seldom_change() {
                 got == current[0].0 || old.iter().any(|(bytes, until)| *bytes == got && now - *until < TENTH);
             assert!(known, "{got:?} is stale in step {step}, seed {seed}");
         }
-    }
+    });
 }

@@ -47,6 +47,8 @@ pub struct Site {
     store: Counted,
     pub cache: Cache<String>,
     pub now: Instant,
+    /// For what is read; making it takes longer than reading.
+    buffer: Vec<u8>,
 }
 
 pub const TENTH: Duration = Duration::from_millis(100);
@@ -55,7 +57,7 @@ impl Site {
     pub fn new() -> Site {
         let folder = local_folder();
         let store = Counted { store: DiskStore::new(folder.path()).unwrap(), looks: Cell::new(0) };
-        Site { folder, store, cache: Cache::new(BOUNDS), now: Instant::now() }
+        Site { folder, store, cache: Cache::new(BOUNDS), now: Instant::now(), buffer: vec![0; 300_000] }
     }
 
     pub fn write_unsettled(&self, name: &str, bytes: &[u8]) {
@@ -81,9 +83,8 @@ impl Site {
 
     /// What is served of a file, and nothing if it is not there.
     pub fn get(&mut self, name: &str) -> Vec<u8> {
-        let mut buffer = vec![0; 300_000];
         let cached = ask(&mut self.cache, &self.store, name, self.now);
-        cached.map_or(Vec::new(), |cached| cached.content.read(0, &mut buffer).unwrap().to_vec())
+        cached.map_or(Vec::new(), |cached| cached.content.read(0, &mut self.buffer).unwrap().to_vec())
     }
 
     /// Asks for a file all the time for so long, and returns how often the disk was looked at.

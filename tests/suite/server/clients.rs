@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use std::path::Path;
 
-use crate::process::{PROGRAM, Server, large_file, output, small_site, tool, wait_for};
+use crate::process::{PROGRAM, Server, at_once, large_file, output, small_site, tool, wait_for};
 
 #[test]
 fn curl() {
@@ -100,13 +100,13 @@ fn telnet() {
 fn wrk() {
     let Some(wrk) = tool("wrk") else { return };
     let server = Server::start(&[]);
-    for path in ["1k.txt", "large.bin", "nowhere"] {
+    at_once(["1k.txt", "large.bin", "nowhere"], |path| {
         let url = format!("http://{}/{path}", server.address);
         let printed = output(&wrk, &["-t1", "-c64", "-d1s", "--timeout", "20s", &url]);
         assert!(printed.contains("requests in"), "{printed}");
         assert!(!printed.contains("Socket errors"), "{printed}");
         assert_eq!(printed.contains("Non-2xx"), path == "nowhere", "{printed}");
-    }
+    });
 }
 
 #[test]
