@@ -37,12 +37,13 @@ uninstall:
 	done
 	rm -rf $(SHARE)/doc/evserve
 
+# Many tests wait for a timer or a peer: more of them than there are cores run at once.
 test:
-	$(CARGO) test --locked
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} $(CARGO) test --locked
 
 # The portable twins of the Linux-only calls, in a target folder of their own.
 test-portable:
-	RUSTFLAGS='$(RUSTFLAGS) --cfg evserve_portable' CARGO_TARGET_DIR=target/portable $(CARGO) test --locked
+	RUSTFLAGS='$(RUSTFLAGS) --cfg evserve_portable' CARGO_TARGET_DIR=target/portable RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} $(CARGO) test --locked
 
 # The pages in headless Chromium (Debian: apt-get install chromium); what they look like goes to
 # target/screenshots.
