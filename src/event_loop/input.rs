@@ -52,7 +52,7 @@ enum Offer {
 
 /// What a recv has brought.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Received {
+pub(super) struct RecvOutcome {
     /// So many bytes; 0 is nothing now, or the end.
     pub(super) count: usize,
     /// Whether that was all there was: more comes with an event.
@@ -109,7 +109,7 @@ impl Input {
         transport: &mut T,
         buffer: &mut [u8],
         sure: usize,
-    ) -> io::Result<Received> {
+    ) -> io::Result<RecvOutcome> {
         let limit = buffer.len().min(self.room().saturating_add(sure));
         debug_assert!(limit > 0, "a recv into no room looks like the end");
         let count = match transport.recv(&mut buffer[..limit]) {
@@ -131,7 +131,7 @@ impl Input {
             Err(error) if error.kind() == ErrorKind::Interrupted => 0,
             Err(error) => return Err(error),
         };
-        Ok(Received { count, is_drained: self.socket == Socket::Drained })
+        Ok(RecvOutcome { count, is_drained: self.socket == Socket::Drained })
     }
 
     /// Whether no older bytes wait before those that are received now.

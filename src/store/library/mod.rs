@@ -124,7 +124,7 @@ impl Library {
     }
 
     /// Gives up what has come of an upload.
-    pub fn give_up(&self, key: &UploadKey) -> Result<(), LibraryError> {
+    pub fn abandon(&self, key: &UploadKey) -> Result<(), LibraryError> {
         self.upload_max()?;
         Partial::open(&self.folder, key)?.remove()
     }

@@ -105,6 +105,27 @@ fn tidy_a_folder_is_a_screenful() {
 }
 
 #[test]
+fn tidy_a_type_has_a_name_of_its_own() {
+    // The states of a machine are its own affair; twins for other systems have the same names on purpose.
+    const SHARED: [&str; 3] = ["State", "Watch", "Watches"];
+    let mut types: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for source in sources().into_iter().filter(|source| !source.path.starts_with("evclient/")) {
+        for (_, line) in source.lines().filter(|(_, line)| !line.starts_with(' ')) {
+            let mut words = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            if words.any(|word| ["struct", "enum", "trait"].contains(&word))
+                && let Some(name) = words.next().filter(|name| !SHARED.contains(name))
+            {
+                types.entry(name.to_owned()).or_default().push(source.path.clone());
+            }
+        }
+    }
+    assert!(types.len() > 100, "{} types", types.len());
+    for (name, files) in types {
+        assert_eq!(files.len(), 1, "{name} is declared in {files:?}");
+    }
+}
+
+#[test]
 fn tidy_a_second_wire_needs_no_first() {
     let sketch = read("src/protocol/http/h2_sketch.rs");
     assert!(!sketch.lines().any(|line| line.contains("h1") && !line.starts_with("//!")));

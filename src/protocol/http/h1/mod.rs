@@ -29,7 +29,7 @@ use encode::{HeadContext, PRELUDE_DATE_AT, prelude};
 use exchange::{Exchange, FailedRequest, PendingResponse, refuse, respond};
 use framing::Framing;
 use head::{Head, Parsed};
-use upload::{Received, UploadInProgress};
+use upload::{UploadInProgress, UploadProgress};
 use version::Disposition;
 
 /// What it is called in logs.
@@ -215,13 +215,13 @@ impl Http1 {
         None
     }
 
-    fn on_received(&mut self, received: Received) -> Option<CloseReason> {
+    fn on_received(&mut self, received: UploadProgress) -> Option<CloseReason> {
         match received {
-            Received::Pending(upload) => {
+            UploadProgress::Pending(upload) => {
                 self.state = State::Receiving(upload);
                 None
             }
-            Received::Answered(exchange) => self.proceed(exchange),
+            UploadProgress::Answered(exchange) => self.proceed(exchange),
         }
     }
 

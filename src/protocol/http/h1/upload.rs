@@ -20,7 +20,7 @@ pub(super) struct UploadInProgress {
 
 /// What came of a piece of a body.
 #[derive(Debug)]
-pub(super) enum Received {
+pub(super) enum UploadProgress {
     /// More is to come.
     Pending(Box<UploadInProgress>),
     /// The request was answered.
@@ -70,7 +70,7 @@ impl UploadInProgress {
         input: &[u8],
         out: &mut Outbox,
         cx: &mut Context<'_>,
-    ) -> (usize, Received) {
+    ) -> (usize, UploadProgress) {
         let UploadInProgress { body, sink, .. } = &mut *self;
         let mut stored = Ok(());
         let taken = body.take(input, |bytes| {
@@ -79,11 +79,13 @@ impl UploadInProgress {
             }
         });
         let taken = match taken {
-            Ok(taken) if !taken.done && stored.is_ok() => return (taken.consumed, Received::Pending(self)),
+            Ok(taken) if !taken.done && stored.is_ok() => {
+                return (taken.consumed, UploadProgress::Pending(self));
+            }
             Ok(taken) => taken,
             Err(error) => {
                 let close = self.refuse(error, out, cx);
-                return (0, Received::Answered(Exchange::Done(Some(close))));
+                return (0, UploadProgress::Answered(Exchange::Done(Some(close))));
             }
         };
         let UploadInProgress { head, sink, .. } = *self;
@@ -91,7 +93,7 @@ impl UploadInProgress {
         let response = sink.finish(stored, &head.request, cx);
         // A body that is refused in the middle is not read to its end.
         let early_close = (!taken.done).then_some(CloseReason::BodyUnwanted);
-        (taken.consumed, Received::Answered(send(response, &head, early_close, out, cx)))
+        (taken.consumed, UploadProgress::Answered(send(response, &head, early_close, out, cx)))
     }
 
     /// Gives the upload up and tells its sender why.

@@ -25,7 +25,7 @@ enum State {
     /// Before the first delimiter, in what is to be ignored, and so far into a delimiter.
     Preamble(usize),
     /// Behind a delimiter: the rest of its line.
-    Delimiter(Line),
+    Delimiter(DelimiterLine),
     /// In the fields of a part.
     Head(Vec<u8>),
     /// In the content of a part, and so far into a delimiter.
@@ -36,7 +36,7 @@ enum State {
 
 /// The line of a delimiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Line {
+enum DelimiterLine {
     /// Its first byte comes next.
     Begin,
     /// Behind the first hyphen of the last delimiter.
@@ -96,7 +96,7 @@ impl Multipart {
                 State::Preamble(matched) => {
                     let (taken, ended) = until(&self.delimiter, matched, input, |_| ());
                     if ended {
-                        self.state = State::Delimiter(Line::Begin);
+                        self.state = State::Delimiter(DelimiterLine::Begin);
                     }
                     taken
                 }
@@ -104,7 +104,7 @@ impl Multipart {
                     let content = |bytes: &[u8]| found(Piece::Content(bytes));
                     let (taken, ended) = until(&self.delimiter, matched, input, content);
                     if ended {
-                        self.state = State::Delimiter(Line::Begin);
+                        self.state = State::Delimiter(DelimiterLine::Begin);
                     }
                     taken
                 }
@@ -164,14 +164,16 @@ fn until(
     (input.len(), false)
 }
 
-impl Line {
+impl DelimiterLine {
     fn step(self, byte: u8) -> Result<State, HttpError> {
         Ok(match (self, byte) {
-            (Line::Begin, b'-') => State::Delimiter(Line::Hyphen),
-            (Line::Hyphen, b'-') => State::Epilogue,
-            (Line::Begin | Line::Space, b' ' | b'\t') => State::Delimiter(Line::Space),
-            (Line::Begin | Line::Space, b'\r') => State::Delimiter(Line::Cr),
-            (Line::Cr, b'\n') => State::Head(Vec::new()),
+            (DelimiterLine::Begin, b'-') => State::Delimiter(DelimiterLine::Hyphen),
+            (DelimiterLine::Hyphen, b'-') => State::Epilogue,
+            (DelimiterLine::Begin | DelimiterLine::Space, b' ' | b'\t') => {
+                State::Delimiter(DelimiterLine::Space)
+            }
+            (DelimiterLine::Begin | DelimiterLine::Space, b'\r') => State::Delimiter(DelimiterLine::Cr),
+            (DelimiterLine::Cr, b'\n') => State::Head(Vec::new()),
             _ => return Err(HttpError::bad_request("A delimiter of the form is malformed")),
         })
     }

@@ -45,7 +45,7 @@ pub(super) fn abandon(
     cx: &Context<'_>,
 ) -> Result<Response, HttpError> {
     check_origin(&request.headers, cx.http)?;
-    cx.core.library.give_up(key).map_err(library_error)?;
+    cx.core.library.abandon(key).map_err(library_error)?;
     Ok(Response::empty(Status::NoContent, Vec::new()))
 }
 
