@@ -96,7 +96,7 @@ bench-library:
 # Races the ways to serve many clients on this machine, and draws the result: some four minutes. gevent is
 # raced, too, if this Python has it: make lab PYTHON=venv/bin/python ARGS='--connections 1,100'
 lab:
-	$(CARGO) build --release --locked --features lab --bin evserve --example load
+	$(CARGO) build --release --locked --bin evserve --example load
 	RUSTFLAGS='$(RUSTFLAGS) --cfg mio_unsupported_force_poll_poll' CARGO_TARGET_DIR=target/poll \
 		$(CARGO) build --release --locked --no-default-features --bin evserve
 	$(PYTHON) benches/lab/race.py --evserve $(BUILT)/evserve --load $(BUILT)/examples/load \
