@@ -23,7 +23,7 @@ struct Outcome {
     close: Option<CloseReason>,
 }
 
-/// A server with a small site and a library, made anew for every script, so that none sees another.
+/// A server with a small site and a library. Every script gets its own, so that scripts do not affect each other.
 struct Server {
     services: Services,
     now: Instant,

@@ -19,7 +19,7 @@ impl<N: Network> EventLoop<N> {
     pub(super) fn accept(&mut self, key: usize) -> bool {
         let before = self.services.core.statistics.arrived();
         for _ in 0..TURN_ACCEPTS {
-            // It is known beforehand who would make room, but nobody goes until somebody comes.
+            // The connection to evict is found first, and evicted only once a new one was accepted.
             let full = self.connections >= self.services.core.limits.max_connections;
             let idle = if full {
                 self.idle_eviction.find(&self.sources, self.services.core.clock.now.monotonic)
@@ -66,7 +66,7 @@ impl<N: Network> EventLoop<N> {
     }
 
     /// With no descriptor left: lets the longest idle connection make room, else tells the peer
-    /// that the server is busy, so that nobody waits in a backlog that nobody looks into.
+    /// that the server is busy, so that no peer waits in a backlog that is not read.
     fn accept_on_reserve(&mut self, key: usize) -> bool {
         let SourceKind::Listener(listener) = &mut self.sources[key].kind else { return false };
         let kind = listener.kind;

@@ -47,7 +47,7 @@ impl Kind {
         }
     }
 
-    /// What a peer is told for whom no descriptor is left.
+    /// The reply to a peer when no descriptor is left for its connection.
     pub fn busy_reply(self) -> &'static [u8] {
         match self {
             Kind::Http => h1::BUSY_REPLY,

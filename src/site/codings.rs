@@ -53,9 +53,6 @@ enum CachedForm {
 }
 
 impl AcceptedCodings {
-    /// What a client accepts that says nothing of codings.
-    pub const IDENTITY: AcceptedCodings = AcceptedCodings { preferred: [None; 3], identity: true };
-
     fn preferred(&self) -> impl Iterator<Item = Coding> {
         self.preferred.into_iter().flatten()
     }

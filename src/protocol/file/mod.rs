@@ -67,7 +67,7 @@ pub enum File {
 /// What it is called in logs.
 pub const NAME: &str = "file";
 
-/// What a peer gets for whom no descriptor is left.
+/// The reply to a peer when no descriptor is left for its connection.
 pub const BUSY_REPLY: &[u8] = b"ERR busy there are too many connections\r\n";
 
 impl File {

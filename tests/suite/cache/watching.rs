@@ -4,8 +4,13 @@
 #![cfg(all(target_os = "linux", not(evserve_portable)))]
 
 use std::fs::{self, File};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
+
+use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
 
 use super::site::{Site, local_folder};
 use crate::process::{PROGRAM, Server, wait_for};
@@ -26,7 +31,10 @@ fn what_was_stored_through_a_mapping_is_served_when_that_ends() {
     site.settle("mapped");
     assert_eq!(site.get("mapped"), b"one");
     mapping.copy_from_slice(b"two");
+    let closed = CloseWatch::new(&site.folder.path().join("mapped"));
     drop((mapping, file));
+    // A process that another test starts just now has the descriptor, too, until it executes its program.
+    closed.wait();
     site.now += Duration::from_millis(99);
     assert_eq!(site.get("mapped"), b"two");
 }
@@ -53,6 +61,22 @@ fn files_are_watched_while_they_are_asked_for_and_there() {
         served();
         (watches(&server) == 0).then_some(())
     });
+}
+
+/// Is told when the last descriptor of a file that could be written to is closed (inotify(7)).
+struct CloseWatch(OwnedFd);
+
+impl CloseWatch {
+    fn new(path: &Path) -> CloseWatch {
+        let queue = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).unwrap();
+        inotify::add_watch(&queue, path, WatchFlags::CLOSE_WRITE).unwrap();
+        CloseWatch(queue)
+    }
+
+    fn wait(self) {
+        let mut buffer = [MaybeUninit::uninit(); 512];
+        wait_for("the file's close", || Reader::new(&self.0, &mut buffer).next().ok().map(drop));
+    }
 }
 
 /// How many files it has watched (proc(5)).

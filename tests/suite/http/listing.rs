@@ -37,6 +37,21 @@ fn names(site: impl Store + 'static, path: &str) -> String {
 }
 
 #[test]
+fn a_listing_over_http_1_0_ends_with_the_connection() {
+    use evserve::close_reason::CloseReason::{Answered, LastAnswer};
+    for (fields, close) in [("", Answered), ("Connection: keep-alive\r\n", LastAnswer)] {
+        let mut talk = Talk::by(Rules { list: true, ..Rules::default() }, crate::conversation::site());
+        talk.input(format!("GET /empty/ HTTP/1.0\r\n{fields}\r\n").as_bytes());
+        assert_eq!(talk.outcome.ending, Some(close), "{fields:?}");
+        let output = String::from_utf8_lossy(&talk.outcome.output);
+        assert!(
+            output.contains("Connection: close\r\n") && !output.contains("Transfer-Encoding"),
+            "{output}"
+        );
+    }
+}
+
+#[test]
 fn the_form_is_the_one_that_is_liked_best() {
     for (fields, kind, start) in [
         ("", "text/html; charset=utf-8", "<!doctype html>"),

@@ -11,7 +11,7 @@ use crate::protocol::http::semantics::{Body, FieldSink, Response, Status};
 use crate::site::{FieldSet, Metadata, Rules};
 use crate::store::Content;
 
-/// What a peer gets for whom no descriptor is left.
+/// The response to a peer when no descriptor is left for its connection.
 pub(crate) const BUSY_REPLY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nServer: evserve\r\nRetry-After: 1\r\n\
     Connection: close\r\nContent-Length: 0\r\n\r\n";
@@ -157,7 +157,7 @@ fn write_content(content: &Content, mut range: Range<u64>, out: &mut Outbox) {
     }
 }
 
-/// Copies what is there of `range`, and returns how much that is.
+/// Copies the bytes of `range` that the content has, and returns their number.
 fn copy(content: &Content, range: &Range<u64>, bytes: &mut Vec<u8>) -> u64 {
     match content {
         Content::Memory(content) => {

@@ -58,10 +58,17 @@ pub(super) struct FailedRequest<'a> {
     pub headers: Headers<'a>,
 }
 
+impl<'a> FailedRequest<'a> {
+    /// A request of which this is known and nothing else.
+    pub(super) fn unparsed(bytes: &'a [u8], method: Option<Method>) -> FailedRequest<'a> {
+        FailedRequest { bytes, method, headers: Headers::NONE }
+    }
+}
+
 impl<'a> From<&Head<'a>> for FailedRequest<'a> {
     fn from(head: &Head<'a>) -> FailedRequest<'a> {
         let request = &head.request;
-        FailedRequest { bytes: request.headers.block, method: Some(request.method), headers: Headers::NONE }
+        FailedRequest::unparsed(request.headers.block, Some(request.method))
     }
 }
 
@@ -115,12 +122,12 @@ pub(super) fn send(
     cx: &mut Context<'_>,
 ) -> Exchange {
     let is_chunked = head.version == Version::Http11;
-    let early_close = match response.is_stream() && !is_chunked {
+    let disposition = match head.disposition(early_close, cx.core.is_draining()) {
+        Disposition::Close(reason) => Disposition::Close(reason),
         // Only the connection's end can tell that of the body.
-        true => early_close.or(Some(CloseReason::LastAnswer)),
-        false => early_close,
+        _ if response.is_stream() && !is_chunked => Disposition::Close(CloseReason::LastAnswer),
+        persistent => persistent,
     };
-    let disposition = head.disposition(early_close, cx.core.is_draining());
     let close = if let Disposition::Close(reason) = disposition { Some(reason) } else { None };
     let is_head = head.request.method == Method::Head;
     if response.is_stream() && !is_head {

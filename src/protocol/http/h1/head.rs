@@ -211,7 +211,7 @@ struct FramingHeaders<'a> {
     transfer_encoding: Option<&'a [u8]>,
     expectation: Expectation,
     connection: ConnectionOption,
-    /// Which others there are that the answer may hang on.
+    /// The other fields that the response may depend on.
     present: HeaderSet,
 }
 

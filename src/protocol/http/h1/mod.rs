@@ -17,7 +17,7 @@ mod version;
 use std::time::Instant;
 
 use super::semantics::negotiation::accepted_codings;
-use super::semantics::{HeaderName, Headers, HttpError, Method, Status, Target};
+use super::semantics::{HeaderName, HttpError, Method, Status, Target};
 use crate::close_reason::CloseReason;
 use crate::limits::{ANSWER_AFTER_PAUSE, BLANK_MAX_BYTES, UNWANTED_BODY_MAX_BYTES};
 use crate::outbox::Outbox;
@@ -100,7 +100,7 @@ impl Http1 {
         let blank = blank + length;
         if blank > BLANK_MAX_BYTES {
             let error = HttpError::bad_request("Too many empty lines stand before the request");
-            let request = FailedRequest { bytes: b"", method: None, headers: Headers::NONE };
+            let request = FailedRequest::unparsed(b"", None);
             return Some(Step::Finish(0, refuse(error, request, out, cx)));
         }
         self.state = State::Head { since, blank, seen: 0, method: None };
@@ -263,10 +263,8 @@ impl Http1 {
         let State::Discarding(body) = &mut self.state else { return None };
         let is_bounded = body.is_bounded();
         let Some(head) = body.take_head() else { return Some(CloseReason::BodyTimeout) };
-        match exchange::respond_early(&head.borrow(), is_bounded, out, cx) {
-            Some(exchange) => self.proceed(exchange),
-            None => None,
-        }
+        let exchange = exchange::respond_early(&head.borrow(), is_bounded, out, cx)?;
+        self.proceed(exchange)
     }
 }
 
@@ -287,7 +285,7 @@ impl Protocol for Http1 {
         match &mut self.state {
             State::Idle(_) | State::Head { seen: 0, .. } => return Some(CloseReason::PeerClosed),
             State::Head { method, .. } => {
-                let request = FailedRequest { bytes: b"", method: *method, headers: Headers::NONE };
+                let request = FailedRequest::unparsed(b"", *method);
                 refuse(error, request, out, cx);
             }
             State::Receiving(upload) => {
@@ -308,7 +306,7 @@ impl Protocol for Http1 {
             State::Idle(_) | State::Head { seen: 0, .. } => Some(cx.core.idle_close_reason()),
             State::Head { method, .. } => {
                 let error = HttpError::new(Status::RequestTimeout, "The request head took too long");
-                let request = FailedRequest { bytes: b"", method: *method, headers: Headers::NONE };
+                let request = FailedRequest::unparsed(b"", *method);
                 refuse(error, request, out, cx);
                 Some(CloseReason::HeadTimeout)
             }

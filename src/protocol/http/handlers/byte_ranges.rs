@@ -11,7 +11,7 @@ use crate::site::{FieldSet, Representation};
 
 /// 206 with these parts of `file`.
 pub(super) fn response(file: &Representation, ranges: &[Range<u64>]) -> Response {
-    // It must not occur in the parts, so nobody may know it in advance: the keys are random.
+    // The boundary must not occur in the parts, so it must not be predictable: the keys are random.
     let boundary = format!("{:016x}", RandomState::new().hash_one(file.note.entity_tag()));
     let content_type = &file.note.content_type;
     let parts = ranges.iter().map(|range| {

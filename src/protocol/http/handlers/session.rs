@@ -12,7 +12,7 @@ use crate::protocol::http::semantics::{
 use crate::services::{Session, SessionId, Sessions};
 use crate::site::types;
 
-/// Counts a visit and says who is visiting.
+/// Counts a visit and responds with the session.
 pub(super) fn respond(
     query: Option<&[u8]>,
     request: &Request<'_>,
@@ -36,8 +36,8 @@ pub(super) fn respond(
 }
 
 /// The session that a request names, if there is one. What the address says counts only where the
-/// cookie names none, and makes no cookie: a link from elsewhere cannot give a visitor who has a
-/// session another one.
+/// cookie names no session, and sets no cookie: a link on another site cannot replace the session of a
+/// visitor.
 fn find_session(
     query: Option<&[u8]>,
     headers: &Headers<'_>,
