@@ -64,7 +64,7 @@ impl StagingMode {
     }
 }
 
-/// A name that nobody has and nobody can guess.
+/// A random name, which is free and cannot be guessed.
 pub(super) fn hidden_name() -> String {
     format!("{HIDDEN_PREFIX}{:016x}", RandomState::new().hash_one(std::process::id()))
 }

@@ -1,4 +1,4 @@
-//! Who imports whom: which rooms of `src` may import which, and that no files import each other in a circle.
+//! Imports: which rooms of `src` may import which others, and that no files import each other in a circle.
 //! To add a room, add a row to [`MAY_IMPORT`].
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,5 +1,5 @@
-//! The shape of the code: who may touch the system, how long things are, and whether the documents say what
-//! the program does. To keep a word to some files, add a row to [`KEPT_TO`].
+//! The shape of the code: which files may touch the system, how long files and functions are, and whether the
+//! documents say what the program does. To keep a word to some files, add a row to [`KEPT_TO`].
 
 mod imports;
 mod source;
@@ -34,7 +34,7 @@ const KEPT_TO: &[(&str, &[&str])] = &[
     ),
     ("HTTP/1", &["protocol/http/h1/", "protocol/file/command.rs"]),
     (".unwrap()", &[]),
-    // Put together, so that who searches for what was left open does not find this list.
+    // Put together, so that a search for open ends does not find this list.
     (concat!("to", "do!"), &[]),
     ("dbg!", &[]),
     (concat!("FIX", "ME"), &[]),

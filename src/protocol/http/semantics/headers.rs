@@ -95,7 +95,7 @@ const CONDITIONAL_OR_RANGE: u32 = 1 << HeaderName::IfMatch as u32
 pub(crate) struct HeaderSet(u32);
 
 impl HeaderSet {
-    /// Every field may be there: nobody has looked.
+    /// Every field may be there: the fields were not indexed.
     pub(crate) const UNKNOWN: HeaderSet = HeaderSet(u32::MAX);
 
     /// Notes a field, if it is one of them.

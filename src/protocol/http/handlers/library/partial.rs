@@ -38,7 +38,7 @@ pub(super) fn offset(key: &UploadKey, library: &Library) -> Result<Response, Htt
     Ok(progress(offset, key.length))
 }
 
-/// Removes what has come of an upload.
+/// Removes the received part of an upload.
 pub(super) fn abandon(
     key: &UploadKey,
     request: &Request<'_>,

@@ -17,7 +17,7 @@ pub(crate) enum UploadSink {
     File(Upload),
     /// Into the files of a form.
     Form(Box<Form>),
-    /// Behind what has come of one file.
+    /// Appended to the received part of one file.
     Partial(PartialUpload),
 }
 
