@@ -18,7 +18,7 @@ pub const BLANK_MAX_BYTES: usize = 64;
 
 /// Bytes of a body nobody asked for that are read to keep the connection. Beyond it a new
 /// connection is cheaper for both sides.
-pub const UNWANTED_BODY_MAX_BYTES: u64 = 64 * 1024;
+pub const DISCARDED_BODY_MAX_BYTES: u64 = 64 * 1024;
 
 /// How long an unwanted body may pause before its request is answered all the same: its sender may
 /// be waiting to hear.
@@ -204,7 +204,7 @@ const _: () = {
     assert!(COPIED_BODY_MAX_BYTES < MEMORY_BODY_MAX_BYTES);
     assert!(MEMORY_BODY_MAX_BYTES < OUTBOX_MAX_BYTES as u64);
     // A full outbox leaves in one turn, and a discarded body is read in one.
-    assert!(OUTBOX_MAX_BYTES <= TURN_WRITE_BYTES && UNWANTED_BODY_MAX_BYTES <= TURN_READ_BYTES as u64);
+    assert!(OUTBOX_MAX_BYTES <= TURN_WRITE_BYTES && DISCARDED_BODY_MAX_BYTES <= TURN_READ_BYTES as u64);
     assert!(COMPRESSED_FILE_MIN_BYTES < COMPRESSED_FILE_MAX_BYTES);
     assert!(LISTING_SLICE_ENTRIES <= PAGE_ENTRIES && PAGE_ENTRIES <= SORTED_ENTRIES_MAX);
     assert!(JOINED_LIST_MAX_BYTES < OUTBOX_MAX_BYTES && DATAGRAM_MAX_BYTES < OUTBOX_MAX_BYTES);

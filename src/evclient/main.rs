@@ -7,11 +7,11 @@ mod failure;
 mod lines;
 mod local;
 mod menu;
+mod messages;
 mod options;
 mod progress;
 mod say;
 mod session;
-mod speech;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -22,9 +22,9 @@ use address::Address;
 use documents::Documents;
 use failure::Failure;
 use lines::Lines;
+use messages::Messages;
 use options::{Command, Options};
 use session::Session;
-use speech::Speech;
 
 fn main() -> ExitCode {
     let options = match Options::parse(std::env::args_os().skip(1)) {
@@ -48,13 +48,13 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), Failure> {
-    let speech = Speech::of_environment();
+    let messages = Messages::of_environment();
     if let Command::Say { address, udp } = &options.command {
-        return say::converse(address, *udp, &speech);
+        return say::converse(address, *udp, &messages);
     }
     let mut session = connect(&options.address, options.dialect)?;
     let done = match &options.command {
-        Command::Menu => return menu::run(&mut *session, &speech),
+        Command::Menu => return menu::run(&mut *session, &messages),
         Command::List => print_list(&mut *session),
         Command::Stat(name) => session.stat(name).and_then(|entry| print(&entry.line())),
         Command::Get(downloads) => each(downloads, |(name, target)| session.get(name, target)),

@@ -13,9 +13,9 @@ use rustyline::{Context, Editor, Helper};
 
 use super::failure::Failure;
 use super::local::{Source, Target};
+use super::messages::Messages;
 use super::options::local_name;
 use super::session::Session;
-use super::speech::Speech;
 
 const COMMANDS: [&str; 4] = ["get ", "list", "put ", "quit"];
 
@@ -58,7 +58,7 @@ impl Validator for Completion {}
 impl Helper for Completion {}
 
 /// Does what is typed, until the end.
-pub(crate) fn run(session: &mut dyn Session, speech: &Speech) -> Result<(), Failure> {
+pub(crate) fn run(session: &mut dyn Session, messages: &Messages) -> Result<(), Failure> {
     let terminal = |error: ReadlineError| Failure::Local(format!("the terminal: {error}"));
     let mut editor: Editor<Completion, DefaultHistory> = Editor::new().map_err(terminal)?;
     // Not every server can list its files while it has none.
@@ -69,8 +69,8 @@ pub(crate) fn run(session: &mut dyn Session, speech: &Speech) -> Result<(), Fail
         let _ = editor.load_history(path);
     }
     let ended = loop {
-        say(speech.menu);
-        let line = match editor.readline(speech.prompt) {
+        say(messages.menu);
+        let line = match editor.readline(messages.prompt) {
             Ok(line) => line,
             Err(ReadlineError::Interrupted) => continue,
             Err(ReadlineError::Eof) => break Ok(()),
@@ -80,7 +80,7 @@ pub(crate) fn run(session: &mut dyn Session, speech: &Speech) -> Result<(), Fail
         if line.trim() == "quit" {
             break Ok(());
         }
-        match obey(line.trim(), session, speech) {
+        match obey(line.trim(), session, messages) {
             Err(failure) if failure.is_final() => break Err(failure),
             Err(failure) => failure.report(),
             Ok(()) => {}
@@ -93,7 +93,7 @@ pub(crate) fn run(session: &mut dyn Session, speech: &Speech) -> Result<(), Fail
         let _ = editor.save_history(path);
     }
     session.quit();
-    say(speech.farewell);
+    say(messages.farewell);
     ended
 }
 
@@ -106,27 +106,27 @@ fn names_after(line: &str, session: &mut dyn Session) -> Result<Option<Vec<Strin
     if line.starts_with("put ") { names(session).map(Some) } else { Ok(None) }
 }
 
-fn obey(line: &str, session: &mut dyn Session, speech: &Speech) -> Result<(), Failure> {
+fn obey(line: &str, session: &mut dyn Session, messages: &Messages) -> Result<(), Failure> {
     match line.split_once(' ').map_or((line, ""), |(command, rest)| (command, rest.trim())) {
         ("", _) => Ok(()),
         ("list", "") => {
             session.list()?.iter().for_each(|entry| say(&entry.line()));
-            say(speech.listed);
+            say(messages.listed);
             Ok(())
         }
         ("get", name) if !name.is_empty() => {
             session.get(name, &Target::File(PathBuf::from(local_name(name)?)))?;
-            say(&format!("{name} {}", speech.downloaded));
+            say(&format!("{name} {}", messages.downloaded));
             Ok(())
         }
         ("put", path) if !path.is_empty() => {
             let name = local_name(path)?;
             session.put(&mut Source::open(path)?, name)?;
-            say(&format!("{name} {}", speech.uploaded));
+            say(&format!("{name} {}", messages.uploaded));
             Ok(())
         }
         _ => {
-            say(speech.unknown);
+            say(messages.unknown);
             Ok(())
         }
     }

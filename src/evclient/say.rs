@@ -7,7 +7,7 @@ use rustyline::error::ReadlineError;
 
 use super::address::Address;
 use super::failure::Failure;
-use super::speech::Speech;
+use super::messages::Messages;
 
 /// Bytes of an answer, which a datagram may have at most.
 const ANSWER_MAX_BYTES: usize = 64 * 1024;
@@ -16,7 +16,7 @@ const ANSWER_MAX_BYTES: usize = 64 * 1024;
 type Exchange = dyn FnMut(&[u8], &mut [u8]) -> std::io::Result<usize>;
 
 /// Sends what is typed and prints what comes back.
-pub(crate) fn converse(address: &Address, udp: bool, speech: &Speech) -> Result<(), Failure> {
+pub(crate) fn converse(address: &Address, udp: bool, messages: &Messages) -> Result<(), Failure> {
     let mut exchange: Box<Exchange> = if udp {
         let socket = address.datagrams()?;
         Box::new(move |message, answer| {
@@ -37,13 +37,13 @@ pub(crate) fn converse(address: &Address, udp: bool, speech: &Speech) -> Result<
     let mut editor = DefaultEditor::new().map_err(terminal)?;
     let mut answer = vec![0; ANSWER_MAX_BYTES];
     loop {
-        let line = match editor.readline(speech.message) {
+        let line = match editor.readline(messages.message) {
             Ok(line) if !line.is_empty() => line,
             Ok(_) | Err(ReadlineError::Eof | ReadlineError::Interrupted) => return Ok(()),
             Err(error) => return Err(terminal(error)),
         };
         let _ = editor.add_history_entry(&line);
         let count = exchange(line.as_bytes(), &mut answer).map_err(Failure::connection)?;
-        let _ = writeln!(stdout(), "{}{}", speech.answer, String::from_utf8_lossy(&answer[..count]));
+        let _ = writeln!(stdout(), "{}{}", messages.answer, String::from_utf8_lossy(&answer[..count]));
     }
 }

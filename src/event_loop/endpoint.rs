@@ -74,7 +74,7 @@ impl<D: DatagramSocket> Endpoint<D> {
         {
             return;
         }
-        match self.socket.answer(&self.reply, received) {
+        match self.socket.reply(&self.reply, received) {
             Ok(()) => services.core.statistics.datagrams.answered += 1,
             // Also when the socket takes no more: the answer is lost, as it may be on its way.
             Err(error) => {

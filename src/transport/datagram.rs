@@ -11,7 +11,7 @@ pub trait DatagramSocket {
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<Received>;
 
     /// Sends an answer to where a datagram came from.
-    fn answer(&mut self, bytes: &[u8], received: &Received) -> io::Result<()>;
+    fn reply(&mut self, bytes: &[u8], received: &Received) -> io::Result<()>;
 }
 
 /// A datagram that was received.
@@ -63,8 +63,8 @@ impl DatagramSocket for Udp {
         self.socket.try_io(|| system::recv(&self.socket, buffer, &mut self.control))
     }
 
-    fn answer(&mut self, bytes: &[u8], received: &Received) -> io::Result<()> {
-        self.socket.try_io(|| system::answer(&self.socket, bytes, received))
+    fn reply(&mut self, bytes: &[u8], received: &Received) -> io::Result<()> {
+        self.socket.try_io(|| system::reply(&self.socket, bytes, received))
     }
 }
 
@@ -130,7 +130,7 @@ mod system {
         }
     }
 
-    pub(super) fn answer(socket: &UdpSocket, bytes: &[u8], received: &Received) -> io::Result<()> {
+    pub(super) fn reply(socket: &UdpSocket, bytes: &[u8], received: &Received) -> io::Result<()> {
         let pieces = [IoSlice::new(bytes)];
         let peer = SockaddrStorage::from(received.peer);
         let send = |control: &[ControlMessage<'_>]| {
@@ -169,7 +169,7 @@ mod system {
         Ok(Received { length, is_truncated: false, peer, destination: Destination::Unknown })
     }
 
-    pub(super) fn answer(socket: &UdpSocket, bytes: &[u8], received: &Received) -> io::Result<()> {
+    pub(super) fn reply(socket: &UdpSocket, bytes: &[u8], received: &Received) -> io::Result<()> {
         socket.send_to(bytes, received.peer).map(drop)
     }
 }

@@ -50,7 +50,7 @@ impl DatagramSocket for SimSocket {
         Ok(Received { length, is_truncated: length < bytes.len(), peer, destination })
     }
 
-    fn answer(&mut self, bytes: &[u8], received: &Received) -> io::Result<()> {
+    fn reply(&mut self, bytes: &[u8], received: &Received) -> io::Result<()> {
         let post = &mut *self.0.borrow_mut();
         match post.failure {
             Some(failure) => Err(failure.into()),

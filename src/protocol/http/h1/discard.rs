@@ -2,7 +2,7 @@
 
 use super::body::BodyDecoder;
 use super::head::{Head, OwnedHead};
-use crate::limits::UNWANTED_BODY_MAX_BYTES;
+use crate::limits::DISCARDED_BODY_MAX_BYTES;
 use crate::protocol::http::semantics::HttpError;
 
 /// A body that is being read and thrown away.
@@ -37,7 +37,7 @@ impl DiscardedBody {
         let taken = self.body.take(input, |_| ())?;
         self.read += taken.consumed as u64;
         let progress = match taken.done {
-            _ if self.read > UNWANTED_BODY_MAX_BYTES => BodyProgress::OverLimit,
+            _ if self.read > DISCARDED_BODY_MAX_BYTES => BodyProgress::OverLimit,
             true => BodyProgress::Complete,
             false => BodyProgress::Pending,
         };

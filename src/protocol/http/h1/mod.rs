@@ -19,7 +19,7 @@ use std::time::Instant;
 use super::semantics::negotiation::accepted_codings;
 use super::semantics::{HeaderName, HttpError, Method, Status, Target};
 use crate::close_reason::CloseReason;
-use crate::limits::{ANSWER_AFTER_PAUSE, BLANK_MAX_BYTES, UNWANTED_BODY_MAX_BYTES};
+use crate::limits::{ANSWER_AFTER_PAUSE, BLANK_MAX_BYTES, DISCARDED_BODY_MAX_BYTES};
 use crate::outbox::Outbox;
 use crate::protocol::contract::{Demand, Protocol, Step};
 use crate::services::{Context, Core};
@@ -172,7 +172,7 @@ impl Http1 {
             // RFC 9110 section 10.1.1: a client that is answered at once may keep the body back or
             // send it, and what comes next could be either.
             _ if head.expects_continue => Some(CloseReason::BodyUnwanted),
-            Framing::Length(body) if body > UNWANTED_BODY_MAX_BYTES => Some(CloseReason::BodyUnwanted),
+            Framing::Length(body) if body > DISCARDED_BODY_MAX_BYTES => Some(CloseReason::BodyUnwanted),
             _ => {
                 self.state = State::Discarding(DiscardedBody::new(head));
                 return None;

@@ -2,7 +2,7 @@
 
 /// The menu's words.
 #[derive(Debug)]
-pub(crate) struct Speech {
+pub(crate) struct Messages {
     /// The menu, as the documents have it.
     pub menu: &'static str,
     /// The prompt of the menu.
@@ -23,7 +23,7 @@ pub(crate) struct Speech {
     pub answer: &'static str,
 }
 
-const ENGLISH: Speech = Speech {
+const ENGLISH: Messages = Messages {
     menu: "
 ========== commands ==========
 *********** list *************
@@ -41,7 +41,7 @@ const ENGLISH: Speech = Speech {
     answer: "answer: ",
 };
 
-const CHINESE: Speech = Speech {
+const CHINESE: Messages = Messages {
     menu: "
 ==========命令选项===========
 ********** list *********
@@ -59,9 +59,9 @@ const CHINESE: Speech = Speech {
     answer: "客户端收到:",
 };
 
-impl Speech {
+impl Messages {
     /// In the language of the environment (locale(7)).
-    pub(crate) fn of_environment() -> Speech {
+    pub(crate) fn of_environment() -> Messages {
         let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let language = set("LC_ALL").or_else(|| set("LC_MESSAGES")).or_else(|| set("LANG"));
         if language.is_some_and(|language| language.starts_with("zh")) { CHINESE } else { ENGLISH }
