@@ -1,5 +1,5 @@
-# `make run` serves the demo site, `make test` tests, `make install` installs; the rest is for those who
-# change evserve.
+# `make run` serves the demo site, `make test` runs the tests, `make install` installs; the other targets are
+# for developers of evserve.
 
 CARGO ?= cargo
 PYTHON ?= python3
@@ -9,12 +9,12 @@ SHARE = $(DESTDIR)$(PREFIX)/share
 
 .PHONY: run install uninstall test test-portable test-browser manual check fuzz bench bench-library lab
 
-# Arguments go in ARGS: make run ARGS='--http :8080'
+# ARGS holds the arguments: make run ARGS='--http :8080'
 run:
 	$(CARGO) run --release --locked -- --html ./html $(ARGS)
 
-# Both programs if both are there, with man pages and completions, under PREFIX (and DESTDIR, for
-# packages). root may have no Rust: `make install` as root takes what was built before.
+# Installs the programs with man pages and completions under PREFIX (and DESTDIR, for packages). Without
+# cargo, as is common for root, `make install` installs the existing build.
 install:
 	if command -v $(CARGO) >/dev/null; then $(CARGO) build --release --locked; else test -x $(BUILT)/evserve; fi
 	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/man/man1 $(SHARE)/bash-completion/completions \
@@ -37,24 +37,24 @@ uninstall:
 	done
 	rm -rf $(SHARE)/doc/evserve
 
-# Many tests wait for a timer or a peer: more of them than there are cores run at once.
+# Many tests wait for a timer or a peer, so more tests than cores may run at once.
 test:
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} $(CARGO) test --locked
 
-# The portable twins of the Linux-only calls, in a target folder of their own.
+# Tests the portable variants of the Linux-only calls, in a separate target folder.
 test-portable:
 	RUSTFLAGS='$(RUSTFLAGS) --cfg evserve_portable' CARGO_TARGET_DIR=target/portable RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} $(CARGO) test --locked
 
-# The pages in headless Chromium (Debian: apt-get install chromium); what they look like goes to
+# Tests the pages in headless Chromium (Debian: apt-get install chromium), and saves screenshots in
 # target/screenshots.
 test-browser:
 	$(CARGO) test --locked --test browser
 
-# Man pages and completions, anew from the options and man/*.in.
+# Regenerates the man pages and completions from the options and man/*.in.
 manual:
 	EVSERVE_WRITE=1 $(CARGO) test --locked --test suite manual_is_in_step
 
-# Format, lints, documentation, and the rules that tests/suite/tidy.rs holds.
+# Checks the format, the lints, the documentation, and the rules in tests/suite/tidy/.
 check:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
@@ -67,8 +67,8 @@ check:
 	done
 	CARGO_TARGET_DIR=target $(CARGO) build --locked --manifest-path fuzz/Cargo.toml
 
-# Drives one parser with what libFuzzer makes of its seeds: make fuzz TARGET=chunked SECONDS=600. The targets
-# are those in fuzz/fuzz_targets. A stable compiler will do; cargo-fuzz works, too.
+# Fuzzes one parser with libFuzzer, starting from its seeds: make fuzz TARGET=chunked SECONDS=600. The targets
+# are in fuzz/fuzz_targets. A stable compiler is enough; cargo-fuzz works, too.
 TARGET = head
 SECONDS = 60
 FUZZ_FLAGS = --cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -81,20 +81,19 @@ fuzz:
 	cd fuzz && target/$(HOST)/release/$(TARGET) -artifact_prefix=artifacts/ -max_total_time=$(SECONDS) \
 		-timeout=5 -max_len=4096 corpus/$(TARGET) seeds/$(TARGET)
 
-# What a request costs without sockets, then the load generators that are installed against the
-# release build on the loopback.
+# Measures a request without sockets, then runs the installed load generators against the release build.
 bench:
 	$(CARGO) build --release --locked
 	cd benches/request && $(CARGO) bench --locked -- --noplot --quiet
 	sh benches/load.sh
 
-# What the library's doors cost beside cp(1); takes some GiB of disk.
+# Compares the protocols of the library with cp(1); needs a few GiB of disk.
 bench-library:
 	$(CARGO) build --release --locked
 	python3 benches/library.py
 
-# Races the ways to serve many clients on this machine, and draws the result: some four minutes. gevent is
-# raced, too, if this Python has it: make lab PYTHON=venv/bin/python ARGS='--connections 1,100'
+# Races several server models on this machine and draws the results, in about four minutes. gevent is raced,
+# too, if this Python has it: make lab PYTHON=venv/bin/python ARGS='--connections 1,100'
 lab:
 	$(CARGO) build --release --locked --bin evserve --example load
 	RUSTFLAGS='$(RUSTFLAGS) --cfg mio_unsupported_force_poll_poll' CARGO_TARGET_DIR=target/poll \

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""What the library's doors cost, in rounds that take turns (Python's standard library, curl and wrk):
+"""Measures the protocols of the library in interleaved rounds (needs curl and wrk):
 
-  store   a large upload, by PUT over HTTP and in lines, beside cp --reflink=never; each with a sync
-  fetch   a large file that is cached, from the site, from /files/ and in lines
-  crowd   the p99 of small requests alone, and while 200 uploads are under way
+  store   a large upload, by PUT over HTTP and in lines, compared with cp --reflink=never; each with a sync
+  fetch   a large cached file, from the site, from /files/ and in lines
+  crowd   the p99 of small requests, alone and during 200 uploads
 
 usage: benches/library.py [EVSERVE] [--size MIB] [--rounds N] [--folder DIR]
 """
@@ -64,13 +64,13 @@ def put_in_lines(port, path):
 
 
 def drain(port, request, length):
-    """Takes an answer without looking at it."""
+    """Receives a response and discards it."""
     room = bytearray(1 << 20)
     with socket.create_connection(("127.0.0.1", port)) as peer:
         peer.sendall(request)
         while length > 0:
-            # MSG_TRUNC: the kernel throws the bytes away (tcp(7)).
-            length -= peer.recv_into(room, flags=socket.MSG_TRUNC) or sys.exit("the answer is short")
+            # MSG_TRUNC: the kernel discards the bytes (tcp(7)).
+            length -= peer.recv_into(room, flags=socket.MSG_TRUNC) or sys.exit("the response is too short")
 
 
 def show(title, baseline, times, size):
@@ -115,7 +115,7 @@ def fetch(server, source, size, rounds):
 
 
 def small_requests(server):
-    """The p99 of small requests, in ms."""
+    """Returns the p99 of small requests, in ms."""
     url = f"http://127.0.0.1:{server.http}/small"
     printed = subprocess.run(["wrk", "-t1", "-c16", "-d3s", "--latency", url], capture_output=True, text=True).stdout
     value, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", printed).groups()
@@ -123,8 +123,8 @@ def small_requests(server):
 
 
 def upload_for_ever(port, rate):
-    """Keeps 200 uploads under way, which come to `rate` MiB a second together."""
-    os.nice(10)  # What the server does is measured, not who of its clients gets the processor.
+    """Keeps 200 uploads in progress, with a total rate of `rate` MiB/s."""
+    os.nice(10)  # leaves the CPU to the server and to the measured client
     block = memoryview(bytes(64 << 10))
     peers = []
     for number in range(200):
@@ -157,17 +157,17 @@ def crowd(server, rounds, rate):
         uploads.join()
     ratio = statistics.median(one / other for one, other in zip(together, alone))
     print(f"crowd  p99 of small requests: {statistics.median(alone):.2f} ms alone, "
-          f"{statistics.median(together):.2f} ms beside 200 uploads of {rate} MiB/s together   {ratio:.2f} x")
+          f"{statistics.median(together):.2f} ms during 200 uploads of {rate} MiB/s in total   {ratio:.2f} x")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program", nargs="?", default="target/release/evserve")
-    parser.add_argument("--size", type=int, default=1024, help="MiB of the large file")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--rate", type=int, default=100, help="MiB/s of the uploads together; 100 is a gigabit link")
-    parser.add_argument("--folder", help="where the files are; a temporary folder beside the program")
-    parser.add_argument("--only", choices=["store", "fetch", "crowd"])
+    parser.add_argument("--size", type=int, default=1024, help="size of the large file in MiB (1024)")
+    parser.add_argument("--rounds", type=int, default=5, help="number of rounds (5)")
+    parser.add_argument("--rate", type=int, default=100, help="total rate of the 200 uploads in MiB/s (100, a gigabit link)")
+    parser.add_argument("--folder", help="where to create the temporary folder for the files (the folder of the program)")
+    parser.add_argument("--only", choices=["store", "fetch", "crowd"], help="run one measurement only")
     options = parser.parse_args()
     beside = options.folder or os.path.dirname(os.path.abspath(options.program))
     with tempfile.TemporaryDirectory(dir=beside) as folder:

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Loads the release build on the loopback with the generators that are installed, a few seconds each,
-# and prints a table. A machine is noisy: compare only figures of one run.
+# Loads the release build over the loopback with each installed load generator for a few seconds, and prints
+# a table. Results are noisy: compare only figures of the same run.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -18,7 +18,7 @@ until address=$(sed -n 's|.*listening http \(http://[^ ]*\)|\1|p' "$log") && [ -
     sleep 0.05
 done
 
-# The CPU time of the server so far, in milliseconds (clock ticks are 10 ms).
+# Prints the CPU time of the server so far, in milliseconds (a clock tick is 10 ms).
 cpu() { awk '{ print ($14 + $15) * 10 }' "/proc/$server/stat"; }
 
 row() { # name, requests per second, requests, CPU milliseconds
@@ -49,13 +49,13 @@ if command -v wrk >/dev/null; then
     load_wrk '1 KiB, 64 connections' 1k.txt 64
     load_wrk '1 KiB, 1000 connections' 1k.txt 1000
     load_wrk '100 KiB, 64 connections' 100k.txt 64
-    load_wrk 'not found, 64 connections' nowhere 64
+    load_wrk '404, 64 connections' nowhere 64
 else
     echo 'wrk is not installed (apt-get install wrk)'
 fi
 if command -v ab >/dev/null; then
     load_ab '1 KiB, HTTP/1.0 keep-alive' 100000 -k
-    load_ab '1 KiB, a connection each' 20000 ''
+    load_ab '1 KiB, connection per request' 20000 ''
 else
     echo 'ab is not installed (apt-get install apache2-utils)'
 fi

@@ -30,7 +30,7 @@ _evclient() {
     fi
     [[ ! $joined ]] || return
     case $command in
-        '') once='--dialect --udp --version -h --help' many='' words='' ;;
+        '') once='--dialect --udp -V --version -h --help' many='' words='' ;;
     esac
     case "$command $place" in
         ' 0') [[ $cur == -* ]] || { return; } ;;

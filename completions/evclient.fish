@@ -2,7 +2,7 @@
 
 complete -c evclient -f
 complete -c evclient -F
-complete -c evclient -l dialect -x -a 'auto lines joined listed' -d 'how the server speaks: lines, joined or listed (lines)'
-complete -c evclient -l udp -d 'say it in datagrams'
-complete -c evclient -l version -d 'print the version'
+complete -c evclient -l dialect -x -a 'auto lines joined listed' -d 'dialect of the server: lines, joined or listed (lines)'
+complete -c evclient -l udp -d 'say: send datagrams'
+complete -c evclient -s V -l version -d 'print the version'
 complete -c evclient -s h -l help -d 'display usage information'

@@ -34,7 +34,7 @@ _evserve() {
     fi
     [[ ! $joined ]] || return
     case $command in
-        '') once='--html --files --dialect --ack-reply --udp-rate --pace --read-only --overwrite --allow-delete --fsync --max-upload --max-library --keep-free --partial-max --partial-age --list --no-compress --spa --pretty-urls --cors --max-connections --max-per-client --idle-timeout --file-idle-timeout --head-timeout --body-timeout --write-timeout --drain-timeout --trace --log-level --log-file --access-log --access-format --version -h --help' many='--http --file --ack --ack-udp --host --admin --mime --cache-control --header' words='' ;;
+        '') once='--html --files --dialect --ack-reply --udp-rate --pace --read-only --overwrite --allow-delete --fsync --max-upload --max-library --keep-free --partial-max --partial-age --list --no-compress --spa --pretty-urls --cors --max-connections --max-per-client --idle-timeout --file-idle-timeout --head-timeout --body-timeout --write-timeout --drain-timeout --trace --log-level --log-file --access-log --access-format -V --version -h --help' many='--http --file --ack --ack-udp --host --admin --mime --cache-control --header' words='' ;;
     esac
     if [[ ! $words || $cur == -* ]]; then
         words=$many

@@ -1,4 +1,4 @@
-//! The time as the protocols see it: read once a turn by the loop, the HTTP date rendered once a
+//! The time as the protocols see it. The loop reads the clocks once a turn; the HTTP date is formatted once a
 //! second.
 
 use std::io::Write;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use httpdate::HttpDate;
 use jiff::{Timestamp, tz::TimeZone};
 
-/// A time as RFC 3339 has it, in whole seconds of UTC: `1994-11-06T08:49:37Z`.
+/// Formats a time as RFC 3339, in whole seconds of UTC: `1994-11-06T08:49:37Z`.
 pub fn rfc3339(time: SystemTime) -> String {
     let seconds = |time: SystemTime| match time.duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_secs()).ok(),
@@ -20,14 +20,15 @@ pub fn rfc3339(time: SystemTime) -> String {
 /// One reading of both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
-    /// For deadlines: never goes back.
+    /// The monotonic time, for deadlines. It never goes back.
     pub monotonic: Instant,
-    /// For people and for HTTP: may be set.
+    /// The time of day, for people and for HTTP. It jumps when the clock is set.
     pub wall: SystemTime,
 }
 
 impl Now {
-    /// Reads the clocks (`clock_gettime`, without a system call on Linux). Only the loop does.
+    /// Reads both clocks (`clock_gettime`, without a system call on Linux). Called only by the server's
+    /// start, the runner and the trace.
     pub fn read() -> Now {
         Now { monotonic: Instant::now(), wall: SystemTime::now() }
     }
@@ -41,11 +42,11 @@ impl std::ops::Add<Duration> for Now {
     }
 }
 
-/// The current turn's time.
+/// The time of the current turn.
 pub struct Clock {
     /// Both clocks at the beginning of the turn.
     pub now: Now,
-    /// The second that `date` shows, since 1970.
+    /// The second since 1970 that `date` shows.
     second: u64,
     date: [u8; HTTP_DATE_LEN],
     zone: TimeZone,
@@ -55,7 +56,7 @@ pub struct Clock {
 const HTTP_DATE_LEN: usize = 29;
 
 impl Clock {
-    /// A clock that stands at `now`, in the time zone of the system.
+    /// Creates a clock set to `now`, in the time zone of the system.
     pub fn new(now: Now) -> Clock {
         let mut clock =
             Clock { now, second: u64::MAX, date: [b' '; HTTP_DATE_LEN], zone: TimeZone::system() };
@@ -63,28 +64,28 @@ impl Clock {
         clock
     }
 
-    /// Moves the clock to `now`.
+    /// Sets the clock to `now`.
     pub fn advance(&mut self, now: Now) {
         self.now = now;
         let second = now.wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         if second != self.second {
             self.second = second;
-            // In place: this is the only thing that steady traffic has made anew.
+            // Formatted in place: no allocation under steady traffic.
             let _ = write!(&mut self.date[..], "{}", HttpDate::from(within_range(now.wall)));
         }
     }
 
-    /// The value of `Date`.
+    /// Returns the value of the `Date` field.
     pub fn http_date(&self) -> &[u8] {
         &self.date
     }
 
-    /// The local time as C's `ctime` writes it, without its newline: `Fri Nov 20 23:29:42 2026`.
+    /// Returns the local time in the format of C's `ctime`, without its newline: `Fri Nov 20 23:29:42 2026`.
     pub fn ctime(&self) -> String {
         self.local("%a %b %e %H:%M:%S %Y")
     }
 
-    /// The local time in a format of `strftime`.
+    /// Returns the local time in a format of `strftime`.
     pub fn local(&self, format: &str) -> String {
         match Timestamp::try_from(self.now.wall) {
             Ok(at) => at.to_zoned(self.zone.clone()).strftime(format).to_string(),
@@ -93,7 +94,7 @@ impl Clock {
     }
 }
 
-/// `time` as an IMF-fixdate; what lies outside the years 1970 to 9999 is moved to their edges.
+/// Formats `time` as an IMF-fixdate, clamped to the years 1970 to 9999.
 pub fn http_date(time: SystemTime) -> String {
     httpdate::fmt_http_date(within_range(time))
 }
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn the_date_follows_the_second() {
+    fn the_http_date_changes_with_the_second() {
         let mut clock = Clock::new(at(784_111_777));
         assert_eq!(clock.http_date(), b"Sun, 06 Nov 1994 08:49:37 GMT");
         clock.advance(at(784_111_778));
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_outside_the_range_is_moved_to_its_edge() {
+    fn dates_outside_1970_to_9999_are_clamped() {
         assert_eq!(http_date(UNIX_EPOCH - Duration::from_secs(9)), "Thu, 01 Jan 1970 00:00:00 GMT");
         assert_eq!(http_date(UNIX_EPOCH + Duration::from_secs(1 << 40)), "Fri, 31 Dec 9999 23:59:59 GMT");
     }

@@ -1,55 +1,55 @@
-//! Why connections end.
+//! The reasons why connections are closed.
 
 use std::fmt;
 
-/// Why a connection ended. Every ending has one.
+/// Why a connection was closed. Every closed connection has one reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {
-    /// The peer closed between two requests.
+    /// The peer closed the connection between two requests.
     PeerClosed,
-    /// The peer closed in the middle of a request.
+    /// The peer closed the connection in the middle of a request.
     PeerLeft,
-    /// The connection broke: a reset, a host that vanished.
+    /// The connection broke: it was reset, or the peer's host became unreachable.
     Reset,
-    /// The system failed at sending or receiving: a disk error under a file, for one.
+    /// The system failed to send, to receive or to read a body, for example because of a disk error.
     Failed,
-    /// The last request was answered; the peer had said that it would be the last.
-    Answered,
-    /// A request was answered, and we said that it was the last.
-    LastAnswer,
-    /// A request could not be understood or went over a limit.
-    Refused,
-    /// A request was answered whose body nobody wants to read to its end.
-    BodyUnwanted,
-    /// Nothing was asked for too long.
+    /// A request was answered, and the peer had said that it was the last.
+    CloseRequested,
+    /// A request was answered, and the server decided that it was the last.
+    ServerClosed,
+    /// A request was malformed or exceeded a limit.
+    Rejected,
+    /// A request was answered, but its body is not read to its end.
+    BodyUnread,
+    /// No request was received for too long.
     IdleTimeout,
-    /// A request head did not become whole in time.
+    /// A request head was not complete in time.
     HeadTimeout,
-    /// A body stopped on its way in.
+    /// A request body stopped arriving.
     BodyTimeout,
-    /// The peer took none of its output for too long.
+    /// The peer accepted no output for too long.
     WriteTimeout,
-    /// A file became shorter than it was promised to be.
+    /// A file became shorter than its announced length.
     FileShrank,
-    /// Closed while idle, to make room for another.
+    /// An idle connection was closed to accept another one.
     Evicted,
-    /// Closed while idle, as the server ends.
+    /// An idle connection was closed because the server drains.
     Drained,
-    /// Cut off, as the server's time to end is over.
+    /// The connection was cut off at the end of the drain timeout.
     Aborted,
 }
 
 impl CloseReason {
-    /// All of them, in the order of their declaration.
+    /// All reasons, in the order of their declaration.
     pub const ALL: [CloseReason; 16] = [
         CloseReason::PeerClosed,
         CloseReason::PeerLeft,
         CloseReason::Reset,
         CloseReason::Failed,
-        CloseReason::Answered,
-        CloseReason::LastAnswer,
-        CloseReason::Refused,
-        CloseReason::BodyUnwanted,
+        CloseReason::CloseRequested,
+        CloseReason::ServerClosed,
+        CloseReason::Rejected,
+        CloseReason::BodyUnread,
         CloseReason::IdleTimeout,
         CloseReason::HeadTimeout,
         CloseReason::BodyTimeout,
@@ -60,11 +60,11 @@ impl CloseReason {
         CloseReason::Aborted,
     ];
 
-    /// Whether the peer may be sending still, so that its input must be read and dropped for a
-    /// while: a close with unread input is a reset, which destroys the answer under way.
+    /// Returns whether the peer may still be sending, so that its input must be read and dropped for a while:
+    /// a close with unread input is a reset, which destroys the response in flight.
     pub fn lingers(self) -> bool {
-        use CloseReason::{BodyTimeout, BodyUnwanted, HeadTimeout, LastAnswer, Refused};
-        matches!(self, LastAnswer | Refused | BodyUnwanted | HeadTimeout | BodyTimeout)
+        use CloseReason::{BodyTimeout, BodyUnread, HeadTimeout, Rejected, ServerClosed};
+        matches!(self, ServerClosed | Rejected | BodyUnread | HeadTimeout | BodyTimeout)
     }
 }
 
@@ -72,21 +72,21 @@ impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             CloseReason::PeerClosed => "the peer closed",
-            CloseReason::PeerLeft => "the peer left in the middle of a request",
-            CloseReason::Reset => "the connection broke",
-            CloseReason::Failed => "the system failed to send or receive",
-            CloseReason::Answered => "answered its last request",
-            CloseReason::LastAnswer => "answered, and ended it",
-            CloseReason::Refused => "refused a request",
-            CloseReason::BodyUnwanted => "answered without reading a body",
-            CloseReason::IdleTimeout => "idle for too long",
-            CloseReason::HeadTimeout => "a request head took too long",
-            CloseReason::BodyTimeout => "a request body took too long",
-            CloseReason::WriteTimeout => "the peer took nothing for too long",
+            CloseReason::PeerLeft => "the peer closed before its request was complete",
+            CloseReason::Reset => "the connection was reset",
+            CloseReason::Failed => "sending or receiving failed",
+            CloseReason::CloseRequested => "the client asked to close",
+            CloseReason::ServerClosed => "the server closed after a response",
+            CloseReason::Rejected => "a request was rejected",
+            CloseReason::BodyUnread => "a request body was left unread",
+            CloseReason::IdleTimeout => "idle timeout",
+            CloseReason::HeadTimeout => "request head timeout",
+            CloseReason::BodyTimeout => "request body timeout",
+            CloseReason::WriteTimeout => "write timeout",
             CloseReason::FileShrank => "a file shrank while it was sent",
-            CloseReason::Evicted => "idle, made room for another",
+            CloseReason::Evicted => "evicted while idle",
             CloseReason::Drained => "idle while draining",
-            CloseReason::Aborted => "cut off at the end of draining",
+            CloseReason::Aborted => "drain timeout",
         })
     }
 }

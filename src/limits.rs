@@ -1,195 +1,206 @@
-//! Every limit of the server, each with its reason. What a user can set stands in
-//! [`Timeouts`] and [`Limits`]; the rest are constants.
+//! Every limit of the server, with its reason. Users can set [`Limits`] and its [`Timeouts`]; the rest are
+//! constants.
 
 use std::time::Duration;
 
-/// Bytes of one request head. As much as browsers and proxies send with their cookies (nginx:
-/// 4 × 8 KiB); beyond it the answer is 431.
+/// The maximum size of a request head. It is enough for the cookies that browsers and proxies send (nginx: 4
+/// × 8 KiB); a larger head gets 431.
 pub const HEAD_MAX_BYTES: usize = 16 * 1024;
 
-/// Bytes of a request-target. RFC 9112 section 3 wants at least 8,000 supported; beyond it 414.
+/// The maximum length of a request target. RFC 9112 section 3 recommends support for at least 8,000 bytes; a
+/// longer target gets 414.
 pub const TARGET_MAX_BYTES: usize = 8 * 1024;
 
-/// Field lines of one head, as many as Apache takes; beyond it 431.
+/// The maximum number of field lines in a head, as in Apache; more of them get 431.
 pub const FIELDS_MAX: usize = 100;
 
-/// Bytes of empty lines before a request. RFC 9112 section 2.2 asks to ignore "at least one" CRLF.
+/// The maximum number of bytes in empty lines before a request. RFC 9112 section 2.2 asks servers to ignore
+/// at least one empty line.
 pub const BLANK_MAX_BYTES: usize = 64;
 
-/// Bytes of a body nobody asked for that are read to keep the connection. Beyond it a new
-/// connection is cheaper for both sides.
+/// The maximum size of an unwanted body that is read to keep the connection. Beyond it, a new connection is
+/// cheaper for both sides.
 pub const DISCARDED_BODY_MAX_BYTES: u64 = 64 * 1024;
 
-/// How long an unwanted body may pause before its request is answered all the same: its sender may
-/// be waiting to hear.
+/// How long an unwanted body may pause before its request is answered anyway: the client may be waiting for
+/// the response.
 pub const ANSWER_AFTER_PAUSE: Duration = Duration::from_millis(300);
 
-/// Bytes of one chunk's size line with its extensions (RFC 9112 section 7.1.1 asks for a bound).
+/// The maximum length of a chunk's size line with its extensions (RFC 9112 section 7.1.1 asks for a limit).
 pub const CHUNK_LINE_MAX_BYTES: usize = 1024;
 
-/// Bytes of a chunked body's trailer section.
+/// The maximum size of the trailer section of a chunked body.
 pub const TRAILER_MAX_BYTES: usize = 8 * 1024;
 
-/// Unread input that a connection may hold: one whole head, so that any head that is allowed can
-/// be put together.
+/// The maximum number of unread bytes of a connection: one complete head, so that every allowed head can be
+/// assembled.
 pub const INBOX_MAX_BYTES: usize = HEAD_MAX_BYTES;
 
-/// Output in memory at which a connection takes no further request, its high-water mark.
+/// The high-water mark of a connection: with this much output in memory, it processes no further request.
 pub const OUTBOX_MAX_BYTES: usize = 256 * 1024;
 
-/// A connection's share of a turn. Large enough that system calls are not what it costs, small
-/// enough that ten thousand others do not wait for one.
+/// Bytes that a connection may read in a turn. The budgets of a turn are large enough that system calls do
+/// not dominate the cost, and small enough that ten thousand other connections do not wait long for one.
 pub const TURN_READ_BYTES: usize = 64 * 1024;
-/// See [`TURN_READ_BYTES`].
+/// Bytes that a connection may write in a turn; see [`TURN_READ_BYTES`].
 pub const TURN_WRITE_BYTES: usize = 256 * 1024;
-/// See [`TURN_READ_BYTES`].
+/// Requests that a connection may process in a turn; see [`TURN_READ_BYTES`].
 pub const TURN_REQUESTS: usize = 64;
 
-/// Connections at least that go on in a turn after they used up their share of an earlier one. The
-/// others of them wait, so that a small request beside hundreds of large transfers waits for a few
-/// of them only.
+/// The minimum number of bulk connections driven in a turn, that is, connections that have used up their
+/// budget of an earlier turn. Further ones wait, so that a small request next to hundreds of large transfers
+/// waits for only a few of them.
 pub const TURN_BULK: usize = 2;
 
-/// For so many others in a turn one such connection more goes on: it takes about as long as they do,
-/// 64 KiB received, hashed and written, so that neither kind starves the other.
+/// For each group of this many other sources in a turn, one more bulk connection is driven. It takes about as
+/// long as the group, with 64 KiB received, hashed and written, so that neither kind starves the other.
 pub const REQUESTS_PER_BULK: usize = 16;
 
-/// Connections that one listener accepts in a turn, so that a flood of them leaves the others
-/// their turns.
+/// Connections that a listener accepts in a turn, so that a flood of them does not starve the other sources.
 pub const TURN_ACCEPTS: usize = 32;
 
-/// Descriptors kept from connections: the standard streams, listeners, the poll, log files, files
-/// that are being opened.
+/// Descriptors that connections may not use: for the standard streams, listeners, the poll, log files, and
+/// files that are being opened.
 pub const RESERVED_DESCRIPTORS: u64 = 64;
 
-/// The listen backlog asked for; the kernel cuts it to `net.core.somaxconn` (4096 by default).
+/// The requested listen backlog; the kernel caps it at `net.core.somaxconn` (4096 by default).
 pub const LISTEN_BACKLOG: i32 = 4096;
 
-/// How long a listener that could not accept waits before it tries again by itself. Edge-triggered
-/// polling will not remind it.
+/// How long a listener waits after a failed accept before it retries. Edge-triggered polling does not report
+/// the backlog again.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// How long input is read and dropped after the last answer, so that a reset does not destroy
-/// that answer under way (RFC 9112 section 9.6).
+/// How long a closing connection reads and drops input, so that a reset does not destroy the last response in
+/// flight (RFC 9112 section 9.6). While an unwanted upload continues, [`LINGER_TIMEOUT`] applies instead.
 pub const LINGER_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long at most if the input is an upload that nobody wants, and goes on.
+/// How long a closing connection reads and drops an unwanted upload at most.
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Bytes of output that are surely on their way at once, an initial window of TCP (RFC 6928). A
-/// connection that closes behind more than that lingers even if its peer asked for the close.
+/// Bytes that TCP sends without waiting for an ACK, its initial window (RFC 6928). A connection that closes
+/// after sending more than that lingers, even if its peer asked for the close.
 pub const SENT_AT_ONCE_BYTES: usize = 14 * 1024;
 
-/// Bytes of access log that wait for the end of the turn, or for a file that takes none. It holds
+/// Bytes of the access log that wait for the end of the turn, or for a file that accepts no data. They hold
 /// some three thousand lines; a pipe that stalls for longer loses lines, which are counted.
 pub const ACCESS_LOG_BUFFER_BYTES: usize = 256 * 1024;
 
-/// How long lines of a log wait until a file that did not take them is tried again.
+/// How long log lines that a file did not accept wait before the write is retried.
 pub const LOG_RETRY: Duration = Duration::from_millis(100);
 
-/// How long an idle connection stays when draining begins: a request that was already under way
-/// arrives within it and is answered.
+/// How long an idle connection stays open after draining begins, so that a request in flight still arrives
+/// and is answered.
 pub const DRAIN_GRACE: Duration = Duration::from_millis(250);
 
-/// Bodies up to this size are read into memory when they are opened; larger ones stay on the
-/// disk, and go from file to socket by sendfile(2).
+/// The size up to which a file is read into memory when it is opened. Larger files stay on disk and are sent
+/// by sendfile(2).
 pub const MEMORY_BODY_MAX_BYTES: u64 = 128 * 1024;
 
-/// Bodies and parts up to this size are copied beside their head, and whole answers beside others, so
-/// that all leave in one piece: copying so little is cheaper than a second element of a gathered
-/// write, and reading it from a file cheaper than sendfile(2).
+/// The size up to which a body or part is copied next to its head, and a complete response next to others, so
+/// that all are sent in one piece. Such a copy is cheaper than a second element of a gathered write, and
+/// reading the bytes from a file is cheaper than sendfile(2).
 pub const COPIED_BODY_MAX_BYTES: u64 = 16 * 1024;
 
-/// The smallest file that is compressed when a client would take it as it is, too: below it the
-/// coding saves no packet.
+/// The size up to which a file is not compressed for a client that also accepts it uncompressed: the coding
+/// would save no packet.
 pub const COMPRESSED_FILE_MIN_BYTES: u64 = 1024;
 
-/// The largest file that is compressed: more would hold a core for a second, and what comes of it
-/// would drive out all else from the cache.
+/// The largest file that is compressed. A larger one would occupy a core for a second, and its compressed
+/// form would evict all else from the cache.
 pub const COMPRESSED_FILE_MAX_BYTES: u64 = 16 << 20;
 
-/// Files that are compressed at once; each holds 300 KiB of zlib's and what has come of it so far.
+/// The maximum number of files that are compressed at once. Each holds 300 KiB of zlib state and its output
+/// so far.
 pub const COMPRESSIONS_MAX: usize = 8;
 
-/// Bytes that are compressed in a turn: a millisecond.
+/// Bytes that are compressed in a turn: about a millisecond's work.
 pub const COMPRESSION_SLICE_BYTES: usize = 64 * 1024;
 
-/// Entries of a folder that are sorted. What is larger comes as the file system has it, so that its
-/// names need not be held in memory.
+/// The number of entries up to which a listing is sorted. A larger folder is listed in file system order, so
+/// that its names need not be held in memory.
 pub const SORTED_ENTRIES_MAX: usize = 10_000;
 
 /// Entries on a page of a listing.
 pub const PAGE_ENTRIES: usize = 1000;
 
-/// Entries that are read and written in a turn: a millisecond.
+/// Entries that are read and written in a turn: about a millisecond's work.
 pub const LISTING_SLICE_ENTRIES: usize = 256;
 
-/// Bytes of a line of the file protocol.
+/// The maximum length of a line of the file protocol.
 pub const COMMAND_MAX_BYTES: usize = 4 * 1024;
 
-/// How long nothing may come before a `##` that ends an upload of the documents' clients by itself.
+/// A lone `##` ends the upload of a legacy client at once if no byte arrived for this long before it.
 pub const TERMINATOR_QUIET_BEFORE: Duration = Duration::from_millis(50);
 
-/// How long nothing may come behind any other `##` until it is taken for the end.
+/// Any other trailing `##` ends the upload of a legacy client if no byte arrives for this long after it.
 pub const TERMINATOR_QUIET_AFTER: Duration = Duration::from_millis(250);
 
-/// How long nothing may come behind a first message that could be one of the joined dialect.
+/// A first message that could belong to the joined dialect is taken for one if no byte arrives for this long
+/// after it.
 pub const DIALECT_DETECTION_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Bytes of such a message, as many as the documents' servers receive at once.
+/// The maximum length of a first message in the joined dialect: as many bytes as legacy servers receive at
+/// once.
 pub const FIRST_MESSAGE_MAX_BYTES: usize = 1024;
 
-/// Bytes of a listing in the joined dialect, as many as the documents' clients receive at once.
+/// The maximum length of a listing in the joined dialect: as many bytes as legacy clients receive at once.
 pub const JOINED_LIST_MAX_BYTES: usize = 4096;
 
-/// How long to wait until a peer is asked again whether it has acknowledged everything.
+/// How long to wait before checking again whether a peer has acknowledged all output.
 pub const ACKNOWLEDGED_RETRY: Duration = Duration::from_millis(5);
 
-/// Files that one LIST names: it says first how many, so they are held until all are known.
+/// The maximum number of files in one LIST. The reply begins with their number, so all names are held until
+/// the last one is known.
 pub const LISTED_ITEMS_MAX: usize = 100_000;
 
-/// How often partial uploads are looked through for those that are too old.
+/// How often the library is searched for expired partial uploads.
 pub const PARTIAL_SWEEP: Duration = Duration::from_secs(60);
 
-/// Bytes of the beginning of an upload that are read again in a turn, to be hashed: a millisecond.
+/// Bytes of a stored file that are read and hashed in a turn, for HASH or a resumed upload: about a
+/// millisecond's work.
 pub const REHASH_SLICE_BYTES: usize = 1 << 20;
 
-/// Bytes of the fields of one part of a form.
+/// The maximum size of the header fields of one part of a form.
 pub const PART_HEAD_MAX_BYTES: usize = 2 * 1024;
 
-/// Files of one form. If they are small, all of them may come in one turn, and each takes about 40 us.
+/// The maximum number of files in one form. If they are small, all of them may arrive in one turn, and each
+/// takes about 40 us.
 pub const FORM_FILES_MAX: usize = 256;
 
-/// Bytes that a form may have besides its files.
+/// Bytes by which a form may exceed the size limit of an upload, for part headers and other fields.
 pub const FORM_EXTRA_BYTES: u64 = 64 * 1024;
 
-/// How often a message may stand in its acknowledgement, so that a reply to a full inbox fits into
-/// the outbox.
+/// How often an acknowledgement may contain the message, so that the reply to a full inbox fits into the
+/// outbox.
 pub const TEMPLATE_MESSAGES_MAX: usize = OUTBOX_MAX_BYTES / INBOX_MAX_BYTES;
 
-/// A reply to a datagram has at most so many times its bytes ...
+/// The maximum size of a reply to a datagram, as a multiple of the datagram's size; [`AMPLIFICATION_BYTES`]
+/// are allowed in addition. QUIC has the same bound (RFC 9000 section 8.1).
 pub const AMPLIFICATION_FACTOR: usize = 3;
 
-/// ... and so many more: QUIC's bound (RFC 9000 section 8.1), and room for a short sentence.
+/// The number of bytes allowed in a reply to a datagram beyond [`AMPLIFICATION_FACTOR`]: room for a short
+/// sentence.
 pub const AMPLIFICATION_BYTES: usize = 64;
 
-/// Bytes of one datagram over IPv4, which has 65,535 with its own head and that of UDP.
+/// The maximum payload of a datagram over IPv4: 65,535 bytes without the IP and UDP headers.
 pub const DATAGRAM_MAX_BYTES: usize = 65_507;
 
-/// Datagrams of one peer that are answered in a second, if nothing else is asked for.
+/// The default number of datagrams per second that are answered for one peer.
 pub const UDP_RATE: u32 = 200;
 
-/// Peers whose datagrams are counted. While so many had an answer within one second, no others get
-/// one.
+/// The maximum number of peers whose datagrams are counted. If this many peers got a reply within the last
+/// second, other peers get none.
 pub const RATED_PEERS_MAX: usize = 4096;
 
-/// Sessions that are remembered; whose was left alone for longest is a new visitor.
+/// The maximum number of sessions. A new session evicts the least recently used one, whose client then counts
+/// as a new visitor.
 pub const SESSIONS_MAX: usize = 10_000;
 
-/// How long a session may be left alone.
+/// How long a session is kept without a visit.
 pub const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
 
-/// Ranges of one answer. More are refused by sending the whole file (RFC 9110 section 14.2).
+/// The maximum number of ranges in one response. A request for more gets the complete file (RFC 9110 section
+/// 14.2).
 pub const RANGES_MAX: usize = 16;
 
 // Limits that depend on each other.
@@ -197,50 +208,50 @@ const _: () = {
     // The request line and at least one field fit into a head, and a head into the unread input.
     assert!(TARGET_MAX_BYTES < HEAD_MAX_BYTES && BLANK_MAX_BYTES < HEAD_MAX_BYTES);
     assert!(HEAD_MAX_BYTES <= INBOX_MAX_BYTES);
-    // A whole head, or as many bytes as a command line may have, comes with one recv.
+    // One recv can receive a complete head or a command line of maximum length.
     assert!(INBOX_MAX_BYTES <= TURN_READ_BYTES && COMMAND_MAX_BYTES < INBOX_MAX_BYTES);
     assert!(FIRST_MESSAGE_MAX_BYTES <= COMMAND_MAX_BYTES && PART_HEAD_MAX_BYTES <= HEAD_MAX_BYTES);
-    // What is copied is small beside what is kept in memory, and that beside what is queued.
+    // Copied bodies are smaller than bodies in memory, which are smaller than a full outbox.
     assert!(COPIED_BODY_MAX_BYTES < MEMORY_BODY_MAX_BYTES);
     assert!(MEMORY_BODY_MAX_BYTES < OUTBOX_MAX_BYTES as u64);
-    // A full outbox leaves in one turn, and a discarded body is read in one.
+    // A full outbox can be sent in one turn, and a discarded body read in one turn.
     assert!(OUTBOX_MAX_BYTES <= TURN_WRITE_BYTES && DISCARDED_BODY_MAX_BYTES <= TURN_READ_BYTES as u64);
     assert!(COMPRESSED_FILE_MIN_BYTES < COMPRESSED_FILE_MAX_BYTES);
     assert!(LISTING_SLICE_ENTRIES <= PAGE_ENTRIES && PAGE_ENTRIES <= SORTED_ENTRIES_MAX);
     assert!(JOINED_LIST_MAX_BYTES < OUTBOX_MAX_BYTES && DATAGRAM_MAX_BYTES < OUTBOX_MAX_BYTES);
-    // A legacy client that is sure to have ended is not taken for one that pauses.
+    // If upload data ends in `##`, the pause before a lone `##` does not itself end the upload.
     assert!(TERMINATOR_QUIET_BEFORE.as_millis() < TERMINATOR_QUIET_AFTER.as_millis());
     assert!(LINGER_IDLE_TIMEOUT.as_millis() < LINGER_TIMEOUT.as_millis());
     assert!(TURN_ACCEPTS <= LISTEN_BACKLOG as usize);
 };
 
-/// What a user can set of the limits.
+/// The limits that users can set.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Connections at once.
+    /// The maximum number of open connections.
     pub max_connections: usize,
-    /// Connections at once from one peer address; 0 is no limit.
+    /// The maximum number of open connections per client address; 0 means no limit.
     pub max_per_client: usize,
-    /// The pause between two messages to the documents' clients.
+    /// The pause between two messages to legacy clients.
     pub pace: Duration,
-    /// How long things may take.
+    /// The timeouts.
     pub timeouts: Timeouts,
 }
 
-/// How long things may take.
+/// The timeouts that users can set.
 #[derive(Clone, Debug)]
 pub struct Timeouts {
-    /// Between two requests of a connection.
+    /// The time that a connection may be idle between two requests.
     pub idle: Duration,
-    /// For a whole request head, from its first byte; the first one counts from the accept.
+    /// The time for a complete request head, from its first byte; for the first head, from the accept.
     pub head: Duration,
-    /// Between two commands of a file connection.
+    /// The time that a file protocol connection may be idle between two commands.
     pub file_idle: Duration,
-    /// Without a byte of an incoming body.
+    /// The time that a request body may pause.
     pub body: Duration,
-    /// Without progress of the output.
+    /// The time that output may make no progress.
     pub write: Duration,
-    /// For all connections to end after SIGTERM.
+    /// The time for all connections to close after SIGTERM.
     pub drain: Duration,
 }
 

@@ -1,10 +1,10 @@
-//! `evserve`: options, log, server, exit code.
+//! `evserve`: parses the options, sets up the log, runs the server and returns its exit code.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use evserve::config::{Config, Options};
-use evserve::event_loop::Ended;
+use evserve::event_loop::Shutdown;
 use evserve::observe::{LineLog, LogFile};
 use evserve::server::Server;
 use log::LevelFilter;
@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     let options = match Options::parse(std::env::args_os().skip(1)) {
         Ok(options) => options,
         Err(exit) if exit.code == 0 => {
-            // A reader that has gone has seen enough.
+            // An error is ignored: a pipe such as `--help | head` closes early.
             let _ = io::stdout().write_all(exit.output.as_bytes());
             return ExitCode::SUCCESS;
         }
@@ -24,9 +24,9 @@ fn main() -> ExitCode {
         }
     };
     match serve(&options) {
-        Ok(Ended::Drained) => ExitCode::SUCCESS,
-        // As a shell reports a program that the signal killed.
-        Ok(Ended::AtOnce(signal)) => ExitCode::from(128 + u8::try_from(signal).unwrap_or(0)),
+        Ok(Shutdown::Drained) => ExitCode::SUCCESS,
+        // The exit code that a shell reports for a program killed by this signal.
+        Ok(Shutdown::Forced(signal)) => ExitCode::from(128 + u8::try_from(signal).unwrap_or(0)),
         Err(error) => {
             let _ = io::stderr().write_all(format!("evserve: {error}\n").as_bytes());
             ExitCode::FAILURE
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(options: &Options) -> Result<Ended, Box<dyn std::error::Error>> {
+fn serve(options: &Options) -> Result<Shutdown, Box<dyn std::error::Error>> {
     let config = Config::new(options)?;
     let events = log_events(&config)?;
     Ok(Server::start(&config, events)?.run()?)

@@ -1,4 +1,5 @@
-//! What a connection still has to send, in order: bytes of its own, shared bytes, ranges of files.
+//! The output that a connection still has to send, in order: inline bytes, shared bytes, file ranges and
+//! pauses.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -13,51 +14,52 @@ use crate::store::SharedBytes;
 /// A part of the output.
 #[derive(Debug)]
 enum Segment {
-    /// So many of the outbox's own bytes.
+    /// A number of bytes in the outbox's own buffer.
     Inline(usize),
-    /// Bytes that others hold too.
+    /// Bytes that have other owners, too, such as the cache.
     Shared(SharedBytes),
-    /// A part of a file, which goes to the socket without passing through here.
+    /// A range of a file, sent to the socket without passing through the outbox.
     File(Rc<File>, Range<u64>),
-    /// A silence, once all before it is acknowledged.
+    /// A pause, which begins when the peer has acknowledged all output before it.
     Pause(Duration),
 }
 
-/// What comes next of the output.
+/// The next output to send.
 #[derive(Debug)]
 pub enum Next<'a> {
     /// Nothing: everything was sent.
     Nothing,
-    /// So many pieces in memory, and whether other output follows them at once.
+    /// The number of pieces in memory, and whether other output follows them immediately.
     Pieces(usize, bool),
-    /// So many bytes of a file from this offset on.
+    /// A file, the offset to send from, and the number of bytes.
     File(&'a File, u64, usize),
-    /// A silence.
+    /// A pause.
     Pause,
 }
 
-/// The queue of output. Empty, it owns no memory unless it was used as the loop's spare one.
+/// The output queue of a connection. An empty queue owns no memory, unless it was used as the loop's spare
+/// one.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    /// The inline segments' bytes, one behind the other; the first `sent` have left.
+    /// The bytes of the inline segments, concatenated. The first `sent` of them were sent.
     bytes: Vec<u8>,
     sent: usize,
     segments: VecDeque<Segment>,
-    /// Bytes in memory that are still to be sent, inline and shared.
+    /// The number of unsent bytes in memory, inline and shared.
     in_memory: usize,
-    /// How many segments are parts of files.
+    /// The number of file segments.
     files: usize,
 }
 
-/// Elements of one gathered write. A pipelined batch is inline bytes, that is one; more come only
-/// of bodies that are shared.
+/// The maximum number of pieces in one gathered write. A pipelined batch is inline bytes, which make one
+/// piece; only shared bodies add more.
 pub const PIECES_MAX: usize = 16;
 
-/// Sent bytes that may stand before unsent ones until they are moved out of the way.
+/// Sent bytes are removed from the front of the buffer once this many have accumulated.
 const SENT_MAX_BYTES: usize = 64 * 1024;
 
 impl Outbox {
-    /// Lets `write` append bytes.
+    /// Calls `write` to append bytes.
     pub fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         self.copy_alone();
         let before = self.bytes.len();
@@ -73,7 +75,7 @@ impl Outbox {
         }
     }
 
-    /// Copies what is small and was alone, before it is not.
+    /// Copies a small shared segment into the buffer if it is the only segment, before another follows.
     fn copy_alone(&mut self) {
         if self.segments.len() == 1
             && let Some(Segment::Shared(bytes)) = self.segments.front()
@@ -93,8 +95,9 @@ impl Outbox {
         }
     }
 
-    /// Appends shared bytes that are whole in themselves. Alone they are sent from where they are; what is
-    /// small in a batch is copied together, as a gathered write costs more.
+    /// Appends shared bytes that form a complete message. A message that is alone in the outbox is sent
+    /// without being copied. Small messages of a batch are copied into one piece, because a gathered write
+    /// costs more.
     pub fn append(&mut self, bytes: SharedBytes) {
         if self.segments.is_empty() || is_large(&bytes) {
             self.share(bytes);
@@ -103,7 +106,7 @@ impl Outbox {
         }
     }
 
-    /// Appends a part of a file.
+    /// Appends a range of a file.
     pub fn send_file(&mut self, file: Rc<File>, range: Range<u64>) {
         if range.start < range.end {
             self.files += 1;
@@ -111,12 +114,12 @@ impl Outbox {
         }
     }
 
-    /// Appends a silence, which begins when the peer has acknowledged all that is before it.
+    /// Appends a pause, which begins when the peer has acknowledged all output before it.
     pub fn pause(&mut self, duration: Duration) {
         self.segments.push_back(Segment::Pause(duration));
     }
 
-    /// The silence that comes next, if one does.
+    /// Returns the pause at the front, if there is one.
     pub fn front_pause(&self) -> Option<Duration> {
         match self.segments.front() {
             Some(Segment::Pause(duration)) => Some(*duration),
@@ -124,25 +127,25 @@ impl Outbox {
         }
     }
 
-    /// Takes away the silence that comes next, which is over.
+    /// Removes the pause at the front, which is over.
     pub fn end_pause(&mut self) {
         if let Some(Segment::Pause(_)) = self.segments.front() {
             self.segments.pop_front();
         }
     }
 
-    /// Whether everything was sent.
+    /// Returns whether everything was sent.
     pub fn is_empty(&self) -> bool {
         self.segments.is_empty()
     }
 
-    /// Whether the next request has to wait: the high-water mark is reached, or a file is queued.
-    /// One file at a time bounds the descriptors that a pipelining peer can make us hold.
+    /// Returns whether the next request has to wait: the high-water mark is reached, or a file is queued. One
+    /// file at a time bounds the descriptors that a pipelining peer can make us hold.
     pub fn is_full(&self) -> bool {
         self.files > 0 || self.in_memory >= OUTBOX_MAX_BYTES
     }
 
-    /// What comes next, at most `limit` bytes of it. Bytes in memory are put into `pieces`.
+    /// Returns the next output, at most `limit` bytes of it. Bytes in memory are put into `pieces`.
     pub fn next<'a>(&'a self, pieces: &mut [IoSlice<'a>], limit: usize) -> Next<'a> {
         if self.is_empty() {
             return Next::Nothing;
@@ -157,7 +160,7 @@ impl Outbox {
         }
     }
 
-    /// The part of a file that comes next, if one does.
+    /// Returns the file range at the front, if there is one.
     pub fn front_file(&self) -> Option<(&File, &Range<u64>)> {
         match self.segments.front() {
             Some(Segment::File(file, range)) => Some((file, range)),
@@ -165,8 +168,8 @@ impl Outbox {
         }
     }
 
-    /// Fills `pieces` with what comes next in memory, at most `limit` bytes. Returns how many
-    /// there are and whether more follows.
+    /// Fills `pieces` with the bytes in memory at the front, at most `limit` of them. Returns the number of
+    /// pieces, and whether more output follows immediately.
     pub fn gather<'a>(&'a self, pieces: &mut [IoSlice<'a>], limit: usize) -> (usize, bool) {
         let mut count = 0;
         let mut inline = self.sent;
@@ -179,7 +182,7 @@ impl Outbox {
                 }
                 Segment::Shared(bytes) => bytes,
                 Segment::File(..) => return (count, true),
-                // What comes before a silence must leave at once.
+                // Output before a pause must be sent immediately.
                 Segment::Pause(_) => return (count, false),
             };
             if count == pieces.len() || room == 0 {
@@ -193,7 +196,7 @@ impl Outbox {
         (count, false)
     }
 
-    /// Takes away the first `count` bytes, which were sent.
+    /// Removes the first `count` bytes, which were sent.
     pub fn advance(&mut self, mut count: usize) {
         while count > 0 {
             let Some(front) = self.segments.front_mut() else { break };
@@ -211,7 +214,7 @@ impl Outbox {
                     self.in_memory -= taken;
                     (taken, !bytes.is_empty())
                 }
-                // A silence is not sent.
+                // A pause has no bytes.
                 Segment::Pause(_) => break,
                 Segment::File(_, range) => {
                     let taken = count.min(usize::try_from(range.end - range.start).unwrap_or(usize::MAX));
@@ -239,20 +242,19 @@ impl Outbox {
         }
     }
 
-    /// Gives memory back that a connection will not need: called when it keeps its outbox past a
-    /// turn.
+    /// Frees unneeded memory. Called when a connection keeps its outbox after a turn.
     pub fn shrink(&mut self) {
         self.bytes.shrink_to_fit();
         self.segments.shrink_to_fit();
     }
 
-    /// Bytes of memory held, used or not.
+    /// Returns the bytes of memory held, used or not.
     pub fn capacity(&self) -> usize {
         self.bytes.capacity() + self.segments.capacity() * size_of::<Segment>()
     }
 }
 
-/// Whether bytes are too many to be copied beside others.
+/// Returns whether there are too many bytes to copy them next to others.
 fn is_large(bytes: &[u8]) -> bool {
     bytes.len() as u64 > COPIED_BODY_MAX_BYTES
 }
@@ -261,7 +263,7 @@ fn is_large(bytes: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// Sends everything in steps of `step` bytes at most.
+    /// Sends everything, at most `step` bytes at a time.
     fn drain(outbox: &mut Outbox, step: usize) -> Vec<u8> {
         let mut sent = Vec::new();
         while !outbox.is_empty() {
@@ -276,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_leave_in_order_whatever_the_steps() {
+    fn bytes_are_sent_in_order_with_any_step_size() {
         let shared = SharedBytes::from(&b"0123456789"[..]);
         for step in 1..40 {
             let mut outbox = Outbox::default();
@@ -293,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_alone_is_sent_from_where_it_is_and_a_batch_in_one_piece() {
+    fn a_lone_message_is_not_copied_and_a_small_batch_is_one_piece() {
         let (small, large) = (SharedBytes::from(&b"small"[..]), SharedBytes::from(vec![b'x'; 20_000]));
         let pieces = |outbox: &Outbox| outbox.gather(&mut [IoSlice::new(&[]); 9], usize::MAX).0;
         let mut outbox = Outbox::default();
@@ -315,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_does_not_pile_up_behind_what_was_not() {
+    fn sent_bytes_do_not_accumulate_in_front_of_unsent_bytes() {
         let mut outbox = Outbox::default();
         for _ in 0..1000 {
             outbox.write(|bytes| bytes.extend_from_slice(&[7; 1000]));
@@ -325,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_fills_it() {
+    fn a_queued_file_makes_the_outbox_full() {
         let mut outbox = Outbox::default();
         let file = Rc::new(File::open("/dev/null").expect("open /dev/null"));
         outbox.write(|bytes| bytes.extend_from_slice(b"head"));

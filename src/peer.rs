@@ -1,20 +1,20 @@
-//! Who is at the other end of a connection.
+//! The peer of a connection.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-/// A peer's address.
+/// The address of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// A host and its port.
     Inet(SocketAddr),
-    /// A process of this machine.
+    /// A process on this machine, connected through a unix socket.
     Unix,
 }
 
 impl Peer {
-    /// By which connections of one client are counted. A client that comes over IPv4 through a
-    /// dual-stack listener is the same as one that comes over IPv4.
+    /// Returns the address by which the connections of a client are counted; unix sockets have none. An IPv4
+    /// client has the same address on a dual-stack listener as on an IPv4 listener.
     pub fn client(self) -> Option<IpAddr> {
         match self {
             Peer::Inet(address) => Some(address.ip().to_canonical()),
@@ -23,7 +23,7 @@ impl Peer {
     }
 }
 
-/// Over IPv4, an IPv4 address, through a dual-stack listener, too.
+/// Writes an IPv4 peer of a dual-stack listener with its IPv4 address.
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn how_a_peer_is_written() {
+    fn display_unmaps_ipv4_addresses_and_keeps_ipv6_ones() {
         for (address, expected) in [
             ("10.0.0.1:5", "10.0.0.1:5"),
             ("[::ffff:10.0.0.1]:5", "10.0.0.1:5"),

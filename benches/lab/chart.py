@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draws the race as an SVG: requests per second and CPU time per request against connections.
 
-`chart.py RESULTS.json >lab.svg` draws it anew from the rounds of an earlier race.
+`chart.py RESULTS.json >lab.svg` draws an earlier race again.
 """
 
 import math
@@ -10,14 +10,14 @@ import textwrap
 from html import escape
 
 WIDTH, PANEL_HEIGHT = 400, 296
-LEFT, RIGHT = 42, 250  # of the plots
-KEY = 278  # where a label's mark stands
-LINE = 16  # from one line of text to the next
+LEFT, RIGHT = 42, 250  # edges of the plots
+KEY = 278  # x of the marks of the labels
+LINE = 16  # height of a line of text
 MARGIN = 8
-NOISE = 0.05  # of the CPUs that others may take before the picture says so
+NOISE = 0.05  # share of the CPUs of other programs above which the caption mentions it
 
-# How each model is drawn: class of its colour, width, dashes, mark. The colour is the way to wait, and
-# thick is evserve; nobody has to tell them apart by colour alone.
+# How each model is drawn: color class, line width, dashes, mark. The color stands for the way to wait, and
+# thick lines are evserve; dashes and marks distinguish the models without color.
 LOOKS = {
     "sequential": ("plain", 1.75, "", "cross"),
     "fork": ("each", 1.75, "9 3", "down"),
@@ -31,7 +31,7 @@ LOOKS = {
     "evserve": ("epoll", 3.5, "", "disc"),
 }
 
-# Each mark around 0,0; hollow ones show the paper inside.
+# The marks, centered at 0,0. Hollow ones are filled with the background.
 MARKS = {
     "cross": '<path class="hollow" d="M-4 0H4M0 -4V4"/>',
     "down": '<path class="hollow" d="M0 4.5L-4.5 -3.5H4.5Z"/>',
@@ -45,11 +45,11 @@ MARKS = {
     "disc": '<circle class="full" r="5"/>',
 }
 
-# Why a model ends: what the results say of it, a word for the picture and more of them for its caption.
+# Why a model ended: a part of the reason in the results, a word for the plot, and a phrase for the caption.
 ENDINGS = [
-    ("held by an idle", "held", "held by an idle client"),
-    ("out of range in select", "1,024", "no descriptors from 1,024 on"),
-    ("not run above", "stopped", "not run with more"),
+    ("blocked by an idle", "blocked", "blocked by an idle client"),
+    ("out of range in select", "1,024", "limit of 1,024 descriptors"),
+    ("not run above", "not run", "not run with more clients"),
 ]
 
 STYLE = """
@@ -85,7 +85,7 @@ STYLE = """
 
 
 class Scale:
-    """A logarithmic way from values to places."""
+    """Maps values to coordinates on a logarithmic scale."""
 
     def __init__(self, low, high, first, last):
         self.low, self.first = math.log10(low), first
@@ -96,18 +96,18 @@ class Scale:
 
 
 def round_out(values):
-    """The next of 1, 2, 5, 10, … below and above."""
+    """Returns the nearest of 1, 2, 5, 10, … below and above all values."""
     steps = [step * 10.0**power for power in range(-3, 8) for step in (1, 2, 5)]
     low = max(step for step in steps if step < min(values))
     return low, min(step for step in steps if step > max(values))
 
 
 def spread(places, gap, low, high):
-    """Moves places apart until none is closer than `gap` to the next, each as little as possible.
+    """Moves places apart to a distance of at least `gap`, each as little as possible.
 
-    Those that would overlap become a block around the middle of where they wanted to be.
+    Places that are too close become a block that is centered on their mean.
     """
-    blocks = []  # [sum of the wanted places of its first line, number of lines]
+    blocks = []  # [sum of the first places that its lines imply, number of lines]
     order = sorted(range(len(places)), key=lambda index: places[index])
 
     def top(block):
@@ -124,7 +124,7 @@ def spread(places, gap, low, high):
 
 
 def ending(results, model):
-    """Why the model's line stops before the last step, in a word and in more, or None."""
+    """Returns a word and a phrase for why the model's line ends before the last step, or None."""
     if results.of(model, results.steps()[-1]):
         return None
     first = min((end for end in results.ends if end["model"] == model), key=lambda end: end["connections"])
@@ -133,11 +133,11 @@ def ending(results, model):
 
 
 class Panel:
-    """One plot, its heading at `top`."""
+    """One plot, with its heading at `top`."""
 
     def __init__(self, results, top, figure, heading, free_side):
         self.results, self.top, self.figure, self.heading = results, top, figure, heading
-        self.free_side = free_side  # 1 or -1: below or above the lines there is room where they begin
+        self.free_side = free_side  # 1 if the space below the start of the lines is free, -1 if above
         steps = results.steps()
         self.x = Scale(steps[0], steps[-1], LEFT, RIGHT)
         self.low, self.high = round_out([row[figure] for row in results.rounds])
@@ -149,7 +149,7 @@ class Panel:
 
     def draw(self):
         raced = [model for model in self.results.models() if self.points(model)]
-        # Who ends at the first step is named where it stands, the others at the right side.
+        # Models that end at the first step are labeled there, the others on the right.
         early = [model for model in raced if self.points(model)[-1][0] == LEFT < self.x(self.results.steps()[-1])]
         rest = [model for model in raced if model not in early]
         parts = [f'<text class="heading" x="{MARGIN}" y="{self.top + 14}">{self.heading}</text>', self.grid()]
@@ -219,9 +219,9 @@ def drawn_stop(x, y):
 
 
 def caption(results):
-    """What the picture is of, in lines that fit."""
+    """Returns the lines of the caption."""
     setting = results.setting
-    paragraphs = ["Thick: evserve, in Rust. Thin: the models, in Python."]
+    paragraphs = ["Thick lines: evserve, in Rust. Thin lines: models in Python."]
     endings = {}
     for model in results.models():
         if results.raced(model) and (end := ending(results, model)):
@@ -231,18 +231,18 @@ def caption(results):
         paragraphs.append(f"✕ {said}.")
     skipped = [f"{end['model']} ({end['why']})" for end in results.ends if not results.raced(end["model"])]
     if skipped:
-        paragraphs.append(f"Not raced: {', '.join(skipped)}.")
+        paragraphs.append(f"Not measured: {', '.join(skipped)}.")
     paragraphs.append(
-        f"At most {setting['active']} of the connections ask, the rest is idle. "
+        f"At most {setting['active']} connections are active, the others are idle. "
         f"{setting['cpus']} × {setting['cpu']}, Linux {setting['kernel']}, Python {setting['python']}, {setting['date'][:10]}."
     )
     if (others := results.others()) > NOISE:
-        paragraphs.append(f"Other programs took {others:.0%} of the CPUs meanwhile.")
+        paragraphs.append(f"Other programs used {others:.0%} of the CPUs during the measurements.")
     return [line for paragraph in paragraphs for line in textwrap.wrap(paragraph, 60)]
 
 
 def description(results):
-    """The figures in words, for who does not see the picture."""
+    """Returns the figures as text, for screen readers."""
     said = []
     for step in results.steps():
         figures = [
@@ -250,8 +250,8 @@ def description(results):
             for model in results.models()
             if results.of(model, step)
         ]
-        said.append(f"Connections: {step:,}. {'; '.join(figures)}.")
-    return f"Requests per second, and microseconds of CPU time per request. {' '.join(said)}"
+        said.append(f"With {step:,} connection{'s' * (step != 1)}: {'; '.join(figures)}.")
+    return f"Requests per second and microseconds of CPU time per request. {' '.join(said)}"
 
 
 def draw(results):
@@ -267,7 +267,7 @@ def draw(results):
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img"'
             f' aria-labelledby="title desc" width="{WIDTH}" height="{height}">',
-            '<title id="title">The race of the models</title>',
+            '<title id="title">Benchmark of server models</title>',
             f'<desc id="desc">{escape(description(results))}</desc>',
             f"<style>{STYLE}</style>",
             *(panel.draw() for panel in panels),

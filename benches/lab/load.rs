@@ -1,9 +1,9 @@
-//! The load generator of `make lab`: many connections that stand, of which a few ask.
+//! The load generator of `make lab`: many open connections, a few of which send requests.
 //!
-//! It opens all connections, makes one request on each so that the server has really accepted it, and then
-//! lets the active ones ask in a closed loop, one request at a time each, for the time it is given. The
-//! idle ones stay open and say nothing. Prints one line of JSON. If not all connections come to stand,
-//! nothing is measured: with fewer idle ones it would be another measurement.
+//! It opens all connections and makes one request on each, so that the server has really accepted it. Then
+//! the active connections send requests in a closed loop, one at a time each, for the given time. The idle
+//! ones only stay open. Prints one line of JSON. If some connections cannot be opened, nothing is measured:
+//! with fewer idle ones the results could not be compared.
 //!
 //! `cargo run --release --example load -- 127.0.0.1:7890 --connections 1000 --active 10 --seconds 1`
 
@@ -22,10 +22,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: lab\r\n\r\n";
 
-/// Connections that are being opened at once; less than any listener's backlog.
+/// The maximum number of connections being opened at a time; less than any listener's backlog.
 const OPENING_MAX: usize = 100;
 
-/// Descriptors besides the connections' own.
+/// Descriptors other than those of the connections.
 const DESCRIPTORS_ELSE: u64 = 20;
 
 /// Loads an HTTP server over connections most of which are idle.
@@ -39,7 +39,7 @@ struct Options {
     #[argh(option, default = "1")]
     connections: usize,
 
-    /// how many of them ask, the rest is idle (1)
+    /// how many of them send requests; the others are idle (1)
     #[argh(option, default = "1")]
     active: usize,
 
@@ -47,29 +47,29 @@ struct Options {
     #[argh(option, default = "1.0")]
     seconds: f64,
 
-    /// bytes of the page that is expected (any length)
+    /// expected length of the page in bytes (any length)
     #[argh(option)]
     length: Option<usize>,
 
-    /// seconds without progress after which no more connections are waited for (3)
+    /// stop opening connections after this many seconds without progress (3)
     #[argh(option, default = "3.0")]
     patience: f64,
 
-    /// print "ready" when the connections stand, and wait for a line on standard input before the
-    /// measurement and for another one, or the end, before they are closed
+    /// print "ready" when all connections are open; wait for a line or EOF on standard input before the
+    /// measurement, and again before closing the connections
     #[argh(switch)]
     hold: bool,
 }
 
-/// What is under way on a connection.
+/// The state of a connection.
 #[derive(Clone, Copy, PartialEq)]
 enum State {
     Connecting,
     /// A request was sent at this time and is not yet answered.
     Asked(Instant),
-    /// Nothing: it stands.
+    /// Open, with no request in progress.
     Quiet,
-    /// It could not be opened, or ended too early.
+    /// Could not be opened, or ended too early.
     Gone,
 }
 
@@ -77,25 +77,25 @@ struct Connection {
     stream: TcpStream,
     state: State,
     received: Vec<u8>,
-    /// How many answers came, on this stream and on those before it.
+    /// The number of responses on this stream and on those before it.
     answers: usize,
 }
 
-/// What the clients saw while it was measured.
+/// The results of the measurement.
 #[derive(Default)]
 struct Measurement {
     elapsed: Duration,
     errors: usize,
-    /// Of each answer, in microseconds.
+    /// The latency of each response, in microseconds.
     latencies: Vec<u32>,
 }
 
 struct Load {
     options: Options,
     poll: Poll,
-    /// The idle ones first, then the active ones.
+    /// The idle connections, then the active ones.
     connections: Vec<Connection>,
-    /// Connections that were opened and are idle now, or may ask.
+    /// The number of connections that are open and have completed their first request.
     standing: usize,
     measuring: bool,
     measurement: Measurement,
@@ -115,7 +115,7 @@ impl Load {
         })
     }
 
-    /// Opens the connections, some at a time, until all stand, one fails or nothing moves any more.
+    /// Opens the connections, some at a time, until all are open, one fails, or there is no more progress.
     fn open(&mut self) -> io::Result<()> {
         let patience = Duration::from_secs_f64(self.options.patience);
         let mut events = Events::with_capacity(1024);
@@ -138,7 +138,7 @@ impl Load {
         Ok(())
     }
 
-    /// Lets the active connections ask until the time is over.
+    /// Sends requests on the active connections until the time is over.
     fn measure(&mut self) -> io::Result<()> {
         self.measuring = true;
         let begin = Instant::now();
@@ -179,7 +179,7 @@ impl Load {
 
     fn connect(&self, index: usize) -> io::Result<TcpStream> {
         let mut stream = TcpStream::connect(self.options.address)?;
-        // Close with a reset: ten thousand connections would leave as many ports in TIME_WAIT.
+        // Closes with a reset: otherwise ten thousand connections would leave as many ports in TIME_WAIT.
         set_socket_linger(&stream, Some(Duration::ZERO))?;
         stream.set_nodelay(true)?;
         self.poll.registry().register(&mut stream, Token(index), Interest::READABLE | Interest::WRITABLE)?;
@@ -192,7 +192,7 @@ impl Load {
             Ok(None) => {}
             _ => return self.fail(index),
         }
-        // An idle one that was answered and closed by a server without keep-alive stays silent now.
+        // An idle connection that a server without keep-alive has closed is reopened, but sends no request.
         if connection.answers > 0 && !self.measuring {
             connection.state = State::Quiet;
             self.standing += 1;
@@ -211,8 +211,8 @@ impl Load {
         }
     }
 
-    /// Receives what there is. Events are edge-triggered: a read that does not fill the buffer has drained
-    /// the socket, unless the event said that the end has come, too.
+    /// Receives all available bytes. Events are edge-triggered: a read that does not fill the buffer has
+    /// drained the socket, unless the event also reported EOF.
     fn receive(&mut self, index: usize, to_the_end: bool) {
         let connection = &mut self.connections[index];
         if matches!(connection.state, State::Connecting | State::Gone) {
@@ -236,7 +236,7 @@ impl Load {
         match answer_length(&connection.received, self.options.length) {
             Some(Answer::Partial) if ended => self.closed(index),
             Some(Answer::Partial) => {}
-            // One request is under way, so one answer is all that may come.
+            // Only one request is in progress, so more than one response is an error.
             Some(Answer::Whole(length)) if length == connection.received.len() => self.answered(index, ended),
             _ => self.fail(index),
         }
@@ -260,7 +260,7 @@ impl Load {
         }
     }
 
-    /// The server has closed. Between two requests it may, and the client connects anew.
+    /// Handles a close by the server. Between two requests that is allowed, and the client reconnects.
     fn closed(&mut self, index: usize) {
         let idle = self.options.connections - self.options.active;
         let connection = &mut self.connections[index];
@@ -283,7 +283,7 @@ impl Load {
         self.measurement.errors += 1;
     }
 
-    /// The one line of JSON.
+    /// Returns the line of JSON.
     fn report(&mut self) -> String {
         let idle = self.options.connections - self.options.active;
         let stood = self.connections.iter().take(idle);
@@ -303,14 +303,14 @@ impl Load {
     }
 }
 
-/// How far the bytes of an answer have come.
+/// How much of a response has been received.
 enum Answer {
     Partial,
-    /// With head and body it has this many bytes.
+    /// The length of head and body in bytes.
     Whole(usize),
 }
 
-/// Reads an answer's head; `None` if it is no 200 with a length, or not the expected one.
+/// Parses the head of a response. Returns `None` if it is not a 200 with the expected Content-Length.
 fn answer_length(received: &[u8], expected: Option<usize>) -> Option<Answer> {
     let mut fields = [httparse::EMPTY_HEADER; 32];
     let mut head = httparse::Response::new(&mut fields);
@@ -326,12 +326,12 @@ fn answer_length(received: &[u8], expected: Option<usize>) -> Option<Answer> {
     Some(if received.len() < length { Answer::Partial } else { Answer::Whole(length) })
 }
 
-/// How a connection ends that the server has closed.
+/// Returns whether the error means that the server has closed the connection.
 fn is_end(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
-/// As many descriptors as may be had; says so if they are too few.
+/// Raises RLIMIT_NOFILE to its hard limit. Returns an error if that is too small.
 fn raise_descriptors(connections: usize) -> Result<(), Box<dyn Error>> {
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
@@ -345,7 +345,7 @@ fn raise_descriptors(connections: usize) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Waits for a line on standard input; at its end, too, it goes on.
+/// Waits for a line on standard input, or for EOF.
 fn wait_for_line() -> io::Result<()> {
     io::stdin().read_line(&mut String::new()).map(drop)
 }

@@ -1,4 +1,4 @@
-"""The models that race, in the order in which the documents come to them."""
+"""The models in the race, in the order in which the teaching notes introduce them."""
 
 import os
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "models")
 @dataclass(frozen=True)
 class Model:
     name: str
-    file: str = ""  # of models/; none for evserve
-    most: int = 1_000_000  # connections that it is raced with
-    why: str = ""  # why with no more
+    file: str = ""  # in models/; empty for evserve
+    most: int = 1_000_000  # the maximum number of connections
+    why: str = ""  # the reason for the maximum
 
 
 MODELS = [
     Model("sequential", "1_sequential.py"),
-    Model("fork", "2_fork.py", 1_000, "a process for each connection"),
-    Model("thread", "3_thread.py", 1_000, "a thread for each connection"),
+    Model("fork", "2_fork.py", 1_000, "one process per connection"),
+    Model("thread", "3_thread.py", 1_000, "one thread per connection"),
     Model("greenlet", "4_greenlet.py"),
     Model("scan", "5_scan.py"),
     Model("select", "6_select.py"),

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Races the documents' models of a server, and evserve over epoll and over poll(2), on this machine.
+"""Races the server models of the teaching notes, and evserve over epoll and over poll(2), on this machine.
 
-In each round, and for each number of connections in it, all models have their turn, each time in another
-order: what else the machine does in those minutes meets all alike. Writes the table (RESULTS.md,
-RESULTS.json) and the chart (lab.svg). `make lab` builds what it needs and runs it; Python's standard
-library is enough, gevent is raced if it is installed.
+In each round, all models take turns at each number of connections. The order changes from round to round, so
+that other load on the machine affects all models alike. Writes the results (RESULTS.md, RESULTS.json) and the
+chart (lab.svg). `make lab` builds the programs and runs the race. Python's standard library is enough; gevent
+is raced if it is installed.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import tempfile
 import threading
 from importlib import metadata
 
-sys.dont_write_bytecode = True  # the checkout stays as it is
+sys.dont_write_bytecode = True  # leaves the checkout unchanged
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.append(os.path.join(HERE, "models"))
@@ -33,16 +33,16 @@ from results import Results  # noqa: E402
 from server import Server, cpu_seconds, machine_seconds, wait_until  # noqa: E402
 
 CONNECTIONS = [1, 100, 1_000, 10_000]
-SECONDS_LEAST = 0.1  # CPU time comes in clock ticks of 10 ms
-DESCRIPTORS_ELSE = 40  # of a server or the generator, besides its connections
-BUSY = 0.95  # a generator that is busy for more of the time is what limits the rate
+SECONDS_LEAST = 0.1  # CPU time is counted in clock ticks of 10 ms
+DESCRIPTORS_ELSE = 40  # descriptors of a server or the generator other than its connections
+BUSY = 0.95  # the generator limits the rate if it is busy for more of the time
 PATIENCE = 2  # seconds without progress after which connections count as unanswered
-OPENING_MAX = 40  # seconds for all connections to be opened
+OPENING_MAX = 40  # seconds to open all connections
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Ended(Exception):
-    """A model that could not be measured; says why."""
+    """The reason why a model could not be measured."""
 
 
 def say(text):
@@ -74,7 +74,7 @@ class Race:
         return [program, "--html", self.site, "--http", "0", "--file", "off", "--idle-timeout", "10m", "--drain-timeout", "1s"]
 
     def is_fit(self, model):
-        """Whether the model can be raced at all, and serves the page that all serve."""
+        """Returns whether the model can run and serves the common page."""
         try:
             if model.name == "greenlet" and importlib.util.find_spec("gevent") is None:
                 raise Ended("skipped: gevent is not installed")
@@ -82,9 +82,9 @@ class Race:
                 raise Ended(f"skipped: {self.command(model)[0]} is not built")
             with Server(self.command(model), self.server_cpu) as server:
                 if server.page() != page.BODY:
-                    raise Ended("left out: it serves another page")
+                    raise Ended("skipped: its page differs from the expected one")
                 if model.name == "evserve-poll" and server.uses_epoll():
-                    raise Ended("left out: this build uses epoll")
+                    raise Ended("skipped: this build uses epoll")
         except (Ended, OSError, RuntimeError) as error:
             say(f"{model.name}: {error}")
             self.results.end(model.name, self.options.connections[0], str(error), tried=False)
@@ -92,7 +92,7 @@ class Race:
         return True
 
     def takes_part(self, model, connections):
-        """Says why not, the first time."""
+        """Returns whether the model runs with this many connections. Prints the first reason why it does not."""
         if self.results.why_ended(model.name, connections):
             return False
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -100,7 +100,7 @@ class Race:
         if connections > model.most:
             why = f"not run above {model.most:,}: {model.why}"
         elif limit != resource.RLIM_INFINITY and connections + DESCRIPTORS_ELSE > limit:
-            why = f"not run: it takes more descriptors than there may be ({limit:,}, ulimit -Hn)"
+            why = f"not run: needs more descriptors than the limit of {limit:,} (ulimit -Hn)"
         if why:
             say(f"{connections:6,} connections, {model.name}: {why}")
             self.results.end(model.name, connections, why, tried=False)
@@ -124,7 +124,7 @@ class Race:
         command += ["--connections", str(connections), "--active", str(active)]
         command += ["--seconds", str(self.options.seconds), "--patience", str(PATIENCE)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        with subprocess.Popen(command, **pipes) as load:  # on this program's own CPU
+        with subprocess.Popen(command, **pipes) as load:  # on the CPU of this program
             watchdog = threading.Timer(OPENING_MAX + self.options.seconds, load.kill)
             watchdog.start()
             try:
@@ -132,10 +132,10 @@ class Race:
             finally:
                 load.kill()
                 watchdog.cancel()
-                watchdog.join()  # no server is started while there is a second thread
+                watchdog.join()  # Server's preexec_fn must not run beside a second thread
 
     def converse(self, server, load, connections):
-        """Lets the generator measure once its connections stand; CPU times are those of that time only."""
+        """Starts the measurement once all connections are open, and takes the CPU times of that period."""
         line = load.stdout.readline()
         if line.strip() != "ready":
             raise Ended(self.why_not_ready(server, load, line, connections))
@@ -143,13 +143,13 @@ class Race:
         load.stdin.write("go\n")
         load.stdin.flush()
         seen = json.loads(load.stdout.readline() or "{}")
-        # Its connections are still open: closing them would cost the server, too.
+        # The connections are still open: closing them would cost the server CPU time.
         after = self.cpu_times(server, load)
         user, system, of_load, of_all = (now - then for now, then in zip(after, before))
         if server.process.poll() is not None:
             raise Ended(f"ended: {server.last_words()}")
         if not seen.get("requests"):
-            raise Ended(f"no answer in {self.options.seconds:g} s")
+            raise Ended(f"no response within {self.options.seconds:g} s")
         others = (of_all - user - system - of_load) / seen["seconds"] / os.cpu_count()
         return {
             "rate": round(seen["requests"] / seen["seconds"], 1),
@@ -163,25 +163,25 @@ class Race:
         }
 
     def cpu_times(self, server, load):
-        """Of the server in user and in kernel mode, of the generator, and of all CPUs."""
+        """Returns the times of the server in user and in kernel mode, of the generator, and of all CPUs."""
         return *server.cpu_seconds(), cpu_seconds(load.pid), machine_seconds()
 
     def why_not_ready(self, server, load, line, connections):
         if not line:
-            return f"the generator failed: {load.stderr.read().strip() or 'it took too long'}"
+            return f"the load generator failed: {load.stderr.read().strip() or 'timed out'}"
         seen = json.loads(line)
-        # A server that has reset its clients may be about to end.
+        # A server that has reset its clients may be about to exit.
         if seen["errors"]:
             wait_until(lambda: server.process.poll() is not None, 1)
         if server.process.poll() is not None:
             return f"ended: {server.last_words()}"
         if seen["standing"] == 1:
-            return "held by an idle connection"
-        return f"only {seen['standing']:,} of {connections:,} connections were answered"
+            return "blocked by an idle connection"
+        return f"only {seen['standing']:,} of {connections:,} connections received a response"
 
 
 def setting(options, cpus):
-    """The machine, and how it is measured."""
+    """Describes the machine and the measurement."""
     gevent = importlib.util.find_spec("gevent")
     version = ""
     if os.access(options.evserve, os.X_OK):
@@ -190,7 +190,7 @@ def setting(options, cpus):
         "date": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %z"),
         "cpu": cpu_name(),
         "cpus": cpus,
-        "pinned": ", the generator another" if cpus > 1 else ", and shares it with the generator",
+        "pinned": ", the load generator on another" if cpus > 1 else ", which it shares with the load generator",
         "kernel": platform.release(),
         "python": platform.python_version(),
         "gevent": f"gevent {metadata.version('gevent')}" if gevent else "no gevent",
@@ -210,7 +210,7 @@ def cpu_name():
 
 
 def write(results, out):
-    """The table, the rounds and the chart: into one folder, or each to its place in the checkout."""
+    """Writes the table, the rounds and the chart into one folder, or each to its place in the checkout."""
     tables, pictures = (out, out) if out else (HERE, os.path.join(ROOT, "html"))
     picture = os.path.join(pictures, "lab.svg")
     results.save(os.path.join(tables, "RESULTS.json"))
@@ -236,7 +236,7 @@ def names(text):
     chosen = text.split(",")
     for name in chosen:
         if name not in NAMES:
-            raise argparse.ArgumentTypeError(f"no model {name!r}; there are {', '.join(NAMES)}")
+            raise argparse.ArgumentTypeError(f"unknown model {name!r}; the models are {', '.join(NAMES)}")
     return chosen
 
 
@@ -245,33 +245,33 @@ def numbers(text):
 
 
 def leave(number, _):
-    """Ends the race, and on the way out every server. That takes seconds at most; another Ctrl-C must not
-    cut it short."""
+    """Exits, which also stops every server. That takes a few seconds, which another Ctrl-C must not cut
+    short."""
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     sys.exit(128 + number)
 
 
 def parse_options():
-    parser = argparse.ArgumentParser(description="races the models of a server on this machine")
+    parser = argparse.ArgumentParser(description="Benchmarks server models on this machine.")
     built = os.path.join(ROOT, "target")
-    parser.add_argument("--models", type=names, default=NAMES, metavar="NAME,NAME", help=", ".join(NAMES))
-    parser.add_argument("--connections", type=numbers, default=CONNECTIONS, metavar="N,N")
-    parser.add_argument("--active", type=positive(int), default=10, metavar="N", help="how many of them ask (10)")
-    parser.add_argument("--rounds", type=positive(int), default=5, metavar="N", help="rounds of all models (5)")
-    parser.add_argument("--seconds", type=positive(float), default=0.7, metavar="S", help="of a measurement (0.7)")
-    parser.add_argument("--out", metavar="DIR", help="for RESULTS.md, RESULTS.json and lab.svg (their places here; of a race of some only, target/lab)")
-    parser.add_argument("--evserve", default=f"{built}/release/evserve", metavar="PATH")
-    parser.add_argument("--evserve-poll", default=f"{built}/poll/release/evserve", metavar="PATH")
-    parser.add_argument("--load", default=f"{built}/release/examples/load", metavar="PATH")
+    parser.add_argument("--models", type=names, default=NAMES, metavar="NAME,NAME", help=f"the models to run ({', '.join(NAMES)})")
+    parser.add_argument("--connections", type=numbers, default=CONNECTIONS, metavar="N,N", help=f"numbers of connections ({', '.join(map(str, CONNECTIONS))})")
+    parser.add_argument("--active", type=positive(int), default=10, metavar="N", help="number of connections that send requests (10)")
+    parser.add_argument("--rounds", type=positive(int), default=5, metavar="N", help="number of rounds (5)")
+    parser.add_argument("--seconds", type=positive(float), default=0.7, metavar="S", help="length of a measurement (0.7)")
+    parser.add_argument("--out", metavar="DIR", help="folder for RESULTS.md, RESULTS.json and lab.svg (benches/lab and html; target/lab if --models or --connections is given)")
+    parser.add_argument("--evserve", default=f"{built}/release/evserve", metavar="PATH", help="evserve over epoll (target/release/evserve)")
+    parser.add_argument("--evserve-poll", default=f"{built}/poll/release/evserve", metavar="PATH", help="evserve over poll(2) (target/poll/release/evserve)")
+    parser.add_argument("--load", default=f"{built}/release/examples/load", metavar="PATH", help="the load generator (target/release/examples/load)")
     options = parser.parse_args()
     if options.seconds < SECONDS_LEAST:
-        parser.error(f"--seconds: at least {SECONDS_LEAST:g}")
+        parser.error(f"--seconds must be at least {SECONDS_LEAST:g}")
     if (options.models, options.connections) != (NAMES, CONNECTIONS):
-        # html/lab.html tells of the whole race, which stays in its place.
+        # html/lab.html describes the whole race, so a partial one does not overwrite it.
         options.out = options.out or os.path.join(ROOT, "target", "lab")
     if not (os.path.isfile(options.load) and os.access(options.load, os.X_OK)):
-        parser.error(f"the load generator {options.load} cannot be run; `make lab` builds it")
+        parser.error(f"cannot run the load generator {options.load}; `make lab` builds it")
     try:
         os.makedirs(options.out or HERE, exist_ok=True)
     except OSError as error:
@@ -281,7 +281,7 @@ def parse_options():
 
 def main():
     if sys.platform != "linux":
-        sys.exit("race.py: it needs Linux, for epoll and /proc")
+        sys.exit("race.py: needs Linux, for epoll and /proc")
     options = parse_options()
     for number in SIGNALS:
         signal.signal(number, leave)
@@ -292,7 +292,7 @@ def main():
             file.write(page.BODY)
         results = Race(options, site).run()
     if not results.rounds:
-        sys.exit("race.py: nothing could be measured")
+        sys.exit("race.py: no model could be measured")
     write(results, options.out)
 
 

@@ -1,45 +1,50 @@
-"""What the race has found: every round of every model, why some ended early, and the table of it all."""
+"""The results of the race: every round of every model, why some ended early, and the table."""
 
 import json
 from statistics import median
 
 from model import BASELINE, NAMES
 
-HEAD = """# The race of the models
+HEAD = """# Benchmark of server models
 
-Written by `make lab`. On {date}: {cpus} × {cpu}, Linux {kernel}, Python {python}, {gevent}, {evserve}.
+Written by `make lab` on {date}: {cpus} × {cpu}, Linux {kernel}, Python {python}, {gevent}, {evserve}.
 
-Each server has one CPU{pinned}. Of the connections, {active} (or all, if
-there are fewer) ask for a page of {length} bytes, one request at a time each; the others have made one request and stay
-open in silence. {rounds} rounds of {seconds:g} s, the models taking turns, each time in another order. Figures are
-medians of the rounds, "× {baseline}" is the median of each round's ratio to it. CPU time is that of
-the server's whole process group while it was measured, for each request; "in user mode" is the part of it that is
-the program's own, its interpreter's included, and the rest is the kernel's (both in clock ticks of 10 ms). The generator is one thread: where it was
-busy more than {busy:.0%} of the time, the rate says more about it than about the server. Other programs
-took {others:.0%} of the CPUs meanwhile. Every round is in [RESULTS.json](RESULTS.json).
+- Each server runs on one CPU{pinned}.
+- Of the connections, {active} (or all, if there are fewer) are active: each requests a page of {length} bytes, one request at
+  a time. The others have made one request and stay open, idle.
+- Each model was measured in {rounds} rounds of {seconds:g} s. The order of the models changed from round to round.
+- The figures are medians of the rounds. "× {baseline}" is the median of the ratios to {baseline} in the same round.
+- "CPU µs/request" is the CPU time of the server's process group during the measurement, per request. "user µs/request"
+  is its part in user mode, which includes the interpreter; the rest is time in the kernel. The resolution of both
+  is a clock tick of 10 ms.
+- The load generator is a single thread. Where it was busy for more than {busy:.0%} of the time, the generator limited the
+  rate, not the server.
+- Other programs used {others:.0%} of the CPUs during the measurements.
 
-![requests per second and CPU time per request against connections]({chart})
+All rounds are in [RESULTS.json](RESULTS.json).
+
+![requests per second and CPU time per request against the number of connections]({chart})
 """
 
 
 class Results:
     def __init__(self, setting):
         self.setting = setting  # the machine, and how it was measured
-        self.rounds = []  # a dict for each measurement that came to its end
-        self.ends = []  # where a model ended, or was left out, and why
+        self.rounds = []  # one dict for each completed measurement
+        self.ends = []  # where a model ended or was skipped, and why
 
     def end(self, model, connections, why, tried=True):
         self.ends.append({"model": model, "connections": connections, "why": why, "tried": tried})
 
     def why_ended(self, model, connections):
-        """Why there is nothing of `model` with so many connections, or None."""
+        """Returns why `model` has no result with this many connections, or None."""
         ends = [end for end in self.ends if end["model"] == model and end["connections"] <= connections]
         if not ends:
             return None
         first = min(ends, key=lambda end: end["connections"])
         if first["connections"] == connections:
             return first["why"]
-        return f"not run: it ended with {first['connections']:,} already" if first["tried"] else first["why"]
+        return f"not run: it failed with {first['connections']:,} connections" if first["tried"] else first["why"]
 
     def of(self, model, connections):
         return [row for row in self.rounds if (row["model"], row["connections"]) == (model, connections)]
@@ -48,7 +53,7 @@ class Results:
         return any(row["model"] == model for row in self.rounds)
 
     def models(self):
-        """The names of all that was raced or should have been, in their order."""
+        """Returns the names of all models that ran or were skipped, in order."""
         known = {row["model"] for row in self.rounds + self.ends}
         return [name for name in NAMES if name in known]
 
@@ -56,11 +61,11 @@ class Results:
         return sorted({row["connections"] for row in self.rounds + self.ends})
 
     def others(self):
-        """The part of all CPUs that went to other programs while it was measured."""
+        """Returns the share of all CPUs that other programs used during the measurements."""
         return sum(row["others"] for row in self.rounds) / max(len(self.rounds), 1)
 
     def baseline(self):
-        """evserve over epoll, or the first model if that was not raced."""
+        """Returns evserve over epoll, or the first model that ran."""
         return BASELINE if self.raced(BASELINE) else next(filter(self.raced, NAMES), BASELINE)
 
     def median(self, model, connections, figure):
@@ -68,7 +73,7 @@ class Results:
         return median(row[figure] for row in rows) if rows else None
 
     def ratio(self, model, connections, figure):
-        """The median of the ratios to the baseline in the same round."""
+        """Returns the median ratio to the baseline in the same round."""
         base = {row["round"]: row[figure] for row in self.of(self.baseline(), connections)}
         rows = [row for row in self.of(model, connections) if base.get(row["round"])]
         return median(row[figure] / base[row["round"]] for row in rows) if rows else None
@@ -95,7 +100,7 @@ class Results:
 
     def table(self, connections):
         rows = [
-            "| model | requests/s | × {0} | CPU µs/request | × {0} | in user mode | p50 µs | p99 µs | |".format(
+            "| model | requests/s | × {0} | CPU µs/request | × {0} | user µs/request | p50 µs | p99 µs | note |".format(
                 self.baseline()
             ),
             "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
@@ -120,12 +125,12 @@ class Results:
         if errors := sum(row["errors"] for row in rows):
             remarks.append(f"{errors:,} errors")
         if rows and self.median(model, connections, "generator") > self.setting["busy"]:
-            remarks.append("the generator was busy all the time")
+            remarks.append("the load generator was the limit")
         return "; ".join(remarks)
 
 
 def lines(value):
-    """JSON with an entry a line, so that a difference between two runs can be read."""
+    """Formats JSON with one entry per line, so that two runs can be compared by diff."""
     if isinstance(value, list):
         return "[\n  " + ",\n  ".join(json.dumps(entry, ensure_ascii=False) for entry in value) + "\n]"
     return json.dumps(value, indent=2, ensure_ascii=False)

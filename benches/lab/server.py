@@ -1,4 +1,4 @@
-"""A server under measurement: a process group of its own, on a CPU of its own."""
+"""A server under measurement, in its own process group and on its own CPU."""
 
 import os
 import re
@@ -9,12 +9,12 @@ import time
 import urllib.request
 
 START_MAX = 10  # seconds until it listens
-END_MAX = 5  # seconds until it has ended after SIGTERM
+END_MAX = 5  # seconds until it has exited after SIGTERM
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def wait_until(met, seconds):
-    """Asks until `met()` is true, for at most `seconds`; what it said last."""
+    """Polls until `met()` is true, for at most `seconds`, and returns its last result."""
     deadline = time.monotonic() + seconds
     while not (answer := met()) and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -22,13 +22,13 @@ def wait_until(met, seconds):
 
 
 class Server:
-    """Started by `with`, and ended with all its children when that is left."""
+    """Starts on entry to `with`; on exit, ends with all its children."""
 
     def __init__(self, command, cpu):
         self.command, self.cpu = command, cpu
 
     def __enter__(self):
-        # A file and not a pipe: nobody has to read it while it is measured.
+        # A file, not a pipe, since nothing reads the output during the measurement.
         self.output = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
             self.command,
@@ -41,7 +41,7 @@ class Server:
         try:
             wait_until(lambda: self.port() or self.process.poll() is not None, START_MAX)
             if self.port() is None:
-                raise RuntimeError(f"did not start: {self.last_words()}")
+                raise RuntimeError(f"failed to start: {self.last_words()}")
         except BaseException:
             self.__exit__()
             raise
@@ -69,10 +69,10 @@ class Server:
 
     def last_words(self):
         lines = self.printed().strip().splitlines()
-        return lines[-1].strip() if lines else "without a word"
+        return lines[-1].strip() if lines else "no output"
 
     def page(self):
-        """The page that it serves, over a connection that is closed then."""
+        """Fetches the page over a new connection."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port()}/", timeout=START_MAX) as answer:
             return answer.read()
 
@@ -84,14 +84,14 @@ class Server:
         return any(stat[0] not in "ZX" for stat in self.group())
 
     def cpu_seconds(self):
-        """User and system time of the whole group so far, of children that have ended, too."""
+        """Returns the user and system time of the group so far, including children that have ended."""
         times = [[int(field) for field in stat[11:15]] for stat in self.group()]
         user = sum(own + of_children for own, _, of_children, _ in times)
         system = sum(own + of_children for _, own, _, of_children in times)
         return user / TICKS, system / TICKS
 
     def group(self):
-        """The fields of each process of the group."""
+        """Yields the stat fields of each process of the group."""
         for name in os.listdir("/proc"):
             stat = read_stat(name) if name.isdigit() else None
             if stat and int(stat[2]) == self.process.pid:
@@ -99,23 +99,23 @@ class Server:
 
 
 def read_stat(pid):
-    """The fields of /proc/PID/stat from the state on (proc_pid_stat(5)), or None if it has ended."""
+    """Returns the fields of /proc/PID/stat from the state on (proc_pid_stat(5)), or None after its end."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            # The program's name stands before, and may have spaces and parentheses in it.
+            # The program name before these fields may contain spaces and parentheses.
             return file.read().decode(errors="replace").rpartition(") ")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
 
 
 def machine_seconds():
-    """The time of all CPUs so far in which they were busy, or taken away by a hypervisor (proc_stat(5))."""
+    """Returns the time that all CPUs were busy, or taken away by a hypervisor (proc_stat(5))."""
     with open("/proc/stat") as file:
         user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = map(int, file.readline().split()[1:])
     return (user + nice + system + irq + softirq + steal) / TICKS
 
 
 def cpu_seconds(pid):
-    """User and system time of one process so far."""
+    """Returns the user plus system time of one process so far."""
     stat = read_stat(pid)
     return sum(map(int, stat[11:13])) / TICKS if stat else 0.0

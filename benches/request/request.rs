@@ -1,4 +1,4 @@
-//! What a request costs without sockets: bytes in, bytes out, over a store in memory.
+//! Measures a request without sockets: bytes in, bytes out, over a store in memory.
 
 use std::hint::black_box;
 use std::io::IoSlice;
@@ -23,7 +23,7 @@ const BROWSER: &str = "GET /1k.html HTTP/1.1\r\nHost: localhost:7890\r\n\
     Connection: keep-alive\r\nUpgrade-Insecure-Requests: 1\r\nSec-Fetch-Dest: document\r\n\
     Sec-Fetch-Mode: navigate\r\nSec-Fetch-Site: none\r\nSec-Fetch-User: ?1\r\nPriority: u=0, i\r\n\r\n";
 
-/// Answers all of `input` and throws the answers away, as a socket would that takes everything.
+/// Answers all requests in `input` and discards the output.
 fn converse(services: &mut Services, input: &str, outbox: &mut Outbox) {
     let mut protocol = Kind::Http.start(services.core.clock.now.monotonic);
     let mut rest = black_box(input.as_bytes());

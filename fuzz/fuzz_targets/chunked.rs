@@ -1,4 +1,4 @@
-//! Bodies in the chunked coding.
+//! Chunked bodies.
 
 #![no_main]
 

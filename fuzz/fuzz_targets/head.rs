@@ -1,4 +1,4 @@
-//! Request heads, and whatever else comes first.
+//! Request heads, and everything after them.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Forms that bring files.
+//! Multipart forms with files.
 
 #![no_main]
 

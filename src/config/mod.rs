@@ -1,7 +1,8 @@
-//! What the server is to do: the options' values, checked.
+//! The configuration of the server: the values of the options, checked.
 
 #[cfg(feature = "client")]
 mod client_options;
+pub mod help;
 mod options;
 mod rules;
 
@@ -28,56 +29,56 @@ pub use options::{Exit, Options};
 pub struct Config {
     /// The folder that HTTP serves.
     pub html: PathBuf,
-    /// How it is served.
+    /// The rules for serving that folder.
     pub rules: Rules,
-    /// Where HTTP is listened for.
+    /// The addresses that HTTP listens on.
     pub http: Vec<Address>,
-    /// The folder of the library; without it, the site's, and nothing is written.
+    /// The folder of the library. If `None`, the library is the site's folder and is read-only.
     pub files: Option<PathBuf>,
-    /// Whether its files may be deleted over HTTP.
+    /// Whether files of the library may be deleted over HTTP.
     pub allow_delete: bool,
-    /// Names of this server that browsers may write under.
+    /// The host names under which browsers may write to the library.
     pub hosts: Vec<String>,
-    /// What may be done with the library.
+    /// The limits and permissions of the library.
     pub library: LibraryRules,
-    /// Where the file protocol is listened for.
+    /// The addresses that the file protocol listens on.
     pub file: Vec<Address>,
-    /// In which dialect.
+    /// The dialect of the file protocol.
     pub dialect: Dialect,
-    /// Whether those are the default, which need not be free.
+    /// Whether `file` is the default address, which may already be in use without being an error.
     pub file_is_default: bool,
-    /// Where what comes over TCP is acknowledged.
+    /// The addresses that the acknowledging service listens on over TCP and unix sockets.
     pub ack: Vec<Address>,
-    /// Where what comes over UDP is.
+    /// The addresses that the acknowledging service listens on over UDP.
     pub ack_udp: Vec<Address>,
-    /// With what.
+    /// The template of an acknowledgement.
     pub ack_reply: Template,
-    /// How many datagrams of one peer in a second; 0 is no limit.
+    /// The number of datagrams per second that are answered for one peer; 0 means no limit.
     pub udp_rate: u32,
-    /// Whether every turn is printed.
+    /// Whether a trace of every turn is printed.
     pub trace: bool,
-    /// The limits.
+    /// The limits and timeouts.
     pub limits: Limits,
-    /// Which events are logged.
+    /// The level from which events are logged.
     pub log_level: LevelFilter,
-    /// Where to; without it, to the standard error stream.
+    /// The file of the event log. If `None`, events go to standard error.
     pub log_file: Option<PathBuf>,
-    /// Where answers are logged, if they are, and how.
+    /// The file and format of the access log, if there is one.
     pub access_log: Option<(PathBuf, Format)>,
 }
 
-/// Where to listen.
+/// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// One address and port.
     Inet(SocketAddr),
-    /// A port of every interface, IPv6 and IPv4.
+    /// A port on all interfaces, IPv6 and IPv4.
     Everywhere(u16),
     /// A unix socket.
     Unix(PathBuf),
 }
 
-/// A value that makes no sense, in one line that names it and says what would.
+/// An invalid value of an option, displayed as one line that names the value and the valid ones.
 #[derive(Debug, PartialEq, Eq)]
 pub struct BadValue {
     option: &'static str,
@@ -97,7 +98,7 @@ const DEFAULT_HTTP: &str = "7890";
 const DEFAULT_FILE: &str = "8888";
 
 impl Config {
-    /// Checks `options`.
+    /// Checks the values of `options`.
     pub fn new(options: &Options) -> Result<Config, BadValue> {
         let mut limits = Limits::default();
         let timeouts = &mut limits.timeouts;
@@ -108,22 +109,28 @@ impl Config {
             ("--body-timeout", &options.body_timeout, &mut timeouts.body),
             ("--write-timeout", &options.write_timeout, &mut timeouts.write),
         ] {
-            set(timeout, option, text, |text| time(text).filter(|time| !time.is_zero()), A_TIMEOUT)?;
+            set(timeout, option, text, |text| time(text).filter(|time| !time.is_zero()), TIMEOUT_FORMAT)?;
         }
-        set(&mut timeouts.drain, "--drain-timeout", &options.drain_timeout, time, A_TIME)?;
-        set(&mut limits.max_connections, "--max-connections", &options.max_connections, positive, A_NUMBER)?;
-        set(&mut limits.max_per_client, "--max-per-client", &options.max_per_client, number, A_COUNT)?;
+        set(&mut timeouts.drain, "--drain-timeout", &options.drain_timeout, time, TIME_FORMAT)?;
+        set(
+            &mut limits.max_connections,
+            "--max-connections",
+            &options.max_connections,
+            positive,
+            POSITIVE_FORMAT,
+        )?;
+        set(&mut limits.max_per_client, "--max-per-client", &options.max_per_client, number, COUNT_FORMAT)?;
         let mut log_level = LevelFilter::Info;
-        set(&mut log_level, "--log-level", &options.log_level, |text| text.parse().ok(), A_LEVEL)?;
+        set(&mut log_level, "--log-level", &options.log_level, |text| text.parse().ok(), LEVEL_FORMAT)?;
         let mut format = Format::Combined;
-        set(&mut format, "--access-format", &options.access_format, access_format, A_FORMAT)?;
+        set(&mut format, "--access-format", &options.access_format, access_format, ACCESS_FORMAT)?;
         let mut dialect = Dialect::Auto;
-        set(&mut dialect, "--dialect", &options.dialect, Dialect::parse, A_DIALECT)?;
-        set(&mut limits.pace, "--pace", &options.pace, time, A_TIME)?;
+        set(&mut dialect, "--dialect", &options.dialect, Dialect::parse, DIALECT_FORMAT)?;
+        set(&mut limits.pace, "--pace", &options.pace, time, TIME_FORMAT)?;
         let mut ack_reply = Template::default();
-        set(&mut ack_reply, "--ack-reply", &options.ack_reply, Template::parse, A_TEMPLATE)?;
+        set(&mut ack_reply, "--ack-reply", &options.ack_reply, Template::parse, TEMPLATE_FORMAT)?;
         let mut udp_rate = UDP_RATE;
-        set(&mut udp_rate, "--udp-rate", &options.udp_rate, number, A_COUNT)?;
+        set(&mut udp_rate, "--udp-rate", &options.udp_rate, number, COUNT_FORMAT)?;
         not_built_yet("--admin", &options.admin)?;
         Ok(Config {
             html: PathBuf::from(&options.html),
@@ -149,19 +156,20 @@ impl Config {
     }
 }
 
-const A_TIME: &str = "a time is 500ms, 10s, 2m, 1h, or a bare number of seconds";
-const A_TIMEOUT: &str = "a time above zero is 500ms, 10s, 2m, 1h, or a bare number of seconds";
-const A_NUMBER: &str = "it takes a number from 1 on";
-const A_NUMBER_KEPT: &str = "it takes a number, and 0 keeps none";
-const A_COUNT: &str = "it takes a number, and 0 is no limit";
-const A_SIZE: &str = "a size is 500, 64k, 10M, 1G or 1T";
-const A_SHARE: &str = "it takes a size as 64k, 10M, 1G, or a share of the disk as 5%";
-const A_DIALECT: &str = "it takes auto, lines, joined or listed";
-const A_LEVEL: &str = "it takes off, error, warn, info, debug or trace";
-const A_FORMAT: &str = "it takes combined or json";
-const A_TEMPLATE: &str = "its places are {time}, {bytes}, {peer}, {count} and, 16 times at most, {message}";
-const AN_ADDRESS: &str = "an address is PORT, :PORT, IP:PORT, [IPv6]:PORT, unix:PATH or off";
-const A_UDP_ADDRESS: &str = "an address of UDP is PORT, :PORT, IP:PORT, [IPv6]:PORT or off";
+const TIME_FORMAT: &str = "use 500ms, 10s, 2m, 1h, or a number of seconds";
+const TIMEOUT_FORMAT: &str = "use a time above zero: 500ms, 10s, 2m, 1h, or a number of seconds";
+const POSITIVE_FORMAT: &str = "use a number of at least 1";
+const KEPT_FORMAT: &str = "use a number; 0 keeps none";
+const COUNT_FORMAT: &str = "use a number; 0 means no limit";
+const SIZE_FORMAT: &str = "use a size: 500, 64k, 10M, 1G or 1T";
+const SHARE_FORMAT: &str = "use a size (64k, 10M, 1G) or a percentage of the disk (5%)";
+const DIALECT_FORMAT: &str = "use auto, lines, joined or listed";
+const LEVEL_FORMAT: &str = "use off, error, warn, info, debug or trace";
+const ACCESS_FORMAT: &str = "use combined or json";
+const TEMPLATE_FORMAT: &str =
+    "the placeholders are {time}, {bytes}, {peer}, {count} and, at most 16 times, {message}";
+const ADDRESS_FORMAT: &str = "use PORT, :PORT, IP:PORT, [IPv6]:PORT, unix:PATH or off";
+const UDP_ADDRESS_FORMAT: &str = "use PORT, :PORT, IP:PORT, [IPv6]:PORT or off; UDP has no unix sockets";
 
 /// Sets `value` if the option was given.
 fn set<T>(
@@ -179,27 +187,35 @@ fn set<T>(
 
 fn not_built_yet(option: &'static str, texts: &[String]) -> Result<(), BadValue> {
     match texts.iter().find(|text| *text != "off") {
-        Some(text) => {
-            Err(BadValue { option, value: text.clone(), wanted: "it is not built yet and takes only off" })
-        }
+        Some(text) => Err(BadValue {
+            option,
+            value: text.clone(),
+            wanted: "the inspector is not implemented yet; use off",
+        }),
         None => Ok(()),
     }
 }
 
-/// What may be done with the library.
+/// Checks the options of the library.
 fn library(options: &Options) -> Result<LibraryRules, BadValue> {
     let mut rules = LibraryRules {
-        // Without a folder of its own the site is the library.
+        // Without `--files`, the library is the site.
         read_only: options.read_only || options.files.is_none(),
         overwrite: options.overwrite,
         fsync: options.fsync,
         ..LibraryRules::default()
     };
-    set(&mut rules.max_upload, "--max-upload", &options.max_upload, size, A_SIZE)?;
-    set(&mut rules.max_library, "--max-library", &options.max_library, |text| size(text).map(Some), A_SIZE)?;
-    set(&mut rules.keep_free, "--keep-free", &options.keep_free, keep_free, A_SHARE)?;
-    set(&mut rules.partial_max, "--partial-max", &options.partial_max, number, A_NUMBER_KEPT)?;
-    set(&mut rules.partial_age, "--partial-age", &options.partial_age, time, A_TIME)?;
+    set(&mut rules.max_upload, "--max-upload", &options.max_upload, size, SIZE_FORMAT)?;
+    set(
+        &mut rules.max_library,
+        "--max-library",
+        &options.max_library,
+        |text| size(text).map(Some),
+        SIZE_FORMAT,
+    )?;
+    set(&mut rules.keep_free, "--keep-free", &options.keep_free, keep_free, SHARE_FORMAT)?;
+    set(&mut rules.partial_max, "--partial-max", &options.partial_max, number, KEPT_FORMAT)?;
+    set(&mut rules.partial_age, "--partial-age", &options.partial_age, time, TIME_FORMAT)?;
     Ok(rules)
 }
 
@@ -212,7 +228,7 @@ fn listeners(
     let texts = if texts.is_empty() { &default } else { texts };
     let mut addresses = Vec::new();
     for text in texts.iter().filter(|text| *text != "off") {
-        let bad = || BadValue { option, value: text.clone(), wanted: AN_ADDRESS };
+        let bad = || BadValue { option, value: text.clone(), wanted: ADDRESS_FORMAT };
         addresses.push(address(text).ok_or_else(bad)?);
     }
     Ok(addresses)
@@ -220,12 +236,12 @@ fn listeners(
 
 fn datagram_listeners(option: &'static str, texts: &[String]) -> Result<Vec<Address>, BadValue> {
     match texts.iter().find(|text| text.starts_with("unix:")) {
-        Some(text) => Err(BadValue { option, value: text.clone(), wanted: A_UDP_ADDRESS }),
+        Some(text) => Err(BadValue { option, value: text.clone(), wanted: UDP_ADDRESS_FORMAT }),
         None => listeners(option, texts, None),
     }
 }
 
-/// `PORT`, `:PORT`, `IP:PORT`, `[IPv6]:PORT` or `unix:PATH`.
+/// Parses `PORT`, `:PORT`, `IP:PORT`, `[IPv6]:PORT` or `unix:PATH`.
 fn address(text: &str) -> Option<Address> {
     if let Some(path) = text.strip_prefix("unix:") {
         return (!path.is_empty()).then(|| Address::Unix(path.into()));
@@ -239,7 +255,7 @@ fn address(text: &str) -> Option<Address> {
     }
 }
 
-/// Digits only: `parse` would take a sign, too.
+/// Parses digits only: `parse` would accept a sign, too.
 fn number<T: FromStr>(text: &str) -> Option<T> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
@@ -256,7 +272,7 @@ fn access_format(text: &str) -> Option<Format> {
     }
 }
 
-/// Bytes, in powers of 1024.
+/// Parses a number of bytes with a unit, a power of 1024.
 fn size(text: &str) -> Option<u64> {
     let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(end);
@@ -271,7 +287,7 @@ fn keep_free(text: &str) -> Option<KeepFree> {
     }
 }
 
-/// The longest time that is taken; as good as for ever, and no sum of it with a clock overflows.
+/// The longest accepted time. It is as good as forever, and adding it to a clock does not overflow.
 const LONGEST_TIME: Duration = Duration::from_secs(366 * 24 * 3600);
 
 fn time(text: &str) -> Option<Duration> {
@@ -299,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses() {
+    fn valid_addresses_are_parsed_and_others_rejected() {
         let inet = |text: &str| Some(Address::Inet(text.parse().expect("an address")));
         for (text, expected) in [
             ("80", inet("127.0.0.1:80")),
@@ -325,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn times() {
+    fn valid_times_are_parsed_and_others_rejected() {
         for (text, milliseconds) in [
             ("500ms", Some(500)),
             ("10s", Some(10_000)),
@@ -347,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes() {
+    fn valid_sizes_are_parsed_and_others_rejected() {
         for (text, bytes) in [
             ("500", Some(500)),
             ("64k", Some(64 << 10)),
@@ -368,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_the_contract_s() {
+    fn options_have_the_documented_defaults() {
         let config = config("").expect("defaults");
         assert_eq!(config.http, [address("7890").expect("an address")]);
         assert_eq!(config.html, PathBuf::from("./html"));
@@ -377,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bad_value_is_named() {
+    fn errors_name_the_option_and_its_bad_value() {
         for (line, option) in [
             ("--http localhost:80", "--http"),
             ("--http 80 --http x", "--http"),

@@ -2,17 +2,17 @@
 
 use super::BadValue;
 use super::Options;
-use crate::site::{CacheRule, Rules, STANDING_FIELDS};
+use crate::site::{CacheRule, EXTRA_FIELDS, Rules};
 
-const A_TYPE: &str = "it takes ext=type/subtype, each extension once";
+const TYPE_FORMAT: &str = "use EXT=TYPE/SUBTYPE, each extension once";
 const A_CACHE_RULE: &str =
-    "it takes GLOB=VALUE, fingerprinted=VALUE or VALUE, with directives of Cache-Control as the value";
-const A_LINE: &str = "it takes 'Name: value', of visible characters and spaces";
-const A_LINE_OF_OURS: &str = "the server has to say that itself";
-const A_CACHE_LINE: &str = "--cache-control says that";
-const A_CORS_LINE: &str = "--cors says that";
+    "use GLOB=VALUE, fingerprinted=VALUE or VALUE, with Cache-Control directives as the value";
+const LINE_FORMAT: &str = "use 'Name: value', with visible characters and spaces only";
+const SERVER_FIELD: &str = "the server sets this field itself";
+const CACHE_FIELD: &str = "use --cache-control for this field";
+const CORS_FIELD: &str = "use --cors for this field";
 
-/// Checks them.
+/// Checks the options of the site.
 pub(super) fn check(options: &Options) -> Result<Rules, BadValue> {
     let bad = |option, value: &str, wanted| BadValue { option, value: value.to_owned(), wanted };
     let mut rules = Rules {
@@ -24,9 +24,9 @@ pub(super) fn check(options: &Options) -> Result<Rules, BadValue> {
         ..Rules::default()
     };
     for text in &options.mime {
-        let (extension, kind) = media_type(text).ok_or_else(|| bad("--mime", text, A_TYPE))?;
+        let (extension, kind) = media_type(text).ok_or_else(|| bad("--mime", text, TYPE_FORMAT))?;
         if rules.types.iter().any(|(known, _)| *known == extension) {
-            return Err(bad("--mime", text, A_TYPE));
+            return Err(bad("--mime", text, TYPE_FORMAT));
         }
         rules.types.push((extension, kind));
     }
@@ -43,20 +43,20 @@ pub(super) fn check(options: &Options) -> Result<Rules, BadValue> {
         given.push(("Access-Control-Allow-Origin".into(), "*".into()));
         given.push(("Access-Control-Expose-Headers".into(), "*".into()));
     }
-    rules.standing_fields = standing_fields(given);
+    rules.extra_fields = extra_fields(given);
     Ok(rules)
 }
 
-/// The fields of every response with `given` among them. A given one replaces a standing one of that name.
-fn standing_fields(given: Vec<(String, String)>) -> Vec<(String, String)> {
+/// Returns the fields of every response: `given`, and the standing fields that no given field replaces.
+fn extra_fields(given: Vec<(String, String)>) -> Vec<(String, String)> {
     let is_given = |name: &str| given.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
-    let kept = STANDING_FIELDS.into_iter().filter(|(name, _)| !is_given(name));
+    let kept = EXTRA_FIELDS.into_iter().filter(|(name, _)| !is_given(name));
     let mut fields: Vec<_> = kept.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     fields.extend(given);
     fields
 }
 
-/// `ext=type/subtype`; text gets the charset that all text here has.
+/// Parses `ext=type/subtype`. A text type without parameters gets `charset=utf-8`.
 fn media_type(text: &str) -> Option<(String, String)> {
     let (extension, kind) = text.split_once('=')?;
     let extension = extension.strip_prefix('.').unwrap_or(extension).to_ascii_lowercase();
@@ -80,27 +80,27 @@ fn media_type(text: &str) -> Option<(String, String)> {
     Some((extension, if needs_charset { format!("{kind}; charset=utf-8") } else { kind.to_owned() }))
 }
 
-/// `Name: value`, of a field that is not the server's own to say.
+/// Parses `Name: value`. Rejects fields that only the server may set.
 fn field(text: &str) -> Result<(&str, &str), &'static str> {
-    let (name, value) = text.split_once(':').ok_or(A_LINE)?;
+    let (name, value) = text.split_once(':').ok_or(LINE_FORMAT)?;
     let value = value.trim_matches([' ', '\t']);
     if !is_token(name)
         || value.is_empty()
         || value.chars().any(|character| character.is_control() && character != '\t')
     {
-        return Err(A_LINE);
+        return Err(LINE_FORMAT);
     }
     match name.to_ascii_lowercase().as_str() {
-        "cache-control" => Err(A_CACHE_LINE),
-        "access-control-allow-origin" => Err(A_CORS_LINE),
+        "cache-control" => Err(CACHE_FIELD),
+        "access-control-allow-origin" => Err(CORS_FIELD),
         "accept-ranges" | "allow" | "connection" | "content-encoding" | "content-length"
         | "content-range" | "content-type" | "date" | "etag" | "keep-alive" | "last-modified"
-        | "location" | "trailer" | "transfer-encoding" | "upgrade" => Err(A_LINE_OF_OURS),
+        | "location" | "trailer" | "transfer-encoding" | "upgrade" => Err(SERVER_FIELD),
         _ => Ok((name, value)),
     }
 }
 
-/// RFC 9110 section 5.6.2.
+/// Returns whether `text` is a token (RFC 9110 section 5.6.2).
 fn is_token(text: &str) -> bool {
     let known = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(known)
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_is_in_the_rules() {
+    fn given_options_set_the_rules() {
         let given = rules(&[
             "--mime",
             ".X3D=model/x3d+xml",
@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(given.types[0], ("x3d".into(), "model/x3d+xml".into()));
         assert_eq!(given.types[1].1, "text/x-log; charset=utf-8");
         let fields: Vec<String> =
-            given.standing_fields.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+            given.extra_fields.iter().map(|(name, value)| format!("{name}: {value}")).collect();
         assert_eq!(
             fields.join("\n"),
             "X-Content-Type-Options: nosniff\nX-Frame-Options: DENY\nserver: mine\n\
@@ -141,11 +141,11 @@ mod tests {
         );
         assert!(given.list && given.cors && given.compress && !given.spa);
         let plain = rules(&[]).expect("defaults");
-        assert_eq!(plain.standing_fields, Rules::default().standing_fields);
+        assert_eq!(plain.extra_fields, Rules::default().extra_fields);
     }
 
     #[test]
-    fn every_bad_value_is_named() {
+    fn errors_name_the_option_with_a_bad_value() {
         for (option, value) in [
             ("--mime", "x"),
             ("--mime", "=a/b"),

@@ -1,27 +1,27 @@
-//! Where the server is.
+//! The server's address.
 
 use std::net::{TcpStream, ToSocketAddrs, UdpSocket};
 use std::time::Duration;
 
 use super::failure::Failure;
 
-/// A host and a port.
+/// A host and a port, not resolved yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address(String);
 
 const DEFAULT_PORT: u16 = 8888;
 
-/// How long a connection may take, for each address that a name has.
+/// The timeout of a connect, for each address of a host name.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the server may be silent, and take nothing.
+/// The timeout of each read and write.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long an answer to a datagram is waited for.
+/// The timeout of the reply to a datagram.
 const DATAGRAM_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Address {
-    /// `HOST:PORT`, `HOST`, or `PORT` on this machine.
+    /// Parses `HOST:PORT`, `HOST`, or `PORT` (on this machine).
     pub(crate) fn parse(text: &str) -> Option<Address> {
         let port = |port: &str| port.parse::<u16>().ok().filter(|port| *port > 0);
         if text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -35,7 +35,7 @@ impl Address {
         (is_whole && port(number).is_some()).then(|| Address(text.to_owned()))
     }
 
-    /// Connects to the first of its addresses that answers.
+    /// Connects to the first address of the host that accepts.
     pub(crate) fn connect(&self) -> Result<TcpStream, Failure> {
         let failure = |error| Failure::Connection(format!("cannot connect to {}: {error}", self.0));
         let mut last = None;
@@ -53,7 +53,7 @@ impl Address {
         Err(last.map_or(Failure::Connection(format!("{} has no address", self.0)), failure))
     }
 
-    /// A socket that sends datagrams there.
+    /// Returns a UDP socket connected to the server.
     pub(crate) fn datagrams(&self) -> Result<UdpSocket, Failure> {
         let failure = |error| Failure::Connection(format!("cannot send to {}: {error}", self.0));
         let address = self.0.to_socket_addrs().map_err(failure)?.next();
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses() {
+    fn hosts_and_ports_are_parsed_with_defaults() {
         for (text, address) in [
             ("8888", Some("127.0.0.1:8888")),
             ("host", Some("host:8888")),

@@ -1,50 +1,49 @@
-//! What can go wrong, and what the program's exit says of it.
+//! The failures of a command, and their exit codes.
 
 use std::fmt;
 use std::io::{self, Write};
 
-/// Why something was not done.
+/// A failure, with the text that is printed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The server said no: a code and a text.
-    Refused(String),
-    /// A file of ours, or the terminal.
+    /// A refused command, or a transfer with a wrong result. The connection can still be used.
+    Rejected(String),
+    /// An error of a local file or the terminal.
     Local(String),
-    /// The connection could not be made, or broke.
+    /// A failed connect, or an error of the connection.
     Connection(String),
-    /// The server says what it must not.
-    Garbage(String),
+    /// A violation of the protocol by the server.
+    Protocol(String),
 }
 
 impl Failure {
-    /// An error of a file.
+    /// Returns the failure for an error of `what`, a local file.
     pub(crate) fn local(what: impl fmt::Display, error: io::Error) -> Failure {
         Failure::Local(format!("{what}: {error}"))
     }
 
-    /// An error of the connection.
     pub(crate) fn connection(error: io::Error) -> Failure {
         Failure::Connection(match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "the server does not answer".into(),
-            io::ErrorKind::UnexpectedEof => "the server has closed the connection".into(),
-            _ => format!("the connection broke: {error}"),
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "the server does not respond".into(),
+            io::ErrorKind::UnexpectedEof => "the server closed the connection".into(),
+            _ => format!("the connection failed: {error}"),
         })
     }
 
-    /// The exit code: 1 for what was refused, 3 for the connection.
+    /// Returns the exit code: 1 if the command was refused or failed locally, 3 if the connection failed.
     pub(crate) fn code(&self) -> u8 {
         match self {
-            Failure::Refused(_) | Failure::Local(_) => 1,
-            Failure::Connection(_) | Failure::Garbage(_) => 3,
+            Failure::Rejected(_) | Failure::Local(_) => 1,
+            Failure::Connection(_) | Failure::Protocol(_) => 3,
         }
     }
 
-    /// Whether nothing more can be done over this connection.
+    /// Returns whether the connection can no longer be used.
     pub(crate) fn is_final(&self) -> bool {
         self.code() == 3
     }
 
-    /// Says it.
+    /// Prints the failure to standard error.
     pub(crate) fn report(&self) {
         let _ = writeln!(io::stderr(), "evclient: {self}");
     }
@@ -53,8 +52,8 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Refused(text) | Failure::Local(text) | Failure::Connection(text) => f.write_str(text),
-            Failure::Garbage(text) => write!(f, "the server speaks no protocol that is known here: {text}"),
+            Failure::Rejected(text) | Failure::Local(text) | Failure::Connection(text) => f.write_str(text),
+            Failure::Protocol(text) => write!(f, "the server does not speak the expected protocol: {text}"),
         }
     }
 }

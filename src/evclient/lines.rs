@@ -1,4 +1,4 @@
-//! The dialect of lines: a command is a line, and so is its reply.
+//! The lines dialect: each command is a line, and each reply begins with a line.
 
 use std::io::{self, BufRead, BufReader, Read, Write, stderr};
 use std::net::TcpStream;
@@ -13,30 +13,29 @@ use super::local::{Download, Source, Target};
 use super::progress;
 use super::session::{Entry, Session};
 
-/// A connection.
+/// A connection that speaks the lines dialect.
 #[derive(Debug)]
 pub(crate) struct Lines {
     input: BufReader<TcpStream>,
     output: TcpStream,
 }
 
-/// Bytes of a line that a server may say.
+/// The maximum length of a line from the server in bytes.
 const LINE_MAX_BYTES: u64 = 8 * 1024;
 
-/// Bytes that are moved at a time.
+/// The number of bytes per read of a transfer.
 const PIECE_BYTES: usize = 256 * 1024;
 
 impl Lines {
-    /// Speaks over a connection.
     pub(crate) fn new(stream: TcpStream) -> Result<Lines, Failure> {
         let output = stream.try_clone().map_err(Failure::connection)?;
         Ok(Lines { input: BufReader::new(stream), output })
     }
 
-    /// Says a command and hears its reply.
+    /// Sends a command and returns the text of its reply.
     fn ask(&mut self, command: &str) -> Result<String, Failure> {
         let sent = self.output.write_all(format!("{command}\n").as_bytes());
-        // A server that has closed may have said why.
+        // The reply is read even if the write failed: the server may have sent one before it closed.
         self.reply().map_err(|failure| sent.map_or_else(Failure::connection, |()| failure))
     }
 
@@ -48,23 +47,27 @@ impl Lines {
                 let text = String::from_utf8_lossy(text.strip_suffix(b"\r").unwrap_or(text));
                 Ok(text.into_owned())
             }
-            None if line.len() as u64 == LINE_MAX_BYTES => Err(Failure::Garbage("a line without end".into())),
+            None if line.len() as u64 == LINE_MAX_BYTES => {
+                Err(Failure::Protocol("a line without a newline".into()))
+            }
             None if line.is_empty() => Err(Failure::connection(io::ErrorKind::UnexpectedEof.into())),
-            None => Err(Failure::Connection("the server has stopped in the middle of a line".into())),
+            None => {
+                Err(Failure::Connection("the server closed the connection in the middle of a line".into()))
+            }
         }
     }
 
-    /// What stands behind the OK of a reply.
+    /// Reads a reply and returns the text after its `OK`.
     fn reply(&mut self) -> Result<String, Failure> {
         let line = self.line()?;
         match line.split_once(' ').unwrap_or((&line, "")) {
             (OK, rest) => Ok(rest.to_owned()),
-            (ERR, text) => Err(Failure::Refused(text.to_owned())),
-            _ => Err(Failure::Garbage(format!("{:?}", line.chars().take(60).collect::<String>()))),
+            (ERR, text) => Err(Failure::Rejected(text.to_owned())),
+            _ => Err(Failure::Protocol(format!("{:?}", line.chars().take(60).collect::<String>()))),
         }
     }
 
-    /// Receives as many bytes as were announced.
+    /// Receives the bytes from `offset` to `length` of a file, and passes them to `keep`.
     fn receive(
         &mut self,
         name: &str,
@@ -94,7 +97,7 @@ impl Lines {
     fn get_file(&mut self, name: &str, target: &std::path::Path) -> Result<(), Failure> {
         let before = self.stat(name)?;
         let Some((length, modified)) = &before.details else {
-            return Err(Failure::Garbage("a file without a size".into()));
+            return Err(Failure::Protocol("a file without a size".into()));
         };
         let version: String = modified.chars().filter(char::is_ascii_alphanumeric).collect();
         let mut download = Download::resume(target, &format!("{length}-{version}"), *length)?;
@@ -106,7 +109,7 @@ impl Lines {
         let announced = number(&self.ask(&format!("{GET} {name}"))?)?;
         if announced != length - offset {
             download.discard();
-            return Err(Failure::Garbage(format!(
+            return Err(Failure::Protocol(format!(
                 "{name}: {announced} bytes instead of {}",
                 length - offset
             )));
@@ -114,21 +117,24 @@ impl Lines {
         self.receive(name, (offset, *length), |bytes| download.write(bytes))?;
         if self.stat(name)? != before {
             download.discard();
-            return Err(Failure::Refused(format!("{name}: it was changed while it came; try again")));
+            return Err(Failure::Rejected(format!(
+                "{name}: the file changed during the download; try again"
+            )));
         }
         match self.ask(&format!("{HASH} {name}")) {
             Ok(digits) if Sha256Digest::parse(digits.as_bytes()) != Some(download.fingerprint()?) => {
                 download.discard();
-                Err(Failure::Refused(format!("{name}: what has come has another SHA-256; try again")))
+                Err(Failure::Rejected(format!("{name}: the SHA-256 of the download differs; try again")))
             }
-            // A server that cannot say.
-            Err(Failure::Refused(text)) if text.starts_with(BAD_COMMAND) => download.finish(),
+            // The server does not know the command HASH.
+            Err(Failure::Rejected(text)) if text.starts_with(BAD_COMMAND) => download.finish(),
             Err(failure) => Err(failure),
             Ok(_) => download.finish(),
         }
     }
 
-    /// Sends the rest of a source. A server that refuses it says so in the meantime, or at its end.
+    /// Sends a source from `offset` on. If the server refuses the upload and closes before the end, the
+    /// failure is the server's reply.
     fn send(&mut self, source: &mut Source, name: &str, offset: u64) -> Result<(), Failure> {
         source.begin_at(offset)?;
         let bar = progress::bar(name, offset, source.length);
@@ -138,7 +144,7 @@ impl Lines {
             let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
             let count = source.read(&mut buffer[..wanted])?;
             if count == 0 {
-                return Err(Failure::Local(format!("{name}: the file has become shorter")));
+                return Err(Failure::Local(format!("{name}: the file shrank during the upload")));
             }
             if let Err(error) = self.output.write_all(&buffer[..count]) {
                 return Err(self
@@ -163,7 +169,7 @@ impl Session for Lines {
             let line = self.line()?;
             let mut words = line.splitn(3, ' ');
             let (Some(size), Some(modified), Some(name)) = (words.next(), words.next(), words.next()) else {
-                return Err(Failure::Garbage(format!("{line:?} in a list")));
+                return Err(Failure::Protocol(format!("{line:?} in a list")));
             };
             let details = Some((number(size)?, modified.to_owned()));
             entries.push(Entry { name: name.to_owned(), details });
@@ -197,8 +203,8 @@ impl Session for Lines {
         let length = source.length;
         let offset = match self.ask(&format!("{RESUME} {length} {sha256} {name}")) {
             Ok(offset) => number(&offset)?,
-            // A server that cannot take uploads up again.
-            Err(Failure::Refused(text)) if text.starts_with(BAD_COMMAND) => {
+            // The server does not know the command RESUME.
+            Err(Failure::Rejected(text)) if text.starts_with(BAD_COMMAND) => {
                 self.output
                     .write_all(format!("{PUT} {length} {name}\n").as_bytes())
                     .map_err(Failure::connection)?;
@@ -207,7 +213,7 @@ impl Session for Lines {
             Err(failure) => return Err(failure),
         };
         if offset > length {
-            return Err(Failure::Garbage(format!("it has {offset} of {length} bytes")));
+            return Err(Failure::Protocol(format!("the server claims to have {offset} of {length} bytes")));
         }
         if offset > 0 {
             say_resuming(name, offset, length);
@@ -217,8 +223,8 @@ impl Session for Lines {
         let stored = reply.split_once(' ').and_then(|(_, digits)| Sha256Digest::parse(digits.as_bytes()));
         match stored {
             Some(stored) if stored == sha256 => Ok(()),
-            Some(_) => Err(Failure::Refused(format!("{name}: what was stored has another SHA-256"))),
-            None => Err(Failure::Garbage(format!("{reply:?} instead of a SHA-256"))),
+            Some(_) => Err(Failure::Rejected(format!("{name}: the SHA-256 of the stored file differs"))),
+            None => Err(Failure::Protocol(format!("{reply:?} instead of a SHA-256"))),
         }
     }
 
@@ -228,14 +234,14 @@ impl Session for Lines {
 }
 
 fn number(digits: &str) -> Result<u64, Failure> {
-    digits.parse().map_err(|_| Failure::Garbage(format!("{digits:?} instead of a number")))
+    digits.parse().map_err(|_| Failure::Protocol(format!("{digits:?} instead of a number")))
 }
 
-/// A name that is one, so that it stays in its line and in our folder.
+/// Checks that a name is valid, so that it can neither end the command line nor leave the local folder.
 fn checked(name: &str) -> Result<&str, Failure> {
     match Name::parse(name.as_bytes()) {
         Some(_) => Ok(name),
-        None => Err(Failure::Refused(format!("{name:?} cannot be the name of a file there"))),
+        None => Err(Failure::Rejected(format!("{name:?} is not a valid name on the server"))),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Our side of a transfer: files that are sent, and files that come.
+//! The local files of transfers: sources of uploads and targets of downloads.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -9,18 +9,17 @@ use sha2::{Digest, Sha256};
 
 use super::failure::Failure;
 
-/// What is sent.
+/// A file to be uploaded.
 #[derive(Debug)]
 pub(crate) struct Source {
-    /// The file.
     pub file: File,
-    /// Its bytes.
+    /// The length in bytes.
     pub length: u64,
     label: String,
 }
 
 impl Source {
-    /// Opens a file, or takes standard input to its end for `-`: its length has to be known first.
+    /// Opens a file. For `-`, reads standard input to its end first, because the length has to be known.
     pub(crate) fn open(path: &str) -> Result<Source, Failure> {
         let failure = |error| Failure::local(path, error);
         let file = if path == "-" {
@@ -32,23 +31,22 @@ impl Source {
         };
         let known = file.metadata().map_err(failure)?;
         if !known.is_file() {
-            return Err(Failure::Local(format!("{path}: it is no file")));
+            return Err(Failure::Local(format!("{path}: not a regular file")));
         }
         Ok(Source { file, length: known.len(), label: path.to_owned() })
     }
 
-    /// What tells its content from any other.
+    /// Returns the digest of the whole file, and leaves the position at its end.
     pub(crate) fn fingerprint(&mut self) -> Result<Sha256Digest, Failure> {
         fingerprint(&mut self.file).map_err(|error| Failure::local(&self.label, error))
     }
 
-    /// Goes on from there.
+    /// Continues reading at `offset`.
     pub(crate) fn begin_at(&mut self, offset: u64) -> Result<(), Failure> {
         self.file.seek(SeekFrom::Start(offset)).map_err(|error| Failure::local(&self.label, error))?;
         Ok(())
     }
 
-    /// Reads what comes next.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
         self.file.read(buffer).map_err(|error| Failure::local(&self.label, error))
     }
@@ -66,28 +64,26 @@ fn fingerprint(file: &mut File) -> io::Result<Sha256Digest> {
     }
 }
 
-/// Where a file goes that comes.
+/// The target of a download.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// Standard output.
     Stdout,
-    /// A file, which is replaced when the new one is whole.
+    /// A file, which is replaced when the download is complete.
     File(PathBuf),
 }
 
-/// A file that is coming. Until it is whole it has a hidden name, under which it can be taken up again,
-/// or none.
+/// A download in progress. Its file has a hidden name, under which the download can be resumed, or no name.
 #[derive(Debug)]
 pub(crate) struct Download {
     file: File,
     hidden: Option<PathBuf>,
     target: PathBuf,
-    /// Bytes that are here.
+    /// The number of bytes that an earlier download left.
     pub offset: u64,
 }
 
 impl Download {
-    /// Begins one, or goes on with the one that has this `version`, of `length` bytes.
+    /// Begins a download of `length` bytes, or resumes an earlier one of the same `version`.
     pub(crate) fn resume(target: &Path, version: &str, length: u64) -> Result<Download, Failure> {
         let hidden = hidden_beside(target, version);
         let failure = |error| Failure::local(hidden.display(), error);
@@ -99,7 +95,7 @@ impl Download {
         Ok(Download { file, hidden: Some(hidden), target: target.to_owned(), offset })
     }
 
-    /// Begins one that cannot be taken up again. It has no name, so that nothing is left of it.
+    /// Begins a download that cannot be resumed. Its file has no name, so it vanishes if the download fails.
     pub(crate) fn begin(target: &Path) -> Result<Download, Failure> {
         let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
         let file = tempfile::tempfile_in(folder.unwrap_or(Path::new(".")));
@@ -107,17 +103,16 @@ impl Download {
         Ok(Download { file, hidden: None, target: target.to_owned(), offset: 0 })
     }
 
-    /// Keeps what has come.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.file.write_all(bytes).map_err(|error| Failure::local(self.target.display(), error))
     }
 
-    /// What tells its content from any other.
+    /// Returns the digest of the received file.
     pub(crate) fn fingerprint(&mut self) -> Result<Sha256Digest, Failure> {
         fingerprint(&mut self.file).map_err(|error| Failure::local(self.target.display(), error))
     }
 
-    /// It is whole.
+    /// Moves the complete file to its target.
     pub(crate) fn finish(self) -> Result<(), Failure> {
         let failure = |error| Failure::local(self.target.display(), error);
         let hidden = match &self.hidden {
@@ -134,7 +129,7 @@ impl Download {
         fs::rename(hidden, &self.target).map_err(failure)
     }
 
-    /// What has come is of no use.
+    /// Removes the received bytes.
     pub(crate) fn discard(self) {
         if let Some(hidden) = &self.hidden {
             let _ = fs::remove_file(hidden);

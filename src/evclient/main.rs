@@ -1,9 +1,9 @@
-//! `evclient`: the client of the file protocol, with a menu for people and commands for scripts.
-//! Blocking sockets are right for it: it does one thing after the other.
+//! `evclient`: the client of the file protocol, with a menu for people and commands for scripts. It does one
+//! thing at a time, so it uses blocking sockets.
 
 mod address;
-mod documents;
 mod failure;
+mod legacy;
 mod lines;
 mod local;
 mod menu;
@@ -19,8 +19,8 @@ use std::process::ExitCode;
 use evserve::protocol::Dialect;
 
 use address::Address;
-use documents::Documents;
 use failure::Failure;
+use legacy::LegacySession;
 use lines::Lines;
 use messages::Messages;
 use options::{Command, Options};
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     let options = match Options::parse(std::env::args_os().skip(1)) {
         Ok(options) => options,
         Err(exit) => {
-            // A reader that has gone has seen enough.
+            // Errors are ignored: the reader may have closed the pipe after the first lines.
             let _ = match exit.code {
                 0 => io::stdout().write_all(exit.output.as_bytes()),
                 _ => io::stderr().write_all(exit.output.as_bytes()),
@@ -71,8 +71,8 @@ fn run(options: &Options) -> Result<(), Failure> {
 fn connect(address: &Address, dialect: Dialect) -> Result<Box<dyn Session>, Failure> {
     let stream = address.connect()?;
     Ok(match dialect {
-        Dialect::Joined => Box::new(Documents::new(stream, true)),
-        Dialect::Listed => Box::new(Documents::new(stream, false)),
+        Dialect::Joined => Box::new(LegacySession::new(stream, true)),
+        Dialect::Listed => Box::new(LegacySession::new(stream, false)),
         Dialect::Auto | Dialect::Lines => Box::new(Lines::new(stream)?),
     })
 }
@@ -85,7 +85,8 @@ fn print(line: &str) -> Result<(), Failure> {
     writeln!(io::stdout(), "{line}").map_err(|error| Failure::local("standard output", error))
 }
 
-/// Does it for all of them, and fails with the first failure. A lost connection fails the rest.
+/// Runs `action` for each item, and returns the first failure. Further failures are printed, and a lost
+/// connection ends the loop.
 fn each<T>(items: &[T], mut action: impl FnMut(&T) -> Result<(), Failure>) -> Result<(), Failure> {
     let mut first = Ok(());
     for item in items {

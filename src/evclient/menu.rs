@@ -1,4 +1,4 @@
-//! The documents' menu, with line editing, history and completion of names.
+//! The menu of the legacy clients, with line editing, history and completion of names.
 
 use std::io::{Write, stdout};
 use std::path::PathBuf;
@@ -19,9 +19,9 @@ use super::session::Session;
 
 const COMMANDS: [&str; 4] = ["get ", "list", "put ", "quit"];
 
-/// What completes a line.
+/// The completion of commands, the server's names and local paths.
 struct Completion {
-    /// The server's files, as they were listed last.
+    /// The names of the server's files, as of the start or the last upload.
     names: Vec<String>,
     files: FilenameCompleter,
 }
@@ -57,11 +57,11 @@ impl Highlighter for Completion {}
 impl Validator for Completion {}
 impl Helper for Completion {}
 
-/// Does what is typed, until the end.
+/// Reads and runs commands until `quit`, the end of input or a lost connection.
 pub(crate) fn run(session: &mut dyn Session, messages: &Messages) -> Result<(), Failure> {
     let terminal = |error: ReadlineError| Failure::Local(format!("the terminal: {error}"));
     let mut editor: Editor<Completion, DefaultHistory> = Editor::new().map_err(terminal)?;
-    // Not every server can list its files while it has none.
+    // Some legacy servers fail to list an empty folder.
     let names = names(session).unwrap_or_default();
     editor.set_helper(Some(Completion { names, files: FilenameCompleter::new() }));
     let history = history_file();
@@ -101,7 +101,7 @@ fn names(session: &mut dyn Session) -> Result<Vec<String>, Failure> {
     Ok(session.list()?.into_iter().map(|entry| entry.name).collect())
 }
 
-/// The names anew, if the line may have changed them.
+/// Lists the server's names again, if the command may have changed them.
 fn names_after(line: &str, session: &mut dyn Session) -> Result<Option<Vec<String>>, Failure> {
     if line.starts_with("put ") { names(session).map(Some) } else { Ok(None) }
 }
@@ -136,7 +136,7 @@ fn say(text: &str) {
     let _ = writeln!(stdout(), "{text}");
 }
 
-/// Where the XDG Base Directory Specification wants it.
+/// Returns the path of the history, as in the XDG Base Directory Specification, and creates its folder.
 fn history_file() -> Option<PathBuf> {
     let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));

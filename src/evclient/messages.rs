@@ -1,25 +1,25 @@
-//! What the menu says, in English or Chinese.
+//! The texts of the menu and of the message client, in English or Chinese.
 
-/// The menu's words.
+/// The texts in one language.
 #[derive(Debug)]
 pub(crate) struct Messages {
-    /// The menu, as the documents have it.
+    /// The list of commands, as in the legacy clients.
     pub menu: &'static str,
-    /// The prompt of the menu.
+    /// The prompt for a command.
     pub prompt: &'static str,
-    /// Behind a list.
+    /// Printed after a list.
     pub listed: &'static str,
-    /// Behind a download, after its name.
+    /// Printed after the name of a downloaded file.
     pub downloaded: &'static str,
-    /// Behind an upload, after its name.
+    /// Printed after the name of an uploaded file.
     pub uploaded: &'static str,
-    /// To what is no command.
+    /// Printed for an unknown command.
     pub unknown: &'static str,
-    /// At the end.
+    /// Printed at the end of the session.
     pub farewell: &'static str,
     /// The prompt for a message.
     pub message: &'static str,
-    /// Before an answer to a message.
+    /// Printed before the reply to a message.
     pub answer: &'static str,
 }
 
@@ -60,7 +60,7 @@ const CHINESE: Messages = Messages {
 };
 
 impl Messages {
-    /// In the language of the environment (locale(7)).
+    /// Selects the language by the environment variables of locale(7).
     pub(crate) fn of_environment() -> Messages {
         let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let language = set("LC_ALL").or_else(|| set("LC_MESSAGES")).or_else(|| set("LANG"));

@@ -12,49 +12,40 @@ use super::address::Address;
 use super::failure::Failure;
 use super::local::Target;
 
-/// What is to be done.
+/// The parsed command line.
 #[derive(Debug)]
 pub(crate) struct Options {
-    /// Where the server is.
     pub address: Address,
-    /// How it speaks.
     pub dialect: Dialect,
-    /// What it is asked.
     pub command: Command,
 }
 
-/// A command.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// What is typed into the menu.
+    /// Reads commands from the menu.
     Menu,
-    /// What files there are.
     List,
-    /// What is known of one.
     Stat(String),
-    /// Files by name, and where they go.
+    /// Downloads: names on the server and local targets.
     Get(Vec<(String, Target)>),
-    /// Files of ours, and what they will be called.
+    /// Uploads: local paths and names on the server.
     Put(Vec<(String, String)>),
-    /// Messages.
+    /// Sends typed messages.
     Say {
-        /// To whom.
         address: Address,
-        /// Whether in datagrams.
         udp: bool,
     },
 }
 
-/// What stands for `-` while argh, which takes it for an option, looks at the words. No argument has a
-/// NUL in it.
+/// The placeholder for `-` while argh parses the words, because argh treats `-` as an option. No argument
+/// contains a NUL.
 const DASH: &str = "\0";
 
 impl Options {
-    /// Reads the command line.
     pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Options, Exit> {
         let mut words = Vec::new();
         for argument in arguments {
-            let argument = argument.into_string().map_err(|_| wrong_use("an argument is not UTF-8"))?;
+            let argument = argument.into_string().map_err(|_| usage_error("an argument is not UTF-8"))?;
             match argument.split_once('=') {
                 Some((name, value)) if name.starts_with("--") => {
                     words.extend([name.to_owned(), value.to_owned()])
@@ -64,27 +55,27 @@ impl Options {
             }
         }
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        // argh would ask for the address first.
+        // argh would fail first, because the address is missing.
         if words.contains(&"--version") {
             return Err(Exit { output: format!("evclient {}\n", env!("CARGO_PKG_VERSION")), code: 0 });
         }
         let words = ClientOptions::from_args(&["evclient"], &words).map_err(|exit| match exit.status {
             Ok(()) => Exit { output: exit.output, code: 0 },
-            Err(()) => wrong_use(exit.output.lines().next().unwrap_or_default()),
+            Err(()) => usage_error(exit.output.lines().next().unwrap_or_default()),
         })?;
         Options::of(words)
     }
 
     fn of(words: ClientOptions) -> Result<Options, Exit> {
         let ClientOptions { dialect, udp, address: first, words, .. } = words;
-        let dialect = Dialect::parse(&dialect).ok_or(wrong_use("--dialect is lines, joined or listed"))?;
+        let dialect = Dialect::parse(&dialect).ok_or(usage_error("--dialect is lines, joined or listed"))?;
         let words = std::iter::once(&first).chain(&words);
         let words: Vec<&str> = words.map(|word| if word == DASH { "-" } else { word.as_str() }).collect();
         let address =
-            |text: &str| Address::parse(text).ok_or_else(|| wrong_use(&format!("{text} is no HOST:PORT")));
+            |text: &str| Address::parse(text).ok_or_else(|| usage_error(&format!("{text} is not HOST:PORT")));
         let (address, command) = match words.as_slice() {
             ["say", to] => (address(to)?, Command::Say { address: address(to)?, udp }),
-            _ if udp => return Err(wrong_use("--udp is for say")),
+            _ if udp => return Err(usage_error("--udp is only for say")),
             [to] => (address(to)?, Command::Menu),
             [to, "list"] => (address(to)?, Command::List),
             [to, "stat", name] => (address(to)?, Command::Stat((*name).to_owned())),
@@ -92,17 +83,17 @@ impl Options {
             [to, "put", files @ ..] if !files.is_empty() => (address(to)?, Command::Put(uploads(files)?)),
             other => {
                 let command = other.get(1).copied().unwrap_or_default();
-                return Err(wrong_use(&format!("{command} is no command, or lacks a name")));
+                return Err(usage_error(&format!("{command} is not a command, or needs a name")));
             }
         };
         Ok(Options { address, dialect, command })
     }
 }
 
-/// `NAME`, `NAME LOCAL`, `NAME -`, `NAME… FOLDER`, or `NAME NAME NAME…`.
+/// Parses the words after `get`: `NAME`, `NAME LOCAL`, `NAME -`, `NAME… FOLDER`, or `NAME NAME NAME…`.
 fn downloads(words: &[&str]) -> Result<Vec<(String, Target)>, Exit> {
     let own =
-        |name: &str| local_name(name).map(PathBuf::from).map_err(|failure| wrong_use(&failure.to_string()));
+        |name: &str| local_name(name).map(PathBuf::from).map_err(|failure| usage_error(&failure.to_string()));
     let into = |names: &[&str], folder: &Path| {
         let target = |name: &&str| Ok(((*name).to_owned(), Target::File(folder.join(own(name)?))));
         names.iter().map(target).collect()
@@ -119,30 +110,30 @@ fn downloads(words: &[&str]) -> Result<Vec<(String, Target)>, Exit> {
     }
 }
 
-/// `LOCAL`, `LOCAL NAME`, `- NAME`, or `LOCAL LOCAL LOCAL…`.
+/// Parses the words after `put`: `LOCAL`, `LOCAL NAME`, `- NAME`, or `LOCAL LOCAL LOCAL…`.
 fn uploads(words: &[&str]) -> Result<Vec<(String, String)>, Exit> {
     let pair = |local: &str, name: &str| (local.to_owned(), name.to_owned());
     match words {
-        ["-"] => Err(wrong_use("what comes from standard input needs a name: put - NAME")),
+        ["-"] => Err(usage_error("standard input needs a name: put - NAME")),
         [local, name] => Ok(vec![pair(local, name)]),
         locals => locals
             .iter()
             .map(|local| {
-                Ok(pair(local, local_name(local).map_err(|failure| wrong_use(&failure.to_string()))?))
+                Ok(pair(local, local_name(local).map_err(|failure| usage_error(&failure.to_string()))?))
             })
             .collect(),
     }
 }
 
-/// The last part of a path.
+/// Returns the last component of a path.
 pub(crate) fn local_name(path: &str) -> Result<&str, Failure> {
     let name = Path::new(path).file_name().and_then(|name| name.to_str());
-    name.ok_or_else(|| Failure::Local(format!("{path} names no file")))
+    name.ok_or_else(|| Failure::Local(format!("{path} is not a file name")))
 }
 
-fn wrong_use(what: &str) -> Exit {
+fn usage_error(what: &str) -> Exit {
     let what = what.trim_end_matches('.');
-    Exit { output: format!("evclient: {what}; evclient --help says more\n"), code: 2 }
+    Exit { output: format!("evclient: {what}; evclient --help lists the commands\n"), code: 2 }
 }
 
 #[cfg(test)]
@@ -155,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_to_be_done() {
+    fn arguments_parse_to_commands_or_exit_codes() {
         let get = |pairs: &[(&str, &str)]| {
             let target = |path: &str| if path == "-" { Target::Stdout } else { Target::File(path.into()) };
             Ok(Command::Get(pairs.iter().map(|(name, path)| ((*name).into(), target(path))).collect()))

@@ -1,4 +1,4 @@
-//! The documents' message clients: a prompt, a message, its answer; an empty line ends.
+//! The message client, like the legacy ones: sends each typed line and prints the reply, until an empty line.
 
 use std::io::{Read, Write, stdout};
 
@@ -9,13 +9,12 @@ use super::address::Address;
 use super::failure::Failure;
 use super::messages::Messages;
 
-/// Bytes of an answer, which a datagram may have at most.
+/// The maximum length of a reply in bytes, which holds any datagram.
 const ANSWER_MAX_BYTES: usize = 64 * 1024;
 
-/// Sends a message and takes its answer, of which it returns the length.
+/// Sends a message, receives the reply into the buffer, and returns the reply's length.
 type Exchange = dyn FnMut(&[u8], &mut [u8]) -> std::io::Result<usize>;
 
-/// Sends what is typed and prints what comes back.
 pub(crate) fn converse(address: &Address, udp: bool, messages: &Messages) -> Result<(), Failure> {
     let mut exchange: Box<Exchange> = if udp {
         let socket = address.datagrams()?;

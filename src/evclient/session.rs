@@ -1,19 +1,18 @@
-//! A conversation with a server, in whatever dialect.
+//! The operations of a server, independent of the dialect.
 
 use super::failure::Failure;
 use super::local::{Source, Target};
 
-/// A file of the server.
+/// A file on the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// Its name.
     pub name: String,
-    /// Its bytes and when it was last changed, if the dialect says so.
+    /// The length in bytes and the modification time, if the dialect reports them.
     pub details: Option<(u64, String)>,
 }
 
 impl Entry {
-    /// As it is printed.
+    /// Returns the line that is printed for the file.
     pub(crate) fn line(&self) -> String {
         match &self.details {
             Some((size, modified)) => format!("{size:>12} {modified} {}", self.name),
@@ -22,16 +21,16 @@ impl Entry {
     }
 }
 
-/// What a server can be asked.
+/// A connection to a server.
 pub(crate) trait Session {
-    /// Its files.
+    /// Lists the server's files.
     fn list(&mut self) -> Result<Vec<Entry>, Failure>;
-    /// What is known of a file.
+    /// Returns the details of a file.
     fn stat(&mut self, name: &str) -> Result<Entry, Failure>;
-    /// A file's bytes.
+    /// Downloads a file to `target`.
     fn get(&mut self, name: &str, target: &Target) -> Result<(), Failure>;
-    /// Lets it store a file.
+    /// Uploads `source` under `name`.
     fn put(&mut self, source: &mut Source, name: &str) -> Result<(), Failure>;
-    /// Says goodbye.
+    /// Sends the command that ends the session. Errors are ignored.
     fn quit(&mut self);
 }

@@ -1,4 +1,4 @@
-//! Accepting: which connections come in, and which must wait.
+//! Accepts connections, or leaves them in the backlog until there is room.
 
 use std::io::{self, IoSlice};
 
@@ -14,12 +14,12 @@ use crate::protocol::Kind;
 use crate::transport::Transport;
 
 impl<N: Network> EventLoop<N> {
-    /// Accepts what waits, within the budget. Returns whether more may be waiting that can be
+    /// Accepts up to [`TURN_ACCEPTS`] connections. Returns whether the backlog may hold more that can be
     /// accepted at once.
     pub(super) fn accept(&mut self, key: usize) -> bool {
         let before = self.services.core.statistics.arrived();
         for _ in 0..TURN_ACCEPTS {
-            // The connection to evict is found first, and evicted only once a new one was accepted.
+            // Find the connection to evict first, but evict it only after the accept succeeds.
             let full = self.connections >= self.services.core.limits.max_connections;
             let idle = if full {
                 self.idle_eviction.find(&self.sources, self.services.core.clock.now.monotonic)
@@ -39,14 +39,14 @@ impl<N: Network> EventLoop<N> {
             }
         }
         if self.services.core.statistics.arrived() == before {
-            log::warn!("cannot accept any connection");
+            log::warn!("every accept of a turn failed; connections wait until the next retry");
             self.back_off(key);
             return false;
         }
         true
     }
 
-    /// Deals with a failed accept. Returns whether to go on accepting.
+    /// Handles a failed accept. Returns whether to continue accepting.
     fn on_accept_error(&mut self, key: usize, error: &io::Error) -> bool {
         match accept_failure(error) {
             AcceptFailure::Drained => {
@@ -65,13 +65,14 @@ impl<N: Network> EventLoop<N> {
         }
     }
 
-    /// With no descriptor left: lets the longest idle connection make room, else tells the peer
-    /// that the server is busy, so that no peer waits in a backlog that is not read.
+    /// Accepts a connection when no descriptor is left, by giving up the reserved one. Evicts the least
+    /// recently active idle connection or, if there is none, sends the busy reply, so that connections do not
+    /// stay in a backlog that is never read.
     fn accept_on_reserve(&mut self, key: usize) -> bool {
         let SourceKind::Listener(listener) = &mut self.sources[key].kind else { return false };
         let kind = listener.kind;
         let accepted = self.network.accept_on_reserve(&mut listener.socket);
-        let go_on = match accepted {
+        let may_continue = match accepted {
             Ok((stream, peer)) => {
                 match self.idle_eviction.find(&self.sources, self.services.core.clock.now.monotonic) {
                     Some(idle) => self.admit(stream, peer, kind, Some(idle)),
@@ -88,19 +89,20 @@ impl<N: Network> EventLoop<N> {
             }
         };
         self.network.refill_reserve();
-        go_on
+        may_continue
     }
 
-    /// Takes a connection in, for which `idle` makes room if it must.
+    /// Adds an accepted connection to the loop and evicts `idle`. Drops the connection if its client already
+    /// has too many.
     fn admit(&mut self, mut stream: N::Stream, peer: Peer, kind: Kind, idle: Option<usize>) {
         if !self.peers.try_add(peer) {
-            log::debug!("turned {peer} away: it has its number of connections");
+            log::debug!("rejected {peer}: it already has --max-per-client connections");
             self.services.core.statistics.turned_away += 1;
             return;
         }
         let token = self.next_token();
         if let Err(error) = self.network.register(&mut stream, token) {
-            log::warn!("cannot watch the connection of {peer}: {error}");
+            log::warn!("cannot register the connection of {peer} with the poll: {error}");
             self.peers.remove(peer);
             return;
         }
@@ -116,10 +118,10 @@ impl<N: Network> EventLoop<N> {
         }
     }
 
-    /// Tells a peer that the server is busy, as far as that goes without waiting. What it has
-    /// asked is read so that the close does not reset the connection before the reply is seen.
+    /// Sends the busy reply without waiting for the socket, then closes the connection. Reads pending input
+    /// before the close: a close with unread input resets the connection and may destroy the reply.
     fn reject(&mut self, mut stream: N::Stream, peer: Peer, kind: Kind) {
-        log::debug!("turned {peer} away: no descriptor is left");
+        log::debug!("rejected {peer}: no file descriptor is free");
         self.services.core.statistics.turned_away += 1;
         if let reply @ [_, ..] = kind.busy_reply() {
             let _ = stream.send(&[IoSlice::new(reply)], false);
@@ -128,7 +130,8 @@ impl<N: Network> EventLoop<N> {
         let _ = stream.recv(&mut [0; 4096]);
     }
 
-    /// Leaves what waits as it is until some time has passed, or a connection has ended.
+    /// Retries the listener or endpoint after [`ACCEPT_RETRY`]. A listener is retried earlier if a connection
+    /// closes.
     pub(super) fn back_off(&mut self, key: usize) {
         let source = &mut self.sources[key];
         self.schedule.arm(key, &mut source.alarm, self.services.core.clock.now.monotonic + ACCEPT_RETRY);

@@ -1,4 +1,4 @@
-//! The end of the loop: what is under way is finished, within a time.
+//! Draining: the loop finishes the requests in progress, within a time limit, and ends.
 
 use std::time::Instant;
 
@@ -10,8 +10,9 @@ use crate::close_reason::CloseReason;
 use crate::limits::{LISTEN_BACKLOG, TURN_ACCEPTS};
 
 impl<N: Network> EventLoop<N> {
-    /// Begins to end: takes what is in the backlogs, closes the listeners, and lets every
-    /// connection finish what is under way. From then on no answer keeps its connection.
+    /// Starts to drain: accepts the connections in the backlogs, closes the listeners, and lets every
+    /// connection finish its requests in progress. From then on, connections are not kept open for further
+    /// requests.
     pub fn drain(&mut self, now: Now) {
         if self.is_draining() {
             return;
@@ -19,35 +20,35 @@ impl<N: Network> EventLoop<N> {
         self.services.core.clock.advance(now);
         self.services.core.draining_since = Some(now.monotonic);
         for key in std::mem::take(&mut self.listeners) {
-            // New connections may come as fast as they are taken; a full backlog is enough.
+            // Connections may arrive as fast as they are accepted, so stop after as many as fill a backlog.
             let mut batches = LISTEN_BACKLOG as usize / TURN_ACCEPTS;
             while self.receive(key) && batches > 0 {
                 batches -= 1;
             }
             self.remove(key);
         }
-        // Whoever has nothing under way has less time now.
+        // Connections with nothing in progress get a shorter deadline.
         let keys: Vec<usize> = self.sources.iter().map(|(key, _)| key).collect();
         keys.into_iter().for_each(|key| self.queue(key, WakeReason::More));
     }
 
-    /// Whether the loop was asked to end.
+    /// Returns whether draining has begun.
     pub fn is_draining(&self) -> bool {
         self.services.core.is_draining()
     }
 
-    /// Whether the loop was drained and its last connection has ended.
+    /// Returns whether draining has begun and the last connection has closed.
     pub fn is_finished(&self) -> bool {
         self.is_draining() && self.connections == 0
     }
 
-    /// The time to end is over.
+    /// Closes the remaining connections at the end of the drain timeout.
     pub(super) fn abort_remaining(&mut self) {
         let connections =
             self.sources.iter().filter(|(_, source)| matches!(source.kind, SourceKind::Connection(..)));
         let keys: Vec<usize> = connections.map(|(key, _)| key).collect();
         if !keys.is_empty() {
-            log::warn!("cutting off {} connections that are still busy", keys.len());
+            log::warn!("the drain timeout expired; closing {} connections that are still busy", keys.len());
         }
         for key in keys {
             self.sources[key].queued = None;
@@ -56,7 +57,7 @@ impl<N: Network> EventLoop<N> {
         self.schedule.clear_ready();
     }
 
-    /// When connections that are left at the end are cut off.
+    /// Returns when the remaining connections are cut off, or `None` before draining has begun.
     pub(super) fn drain_until(&self) -> Option<Instant> {
         self.services.core.draining_since.map(|since| since + self.services.core.limits.timeouts.drain)
     }

@@ -1,4 +1,4 @@
-//! Datagram endpoints: each datagram is answered, or not, by itself.
+//! Datagram endpoints. Datagrams are independent: each gets one reply or none.
 
 use std::io::ErrorKind;
 
@@ -7,38 +7,39 @@ use crate::protocol::Kind;
 use crate::services::Services;
 use crate::transport::{DatagramSocket, Destination, Received};
 
-/// A socket of datagrams in the loop.
+/// A datagram socket in the loop.
 #[derive(Debug)]
 pub(super) struct Endpoint<D> {
     socket: D,
     kind: Kind,
-    /// The memory of the answers.
+    /// The buffer for replies.
     reply: Vec<u8>,
 }
 
-/// What is left after a turn.
+/// What is left in the socket after a drive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReceiveStatus {
-    /// Nothing: an event says when there is more.
+    /// Nothing: an event reports the next datagram.
     Drained,
-    /// There may be more.
+    /// Possibly more datagrams.
     MayHaveMore,
-    /// Nothing but errors came, and more of them would.
+    /// Every receive of the turn has failed, and the next one probably would.
     Failing,
 }
 
 impl<D: DatagramSocket> Endpoint<D> {
-    /// An endpoint at which nobody has looked yet.
+    /// Creates an endpoint that was never drained.
     pub(super) fn new(socket: D, kind: Kind) -> Endpoint<D> {
         Endpoint { socket, kind, reply: Vec::new() }
     }
 
-    /// What its datagrams speak.
+    /// Returns the protocol of the datagrams.
     pub(super) fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Answers what has come, within the bounds of a turn. Returns what is left.
+    /// Receives datagrams and replies to them, within the budget of a turn. Returns what is left in the
+    /// socket.
     pub(super) fn drive(&mut self, scratch: &mut [u8], services: &mut Services) -> ReceiveStatus {
         let (mut bytes, mut failures) = (0, 0);
         for _ in 0..TURN_REQUESTS {
@@ -48,7 +49,7 @@ impl<D: DatagramSocket> Endpoint<D> {
                     bytes += received.length;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return ReceiveStatus::Drained,
-                // Most are what an earlier answer has run into, as ECONNREFUSED.
+                // Usually the error of an earlier reply, such as ECONNREFUSED.
                 Err(error) => {
                     log::debug!("cannot receive a datagram: {error}");
                     failures += 1;
@@ -68,7 +69,7 @@ impl<D: DatagramSocket> Endpoint<D> {
             return;
         }
         self.reply.clear();
-        // What was sent to everyone, everyone would answer.
+        // Every server that receives a broadcast would reply to it.
         if received.destination == Destination::Everyone
             || !self.kind.on_datagram(datagram, received.peer, &mut self.reply, services)
         {
@@ -76,9 +77,9 @@ impl<D: DatagramSocket> Endpoint<D> {
         }
         match self.socket.reply(&self.reply, received) {
             Ok(()) => services.core.statistics.datagrams.answered += 1,
-            // Also when the socket takes no more: the answer is lost, as it may be on its way.
+            // Errors include WouldBlock. The reply is dropped, as the network might have dropped it.
             Err(error) => {
-                log::debug!("cannot answer {}: {error}", received.peer);
+                log::debug!("cannot send a datagram to {}: {error}", received.peer);
                 services.core.statistics.datagrams.unsent += 1;
             }
         }

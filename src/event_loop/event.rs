@@ -1,9 +1,10 @@
-//! Events as the loop takes them: what is ready, and of which source.
+//! Readiness events, and the tokens that identify their sources.
 
 use mio::event::Event;
 
-/// What an event is for: a slab key and a generation, so that an event for a connection that is gone
-/// cannot reach the next one in its place. They share a `usize`, which is all that a poll carries.
+/// Identifies the source of an event by a slab key and a generation, so that an event for a closed connection
+/// cannot reach the next connection with the same key. Both share a `usize`, which is all that a poll
+/// carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token {
     pub(super) key: usize,
@@ -14,19 +15,19 @@ const KEY_BITS: u32 = usize::BITS / 2;
 const KEY_MASK: usize = (1 << KEY_BITS) - 1;
 
 impl Token {
-    /// Not in the slab: the signals.
+    /// The token of the signals, which are not in the slab.
     pub const SIGNALS: Token = Token { key: KEY_MASK, generation: KEY_MASK };
 
-    /// The most sources that tokens can tell apart.
+    /// The maximum number of sources that tokens can distinguish.
     pub const KEYS_MAX: usize = KEY_MASK - 1;
 
-    /// The token of `key` in its `generation`, a running number of which the low half counts.
+    /// Returns the token of `key` with a running `generation`, of which the token keeps the low half.
     pub fn new(key: usize, generation: usize) -> Token {
         debug_assert!(key < Token::KEYS_MAX);
         Token { key, generation: generation & KEY_MASK }
     }
 
-    /// The place in the slab.
+    /// Returns the key in the slab.
     pub fn key(self) -> usize {
         self.key
     }
@@ -44,16 +45,16 @@ impl From<mio::Token> for Token {
     }
 }
 
-/// What an event says.
+/// What an event reports about a source.
 #[derive(Clone, Copy, Debug)]
 pub struct Readiness {
-    /// Of which source.
+    /// The token of the source.
     pub token: Token,
-    /// Input has come, or its end.
+    /// Input or EOF can be read.
     pub readable: bool,
-    /// Output may go on.
+    /// Output can be written.
     pub writable: bool,
-    /// The end of input or an error is among what can be read.
+    /// EOF or an error follows the remaining input.
     pub ending: bool,
 }
 
@@ -74,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_survives_the_poll() {
+    fn tokens_survive_the_conversion_to_mio_and_back() {
         for token in [Token::new(0, 0), Token::new(5, 7), Token::new(KEY_MASK - 2, KEY_MASK), Token::SIGNALS]
         {
             assert_eq!(Token::from(mio::Token::from(token)), token);

@@ -1,4 +1,4 @@
-//! Which connection has been idle for longest, when one must make room for another.
+//! Finds the least recently active idle connection, to be evicted for a new one.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -10,21 +10,20 @@ use super::network::Network;
 use super::source::Source;
 use crate::limits::ACCEPT_RETRY;
 
-/// The connections that were idle for longest when all of them were last looked at, longest first.
-/// Who was idle then and has not moved since is still among the longest, so that not every one that
-/// comes takes a look at all.
+/// The least recently active idle connections as of the last scan of all sources, oldest first. A candidate
+/// that has been idle since the scan is still among the oldest, so that most searches need no scan.
 #[derive(Debug, Default)]
 pub(super) struct IdleEviction {
     candidates: VecDeque<(Token, Instant)>,
-    /// The last look found nobody, and the next one waits until then.
+    /// When to scan again, if the last scan found no idle connection.
     none_until: Option<Instant>,
 }
 
-/// How many are candidates from one look.
+/// The number of candidates that a scan collects.
 const CANDIDATES_MAX: usize = 64;
 
 impl IdleEviction {
-    /// The key of the connection that has been idle for longest at `now`.
+    /// Returns the key of the least recently active idle connection.
     pub(super) fn find<N: Network>(&mut self, sources: &Slab<Source<N>>, now: Instant) -> Option<usize> {
         if self.next(sources).is_none() && self.none_until.is_none_or(|until| until <= now) {
             self.look(sources);
@@ -33,7 +32,7 @@ impl IdleEviction {
         self.next(sources)
     }
 
-    /// The first that is candidates and has not moved since.
+    /// Returns the first candidate that has been idle since the scan, and drops those before it.
     fn next<N: Network>(&mut self, sources: &Slab<Source<N>>) -> Option<usize> {
         while let Some((token, since)) = self.candidates.front() {
             let source =

@@ -1,5 +1,5 @@
-//! A connection's input: what is known of the peer's output, and the bytes of it that the protocol
-//! has not taken.
+//! A connection's input: the state of the peer's output, and received bytes that the protocol has not
+//! consumed.
 
 use std::io::{self, ErrorKind};
 
@@ -12,60 +12,60 @@ use crate::transport::Transport;
 pub(super) struct Input {
     stage: Stage,
     socket: Socket,
-    /// Bytes that the protocol has not taken.
+    /// Received bytes that the protocol has not consumed.
     unread: Vec<u8>,
     offer: Offer,
 }
 
-/// What is known of the peer's output.
+/// What is known about the peer's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Nothing: no event has come yet, and the first one may tell of input.
+    /// Nothing: no event was reported, and the first one may report input.
     Unseen,
-    /// It may continue. A short recv has taken all there was.
+    /// The peer may send more. A short recv means that the socket is drained.
     Open,
-    /// An event said that its end has come: no further one will, so it must be read up to there.
+    /// An event reported EOF or an error. No further event follows, so the socket must be read to its end.
     Ending,
-    /// It was read to its end.
+    /// EOF was read.
     Ended,
 }
 
-/// What a recv may bring.
+/// What the next recv may return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Socket {
-    /// Bytes: an event said so, and no recv has come up short since.
+    /// Bytes: an event reported input, and no recv has come up short since.
     Readable,
-    /// Nothing, as the last recv came up short and was taken to have brought all there was.
+    /// Nothing: the last recv came up short, which is taken to mean that it drained the socket.
     Drained,
-    /// Nothing, as the last recv said itself.
+    /// Nothing: no input was reported, or the last recv found none.
     Blocked,
 }
 
-/// When the protocol may take some of the unread bytes.
+/// When to offer the unread bytes to the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Offer {
-    /// Now.
+    /// Immediately.
     Now,
-    /// When there are more: it has asked for them.
+    /// After further bytes were received: the protocol has asked for more.
     WithMore,
 }
 
-/// What a recv has brought.
+/// The result of a recv.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RecvOutcome {
-    /// So many bytes; 0 is nothing now, or the end.
+    /// The number of bytes received; 0 means no data yet, or EOF.
     pub(super) count: usize,
-    /// Whether that was all there was: more comes with an event.
+    /// Whether the recv is taken to have drained the socket, so that an event reports further input.
     pub(super) is_drained: bool,
 }
 
 impl Input {
-    /// The input of a new connection.
+    /// Creates the input of a new connection.
     pub(super) fn new() -> Input {
         Input { stage: Stage::Unseen, socket: Socket::Blocked, unread: Vec::new(), offer: Offer::WithMore }
     }
 
-    /// Takes what an event says.
+    /// Records the readiness that an event reports.
     pub(super) fn set_readiness(&mut self, readiness: Readiness) {
         if readiness.readable {
             self.socket = Socket::Readable;
@@ -77,33 +77,35 @@ impl Input {
         }
     }
 
-    /// Whether a recv may bring something.
+    /// Returns whether a recv may return bytes or EOF.
     pub(super) fn is_readable(&self) -> bool {
         self.socket == Socket::Readable
     }
 
-    /// Whether the peer's output was read to its end.
+    /// Returns whether EOF was read.
     pub(super) fn has_ended(&self) -> bool {
         self.stage == Stage::Ended
     }
 
-    /// Whether bytes are left that the protocol has not taken, or may be left.
+    /// Returns whether there is, or may be, input that the protocol has not consumed.
     pub(super) fn has_unread(&self) -> bool {
         self.is_readable() || self.stage == Stage::Unseen || !self.unread.is_empty()
     }
 
-    /// Bytes of memory held.
+    /// Returns the bytes of memory held.
     pub(super) fn capacity(&self) -> usize {
         self.unread.capacity()
     }
 
-    /// How many more unread bytes may be kept. The protocol refuses input that fills all of it, so there
-    /// is some room; and a recv into none would look like the end of the input.
+    /// Returns how many more unread bytes may be kept. The protocol rejects input that fills the limit, so
+    /// there is room left; the minimum of 1 guards against a recv into an empty buffer, which would look like
+    /// EOF.
     fn room(&self) -> usize {
         INBOX_MAX_BYTES.saturating_sub(self.unread.len()).max(1)
     }
 
-    /// Receives into `buffer`, no more than may be kept and `sure` bytes that the protocol is sure to take.
+    /// Receives into `buffer`: at most the number of bytes that may be kept, plus `sure` bytes that the
+    /// protocol is certain to consume.
     pub(super) fn recv<T: Transport>(
         &mut self,
         transport: &mut T,
@@ -134,21 +136,21 @@ impl Input {
         Ok(RecvOutcome { count, is_drained: self.socket == Socket::Drained })
     }
 
-    /// Whether no older bytes wait before those that are received now.
+    /// Returns whether no older bytes are unread.
     pub(super) fn is_empty(&self) -> bool {
         self.unread.is_empty()
     }
 
-    /// Keeps bytes that were received. `offer_again` says that the protocol may take some of the unread
-    /// bytes without any more.
+    /// Keeps received bytes. `offer_again` says that the protocol may consume unread bytes before more are
+    /// received.
     pub(super) fn keep(&mut self, bytes: &[u8], offer_again: bool) {
         self.unread.extend_from_slice(bytes);
         self.set_offer(offer_again);
     }
 
-    /// Decides when the unread bytes are offered again. If more is waited for, the meaning of a short
-    /// recv is put to the test once: it is wrong behind TCP's urgent mark and where a descriptor was
-    /// passed over a unix socket.
+    /// Decides when the unread bytes are offered again. If the protocol waits for more, one further recv
+    /// tests whether the short recv really drained the socket: a recv also comes up short at TCP's urgent
+    /// mark, and where a descriptor was passed over a unix socket.
     fn set_offer(&mut self, offer_again: bool) {
         let has_unread = !self.unread.is_empty();
         self.offer = if offer_again && has_unread { Offer::Now } else { Offer::WithMore };
@@ -158,25 +160,25 @@ impl Input {
         }
     }
 
-    /// Takes the unread bytes out, if the protocol may take some of them now, to be
-    /// [restored](Input::restore_unread).
+    /// Takes out the unread bytes if the protocol may consume some of them now. The caller
+    /// [restores](Input::restore_unread) the rest.
     pub(super) fn take_unread(&mut self) -> Option<Vec<u8>> {
         (self.offer == Offer::Now).then(|| std::mem::take(&mut self.unread))
     }
 
-    /// Takes out the bytes behind which the protocol wanted more, when there is no more.
+    /// Takes out the incomplete input that is left at EOF.
     pub(super) fn take_rest(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.unread)
     }
 
-    /// Puts the unread bytes back without the first `taken`.
+    /// Puts the unread bytes back, without the first `taken`.
     pub(super) fn restore_unread(&mut self, mut unread: Vec<u8>, taken: usize, offer_again: bool) {
         unread.drain(..taken);
         self.unread = unread;
         self.set_offer(offer_again);
     }
 
-    /// Gives the memory back if no byte is unread: an idle connection owns none.
+    /// Frees the buffer if it is empty: an idle connection owns none.
     pub(super) fn release(&mut self) {
         if self.unread.is_empty() {
             self.unread = Vec::new();

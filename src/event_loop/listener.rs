@@ -1,4 +1,4 @@
-//! A listening socket, and what the errors of accept(2) ask for.
+//! A listening socket, and how to handle the errors of accept(2).
 
 use std::io::{self, ErrorKind};
 
@@ -9,35 +9,35 @@ use crate::protocol::Kind;
 /// A listening socket in the loop.
 #[derive(Debug)]
 pub(super) struct Listener<L> {
-    /// What is listened on.
+    /// The listening socket.
     pub socket: L,
-    /// What its connections speak.
+    /// The protocol of its connections.
     pub kind: Kind,
-    /// Whether its backlog was left with connections in it. No event will say so again.
+    /// Whether the backlog may hold connections. Edge-triggered polling does not report them again.
     pub accept_pending: bool,
 }
 
 impl<L> Listener<L> {
-    /// A listener whose backlog nobody has looked into.
+    /// Creates a listener whose backlog was never drained.
     pub(super) fn new(socket: L, kind: Kind) -> Listener<L> {
         Listener { socket, kind, accept_pending: true }
     }
 }
 
-/// What to do after an accept failed.
+/// What to do after a failed accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AcceptFailure {
     /// The backlog is empty: wait for an event.
     Drained,
-    /// That connection is gone: go on with the next.
+    /// The connection is gone: accept the next one.
     ConnectionGone,
-    /// No descriptor or memory is left: make room.
+    /// No descriptor or memory is left: evict a connection.
     OutOfDescriptors,
-    /// Something else: try later.
+    /// Another error: retry later.
     Unknown,
 }
 
-/// Sorts the errors of accept(2). Linux passes on what the new connection has run into already.
+/// Classifies an error of accept(2). Linux also returns errors that are pending on the new connection.
 pub(super) fn accept_failure(error: &io::Error) -> AcceptFailure {
     match (error.kind(), Errno::from_io_error(error)) {
         (ErrorKind::WouldBlock, _) => AcceptFailure::Drained,

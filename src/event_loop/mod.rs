@@ -1,6 +1,6 @@
-//! The event loop: readiness in, turns out. It knows no protocol, and no clock or poll either:
-//! [`EventLoop::turn`] takes the time and the events as values; only the [`Runner`] around it asks
-//! the system, and the trace, for the time that things took.
+//! The event loop: turns readiness events into work. It knows no protocol and reads neither clock nor poll:
+//! [`EventLoop::turn`] takes the time and the events as values. The [`Runner`] around it reads both from the
+//! system, and the trace reads the clock to measure durations.
 
 mod accept;
 mod connection;
@@ -36,21 +36,21 @@ use idle_eviction::IdleEviction;
 use listener::Listener;
 pub use network::{Network, SystemListener, SystemNetwork};
 use peers::Peers;
-pub use run::{Ended, Runner};
+pub use run::{Runner, Shutdown};
 use schedule::Schedule;
 use source::{Source, SourceKind, WakeReason};
 use trace::Trace;
 
-/// All that one thread serves.
+/// The sources that one thread serves, and the services lent to their protocols.
 pub struct EventLoop<N: Network> {
     network: N,
     sources: Slab<Source<N>>,
-    /// Counts the sources there have been.
+    /// The number of sources created so far, which makes tokens unique.
     generation: usize,
     listeners: Vec<usize>,
     schedule: Schedule,
-    /// Keys whose sources are gone. They leave the slab at the end of the turn, so that no key is
-    /// used twice within one.
+    /// Keys of closed sources. They leave the slab at the end of the turn, so that no key is reused within a
+    /// turn.
     closed_keys: Vec<usize>,
     scratch: Scratch,
     services: Services,
@@ -61,7 +61,7 @@ pub struct EventLoop<N: Network> {
 }
 
 impl<N: Network> EventLoop<N> {
-    /// A loop that has nothing to do yet.
+    /// Creates a loop without sources.
     pub fn new(network: N, mut services: Services) -> EventLoop<N> {
         let limits = &mut services.core.limits;
         limits.max_connections = limits.max_connections.min(Token::KEYS_MAX - TURN_ACCEPTS);
@@ -81,7 +81,7 @@ impl<N: Network> EventLoop<N> {
         }
     }
 
-    /// Accepts connections from `socket` from now on, which speak `kind`.
+    /// Starts to accept connections from `socket` and to serve protocol `kind` on them.
     pub fn listen(&mut self, mut socket: N::Listener, kind: Kind) -> io::Result<()> {
         let token = self.next_token();
         self.network.register_listener(&mut socket, token)?;
@@ -91,7 +91,7 @@ impl<N: Network> EventLoop<N> {
         Ok(())
     }
 
-    /// Answers datagrams that come to `socket`, which has this port, from now on; they speak `kind`.
+    /// Starts to reply to datagrams on `socket` with protocol `kind`. `port` is the local port of the socket.
     pub fn listen_datagrams(&mut self, mut socket: N::Datagrams, port: u16, kind: Kind) -> io::Result<()> {
         let token = self.next_token();
         self.network.register_datagrams(&mut socket, token)?;
@@ -102,13 +102,13 @@ impl<N: Network> EventLoop<N> {
         Ok(())
     }
 
-    /// Writes down what every turn does from now on.
+    /// Starts to write a trace of every turn to `out`.
     pub fn trace(&mut self, out: Box<dyn Write>) {
         self.trace = Some(Box::new(Trace::new(out)));
     }
 
-    /// Does all that `events` and the time ask for, within everyone's budget. Returns how long to
-    /// sleep if no event comes; `None` is for ever.
+    /// Handles the events and the deadlines that are due, each source within its budget. Returns how long to
+    /// sleep if no event arrives; `None` means forever.
     pub fn turn(&mut self, now: Now, events: impl IntoIterator<Item = Readiness>) -> Option<Duration> {
         if let Some(mut trace) = self.trace.take() {
             let events = trace.begin(events, &self.services.core.statistics);
@@ -125,7 +125,7 @@ impl<N: Network> EventLoop<N> {
         self.turn_by(now, events, EventLoop::drive)
     }
 
-    /// A turn in which `drive` drives the sources that are ready.
+    /// Runs a turn in which `drive` drives the queued sources.
     fn turn_by(
         &mut self,
         now: Now,
@@ -152,12 +152,12 @@ impl<N: Network> EventLoop<N> {
         self.timeout(now.monotonic, background)
     }
 
-    /// How many connections there are.
+    /// Returns the number of open connections.
     pub fn connections(&self) -> usize {
         self.connections
     }
 
-    /// Bytes of memory that all connections hold in buffers.
+    /// Returns the bytes of memory held in the buffers of all connections.
     pub fn buffered(&self) -> usize {
         let connections = self.sources.iter().filter_map(|(_, source)| match &source.kind {
             SourceKind::Connection(_, connection) => Some(connection.buffered()),
@@ -166,12 +166,12 @@ impl<N: Network> EventLoop<N> {
         connections.sum()
     }
 
-    /// Opens the logs anew, as after a rotation.
+    /// Reopens the logs, as after a rotation.
     pub fn reopen_logs(&mut self) {
         self.services.reopen_logs();
     }
 
-    /// What is lent to the protocols.
+    /// Returns the services lent to the protocols.
     pub fn services(&self) -> &Services {
         &self.services
     }
@@ -232,8 +232,7 @@ impl<N: Network> EventLoop<N> {
         }
     }
 
-    /// Takes the connections or datagrams that wait for one that listens, within the budget.
-    /// Returns whether there may be more.
+    /// Accepts connections or receives datagrams, within the budget. Returns whether there may be more.
     fn receive(&mut self, key: usize) -> bool {
         match &mut self.sources[key].kind {
             SourceKind::Endpoint(endpoint) => {
@@ -241,7 +240,7 @@ impl<N: Network> EventLoop<N> {
                     ReceiveStatus::Drained => false,
                     ReceiveStatus::MayHaveMore => true,
                     ReceiveStatus::Failing => {
-                        log::warn!("cannot receive any datagram");
+                        log::warn!("every receive of a turn failed; datagrams wait until the next retry");
                         self.back_off(key);
                         false
                     }
@@ -251,7 +250,7 @@ impl<N: Network> EventLoop<N> {
         }
     }
 
-    /// Ends a connection. Its descriptor is free at once, its key at the end of the turn.
+    /// Closes a connection. Frees its descriptor at once, and its key at the end of the turn.
     fn close(&mut self, key: usize, reason: CloseReason) {
         if let SourceKind::Connection(peer, _) = &self.sources[key].kind {
             log::debug!("closed {peer}: {reason}");
@@ -269,7 +268,7 @@ impl<N: Network> EventLoop<N> {
         self.closed_keys.push(key);
     }
 
-    /// Frees the keys of closed sources. Listeners that wait for a place may accept again.
+    /// Frees the keys of closed sources. Listeners waiting for a slot may accept again.
     fn reap(&mut self) {
         if self.closed_keys.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! What the loop asks of the system beyond the connections it has: new ones, and events for them.
+//! The part of the system that the loop uses to accept connections and to register for events.
 
 use std::fs::File;
 use std::io;
@@ -10,44 +10,43 @@ use super::event::Token;
 use crate::peer::Peer;
 use crate::transport::{DatagramSocket, Stream, Transport, Udp};
 
-/// A network: the system's, or a simulated one.
+/// A network: the operating system's, or a simulated one.
 pub trait Network {
-    /// What is listened on.
+    /// A listening socket.
     type Listener;
-    /// What comes of it.
+    /// An accepted connection.
     type Stream: Transport;
-    /// What datagrams come through.
+    /// A datagram socket.
     type Datagrams: DatagramSocket;
 
-    /// Takes a connection out of the backlog.
+    /// Accepts a connection from the backlog of `listener`.
     fn accept(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Stream, Peer)>;
 
-    /// As [`accept`](Network::accept) with no descriptor left: gives up the reserve for it.
-    /// (accept(2) may report that there is none even when nobody waits.)
+    /// Like [`accept`](Network::accept), but first gives up the reserved descriptor, because no other is
+    /// left. (accept(2) may report a lack of descriptors even if the backlog is empty.)
     fn accept_on_reserve(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Stream, Peer)>;
 
-    /// Takes a descriptor into reserve again, if one is free.
+    /// Reserves a descriptor again, if one is free.
     fn refill_reserve(&mut self);
 
-    /// Has the events of a stream reported, both interests, edge-triggered, for as long as it
-    /// lives.
+    /// Registers a stream for read and write events, edge-triggered, for as long as it lives.
     fn register(&mut self, stream: &mut Self::Stream, token: Token) -> io::Result<()>;
 
-    /// Has the events of a listener reported.
+    /// Registers a listener for events.
     fn register_listener(&mut self, listener: &mut Self::Listener, token: Token) -> io::Result<()>;
 
-    /// Has the datagrams of a socket reported.
+    /// Registers a datagram socket for events.
     fn register_datagrams(&mut self, socket: &mut Self::Datagrams, token: Token) -> io::Result<()>;
 }
 
-/// The system's network.
+/// The operating system's network.
 pub struct SystemNetwork {
     registry: Registry,
-    /// A descriptor to give up when there is no other.
+    /// A descriptor to give up when no other is left.
     reserve: Option<File>,
 }
 
-/// A listening socket of the system's.
+/// A listening socket of the operating system.
 pub enum SystemListener {
     /// TCP over IPv4, IPv6 or both.
     Tcp(TcpListener),
@@ -56,7 +55,7 @@ pub enum SystemListener {
 }
 
 impl SystemNetwork {
-    /// A network whose events go to the poll of `registry`.
+    /// Creates a network whose events go to the poll of `registry`.
     pub fn new(registry: Registry) -> io::Result<SystemNetwork> {
         Ok(SystemNetwork { registry, reserve: Some(reserve()?) })
     }
@@ -120,7 +119,8 @@ impl Network for SystemNetwork {
 #[cfg(all(target_os = "linux", not(evserve_portable)))]
 fn inherit_no_delay(_stream: &mio::net::TcpStream) {}
 
-/// Elsewhere it is set again. A connection that is gone already says so at its first recv.
+/// Elsewhere: sets TCP_NODELAY on each connection. If the connection is already gone, its first recv reports
+/// that.
 #[cfg(not(all(target_os = "linux", not(evserve_portable))))]
 fn inherit_no_delay(stream: &mio::net::TcpStream) {
     let _ = stream.set_nodelay(true);

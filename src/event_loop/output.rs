@@ -1,4 +1,4 @@
-//! A connection's output: the outbox, and how the peer takes what is in it.
+//! A connection's output: the outbox, and the peer's progress in receiving it.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::time::{Duration, Instant};
@@ -10,27 +10,28 @@ use crate::transport::Transport;
 /// The output side of a connection.
 #[derive(Debug)]
 pub(super) struct Output {
-    /// What is still to be sent.
+    /// The output that is still to be sent.
     pub outbox: Outbox,
-    /// Whether a send may take something.
+    /// Whether a send may make progress.
     pub(super) writable: bool,
-    /// When output last moved, or began to wait.
+    /// When output was last sent, or queued in an empty outbox.
     progress: Instant,
-    /// Bytes sent since the peer last sent some.
+    /// The number of bytes sent since input was last received.
     pub(super) sent_since_input: usize,
-    /// Bytes that the peer had not acknowledged when the socket took no more.
+    /// The number of bytes that the peer had not acknowledged when the socket last blocked, or at the last
+    /// check since.
     unacknowledged: usize,
     pause: Pause,
 }
 
-/// A silence between two messages.
+/// The state of a pause between two messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pause {
-    /// There is none.
+    /// No pause.
     None,
-    /// It begins when the peer has acknowledged everything, which is looked for then.
+    /// The pause begins when the peer has acknowledged all earlier output. The next check is at this time.
     Pending(Instant),
-    /// It ends then.
+    /// The pause ends at this time.
     Until(Instant),
 }
 
@@ -39,16 +40,16 @@ enum Pause {
 pub(super) enum Flushed {
     /// Nothing is left to send.
     Everything,
-    /// The transport takes no more for now; it will say when.
+    /// The transport accepts no more; an event reports when it does.
     Blocked,
     /// The budget is used up.
     OutOfBudget,
-    /// A silence comes next.
+    /// A pause comes next.
     Paused,
 }
 
 impl Output {
-    /// The output of a connection that was accepted at `now`.
+    /// Creates the output of a connection that was accepted at `now`.
     pub(super) fn new(now: Instant) -> Output {
         Output {
             outbox: Outbox::default(),
@@ -60,7 +61,8 @@ impl Output {
         }
     }
 
-    /// Until when the peer has to take something; `None` when nothing waits for it.
+    /// Returns when the peer must have accepted some output, or `None` if none is queued. For a pause,
+    /// returns when to check it.
     pub(super) fn deadline(&self, timeout: Duration) -> Option<Instant> {
         let patience = (!self.outbox.is_empty()).then(|| self.progress + timeout)?;
         Some(match self.pause {
@@ -70,8 +72,8 @@ impl Output {
         })
     }
 
-    /// Begins a turn: an empty outbox is exchanged for the loop's `spare` one, whose memory is there
-    /// already.
+    /// Begins a turn: exchanges an empty outbox for the loop's `spare` one, whose memory is already
+    /// allocated.
     pub(super) fn begin(&mut self, spare: &mut Outbox, now: Instant) {
         if self.outbox.is_empty() {
             self.progress = now;
@@ -79,8 +81,8 @@ impl Output {
         }
     }
 
-    /// Ends a turn: the memory of an outbox that is empty goes back to the loop. One that is not keeps what
-    /// it needs of it.
+    /// Ends a turn: returns the memory of an empty outbox to the loop, and shrinks an outbox that still has
+    /// output.
     pub(super) fn end(&mut self, spare: &mut Outbox) {
         if !self.outbox.is_empty() {
             self.outbox.shrink();
@@ -92,8 +94,8 @@ impl Output {
         }
     }
 
-    /// Sends what it can, and takes the bytes from `budget`. Returns how that ended, and how
-    /// many moved.
+    /// Sends what the transport accepts, and subtracts the bytes from `budget`. Returns how the flush ended,
+    /// and the number of bytes sent.
     pub(super) fn flush<T: Transport>(
         &mut self,
         transport: &mut T,
@@ -122,13 +124,13 @@ impl Output {
         Ok((flushed, moved))
     }
 
-    /// Sends what the transport takes, and takes the bytes from `budget`. A file that ends before its
-    /// promised length is `UnexpectedEof`: it must not be padded.
+    /// Sends what the transport accepts, up to the next pause, and subtracts the bytes from `budget`. A file
+    /// that ends before its announced length is `UnexpectedEof`: the body must not be padded.
     #[inline]
     fn send_all<T: Transport>(&mut self, transport: &mut T, budget: &mut usize) -> io::Result<Flushed> {
         loop {
             let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
-            // Without budget nothing is sent, but it is told whether there is more.
+            // Without budget nothing is sent, but a limit of 1 tells whether any output is left.
             let sent = match self.outbox.next(&mut pieces, (*budget).max(1)) {
                 Next::Nothing => return Ok(Flushed::Everything),
                 _ if *budget == 0 => return Ok(Flushed::OutOfBudget),
@@ -150,7 +152,7 @@ impl Output {
         }
     }
 
-    /// Begins the silence that comes next, or goes on with it.
+    /// Begins or continues the pause at the front of the outbox. Returns whether it is over.
     fn is_silence_over<T: Transport>(&mut self, transport: &T, now: Instant) -> bool {
         match self.pause {
             Pause::Until(end) if end <= now => {
@@ -172,8 +174,8 @@ impl Output {
         false
     }
 
-    /// Asks, when the deadline has passed, whether the peer has acknowledged output since the
-    /// socket took no more; then it has time again. A slow one does so long before the socket's
+    /// Extends the expired write deadline if the peer has acknowledged output since the socket blocked.
+    /// Returns whether the deadline was extended. A slow peer acknowledges output long before the socket's
     /// buffer, which holds megabytes, has room.
     pub(super) fn extend<T: Transport>(&mut self, transport: &T, now: Instant) -> bool {
         match transport.unacknowledged() {
@@ -186,18 +188,18 @@ impl Output {
         }
     }
 
-    /// Drops what was not sent.
+    /// Drops the unsent output.
     pub(super) fn forget(&mut self) {
         self.outbox = Outbox::default();
     }
 }
 
-/// A send that takes nothing and says no error would be tried for ever.
+/// Turns a send of 0 bytes into an error, since it would be retried forever.
 fn sent_some(count: usize) -> io::Result<usize> {
     if count == 0 { Err(ErrorKind::WriteZero.into()) } else { Ok(count) }
 }
 
-/// A file that has no more bytes ends before its promised length.
+/// Turns a send of 0 bytes into `UnexpectedEof`: the file ends before its announced length.
 fn file_sent(count: usize) -> io::Result<usize> {
     if count == 0 { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(count) }
 }

@@ -1,12 +1,12 @@
-//! How many connections each client has.
+//! Counts the connections of each client.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
 use crate::peer::Peer;
 
-/// Connections by client address, counted only if there is a limit. Bounded by the number of
-/// connections.
+/// The number of connections per client address, counted only if there is a limit. Each entry has at least
+/// one connection, so `max_connections` bounds the map.
 #[derive(Debug)]
 pub(super) struct Peers {
     limit: usize,
@@ -14,12 +14,12 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    /// Counts up to `limit` connections of a client; 0 is no limit.
+    /// Allows `limit` connections per client; 0 means no limit.
     pub(super) fn new(limit: usize) -> Peers {
         Peers { limit, counts: HashMap::new() }
     }
 
-    /// Counts a connection of `peer`, unless it would be one too many.
+    /// Counts a connection of `peer`. Returns false if its client is already at the limit.
     #[must_use]
     pub(super) fn try_add(&mut self, peer: Peer) -> bool {
         let Some(client) = peer.client().filter(|_| self.limit > 0) else { return true };
@@ -31,7 +31,7 @@ impl Peers {
         true
     }
 
-    /// A connection of `peer` that was admitted has ended.
+    /// Stops counting a connection of `peer`, which has closed.
     pub(super) fn remove(&mut self, peer: Peer) {
         let Some(client) = peer.client().filter(|_| self.limit > 0) else { return };
         if let Some(count) = self.counts.get_mut(&client) {
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_more_than_the_limit_is_refused_until_one_leaves() {
+    fn connections_over_the_client_limit_are_refused_until_one_closes() {
         let peer = |address: &str| Peer::Inet(address.parse().expect("an address"));
         let mut peers = Peers::new(2);
         assert!(peers.try_add(peer("10.0.0.1:1")) && peers.try_add(peer("[::ffff:10.0.0.1]:2")));

@@ -1,4 +1,4 @@
-//! The thin part around the loop that waits for the system: poll, clock, signals.
+//! Runs the event loop on the operating system's poll, clock and signals.
 
 use std::io::{self, ErrorKind, Write};
 use std::net;
@@ -20,7 +20,7 @@ const SIGHUP: i32 = rustix::process::Signal::HUP.as_raw();
 const SIGTERM: i32 = rustix::process::Signal::TERM.as_raw();
 const SIGXFSZ: i32 = rustix::process::Signal::XFSZ.as_raw();
 
-/// Events taken from one poll. More are ready at the next.
+/// The number of events taken from one poll. The next poll returns the rest.
 const EVENTS_MAX: usize = 1024;
 
 /// An event loop on the system's network, clock and signals.
@@ -32,18 +32,18 @@ pub struct Runner {
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// Everyone was served to the end, or the time for it was over.
+pub enum Shutdown {
+    /// All connections have closed, or the drain timeout has expired.
     Drained,
-    /// A second signal, of this number, wanted it at once.
-    AtOnce(i32),
+    /// A second signal, with this number, ended the run at once.
+    Forced(i32),
 }
 
 impl Runner {
-    /// A loop with `services`. From here on SIGTERM, SIGINT and SIGHUP are the loop's.
+    /// Creates a loop with `services`. From then on the loop handles SIGTERM, SIGINT and SIGHUP.
     pub fn new(services: Services) -> io::Result<Runner> {
         let poll = Poll::new()?;
-        // Caught, SIGXFSZ does not end the program when a file reaches RLIMIT_FSIZE: the write fails.
+        // SIGXFSZ is caught so that a write beyond RLIMIT_FSIZE fails instead of ending the program.
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGXFSZ])?;
         poll.registry().register(&mut signals, Token::SIGNALS.into(), Interest::READABLE)?;
         let network = SystemNetwork::new(poll.registry().try_clone()?)?;
@@ -62,24 +62,24 @@ impl Runner {
         self.event_loop.listen(SystemListener::Unix(listener), kind)
     }
 
-    /// Answers the datagrams of a bound, non-blocking UDP socket.
+    /// Replies to datagrams on a bound, non-blocking UDP socket.
     pub fn listen_udp(&mut self, socket: net::UdpSocket, kind: Kind) -> io::Result<()> {
         let port = socket.local_addr()?.port();
         self.event_loop.listen_datagrams(Udp::new(socket)?, port, kind)
     }
 
-    /// Writes down what every turn does from now on.
+    /// Starts to write a trace of every turn to `out`.
     pub fn trace(&mut self, out: Box<dyn Write>) {
         self.event_loop.trace(out);
     }
 
-    /// What happened so far.
+    /// Returns the services, which hold the statistics.
     pub fn services(&self) -> &Services {
         self.event_loop.services()
     }
 
-    /// Turns until a signal ends it.
-    pub fn run(&mut self) -> io::Result<Ended> {
+    /// Runs turns until a signal ends the loop.
+    pub fn run(&mut self) -> io::Result<Shutdown> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         let mut timeout = self.event_loop.turn(Now::read(), []);
         while !self.event_loop.is_finished() {
@@ -96,10 +96,10 @@ impl Runner {
             }
             timeout = self.event_loop.turn(now, events.iter().map(Readiness::from));
         }
-        Ok(Ended::Drained)
+        Ok(Shutdown::Drained)
     }
 
-    fn on_signals(&mut self, now: Now) -> Option<Ended> {
+    fn on_signals(&mut self, now: Now) -> Option<Shutdown> {
         for signal in self.signals.pending() {
             match signal {
                 SIGHUP => {
@@ -110,10 +110,10 @@ impl Runner {
                 _ => {}
             }
             if self.event_loop.is_draining() {
-                return Some(Ended::AtOnce(signal));
+                return Some(Shutdown::Forced(signal));
             }
             log::info!(
-                "draining {} connections; a second signal ends at once",
+                "draining {} connections; a second signal exits at once",
                 self.event_loop.connections()
             );
             self.event_loop.drain(now);

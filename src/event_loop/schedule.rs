@@ -1,53 +1,53 @@
-//! Which sources are driven, and when: those that are ready, and those whose deadline comes.
+//! Which sources are driven, and when: sources with work to do, and sources whose deadline is due.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
 use crate::limits::{REQUESTS_PER_BULK, TURN_BULK};
 
-/// The keys of sources that have something to do, and the deadlines of all. A key is ready at most once:
-/// its source knows. Deadlines are lazy: one that moves back, as an active connection's does with every
-/// byte, leaves its entry alone; when the entry is due, the source is asked again. So steady traffic never
-/// touches the set.
+/// The keys of sources with work to do, and the deadlines of all sources. A key is queued at most once, which
+/// its source records. Deadlines are lazy: if a deadline is extended, as an active connection's is with every
+/// byte, its entry stays. When the entry is due, the source is driven and returns its current deadline. So
+/// steady traffic never touches the set.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
-    /// Driven in the turn that comes.
+    /// Sources to drive in the next turn.
     ready: VecDeque<usize>,
-    /// Those that have used up their share of a turn, of which a few are driven in each.
+    /// Sources that have used up their budget of a turn. Each turn drives only a few of them.
     low_priority: VecDeque<usize>,
     deadlines: BTreeSet<(Instant, usize)>,
 }
 
-/// How many sources are still to be driven in a turn.
+/// The number of sources that are still to be driven in a turn.
 #[derive(Debug)]
 pub(super) struct Turn {
     ready: usize,
     low_priority: usize,
 }
 
-/// A source's deadline in the schedule, which the source keeps.
+/// The deadline that the schedule holds for a source. It is stored in the source.
 #[derive(Debug, Default)]
 pub(super) struct Alarm(Option<Instant>);
 
 impl Schedule {
-    /// Queues a source that has something to do.
+    /// Queues a source that has work to do.
     pub(super) fn push(&mut self, key: usize) {
         self.ready.push_back(key);
     }
 
-    /// Queues a source that has more to do than its share of a turn.
+    /// Queues a source that has used up its budget of a turn.
     pub(super) fn push_low_priority(&mut self, key: usize) {
         self.low_priority.push_back(key);
     }
 
-    /// A turn of those that are queued by now.
+    /// Begins a turn of the sources that are queued now.
     pub(super) fn turn(&self) -> Turn {
         let ready = self.ready.len();
         let low_priority = self.low_priority.len().min(TURN_BULK + ready / REQUESTS_PER_BULK);
         Turn { ready, low_priority }
     }
 
-    /// The source that comes next in a turn.
+    /// Returns the next source of a turn.
     pub(super) fn pop(&mut self, turn: &mut Turn) -> Option<usize> {
         if let Some(left) = turn.ready.checked_sub(1) {
             turn.ready = left;
@@ -57,18 +57,18 @@ impl Schedule {
         self.low_priority.pop_front()
     }
 
-    /// Whether a source is queued.
+    /// Returns whether any source is queued.
     pub(super) fn has_ready(&self) -> bool {
         !self.ready.is_empty() || !self.low_priority.is_empty()
     }
 
-    /// Forgets all that are queued.
+    /// Clears both queues.
     pub(super) fn clear_ready(&mut self) {
         self.ready.clear();
         self.low_priority.clear();
     }
 
-    /// Makes sure that `key` is looked at by `deadline`.
+    /// Ensures that `key` is driven by `deadline`.
     pub(super) fn arm(&mut self, key: usize, alarm: &mut Alarm, deadline: Instant) {
         match alarm.0 {
             Some(set) if set <= deadline => {}
@@ -80,28 +80,28 @@ impl Schedule {
         }
     }
 
-    /// Forgets the deadline of `key`.
+    /// Removes the deadline of `key`.
     pub(super) fn disarm(&mut self, key: usize, alarm: &mut Alarm) {
         if let Some(set) = alarm.0.take() {
             self.deadlines.remove(&(set, key));
         }
     }
 
-    /// Takes out a key that is due, whose alarm the caller then [clears](Alarm::clear).
+    /// Removes and returns a key that is due. The caller then [clears](Alarm::clear) its alarm.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<usize> {
         let first = *self.deadlines.first().filter(|(due, _)| *due <= now)?;
         self.deadlines.remove(&first);
         Some(first.1)
     }
 
-    /// When the next one is due.
+    /// Returns the earliest deadline.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.deadlines.first().map(|(due, _)| *due)
     }
 }
 
 impl Alarm {
-    /// Notes that the schedule no longer holds it.
+    /// Records that the schedule no longer holds the deadline.
     pub(super) fn clear(&mut self) {
         self.0 = None;
     }
@@ -113,7 +113,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_later_deadline_leaves_the_entry_and_an_earlier_one_replaces_it() {
+    fn only_an_earlier_deadline_replaces_the_entry() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let (mut schedule, mut alarm) = (Schedule::default(), Alarm::default());

@@ -1,4 +1,4 @@
-//! What stands in the loop's slab.
+//! The entries of the loop's slab: sources of events.
 
 use std::time::Instant;
 
@@ -10,50 +10,50 @@ use super::network::Network;
 use super::schedule::Alarm;
 use crate::peer::Peer;
 
-/// Something that events are about.
+/// A source of events.
 pub(super) struct Source<N: Network> {
-    /// What its events carry.
+    /// The token that its events carry.
     pub token: Token,
-    /// Why its key is in the ready queue, if it is.
+    /// Why the source is queued, or `None` if it is not.
     pub queued: Option<WakeReason>,
-    /// Its deadline in the schedule.
+    /// The deadline in the schedule.
     pub alarm: Alarm,
-    /// What it is.
+    /// The kind of source and its state.
     pub kind: SourceKind<N>,
 }
 
-/// Why a source is to be driven.
+/// Why a source is driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WakeReason {
-    /// An event came.
+    /// An event was reported.
     Event,
-    /// Its alarm went off.
+    /// The deadline of the source is due.
     Alarm,
-    /// It has more to do than fits into a turn, or is to be looked at without an event.
+    /// The source has work left, or must be checked without an event.
     More,
 }
 
-/// What a source is.
-// Nearly all sources are connections: a box would cost them an allocation to save nothing.
+/// The kind of a source.
+// Nearly all sources are connections: boxing them would cost an allocation each and save nothing.
 #[allow(clippy::large_enum_variant)]
 pub(super) enum SourceKind<N: Network> {
-    /// Where connections come from.
+    /// A listening socket.
     Listener(Listener<N::Listener>),
-    /// One of them, and whose it is.
+    /// A connection and its peer.
     Connection(Peer, Connection<N::Stream>),
-    /// Where datagrams come from.
+    /// A datagram socket.
     Endpoint(Endpoint<N::Datagrams>),
-    /// It is gone; only its key is still taken.
+    /// A closed source, whose key stays taken until the end of the turn.
     Closed,
 }
 
 impl<N: Network> Source<N> {
-    /// A source that nothing has happened to.
+    /// Creates a source that is not queued and has no deadline.
     pub(super) fn new(token: Token, kind: SourceKind<N>) -> Source<N> {
         Source { token, queued: None, alarm: Alarm::default(), kind }
     }
 
-    /// Since when it has been an idle connection, if it is one.
+    /// Returns the time of the last activity if the source is an idle connection.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         match &self.kind {
             SourceKind::Connection(_, connection) => connection.idle_since(),

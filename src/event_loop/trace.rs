@@ -1,6 +1,6 @@
-//! The trace: every turn, for people to read. Who was ready and for what, what came of it, and how
-//! long it took. Besides the runner it is the only part of the loop that reads the clock, and nothing
-//! depends on what it reads.
+//! The trace: a readable log of every turn, with the driven sources, their events, what was done and how long
+//! it took. In the loop, only the runner and the trace read the clock, and nothing depends on the trace's
+//! readings.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -14,20 +14,20 @@ use crate::clock::Now;
 use crate::close_reason::CloseReason;
 use crate::observe::Statistics;
 
-/// Writes down what the turns do.
+/// Writes the trace.
 pub(super) struct Trace {
     out: Box<dyn Write>,
     turns: u64,
-    /// The events of this turn, by their keys.
+    /// The events of this turn by key.
     events: HashMap<usize, Readiness>,
     /// The lines of this turn.
     lines: String,
     driven: usize,
-    /// What has happened until the last line.
-    told: Statistics,
+    /// The statistics when the last line was written.
+    reported: Statistics,
     /// When this turn began.
     begun: Instant,
-    /// When the one before had been written down.
+    /// When the previous turn was written.
     ended: Instant,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Drive {
 }
 
 impl Trace {
-    /// A trace that goes to `out`, line by line.
+    /// Creates a trace that writes to `out`.
     pub(super) fn new(out: Box<dyn Write>) -> Trace {
         let now = now();
         Trace {
@@ -49,13 +49,13 @@ impl Trace {
             events: HashMap::new(),
             lines: String::new(),
             driven: 0,
-            told: Statistics::default(),
+            reported: Statistics::default(),
             begun: now,
             ended: now,
         }
     }
 
-    /// A turn begins with these events, which are passed on.
+    /// Begins a turn and returns its events.
     pub(super) fn begin(
         &mut self,
         events: impl IntoIterator<Item = Readiness>,
@@ -67,16 +67,16 @@ impl Trace {
         self.driven = 0;
         self.lines.clear();
         self.events = events.iter().map(|readiness| (readiness.token.key(), *readiness)).collect();
-        self.tell_rest(statistics);
+        self.report_background(statistics);
         events
     }
 
-    /// A source is about to be driven.
+    /// Begins to measure a source that is about to be driven.
     pub(super) fn begin_drive<N: Network>(&self, key: usize, source: &Source<N>) -> Drive {
         Drive { key, name: name(source), cause: self.cause(key, source), begun: now() }
     }
 
-    /// A source was driven.
+    /// Adds the line of a source that was driven.
     pub(super) fn end_drive(&mut self, drive: Drive, has_more: bool, statistics: &Statistics) {
         let Drive { key, name, cause, begun } = drive;
         let took = now() - begun;
@@ -91,9 +91,9 @@ impl Trace {
         self.driven += 1;
     }
 
-    /// A turn ends, and the next sleep is that long at most.
+    /// Ends a turn and writes its lines. The next sleep takes at most `timeout`.
     pub(super) fn end(&mut self, timeout: Option<Duration>, statistics: &Statistics) {
-        self.tell_rest(statistics);
+        self.report_background(statistics);
         let (slept, took) = (self.begun - self.ended, now() - self.begun);
         let sleep = match timeout {
             None => "until an event".to_owned(),
@@ -101,7 +101,7 @@ impl Trace {
             Some(most) => format!("{most:.1?} at most"),
         };
         let (turns, driven, lines) = (self.turns, self.driven, &self.lines);
-        // What the file does not take is dropped, and counted there.
+        // `out` drops and counts what its file does not accept.
         let _ = write!(
             self.out,
             "turn {turns}: slept {slept:.1?}, {driven} ready\n{lines}        took {took:.1?}, will sleep {sleep}\n"
@@ -109,19 +109,19 @@ impl Trace {
         self.ended = now();
     }
 
-    /// What has happened since the last line that was no source's doing: the beginning of the end, and
-    /// its last moment.
-    fn tell_rest(&mut self, statistics: &Statistics) {
+    /// Adds a line for changes that no driven source made, such as those at the beginning and the end of
+    /// draining.
+    fn report_background(&mut self, statistics: &Statistics) {
         let outcome = self.outcome(statistics);
         if !outcome.is_empty() {
-            let _ = writeln!(self.lines, "        besides: {}", outcome.join(", "));
+            let _ = writeln!(self.lines, "        background: {}", outcome.join(", "));
         }
     }
 
-    /// Why a source is driven.
+    /// Returns why a source is driven.
     fn cause<N: Network>(&self, key: usize, source: &Source<N>) -> String {
         let Some(event) = self.events.get(&key).filter(|event| event.token == source.token) else {
-            let cause = if source.queued == Some(WakeReason::Alarm) { "timer" } else { "goes on" };
+            let cause = if source.queued == Some(WakeReason::Alarm) { "timer" } else { "continues" };
             return cause.into();
         };
         let words = [(event.readable, "readable"), (event.writable, "writable"), (event.ending, "end")];
@@ -129,9 +129,9 @@ impl Trace {
         words.join(" ")
     }
 
-    /// What has happened since the last line, by the counts.
+    /// Describes the changes in the statistics since the last line.
     fn outcome(&mut self, now: &Statistics) -> Vec<String> {
-        let before = std::mem::replace(&mut self.told, now.clone());
+        let before = std::mem::replace(&mut self.reported, now.clone());
         let (old, new) = (&before.datagrams, &now.datagrams);
         let counts = [
             ("accepted", now.accepted - before.accepted),
@@ -158,7 +158,7 @@ fn now() -> Instant {
     Now::read().monotonic
 }
 
-/// What a source is.
+/// Returns the name of a source.
 fn name<N: Network>(source: &Source<N>) -> String {
     match &source.kind {
         SourceKind::Listener(listener) => format!("{} listener", listener.kind),

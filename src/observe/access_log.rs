@@ -1,5 +1,5 @@
-//! The access log: a line for every answer, put into a bounded buffer and written once a turn, or
-//! when the buffer is full.
+//! The access log: one line per response. Lines are collected in a bounded buffer, which is written once per
+//! turn, or when it is full.
 
 use std::io::{self, Write};
 use std::time::UNIX_EPOCH;
@@ -9,30 +9,29 @@ use crate::clock::Clock;
 use crate::limits::ACCESS_LOG_BUFFER_BYTES;
 use crate::peer::Peer;
 
-/// How a line looks.
+/// The format of the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// The combined format of Apache and nginx.
     Combined,
-    /// A JSON object.
+    /// One JSON object per line.
     Json,
 }
 
-/// The log.
 #[derive(Debug)]
 pub struct AccessLog {
     format: Format,
     file: LogFile,
     buffer: Vec<u8>,
-    /// The time as lines have it, and the second that it shows.
+    /// The formatted time, cached for one second, and that second of Unix time.
     time: String,
     second: u64,
-    /// Lines that found no room, or that the disk did not take.
+    /// The number of lines dropped since the last report, because the buffer was full or a write failed.
     dropped: u64,
     end: FileEnd,
 }
 
-/// Where the file ends.
+/// The position at which the file ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FileEnd {
     /// At the end of a line.
@@ -43,25 +42,24 @@ enum FileEnd {
     TornLine,
 }
 
-/// What a line tells.
+/// The data of one line.
 #[derive(Clone, Copy, Debug)]
 pub struct AccessRecord<'a> {
-    /// Whose request it was.
+    /// The sender of the request.
     pub peer: Peer,
-    /// The request line as it came; nothing of it need be sound.
+    /// The request line as received, which may be malformed.
     pub request_line: &'a [u8],
     /// The Referer field, empty if there is none.
     pub referer: &'a [u8],
     /// The User-Agent field, empty if there is none.
     pub user_agent: &'a [u8],
-    /// The status of the answer.
+    /// The status of the response.
     pub status: u16,
-    /// Bytes of the answer's body.
+    /// The length of the response body in bytes.
     pub bytes: u64,
 }
 
 impl AccessLog {
-    /// A log that goes to `file`.
     pub fn new(file: LogFile, format: Format) -> AccessLog {
         let buffer = Vec::with_capacity(ACCESS_LOG_BUFFER_BYTES);
         AccessLog {
@@ -75,8 +73,8 @@ impl AccessLog {
         }
     }
 
-    /// Adds a line. A turn that fills the buffer writes before its end, so that a file that takes
-    /// everything gets everything; a line that finds no room even then is dropped.
+    /// Adds a line. If the line does not fit into the buffer, the buffer is written first. If the line still
+    /// does not fit, because the file accepts no more, the line is dropped.
     pub fn record(&mut self, record: &AccessRecord<'_>, clock: &Clock) {
         self.show_time(clock);
         if !self.append(record) {
@@ -85,7 +83,7 @@ impl AccessLog {
         }
     }
 
-    /// Puts a line into the buffer, if there is room for it.
+    /// Appends a line to the buffer. Returns false if it does not fit.
     fn append(&mut self, record: &AccessRecord<'_>) -> bool {
         let start = self.buffer.len();
         match self.format {
@@ -99,8 +97,8 @@ impl AccessLog {
         fits
     }
 
-    /// Writes what the file takes. What a stalled pipe does not take stays for the next turn; what
-    /// a full disk does not take is dropped.
+    /// Writes as much of the buffer as the file accepts. If a pipe stalls, the rest stays in the buffer for
+    /// the next turn. If the write fails, as on a full disk, the buffer is dropped.
     pub fn flush(&mut self) {
         if self.buffer.is_empty() {
             return;
@@ -118,7 +116,9 @@ impl AccessLog {
             }
             Err(error) => {
                 if self.dropped == 0 {
-                    log::warn!("cannot write the access log, whose lines are dropped: {error}");
+                    log::warn!(
+                        "cannot write the access log: {error}; its lines are dropped until a write succeeds"
+                    );
                 }
                 self.dropped += memchr::memchr_iter(b'\n', &self.buffer).count() as u64;
                 if self.end == FileEnd::MidLine {
@@ -129,18 +129,18 @@ impl AccessLog {
         }
     }
 
-    /// Whether lines wait for the file to take them.
+    /// Returns whether the buffer holds lines that were not written.
     pub fn is_waiting(&self) -> bool {
         !self.buffer.is_empty()
     }
 
-    /// Opens its file anew, as after a rotation.
+    /// Reopens the log file, as after a rotation.
     pub fn reopen(&mut self) -> io::Result<()> {
         self.flush();
         self.file.reopen()
     }
 
-    /// Says how many lines are missing, once lines can be written again.
+    /// Logs the number of dropped lines, once lines can be written again.
     fn report(&mut self) {
         if self.dropped > 0 {
             log::warn!("{} lines of the access log were dropped", self.dropped);
@@ -160,8 +160,8 @@ impl AccessLog {
     }
 }
 
-/// `peer - - [time] "request line" status bytes "Referer" "User-Agent"`. What a client sent has its
-/// control bytes, quotes, backslashes and everything beyond ASCII as `\xHH`, as nginx has it.
+/// Writes `peer - - [time] "request line" status bytes "Referer" "User-Agent"`. In the values that the client
+/// sent, control bytes, quotes, backslashes and non-ASCII bytes are escaped as `\xHH`, as nginx does.
 fn write_combined(line: &mut Vec<u8>, record: &AccessRecord<'_>, time: &str) {
     let escaped = |line: &mut Vec<u8>, value: &[u8]| {
         line.push(b'"');
@@ -185,7 +185,7 @@ fn write_combined(line: &mut Vec<u8>, record: &AccessRecord<'_>, time: &str) {
     line.push(b'\n');
 }
 
-/// An object with the same members, and nothing in it that is not JSON (RFC 8259).
+/// Writes an object with the same data, which is valid JSON (RFC 8259) whatever bytes the client sent.
 fn write_json(line: &mut Vec<u8>, record: &AccessRecord<'_>, time: &str) {
     let member = |line: &mut Vec<u8>, name: &str, value: &[u8]| {
         let _ = write!(line, ",\"{name}\":\"");
@@ -198,7 +198,7 @@ fn write_json(line: &mut Vec<u8>, record: &AccessRecord<'_>, time: &str) {
                     character => line.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
                 }
             }
-            // A byte that is no text is shown as in the combined format.
+            // A byte that is not UTF-8 is escaped as in the combined format.
             chunk.invalid().iter().for_each(|byte| drop(write!(line, "\\\\x{byte:02X}")));
         }
         line.push(b'"');
@@ -227,14 +227,14 @@ mod tests {
     }
 
     #[test]
-    fn combined() {
+    fn combined_lines_have_dashes_for_empty_fields() {
         let expected = "10.0.0.1 - - [TIME] \"GET /a HTTP/1.1\" 200 5 \"x y\" \"me/1\"\n";
         assert_eq!(line(Format::Combined, b"GET /a HTTP/1.1", b"x y", b"me/1"), expected);
         assert_eq!(line(Format::Combined, b"", b"", b""), "10.0.0.1 - - [TIME] \"-\" 200 5 \"-\" \"-\"\n");
     }
 
     #[test]
-    fn what_a_client_sends_cannot_forge_a_line() {
+    fn client_bytes_cannot_forge_a_line() {
         let (request_line, user_agent) = (b"GET /\"\\\x1b[2J\xff\0 HTTP/1.1", b"a\"b\\c\x07");
         let expected = "10.0.0.1 - - [TIME] \"GET /\\x22\\x5C\\x1B[2J\\xFF\\x00 HTTP/1.1\" 200 5 \"-\" \"a\\x22b\\x5Cc\\x07\"\n";
         assert_eq!(line(Format::Combined, request_line, b"", user_agent), expected);

@@ -1,5 +1,4 @@
-//! Where logs go, without ever making the loop wait: what a file does not take at once stays with
-//! the caller.
+//! Log files that never block the event loop: bytes that a file does not accept at once stay with the caller.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -14,29 +13,28 @@ use rustix::fs::OFlags;
 /// A file, a pipe or a terminal that lines are appended to.
 #[derive(Debug)]
 pub struct LogFile {
-    /// Where it can be opened anew; `None` for the standard streams.
+    /// The path from which the file is reopened; `None` for the standard streams.
     path: Option<PathBuf>,
     file: File,
-    /// The most that one write may bring without blocking.
+    /// The maximum length of a write that does not block, in bytes.
     piece_bytes: usize,
 }
 
-/// Of a pipe that is ready, so much is taken without blocking (PIPE_BUF, pipe(7)).
+/// The number of bytes that a ready pipe accepts without blocking (PIPE_BUF, pipe(7)).
 const PIPE_PIECE_BYTES: usize = 4096;
 
 impl LogFile {
-    /// The standard error stream.
     pub fn stderr() -> io::Result<LogFile> {
         LogFile::standard(io::stderr().as_fd(), Path::new("/dev/stderr"))
     }
 
-    /// The standard output.
     pub fn stdout() -> io::Result<LogFile> {
         LogFile::standard(io::stdout().as_fd(), Path::new("/dev/stdout"))
     }
 
-    /// A stream whose descriptor is shared with others, and is not made non-blocking for them. A terminal,
-    /// which is ready with room for a byte and then makes who has more to say wait, is opened anew.
+    /// Opens a standard stream. Other processes share its open file description, so it must not become
+    /// non-blocking. A terminal is ready as soon as it has room for one byte, and a longer write would block,
+    /// so it is reopened as non-blocking.
     fn standard(stream: BorrowedFd<'_>, name: &Path) -> io::Result<LogFile> {
         let anew = if stream.is_terminal() { open(name).ok() } else { None };
         match anew {
@@ -45,7 +43,7 @@ impl LogFile {
         }
     }
 
-    /// The file at `path`, made if it is not there.
+    /// Opens the file at `path` for appending, and creates it if it does not exist.
     pub fn append_to(path: &Path) -> io::Result<LogFile> {
         LogFile::new(Some(path.to_owned()), open(path)?)
     }
@@ -55,7 +53,7 @@ impl LogFile {
         Ok(LogFile { path, file, piece_bytes })
     }
 
-    /// Opens the path anew, as after a rotation. If that fails the old file stays.
+    /// Reopens the path, as after a rotation. If that fails, the old file stays open.
     pub fn reopen(&mut self) -> io::Result<()> {
         match &self.path {
             Some(path) => LogFile::append_to(&path.clone()).map(|new| *self = new),
@@ -63,7 +61,7 @@ impl LogFile {
         }
     }
 
-    /// Writes what can be written now, and returns how much that was.
+    /// Writes as much as possible without blocking. Returns the number of bytes written.
     pub fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut written = 0;
         while written < bytes.len() && self.is_ready() {
@@ -80,7 +78,7 @@ impl LogFile {
         Ok(written)
     }
 
-    /// Whether a write would not wait, by poll(2).
+    /// Returns whether a write would not block: always for a regular file, else according to poll(2).
     fn is_ready(&self) -> bool {
         let mut file = [PollFd::new(&self.file, PollFlags::OUT)];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -89,30 +87,28 @@ impl LogFile {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    // For a FIFO: without a reader this fails at once, instead of waiting for one.
+    // With O_NONBLOCK, opening a FIFO without a reader fails at once instead of waiting for a reader.
     let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or(0);
     File::options().append(true).create(true).custom_flags(flags).open(path)
 }
 
-/// A log of lines that are written one by one, or dropped and counted.
+/// A log that writes each line at once. A line that the file does not accept is dropped and counted.
 #[derive(Clone, Debug)]
 pub struct LineLog(Arc<Mutex<PendingLine>>);
 
 #[derive(Debug)]
 struct PendingLine {
     file: LogFile,
-    /// The line that is being put together.
+    /// The beginning of a line whose end has not been logged yet.
     line: Vec<u8>,
     dropped: u64,
 }
 
 impl LineLog {
-    /// A log that goes to `file`.
     pub fn new(file: LogFile) -> LineLog {
         LineLog(Arc::new(Mutex::new(PendingLine { file, line: Vec::new(), dropped: 0 })))
     }
 
-    /// Opens its file anew.
     pub fn reopen(&self) -> io::Result<()> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).file.reopen()
     }
@@ -141,7 +137,7 @@ impl PendingLine {
             let said = format!("{} lines of this log were dropped here\n", self.dropped);
             self.line.splice(..0, said.into_bytes());
         }
-        // A pipe takes a short line whole or not at all, a terminal or a disk perhaps a part.
+        // A pipe accepts a short line completely or not at all; a terminal or a disk may accept a part of it.
         match self.file.write_some(&self.line) {
             Ok(written) if written == self.line.len() => self.dropped = 0,
             _ => self.dropped += 1,

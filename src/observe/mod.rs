@@ -1,4 +1,4 @@
-//! What the server tells of itself: logs, and counts of what happened.
+//! Logs and statistics.
 
 mod access_log;
 mod log_file;

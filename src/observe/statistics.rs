@@ -1,56 +1,53 @@
-//! Counts of what happened since the start.
+//! Counters since the start of the server.
 
 use crate::close_reason::CloseReason;
 
-/// Counts since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
     /// Connections that were accepted and served.
     pub accepted: u64,
-    /// Connections that were turned away: over the limit of their peer, or without a descriptor
-    /// to spare.
+    /// Connections that were rejected: over the limit per client address, or for lack of a descriptor.
     pub turned_away: u64,
-    /// Requests that were answered.
+    /// Requests and other messages that were answered.
     pub requests: u64,
-    /// Bytes that came on connections.
+    /// Bytes received on connections.
     pub received_bytes: u64,
-    /// Bytes that their sockets took.
+    /// Bytes that the kernel accepted for sending on connections.
     pub sent_bytes: u64,
-    /// What became of datagrams.
     pub datagrams: DatagramCounts,
     ended: [u64; CloseReason::ALL.len()],
 }
 
-/// Counts of datagrams since the start.
+/// Counters of datagrams since the start of the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DatagramCounts {
-    /// That came.
+    /// Datagrams received, including the ones that were dropped.
     pub received: u64,
-    /// That were answered.
+    /// Datagrams that were answered.
     pub answered: u64,
-    /// That were longer than the buffer; they are dropped.
+    /// Datagrams that were dropped because they were longer than the buffer.
     pub truncated: u64,
-    /// Whose answer the system did not take.
+    /// Replies that the kernel did not accept.
     pub unsent: u64,
 }
 
 impl Statistics {
-    /// Counts the end of a connection.
+    /// Counts a closed connection.
     pub fn count_end(&mut self, reason: CloseReason) {
         self.ended[reason as usize] += 1;
     }
 
-    /// How many connections came, served or not.
+    /// Returns the number of connections that arrived, whether they were served or rejected.
     pub fn arrived(&self) -> u64 {
         self.accepted + self.turned_away
     }
 
-    /// How many connections ended for this reason.
+    /// Returns the number of connections that were closed for this reason.
     pub fn ended(&self, reason: CloseReason) -> u64 {
         self.ended[reason as usize]
     }
 
-    /// How many connections ended.
+    /// Returns the number of connections that were closed for any reason.
     pub fn ended_in_all(&self) -> u64 {
         self.ended.iter().sum()
     }

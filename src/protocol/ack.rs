@@ -1,5 +1,5 @@
-//! Acknowledging: whatever comes is answered with the template. The documents' message servers, and
-//! the smallest of the protocols: the one to begin with when you write another.
+//! The acknowledging protocol: replies to every message with a template, like the message servers of the
+//! teaching notes on sockets. It is the smallest protocol, and a good starting point for a new one.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -12,24 +12,24 @@ use crate::services::{AckServices, Context, Core, Message, Services};
 
 use super::contract::{Protocol, Step};
 
-/// What it is called in logs.
+/// The protocol's name in logs.
 pub(super) const NAME: &str = "ack";
 
-/// One TCP connection.
+/// The state of one connection.
 #[derive(Debug, Default)]
 pub struct Ack {
-    /// Messages so far.
+    /// The number of messages received so far.
     count: u64,
 }
 
 impl Protocol for Ack {
-    /// TCP keeps no boundaries: a message is what one receive call has brought.
+    /// TCP keeps no message boundaries, so all bytes that are offered at once count as one message.
     fn on_input(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Step {
         self.count += 1;
         cx.core.statistics.requests += 1;
         let message = Message { bytes: input, peer: cx.peer, count: self.count };
         out.write(|bytes| cx.ack.reply.write(message, &cx.core.clock, bytes));
-        Step::after(input.len(), cx.core.is_past_drain_grace().then_some(CloseReason::LastAnswer))
+        Step::after(input.len(), cx.core.is_past_drain_grace().then_some(CloseReason::ServerClosed))
     }
 
     fn on_eof(&mut self, _rest: &[u8], _out: &mut Outbox, _cx: &mut Context<'_>) -> Option<CloseReason> {
@@ -49,9 +49,11 @@ impl Protocol for Ack {
     }
 }
 
-/// Answers a datagram with `reply`, which is empty before. Not everyone is answered, for a datagram's source
-/// can be forged: no service of the system, whose answer would be answered, nor one like this; nobody too
-/// often; and with no more than a small multiple of what has come.
+/// Writes the reply to a datagram into `reply`, which is empty before. Returns whether to send it.
+///
+/// The source of a datagram can be forged, so replies must not cause loops or floods. System ports (below
+/// 1024), multicast addresses and the ports of this server's own datagram services get no reply. The rate of
+/// replies to a peer is limited, and so is the size of a reply, to a small multiple of the datagram's size.
 pub(super) fn on_datagram(
     datagram: &[u8],
     peer: SocketAddr,
@@ -73,11 +75,11 @@ pub(super) fn on_datagram(
     true
 }
 
-/// Cuts text at the end of a character.
+/// Truncates UTF-8 text to at most `most` bytes, at the end of a character.
 fn cut(text: &mut Vec<u8>, most: usize) {
     if text.len() > most {
         let is_first = |at: &usize| text[*at] & 0b1100_0000 != 0b1000_0000;
-        // What has no beginning within four bytes is no UTF-8.
+        // A UTF-8 character has at most four bytes. Bytes that are not UTF-8 are cut anywhere.
         let end = (most.saturating_sub(3)..=most).rev().find(is_first).unwrap_or(most);
         text.truncate(end);
     }

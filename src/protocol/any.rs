@@ -1,4 +1,4 @@
-//! The protocols that there are: the one place that tells them apart.
+//! The list of all protocols and the dispatch to them. No other module distinguishes protocols.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,19 +12,19 @@ use crate::close_reason::CloseReason;
 use crate::outbox::Outbox;
 use crate::services::{Context, Core, Services};
 
-/// What a listener's connections speak.
+/// The protocol that a listener's connections speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// HTTP/1.1 and 1.0.
     Http,
     /// The file protocol.
     File(Dialect),
-    /// Acknowledging.
+    /// The acknowledging protocol.
     Ack,
 }
 
 impl Kind {
-    /// The protocol's state for a new connection.
+    /// Creates the state of a connection that was accepted at `now`.
     pub fn start(self, now: Instant) -> AnyProtocol {
         match self {
             Kind::Http => AnyProtocol::Http(Http1::new(now)),
@@ -33,7 +33,7 @@ impl Kind {
         }
     }
 
-    /// Answers a datagram with `reply`, which is empty before. Returns whether there is an answer.
+    /// Writes the reply to a datagram into `reply`, which is empty before. Returns whether to send it.
     pub fn on_datagram(
         self,
         datagram: &[u8],
@@ -47,7 +47,7 @@ impl Kind {
         }
     }
 
-    /// The reply to a peer when no descriptor is left for its connection.
+    /// Returns the bytes that a new peer receives if no file descriptor is left for its connection.
     pub fn busy_reply(self) -> &'static [u8] {
         match self {
             Kind::Http => h1::BUSY_REPLY,
@@ -67,19 +67,19 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Any of the protocols: the one place that tells them apart.
+/// The state of one connection, in any of the protocols.
 #[derive(Debug)]
 pub enum AnyProtocol {
     /// HTTP/1.1 and 1.0.
     Http(Http1),
-    /// The file protocol. Apart, so that connections of HTTP, of which there are most, stay small.
+    /// The file protocol. It is boxed to keep HTTP connections, the most common ones, small.
     File(Box<File>),
-    /// Acknowledging.
+    /// The acknowledging protocol.
     Ack(Ack),
 }
 
 impl AnyProtocol {
-    /// Its name, as that of its listener.
+    /// Returns the protocol's name, as [`Kind`] displays it.
     pub fn name(&self) -> &'static str {
         match self {
             AnyProtocol::Http(_) => h1::NAME,

@@ -1,5 +1,6 @@
-//! What the loop asks of a protocol: bytes in, bytes out. A protocol knows no socket, no poll and no clock
-//! but the one that is lent to it, so it can be driven byte by byte under a virtual time.
+//! The interface between the event loop and a protocol: bytes in, bytes out. A protocol has no access to the
+//! socket or the poll, and reads time only from the clock it is given, so tests can drive it byte by byte
+//! under virtual time.
 
 use std::time::Instant;
 
@@ -7,67 +8,70 @@ use crate::close_reason::CloseReason;
 use crate::outbox::Outbox;
 use crate::services::{Context, Core};
 
-/// One connection's side of a conversation.
+/// The server's side of one connection.
 pub trait Protocol {
-    /// Takes a prefix of `input`, which is not empty. After [`Step::NeedInput`] it is called again
-    /// with the same bytes and more. It is called only while the outbox has room and
-    /// nothing is being produced.
+    /// Consumes a prefix of `input`, which is not empty. After [`Step::NeedInput`] the loop calls `on_input`
+    /// again with the same bytes followed by new ones. The loop calls it only while the outbox has room and
+    /// no response is in progress.
     fn on_input(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Step;
 
-    /// The peer has ended its output; `rest` is what `on_input` wanted more behind. `None` if an
-    /// answer is under way: it is called again, without a rest, when that is done.
+    /// Handles EOF from the peer. `rest` holds the bytes for which `on_input` last returned
+    /// [`Step::NeedInput`]; it may be empty. Returns why the connection closes, or `None` if a response is
+    /// still in progress: the loop calls `on_eof` again, with an empty `rest`, once the response is complete.
     fn on_eof(&mut self, rest: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason>;
 
-    /// The deadline has passed. `None` if the conversation goes on, with a later deadline.
+    /// Handles an expired [`deadline`](Protocol::deadline). Returns why the connection closes, or `None` if
+    /// it stays open with a later deadline.
     fn on_deadline(&mut self, out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason>;
 
-    /// What it waits for.
+    /// Returns what the protocol is waiting for.
     fn demand(&self) -> Demand {
         Demand::Input(0)
     }
 
-    /// Goes on with that answer. Returns why the conversation ends behind it, if it does.
+    /// Produces the next slice of the response in progress. Returns why the connection closes after the
+    /// queued output, if it does.
     fn resume(&mut self, _out: &mut Outbox, _cx: &mut Context<'_>) -> Option<CloseReason> {
         None
     }
 
-    /// When the protocol's patience with its peer ends. `quiet_since` is when bytes last moved on
-    /// the connection, in either direction; `None` while output is queued, when only what does not
-    /// depend on that has a deadline.
+    /// Returns the time at which [`on_deadline`](Protocol::on_deadline) is due. `quiet_since` is when bytes
+    /// last moved on the connection, in either direction. It is `None` while output is queued: then only a
+    /// deadline that does not depend on activity applies.
     fn deadline(&self, quiet_since: Option<Instant>, core: &Core) -> Option<Instant>;
 
-    /// Whether the connection has served and waits for what is next, so that it may be closed to
-    /// make room for another.
+    /// Returns whether the connection is idle between requests, so that closing it in favor of a new
+    /// connection loses nothing.
     fn is_evictable(&self) -> bool;
 }
 
-/// What a protocol waits for.
+/// What a protocol is waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demand {
-    /// Input, of which so many bytes are sure to come and would be taken at once, as of a body. One recv
-    /// asks for so many more than may be kept unread.
+    /// Input. The number is how many bytes are sure to follow and would be consumed at once, such as the
+    /// rest of a body. One recv may exceed the limit on unread input by that number.
     Input(usize),
-    /// Its next turn: a response is under way that takes more than one. It takes no input, and is resumed
-    /// once a turn while the outbox has room.
+    /// The next turn, to continue a response that takes more than one. The loop offers no input meanwhile,
+    /// and calls [`Protocol::resume`] once a turn while the outbox has room.
     Turn,
 }
 
-/// What a protocol did with its input.
+/// The outcome of offering input to a protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// It took so many bytes, at least one.
+    /// The number of bytes consumed, at least one.
     Consumed(usize),
-    /// It took so many bytes, at least one, and has a response under way that takes more than a turn: it
-    /// takes no input until it was [resumed](Protocol::resume) to its end.
+    /// The number of bytes consumed, at least one. They began a response that takes more than a turn: the
+    /// protocol accepts no input until [`Protocol::resume`] has completed the response.
     Pending(usize),
-    /// It needs more than these bytes to go on.
+    /// The input is incomplete: the protocol needs more bytes.
     NeedInput,
-    /// It took so many bytes and is done: send what is queued, then close.
+    /// The number of bytes consumed, and why the connection closes after the queued output.
     Finish(usize, CloseReason),
 }
 
 impl Step {
-    /// So many bytes were taken, and behind the answer the conversation ends, if it does.
+    /// Returns [`Step::Finish`] if there is a reason to close, and [`Step::Consumed`] otherwise.
     pub fn after(consumed: usize, close: Option<CloseReason>) -> Step {
         match close {
             Some(reason) => Step::Finish(consumed, reason),
@@ -75,7 +79,7 @@ impl Step {
         }
     }
 
-    /// The same of a protocol that waits for this now.
+    /// Turns [`Step::Consumed`] into [`Step::Pending`] if the protocol now waits for its next turn.
     pub fn with_demand(self, demand: Demand) -> Step {
         match (self, demand) {
             (Step::Consumed(consumed), Demand::Turn) => Step::Pending(consumed),

@@ -1,8 +1,9 @@
-//! Protocols: what the loop asks of one ([`Protocol`]), and those that there are.
+//! The protocols that the server speaks, and the trait [`Protocol`] through which the event loop drives them.
 
 mod ack;
 mod any;
 mod contract;
+#[allow(missing_docs)] // Internal; public for the tests.
 pub mod file;
 mod http;
 

@@ -1,4 +1,4 @@
-//! Sockets to listen on, bound and non-blocking.
+//! Binds the sockets to listen on, all of them non-blocking.
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
@@ -12,21 +12,21 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::limits::LISTEN_BACKLOG;
 
-/// Binds a port of every interface, IPv6 and IPv4.
+/// Binds a port on all interfaces, over IPv6 and IPv4.
 pub(super) fn everywhere<S>(port: u16, bind: fn(SocketAddr, bool) -> io::Result<S>) -> io::Result<S> {
     bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), false).or_else(|error| match error.kind() {
         ErrorKind::AddrInUse | ErrorKind::PermissionDenied => Err(error),
-        // No IPv6 on this machine.
+        // This machine has no IPv6.
         _ => bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), true),
     })
 }
 
-/// Binds a TCP socket that listens.
+/// Binds a listening TCP socket.
 pub(super) fn tcp(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
     let socket = inet(address, only_v6, Type::STREAM, Protocol::TCP)?;
-    // So that a restart need not wait for the old connections' TIME_WAIT.
+    // A restart does not have to wait for old connections in TIME_WAIT.
     socket.set_reuse_address(true)?;
-    // Connections inherit it: no answer waits for the acknowledgement of the one before.
+    // Accepted connections inherit it. Without it, a response could wait for the ACK of the previous one.
     socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(LISTEN_BACKLOG)?;
@@ -49,7 +49,7 @@ fn inet(address: SocketAddr, only_v6: bool, kind: Type, protocol: Protocol) -> i
     Ok(socket)
 }
 
-/// Binds a unix socket for the owner and the group. A stale one is replaced.
+/// Binds a unix socket that the owner and the group may use. Replaces a stale one.
 pub(super) fn unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     remove_stale(path)?;
     let mask = umask(Mode::from_raw_mode(0o117));
@@ -64,11 +64,11 @@ pub(super) fn unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
 fn remove_stale(path: &Path) -> io::Result<()> {
     match path.symlink_metadata() {
         Ok(file) if !file.file_type().is_socket() => {
-            Err(io::Error::new(ErrorKind::AlreadyExists, "something that is no socket has this name"))
+            Err(io::Error::new(ErrorKind::AlreadyExists, "a file that is not a socket has this name"))
         }
         Ok(_) => match probe(path) {
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => std::fs::remove_file(path),
-            // A full backlog is somebody's.
+            // WouldBlock means a full backlog: another server is listening.
             Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
             _ => Err(ErrorKind::AddrInUse.into()),
         },
@@ -76,14 +76,14 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Tries whether somebody listens, without waiting for it.
+/// Checks without blocking whether a process listens on the socket.
 fn probe(path: &Path) -> io::Result<()> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.connect(&SockAddr::unix(path)?)
 }
 
-/// A unix socket's name, which is removed in the end, unless another server has taken it over.
+/// The path of a unix socket. It is removed on drop, unless another server has replaced the socket.
 pub(super) struct SocketFile {
     path: PathBuf,
     inode: u64,

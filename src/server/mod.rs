@@ -1,4 +1,4 @@
-//! The composition root: opens the site, raises the limits, binds the listeners, builds the loop.
+//! The composition root: opens the site, raises the limits, creates the event loop and binds the listeners.
 
 mod bind;
 
@@ -12,7 +12,7 @@ use socket2::SockRef;
 
 use crate::clock::Now;
 use crate::config::{Address, Config};
-use crate::event_loop::{Ended, Runner};
+use crate::event_loop::{Runner, Shutdown};
 use crate::limits::{Limits, RESERVED_DESCRIPTORS};
 use crate::observe::{AccessLog, DatagramCounts, LineLog, LogFile};
 use crate::protocol::Kind;
@@ -24,11 +24,11 @@ use bind::SocketFile;
 /// A server whose listeners are bound.
 pub struct Server {
     runner: Runner,
-    /// Unix sockets, which disappear with the server.
+    /// The paths of the unix sockets, which are removed together with the server.
     socket_files: Vec<SocketFile>,
 }
 
-/// Why a server could not start: one line that names what and says what to do.
+/// Why a server could not start: one line that names the problem and says what to do.
 #[derive(Debug)]
 pub struct StartError(String);
 
@@ -41,25 +41,22 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 impl Server {
-    /// Opens and binds all that `config` names.
+    /// Opens the files and binds the addresses that `config` names. `events` is the log of events.
     pub fn start(config: &Config, events: LineLog) -> Result<Server, StartError> {
-        let asked_for = [&config.http, &config.ack, &config.ack_udp];
-        if asked_for.iter().all(|addresses| addresses.is_empty())
-            && (config.file.is_empty() || config.file_is_default)
+        let addresses = [&config.http, &config.ack, &config.ack_udp];
+        if addresses.iter().all(|list| list.is_empty()) && (config.file.is_empty() || config.file_is_default)
         {
-            return Err(StartError("there is nothing to listen on; give --http an address".into()));
+            return Err(StartError("no listener is configured; give --http an address".into()));
         }
         let site = DiskStore::new(&config.html).map_err(|error| {
             let folder = config.html.display();
-            StartError(format!(
-                "cannot open the site {folder}: {error}; give --html a folder that can be read"
-            ))
+            StartError(format!("cannot open the site {folder}: {error}; give --html a readable folder"))
         })?;
         let limits = within_descriptors(config.limits.clone());
         if config.rules.spa && !matches!(site.open(b"/index.html"), Ok(Opened::File(_))) {
             let folder = config.html.display();
             return Err(StartError(format!(
-                "--spa answers with index.html, which is not in {folder}; make one, or leave --spa out"
+                "--spa serves index.html, but {folder} has none; create it, or remove --spa"
             )));
         }
         let mut services =
@@ -73,8 +70,11 @@ impl Server {
         let mut runner = Runner::new(services)
             .map_err(|error| StartError(format!("cannot set up the event loop: {error}")))?;
         if config.trace {
-            let out = LogFile::stdout()
-                .map_err(|error| StartError(format!("cannot print the trace: {error}; leave --trace out")))?;
+            let out = LogFile::stdout().map_err(|error| {
+                StartError(format!(
+                    "cannot write the trace to standard output: {error}; redirect it, or remove --trace"
+                ))
+            })?;
             runner.trace(Box::new(LineLog::new(out)));
         }
         let mut server = Server { runner, socket_files: Vec::new() };
@@ -91,8 +91,11 @@ impl Server {
                 .listen(address, Kind::File(config.dialect))
                 .map_err(|error| cannot_listen("--file", address, &error))
             {
-                // The site is what was asked for.
-                Err(error) if config.file_is_default => log::warn!("{error}, or --file off"),
+                // The default listener of the file protocol is optional, since the user asked only for the
+                // site.
+                Err(error) if config.file_is_default => {
+                    log::warn!("{error}; --file off disables the file protocol")
+                }
                 listening => listening?,
             }
         }
@@ -106,15 +109,15 @@ impl Server {
         Ok(())
     }
 
-    /// Serves until a signal ends it.
-    pub fn run(&mut self) -> io::Result<Ended> {
+    /// Serves until a signal ends the loop, then logs a summary.
+    pub fn run(&mut self) -> io::Result<Shutdown> {
         let ended = self.runner.run();
         let statistics = &self.runner.services().core.statistics;
         log::info!("answered {} requests on {} connections", statistics.requests, statistics.accepted);
         let DatagramCounts { received, answered, truncated, unsent } = statistics.datagrams;
         if received > 0 {
             log::info!(
-                "answered {answered} of {received} datagrams; {truncated} were truncated, {unsent} answers could not be sent"
+                "answered {answered} of {received} datagrams; {truncated} were truncated, {unsent} replies could not be sent"
             );
         }
         ended
@@ -137,7 +140,8 @@ impl Server {
     fn listen_tcp(&mut self, socket: TcpListener, kind: Kind) -> io::Result<()> {
         let address = socket.local_addr()?;
         if matches!(kind, Kind::File(_) | Kind::Ack) {
-            // Connections inherit it: a client may sit at its prompt for an hour, and be gone.
+            // Accepted connections inherit it. Clients may be idle for an hour; keepalive detects those that
+            // have vanished.
             SockRef::from(&socket).set_keepalive(true)?;
         }
         self.runner.listen_tcp(socket, kind)?;
@@ -146,10 +150,7 @@ impl Server {
             Kind::File(_) | Kind::Ack => log::info!("listening {kind} tcp://{address}"),
         }
         if kind == Kind::Http && address.ip().is_loopback() {
-            log::info!(
-                "only this machine can connect to it; --http :{} opens it to the network",
-                address.port()
-            );
+            log::info!("only this machine can connect; --http :{} opens it to the network", address.port());
         }
         Ok(())
     }
@@ -167,18 +168,16 @@ impl Server {
     }
 }
 
-/// Opens the library. Without a folder of its own it is the site, which is only read.
+/// Opens the library. Without `--files` it is the site's folder, read-only.
 fn library(config: &Config) -> Result<Library, StartError> {
     let folder = config.files.as_ref().unwrap_or(&config.html);
     Library::open(folder, config.library.clone()).map_err(|error| {
         let folder = folder.display();
-        StartError(format!(
-            "cannot open the library {folder}: {error}; give --files a folder that can be read"
-        ))
+        StartError(format!("cannot open the library {folder}: {error}; give --files a readable folder"))
     })
 }
 
-/// The library over HTTP, if it is not the site.
+/// Builds the site that serves the library over HTTP, or `None` without `--files`.
 fn library_site(config: &Config, library: &Library, descriptors: usize) -> Option<LibrarySite> {
     config.files.as_ref()?;
     let types = config.rules.types.clone();
@@ -200,23 +199,23 @@ fn access_log(config: &Config) -> Result<Option<AccessLog>, StartError> {
     }
 }
 
-/// Raises RLIMIT_NOFILE to its hard limit and cuts the connections to what it leaves for them.
+/// Raises RLIMIT_NOFILE to its hard limit, and lowers `max_connections` to fit.
 fn within_descriptors(mut limits: Limits) -> Limits {
     let now = getrlimit(Resource::Nofile);
     let raise = |current| setrlimit(Resource::Nofile, Rlimit { current, maximum: now.maximum });
-    // Older macOS has a limit of its own (OPEN_MAX) behind an infinite one.
+    // Older macOS reports an infinite hard limit but enforces OPEN_MAX (10,240).
     if let Err(error) =
         raise(now.maximum).or_else(|_| raise(Some(now.maximum.unwrap_or(u64::MAX).min(10_240))))
     {
         log::warn!("cannot raise RLIMIT_NOFILE: {error}");
     }
     let Some(descriptors) = getrlimit(Resource::Nofile).current else { return limits };
-    // Of a very small limit the connections get half, whatever else runs short then.
+    // If the limit is very small, connections get half of it, although the rest may then run short.
     let left = descriptors.saturating_sub(RESERVED_DESCRIPTORS).max(descriptors / 2).max(1);
     let left = usize::try_from(left).unwrap_or(usize::MAX);
     if left < limits.max_connections {
         log::warn!(
-            "RLIMIT_NOFILE is {descriptors}: at most {left} connections at once (ulimit -n raises it)"
+            "RLIMIT_NOFILE is {descriptors}: at most {left} concurrent connections; ulimit -n raises the limit"
         );
         limits.max_connections = left;
     }
@@ -231,15 +230,15 @@ fn cannot_listen(option: &str, address: &Address, error: &io::Error) -> StartErr
     };
     let (what, todo) = match error.kind() {
         ErrorKind::AddrInUse => (
-            "it is in use".to_owned(),
+            "the address is in use".to_owned(),
             format!("stop the other server, or choose another address with {option}"),
         ),
         _ if Errno::from_io_error(error) == Some(Errno::MFILE) => {
-            (error.to_string(), "raise the limit of descriptors (ulimit -n)".to_owned())
+            (error.to_string(), "raise the file descriptor limit (ulimit -n)".to_owned())
         }
         ErrorKind::PermissionDenied => (
             error.to_string(),
-            "ports below 1024 need CAP_NET_BIND_SERVICE, a unix socket a folder you may write to".to_owned(),
+            "ports below 1024 need CAP_NET_BIND_SERVICE; a unix socket needs a writable folder".to_owned(),
         ),
         _ => (error.to_string(), format!("choose another address with {option}")),
     };

@@ -1,13 +1,13 @@
-//! What the acknowledging services have in common.
+//! The state that all acknowledging services share.
 
 use super::{RateLimiter, Template};
 use crate::limits::UDP_RATE;
 
-/// The services of the acknowledging protocol.
+/// The services for the acknowledging protocol.
 pub struct AckServices {
-    /// The reply to a message.
+    /// The template of the reply to a message.
     pub reply: Template,
-    /// How many datagrams of a peer are answered.
+    /// The limiter of replies to datagrams.
     pub rate_limiter: RateLimiter,
 }
 

@@ -1,4 +1,4 @@
-//! What all protocols and the loop share: the clock, the limits, the counts, the library.
+//! The services that all protocols and the event loop share: clock, limits, statistics and library.
 
 use std::time::Instant;
 
@@ -8,26 +8,27 @@ use crate::limits::{DRAIN_GRACE, Limits};
 use crate::observe::{LineLog, Statistics};
 use crate::store::Library;
 
-/// The shared part of the services.
+/// The services that all protocols and the event loop share.
 pub struct Core {
-    /// The current turn's time.
+    /// The clock, which shows the time of the current turn.
     pub clock: Clock,
-    /// What connections may hold and how long they may take.
+    /// The limits and the timeouts of connections.
     pub limits: Limits,
-    /// What happened so far.
+    /// The counters since the start of the server.
     pub statistics: Statistics,
-    /// When draining began, if it has: from then on every response closes its connection.
+    /// The time at which draining began, if it has. While the server drains, every response closes its
+    /// connection.
     pub draining_since: Option<Instant>,
-    /// The files that every protocol reads and writes.
+    /// The library, whose files every protocol can read and write.
     pub library: Library,
-    /// The ports on which datagrams are received.
+    /// The local ports on which datagrams are received.
     pub datagram_ports: Vec<u16>,
-    /// What the log macros write to.
+    /// The log that the `log` macros write to.
     pub event_log: Option<LineLog>,
 }
 
 impl Core {
-    /// With the clock at `now`, and nothing counted.
+    /// Creates the services with the clock at `now` and all counters at zero.
     pub fn new(library: Library, limits: Limits, now: Now) -> Core {
         Core {
             clock: Clock::new(now),
@@ -40,23 +41,24 @@ impl Core {
         }
     }
 
-    /// Whether the server drains.
+    /// Returns whether the server is draining.
     pub fn is_draining(&self) -> bool {
         self.draining_since.is_some()
     }
 
-    /// Until when an idle connection may stay: until `deadline`, or for a moment once the server drains.
+    /// Returns the deadline of an idle connection: `deadline`, or the end of [`DRAIN_GRACE`] if the server is
+    /// draining and that is earlier.
     pub fn idle_deadline(&self, deadline: Instant) -> Instant {
         self.draining_since.map_or(deadline, |since| deadline.min(since + DRAIN_GRACE))
     }
 
-    /// Whether the server drains, and requests that were under way when that began have had their time to
+    /// Returns whether the server is draining and [`DRAIN_GRACE`] is over, the time for requests in flight to
     /// arrive.
     pub fn is_past_drain_grace(&self) -> bool {
         self.draining_since.is_some_and(|since| self.clock.now.monotonic >= since + DRAIN_GRACE)
     }
 
-    /// Why an idle connection is closed at its deadline.
+    /// Returns the close reason for an idle connection at its deadline.
     pub fn idle_close_reason(&self) -> CloseReason {
         if self.is_draining() { CloseReason::Drained } else { CloseReason::IdleTimeout }
     }

@@ -1,4 +1,4 @@
-//! What HTTP has to itself: the site, the library as it serves it, the sessions and the access log.
+//! The services for HTTP: the site, the library as HTTP serves it, the sessions and the access log.
 
 use std::time::Instant;
 
@@ -9,49 +9,49 @@ use crate::observe::AccessLog;
 use crate::site::Site;
 use crate::store::Name;
 
-/// HTTP's services.
+/// The services for HTTP.
 pub struct HttpServices {
-    /// The site.
+    /// The site that HTTP serves.
     pub site: Site,
-    /// The library under `/files/`, if it has a folder of its own.
+    /// The library under `/files/`, if the library has a folder other than the site's.
     pub library: Option<LibrarySite>,
-    /// The visitors of `/session`.
+    /// The sessions of `/session`.
     pub sessions: Sessions,
-    /// A line for each response.
+    /// The access log, if there is one.
     pub access_log: Option<AccessLog>,
 }
 
 /// The library as HTTP serves it.
 pub struct LibrarySite {
-    /// Its files.
+    /// The files of the library.
     pub site: Site,
-    /// Whether they may be deleted.
+    /// Whether clients may delete files.
     pub allow_delete: bool,
-    /// Names of this server under which a browser may write, beside addresses and localhost.
+    /// The host names under which browsers may write, in addition to IP addresses and localhost.
     pub hosts: Vec<String>,
 }
 
 impl HttpServices {
-    /// With a site alone.
+    /// Creates the services with a site only.
     pub fn new(site: Site) -> HttpServices {
         HttpServices { site, library: None, sessions: Sessions::default(), access_log: None }
     }
 
-    /// Does what is due at the end of a turn. Returns when there is more of it.
+    /// Runs the tasks that are due at the end of a turn. Returns the time of the next task, if any.
     pub fn run_background_tasks(&mut self, clock: &Clock) -> Option<Instant> {
         let site = self.site.advance(clock);
         let library = self.library.as_mut().and_then(|library| library.site.advance(clock));
         [site, library, self.flush_access_log(clock.now.monotonic)].into_iter().flatten().min()
     }
 
-    /// Drops what is cached of a file of the library.
+    /// Drops the cache entry of a file of the library.
     pub fn forget(&mut self, name: &Name) {
         if let Some(library) = &mut self.library {
             library.site.forget(&name.path());
         }
     }
 
-    /// Writes the lines that the turn has brought. Returns when to try the rest again.
+    /// Writes the access log lines of the turn. Returns when to retry the lines that were not written.
     fn flush_access_log(&mut self, now: Instant) -> Option<Instant> {
         let log = self.access_log.as_mut()?;
         log.flush();

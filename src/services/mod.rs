@@ -1,4 +1,4 @@
-//! What the server lends to its protocols for the time of a call.
+//! The services that a protocol borrows for the duration of a call.
 
 mod ack;
 mod core;
@@ -22,30 +22,30 @@ use crate::peer::Peer;
 use crate::site::{Rules, Site};
 use crate::store::{Bounds, Library, LibraryError, Name, Store, Stored, Upload};
 
-/// The services of one event loop: what all protocols share, and what one of them has to itself.
+/// The services of one event loop.
 pub struct Services {
-    /// Shared by all protocols and the loop.
+    /// The services that all protocols and the event loop share.
     pub core: Core,
-    /// HTTP's.
+    /// The services for HTTP.
     pub http: HttpServices,
-    /// Those of the acknowledging services.
+    /// The services for the acknowledging protocol.
     pub ack: AckServices,
 }
 
-/// The services as one call to a protocol sees them.
+/// The services as borrowed by one call to a protocol.
 pub struct Context<'a> {
     /// The peer of the connection that is driven.
     pub peer: Peer,
-    /// Shared by all protocols and the loop.
+    /// The services that all protocols and the event loop share.
     pub core: &'a mut Core,
-    /// HTTP's.
+    /// The services for HTTP.
     pub http: &'a mut HttpServices,
-    /// Those of the acknowledging services.
+    /// The services for the acknowledging protocol.
     pub ack: &'a mut AckServices,
 }
 
 impl Services {
-    /// Services that serve `files` by `rules`, and a library, with the clock at `now`.
+    /// Creates services for the site `files`, served by `rules`, and for `library`, with the clock at `now`.
     pub fn new(files: Box<dyn Store>, rules: Rules, library: Library, limits: Limits, now: Now) -> Services {
         let site = Site::new(files, rules, Bounds::within(limits.max_connections));
         Services {
@@ -55,12 +55,12 @@ impl Services {
         }
     }
 
-    /// What a protocol may use while a connection of `peer` is driven.
+    /// Borrows the services for a call that drives a connection of `peer`.
     pub fn context(&mut self, peer: Peer) -> Context<'_> {
         Context { peer, core: &mut self.core, http: &mut self.http, ack: &mut self.ack }
     }
 
-    /// Does what is due at the end of a turn. Returns when there is more of it.
+    /// Runs the tasks that are due at the end of a turn. Returns the time of the next task, if any.
     pub fn run_background_tasks(&mut self) -> Option<Instant> {
         let clock = &self.core.clock;
         let http = self.http.run_background_tasks(clock);
@@ -73,8 +73,8 @@ impl Services {
         let access = self.http.access_log.as_mut().map_or(Ok(()), |log| log.reopen());
         let events = self.core.event_log.as_ref().map_or(Ok(()), |log| log.reopen());
         match access.and(events) {
-            Ok(()) => log::info!("opened the logs anew"),
-            Err(error) => log::error!("cannot open a log anew, so the old file goes on: {error}"),
+            Ok(()) => log::info!("reopened the log files"),
+            Err(error) => log::error!("cannot reopen a log file: {error}; logging continues in the old one"),
         }
     }
 }
@@ -88,7 +88,7 @@ impl Context<'_> {
         stored
     }
 
-    /// Removes a file of the library, so that no protocol serves it any more.
+    /// Removes a file of the library, so that no protocol serves it any longer.
     pub fn remove(&mut self, name: &Name) -> Result<(), LibraryError> {
         let removed = self.core.library.remove(name);
         self.http.forget(name);

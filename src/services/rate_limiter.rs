@@ -1,5 +1,5 @@
-//! How many datagrams of a peer are answered: so many a second, that nobody can be flooded through
-//! us under a forged address.
+//! Limits the replies to datagrams, per peer and second, so that a sender with forged addresses cannot make
+//! the server flood a victim.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
@@ -8,44 +8,47 @@ use lru::LruCache;
 
 use crate::limits::RATED_PEERS_MAX;
 
-/// The peers that have asked lately.
+/// A limiter of the replies to datagrams, per peer and second.
 #[derive(Debug)]
 pub struct RateLimiter {
-    /// Answers that a peer gets in a second; 0 is no limit.
+    /// The maximum number of replies to a peer in a second; 0 is no limit.
     per_second: u32,
-    /// When the first slot began.
+    /// The time at which the first slot began.
     begun: Option<Instant>,
-    /// Who has asked last comes first.
+    /// The recent peers, the most recently active first.
     peers: LruCache<IpAddr, Bucket>,
 }
 
-/// What a peer has had.
+/// The replies to one peer.
 #[derive(Debug, Default)]
 struct Bucket {
-    /// Answers in each of the last slots; the number of a slot says where.
+    /// The number of replies in each of the last slots. The index of a slot is its number modulo [`SLOTS`].
     answers: [u32; SLOTS],
-    /// The slot of its last datagram, up to which `answers` is known.
+    /// The number of the slot of the last datagram, up to which `answers` is valid.
     last: u64,
-    /// All answers since it is remembered.
+    /// The number of replies since the bucket was created.
     count: u64,
 }
 
-/// A second is counted in tenths.
+/// The length of a slot.
 const SLOT: Duration = Duration::from_millis(100);
 
-/// A second, wherever it begins, lies within so many of them.
+/// The number of slots that contain any second completely, wherever in a slot the second begins.
 const SLOTS: usize = 11;
 
 impl RateLimiter {
-    /// For so many answers a second; 0 is no limit.
+    /// Creates a limiter that permits `per_second` replies to each peer; 0 is no limit.
     pub fn new(per_second: u32) -> RateLimiter {
-        // With a bound of its own it would allocate all of it at once.
+        // A bounded `LruCache` would allocate its full capacity at once.
         RateLimiter { per_second, begun: None, peers: LruCache::unbounded() }
     }
 
-    /// Whether a datagram of `peer` may be answered, and the how many-th answer that is. Who is not known
-    /// takes the place of who has asked longest ago, but not within a second of an answer: or a flood of
-    /// forged addresses would have everyone forgotten, and give them a new bucket.
+    /// Counts a reply to `peer` and returns its number, counted from 1. Returns `None` if the datagram must
+    /// not be answered.
+    ///
+    /// If there are too many peers, a new peer evicts the least recently active one, but only if that one was
+    /// inactive for a second. Otherwise a flood of forged addresses could evict a peer, which would then
+    /// start again with an empty bucket.
     pub fn try_acquire(&mut self, peer: IpAddr, now: Instant) -> Option<u64> {
         let begun = *self.begun.get_or_insert(now);
         let slot = (now.saturating_duration_since(begun).as_millis() / SLOT.as_millis()) as u64;
@@ -69,7 +72,7 @@ impl RateLimiter {
 }
 
 impl Bucket {
-    /// Forgets what lies too far back.
+    /// Advances to `slot` and clears the slots that have passed since the last datagram.
     fn advance(&mut self, slot: u64) {
         for passed in (self.last + 1..=slot).take(SLOTS) {
             self.answers[passed as usize % SLOTS] = 0;
@@ -78,7 +81,8 @@ impl Bucket {
     }
 }
 
-/// What counts as one peer: an IPv4 address, or the /64 of an IPv6 one, of which a host may have all.
+/// Returns the address under which a peer is counted: an IPv4 address, or the /64 network of an IPv6 address,
+/// because one host may have all addresses of it.
 fn host(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
@@ -95,13 +99,13 @@ mod tests {
     }
 
     #[test]
-    fn so_many_in_any_second() {
+    fn replies_never_exceed_the_rate_in_any_second() {
         for seed in 0..20 {
             let (mut rates, start, mut random) =
                 (RateLimiter::new(200), Instant::now(), fastrand::Rng::with_seed(seed));
             let (mut now, mut answered) = (start, Vec::new());
             while now < start + Duration::from_secs(5) {
-                // Bursts, and times in which nothing comes.
+                // Bursts and pauses.
                 now += Duration::from_micros(if random.u8(..) == 0 { 300_000 } else { random.u64(..3000) });
                 if rates.try_acquire(peer(1), now).is_some() {
                     answered.push(now);
@@ -115,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn who_keeps_to_the_rate_is_always_answered() {
+    fn peers_within_the_rate_are_always_answered() {
         let (mut rates, start) = (RateLimiter::new(200), Instant::now());
         let every = Duration::from_micros(5600);
         assert!(
@@ -128,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn forged_addresses_give_nobody_a_new_share() {
+    fn floods_of_forged_addresses_evict_no_active_peer() {
         let (mut rates, start) = (RateLimiter::new(1), Instant::now());
         assert_eq!(rates.try_acquire(peer(0), start), Some(1));
         let known = (1..100_000).filter(|number| rates.try_acquire(peer(*number), start).is_some());
@@ -140,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_of_one_host_is_one_peer() {
+    fn an_ipv6_network_counts_as_one_peer() {
         let (mut rates, now) = (RateLimiter::new(1), Instant::now());
         let mut acquire = |peer: &str| rates.try_acquire(peer.parse().expect("an address"), now).is_some();
         assert!(acquire("2001:db8::1") && !acquire("2001:db8::2") && acquire("2001:db8:0:1::1"));

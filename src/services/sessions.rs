@@ -1,4 +1,4 @@
-//! Sessions: who has been here before, by an id that nobody else can know.
+//! Sessions: the visits of each client, under an id that no other client can guess.
 
 use std::fmt;
 use std::time::{Instant, SystemTime};
@@ -8,37 +8,37 @@ use lru::LruCache;
 use crate::clock::Now;
 use crate::limits::{SESSION_IDLE, SESSIONS_MAX};
 
-/// The sessions that there are.
+/// The current sessions, at most [`SESSIONS_MAX`].
 #[derive(Debug)]
 pub struct Sessions {
-    /// The one that was visited last comes first.
+    /// The sessions, the most recently visited first.
     sessions: LruCache<SessionId, Session>,
 }
 
-/// The name of a session: 128 random bits, which are not to be guessed.
+/// The id of a session: 128 random bits, so that it cannot be guessed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId([u8; 16]);
 
-/// What is remembered of a visitor.
+/// The data of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// How often it came, this time included.
+    /// The number of visits, including the current one.
     pub visits: u64,
-    /// When it came first.
+    /// The time of the first visit.
     pub first: SystemTime,
-    /// When it came last.
+    /// The time of the last visit.
     last: Instant,
 }
 
 impl Default for Sessions {
     fn default() -> Sessions {
-        // With a bound of its own it would allocate all of it at once.
+        // A bounded `LruCache` would allocate its full capacity at once.
         Sessions { sessions: LruCache::unbounded() }
     }
 }
 
 impl Sessions {
-    /// Counts a visit to a session, if there is one of this name and it has not expired.
+    /// Counts a visit. Returns `None` if there is no session with this id, or it has expired.
     pub fn visit(&mut self, id: SessionId, now: Now) -> Option<Session> {
         self.expire(now);
         let session = self.sessions.get_mut(&id)?;
@@ -47,8 +47,8 @@ impl Sessions {
         Some(*session)
     }
 
-    /// Begins a session, for which the one that was left alone for longest makes room. Fails when the
-    /// system has no random bits (getrandom(2)).
+    /// Creates a session. If there are too many, the least recently visited one is evicted. Fails if the
+    /// kernel returns no random bits (getrandom(2)).
     pub fn begin(&mut self, now: Now) -> Result<(SessionId, Session), getrandom::Error> {
         let mut id = SessionId([0; 16]);
         getrandom::fill(&mut id.0)?;
@@ -61,17 +61,17 @@ impl Sessions {
         Ok((id, session))
     }
 
-    /// How many there are.
+    /// Returns the number of sessions.
     pub fn len(&self) -> usize {
         self.sessions.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no sessions.
     pub fn is_empty(&self) -> bool {
         self.sessions.is_empty()
     }
 
-    /// Forgets those that were left alone for too long.
+    /// Removes the sessions that had no visit for [`SESSION_IDLE`].
     fn expire(&mut self, now: Now) {
         while let Some((_, session)) = self.sessions.peek_lru()
             && now.monotonic.saturating_duration_since(session.last) >= SESSION_IDLE
@@ -82,7 +82,7 @@ impl Sessions {
 }
 
 impl SessionId {
-    /// Reads a name as it is written: 32 digits, the letters among them small.
+    /// Parses an id: 32 lower-case hexadecimal digits.
     pub fn parse(text: &[u8]) -> Option<SessionId> {
         let text = std::str::from_utf8(text).ok().filter(|text| text.len() == 32)?;
         let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
@@ -97,7 +97,7 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// Whoever knows it is its visitor: it does not belong into a log.
+/// Hides the id. Any client that knows the id can use the session, so it must not appear in a log.
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SessionId(..)")
@@ -111,7 +111,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_session_lasts_until_it_is_left_alone_for_too_long() {
+    fn sessions_expire_after_the_idle_timeout() {
         let (mut sessions, start) = (Sessions::default(), Now::read());
         let (id, _) = sessions.begin(start).expect("random bits");
         let almost = SESSION_IDLE - Duration::from_millis(1);
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_so_many_and_the_one_left_alone_for_longest_goes() {
+    fn a_new_session_evicts_the_least_recently_visited() {
         let (mut sessions, now) = (Sessions::default(), Now::read());
         let ids: Vec<SessionId> =
             (0..SESSIONS_MAX).map(|_| sessions.begin(now).expect("random bits").0).collect();
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_32_digits() {
+    fn ids_are_32_lower_case_hex_digits() {
         let name = "00112233445566778899aabbccddeeff";
         assert_eq!(SessionId::parse(name.as_bytes()).map(|id| id.to_string()).as_deref(), Some(name));
         for bad in [

@@ -1,4 +1,4 @@
-//! What the acknowledging services answer: a text with places for what is known of a message.
+//! The reply of the acknowledging services: a text with placeholders for the message and its sender.
 
 use std::io::Write;
 
@@ -6,48 +6,49 @@ use crate::clock::Clock;
 use crate::limits::TEMPLATE_MESSAGES_MAX;
 use crate::peer::Peer;
 
-/// A text with places, parsed once.
+/// A text with placeholders, in parsed form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(Vec<Part>);
 
-/// A piece of a template.
+/// A part of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
-    /// What stands there.
+    /// Literal text.
     Text(String),
     /// `{time}`: the local time, as C's `ctime` writes it.
     Time,
     /// `{message}`: the message itself.
     Message,
-    /// `{bytes}`: its length.
+    /// `{bytes}`: the length of the message.
     Bytes,
-    /// `{peer}`: who has sent it.
+    /// `{peer}`: the sender of the message.
     Peer,
-    /// `{count}`: how many were answered of its connection, or of its address, this one among them.
+    /// `{count}`: see [`Message::count`].
     Count,
 }
 
 /// A message to be acknowledged.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
-    /// Its bytes.
+    /// The bytes of the message.
     pub bytes: &'a [u8],
-    /// Who has sent it.
+    /// The sender of the message.
     pub peer: Peer,
-    /// How many were answered of its connection, or of its address, this one among them.
+    /// The number of messages answered on the connection, or of datagrams answered to the peer, including
+    /// this one.
     pub count: u64,
 }
 
 impl Default for Template {
-    /// "Your message was received."
+    /// Returns the text "Your message was received" in Chinese.
     fn default() -> Template {
         Template(vec![Part::Text("收到了你的消息".into())])
     }
 }
 
 impl Template {
-    /// Parses a text. `None` if a place has a name that is not known, or the message would stand in
-    /// it so often that a reply gets too large. A brace without such a name is one.
+    /// Parses a text. Returns `None` if the name of a placeholder is unknown, or if `{message}` occurs more
+    /// than [`TEMPLATE_MESSAGES_MAX`] times. A brace that begins no placeholder is literal text.
     pub fn parse(text: &str) -> Option<Template> {
         let (mut parts, mut plain, mut rest) = (Vec::new(), String::new(), text);
         while let Some(at) = rest.find('{') {
@@ -75,10 +76,10 @@ impl Template {
         (messages <= TEMPLATE_MESSAGES_MAX).then_some(Template(parts))
     }
 
-    /// Writes the answer to a message.
+    /// Appends the reply to a message to `out`.
     pub fn write(&self, message: Message<'_>, clock: &Clock, out: &mut Vec<u8>) {
         for part in &self.0 {
-            // Writing to memory does not fail.
+            // Writes to a `Vec` do not fail.
             let _ = match part {
                 Part::Text(text) => out.write_all(text.as_bytes()),
                 Part::Time => out.write_all(clock.ctime().as_bytes()),
@@ -91,7 +92,8 @@ impl Template {
     }
 }
 
-/// The name in braces that `text` begins with: small letters only, so that JSON stays what it is.
+/// Returns the name of the placeholder that `text` begins with. A name has only lower-case letters, so that
+/// JSON in a template is literal text.
 fn place(text: &str) -> Option<&str> {
     let (name, _) = text.strip_prefix('{')?.split_once('}')?;
     (!name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase())).then_some(name)
@@ -103,7 +105,7 @@ mod tests {
     use crate::clock::Now;
 
     #[test]
-    fn what_a_template_comes_to() {
+    fn placeholders_are_replaced_and_other_braces_kept() {
         let clock = Clock::new(Now::read());
         let time = clock.ctime();
         let peer = Peer::Inet(([10, 0, 0, 1], 80).into());

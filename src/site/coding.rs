@@ -1,6 +1,5 @@
 //! Content codings (RFC 9110 section 8.4.1).
 
-/// A content coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coding {
     /// Brotli (RFC 7932).
@@ -12,10 +11,10 @@ pub enum Coding {
 }
 
 impl Coding {
-    /// Those that are known, the best first.
+    /// All supported codings, in order of preference.
     pub const ALL: [Coding; 3] = [Coding::Brotli, Coding::Zstandard, Coding::Gzip];
 
-    /// Its name in HTTP.
+    /// Returns the name of the coding in header fields.
     pub fn name(self) -> &'static str {
         match self {
             Coding::Brotli => "br",
@@ -24,7 +23,7 @@ impl Coding {
         }
     }
 
-    /// What is appended to a file's name for the coded file beside it.
+    /// Returns the suffix that a sidecar's name adds to the file's name.
     pub fn extension(self) -> &'static str {
         match self {
             Coding::Brotli => ".br",

@@ -1,4 +1,5 @@
-//! The coded forms of the site's files: those that lie beside them, and those that are made of them.
+//! The coded forms of the site's files: sidecars, which are compressed files beside the originals, and gzip
+//! made by the server.
 
 use std::rc::Rc;
 
@@ -13,22 +14,21 @@ use crate::store::{EntryId, Lookup, Opened};
 /// The codings that a client accepts (RFC 9110 section 12.5.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AcceptedCodings {
-    /// Those that the client prefers to the bytes as they are, the best first.
+    /// The codings that the client accepts at least as much as an uncoded file, in order of preference.
     pub preferred: [Option<Coding>; Coding::ALL.len()],
-    /// Whether the bytes as they are would do.
+    /// Whether the client accepts the file without a coding.
     pub identity: bool,
 }
 
-/// Which form of a file a client gets.
+/// The form of a file that a client gets.
 #[derive(Debug)]
 pub enum Selected {
-    /// This one.
     Ready(Representation),
-    /// One that is being made: ask again in the next turn.
+    /// The form is being made; select again in the next turn.
     Pending,
-    /// None: no coding of the file is acceptable.
+    /// The client accepts no form of the file.
     NotAcceptable,
-    /// None now: one cannot be made at the moment.
+    /// The client accepts only forms that cannot be made at the moment.
     Busy,
 }
 
@@ -37,18 +37,18 @@ pub enum Selected {
 enum Coded {
     Ready(Representation),
     Pending,
-    /// There is none, and none is worth making.
+    /// The form does not exist and is not worth making.
     Never,
-    /// One cannot be made now: too many others are, or the file is being changed.
+    /// The form cannot be made now: too many compressions are in progress, or the file is being changed.
     Busy,
 }
 
-/// What the cache knows of a coded form.
+/// The result of looking up a coded form in the cache.
 enum CachedForm {
     Found(EntryId),
-    /// There is none.
+    /// The form does not exist.
     Absent,
-    /// The store has to be asked, or a compression awaited.
+    /// The cache cannot tell: the store must be read, or a compression must finish.
     Unknown,
 }
 
@@ -57,14 +57,15 @@ impl AcceptedCodings {
         self.preferred.into_iter().flatten()
     }
 
-    /// The smallest file that is compressed for this client: a smaller one is sent as it is, if it may be.
+    /// Returns the minimum length of a file that is compressed for this client. A shorter file is sent
+    /// without a coding, if the client accepts that.
     fn compressed_from(&self) -> u64 {
         if self.identity { COMPRESSED_FILE_MIN_BYTES + 1 } else { 0 }
     }
 }
 
 impl Site {
-    /// The form of the file at `path`, which is `plain` as it is, that the client likes best.
+    /// Selects the form of the file at `path` that the client prefers. `plain` is the file without a coding.
     pub fn select(
         &mut self,
         path: &[u8],
@@ -88,7 +89,8 @@ impl Site {
         }
     }
 
-    /// The same out of the cache alone: `None` if it is not known there which form that is.
+    /// Selects like [`select`](Site::select), but only from the cache. Returns `None` if the cache cannot
+    /// tell which form the client gets.
     pub(super) fn select_cached(
         &mut self,
         path: &[u8],
@@ -117,8 +119,8 @@ impl Site {
         accepted.identity.then_some(plain)
     }
 
-    /// What was found at `path`, in a content coding: as it lies beside the file, else made of it if
-    /// it has `least` bytes.
+    /// Returns the file at `path` in a content coding: its sidecar, or else a form made by the server if the
+    /// file has at least `least` bytes.
     fn coded(
         &mut self,
         path: &[u8],
@@ -144,7 +146,8 @@ impl Site {
         }
     }
 
-    /// What the cache knows of the coded file beside the one at `path`. One that is older is none.
+    /// Looks up the sidecar of the file at `path` in the cache. A sidecar that is older than the file counts
+    /// as absent.
     fn cached_sidecar(&mut self, path: &[u8], plain: &Metadata, coding: Coding, clock: &Clock) -> CachedForm {
         if !self.rules.sidecars {
             return CachedForm::Absent;
@@ -184,7 +187,7 @@ impl Site {
         sidecar.filter(|sidecar| sidecar.note.modified >= plain.note.modified)
     }
 
-    /// What the cache knows of the file at `path` as gzip, made here.
+    /// Looks up the server's own gzip form of the file at `path` in the cache.
     fn cached_gzip(&mut self, path: &[u8], plain: &Metadata, clock: &Clock) -> CachedForm {
         match self.find_compressed(path, clock) {
             Lookup::Hit(id) => match self.cache.hit(id) {
@@ -201,7 +204,7 @@ impl Site {
         self.cache.find(&self.key, &*self.files, clock.now.monotonic)
     }
 
-    /// The file as gzip, made once and cached for as long as the file stays as it is.
+    /// Returns the gzip form made by the server. It is cached until the file changes.
     fn compressed(&mut self, path: &[u8], plain: &Representation, clock: &Clock) -> Coded {
         let cached = match self.find_compressed(path, clock) {
             Lookup::Hit(id) => self.cache.hit(id).map(|file| file.cached()),
@@ -211,7 +214,7 @@ impl Site {
         };
         match cached.filter(|file| file.note.version == plain.note.version) {
             Some(file) => Coded::Ready(file),
-            None if self.compressions.is_under_way(path) => Coded::Pending,
+            None if self.compressions.is_in_progress(path) => Coded::Pending,
             None if plain.length > COMPRESSED_FILE_MAX_BYTES => Coded::Never,
             None if self.compressions.begin(path, plain) => Coded::Pending,
             None => Coded::Busy,
@@ -225,12 +228,13 @@ impl Site {
         let mut key = Vec::new();
         write_key(&mut key, &path, "");
         let file_path = [&path, plain.note.suffix.as_bytes()].concat();
-        // Of a file that was changed meanwhile the slices may not fit together.
+        // If the file changed during the compression, its slices may belong to different versions.
         if self.files.version(&file_path) != Some(version) {
             self.cache.forget(&path);
             return self.put_absent((&key, &file_path), clock);
         }
-        // Whether another change would have shown was settled when the file was read.
+        // The cache needs the time at which the file was opened, to tell whether a later change could leave
+        // the file's times unchanged.
         let now = (clock.now.monotonic, plain.note.opened);
         let described = result.and_then(|file| {
             let purpose = Purpose::Page(Some((Coding::Gzip, &plain)));
@@ -247,13 +251,13 @@ impl Site {
     }
 }
 
-/// Whether a file is compressed by this server, for a client to which that is worth it from `least` bytes
-/// on.
+/// Returns whether the server makes this form itself. `least` is the minimum length of a file that is
+/// compressed for the client.
 fn is_compressed_here(plain: &Metadata, length: u64, coding: Coding, least: u64) -> bool {
     coding == Coding::Gzip && plain.is_text && length >= least
 }
 
-/// The key of a coded form of what is at `path`: no path of a request contains a NUL.
+/// Writes the cache key of a coded form of `path`. The NUL in it occurs in no request path.
 fn write_key(key: &mut Vec<u8>, path: &[u8], extension: &str) {
     key.clear();
     key.extend_from_slice(path);

@@ -1,4 +1,4 @@
-//! gzip made of files, a slice a turn.
+//! Compresses files with gzip, one slice per turn.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -13,11 +13,11 @@ use crate::store::{Content, OpenFile, SharedBytes};
 
 use super::metadata::Representation;
 
-/// Files that are being compressed, in turns.
+/// The compressions in progress, which take turns.
 #[derive(Default)]
 pub(super) struct Compressions {
-    under_way: VecDeque<Job>,
-    /// Where a slice of a file is read into.
+    in_progress: VecDeque<Job>,
+    /// The buffer for a slice of a file.
     buffer: Vec<u8>,
 }
 
@@ -29,49 +29,49 @@ struct Job {
     encoder: GzEncoder<Vec<u8>>,
 }
 
-/// How a compression ended.
+/// A compression that has ended.
 pub(super) struct Finished {
-    /// The request's path.
+    /// The path of the request.
     pub path: Vec<u8>,
-    /// What was compressed.
+    /// The file without a coding.
     pub plain: Representation,
-    /// What came of it, if that is worth to be sent.
+    /// The compressed file; `None` if the compression failed or its result is not worth sending.
     pub result: Option<OpenFile>,
 }
 
 impl Compressions {
-    /// Whether the file at `path` is being compressed.
-    pub(super) fn is_under_way(&self, path: &[u8]) -> bool {
-        self.under_way.iter().any(|job| job.path == path)
+    /// Returns whether the file at `path` is being compressed.
+    pub(super) fn is_in_progress(&self, path: &[u8]) -> bool {
+        self.in_progress.iter().any(|job| job.path == path)
     }
 
-    /// Begins to compress a file, unless there are too many already. Returns whether it did.
+    /// Starts to compress a file. Returns false if too many compressions are in progress.
     pub(super) fn begin(&mut self, path: &[u8], plain: &Representation) -> bool {
-        debug_assert!(!self.is_under_way(path) && plain.length <= COMPRESSED_FILE_MAX_BYTES);
-        if self.under_way.len() >= COMPRESSIONS_MAX {
+        debug_assert!(!self.is_in_progress(path) && plain.length <= COMPRESSED_FILE_MAX_BYTES);
+        if self.in_progress.len() >= COMPRESSIONS_MAX {
             return false;
         }
         let encoder = GzEncoder::new(Vec::new(), Compression::default());
         let (path, plain) = (path.to_vec(), plain.clone());
-        self.under_way.push_back(Job { path, plain, read: 0, encoder });
+        self.in_progress.push_back(Job { path, plain, read: 0, encoder });
         true
     }
 
-    /// Whether there is nothing to do.
     pub(super) fn is_empty(&self) -> bool {
-        self.under_way.is_empty()
+        self.in_progress.is_empty()
     }
 
-    /// Compresses a slice of one file. `largest` is what may come of it.
+    /// Compresses a slice of one file. Returns the compression if that was its last slice, or if its result
+    /// exceeds `largest` bytes.
     pub(super) fn advance(&mut self, largest: usize) -> Option<Finished> {
-        let mut job = self.under_way.pop_front()?;
+        let mut job = self.in_progress.pop_front()?;
         self.buffer.resize(COMPRESSION_SLICE_BYTES, 0);
         let going_on = job.advance(&mut self.buffer).unwrap_or(false);
         if going_on && job.encoder.get_ref().len() <= largest {
-            self.under_way.push_back(job);
+            self.in_progress.push_back(job);
             return None;
         }
-        if self.under_way.is_empty() {
+        if self.in_progress.is_empty() {
             self.buffer = Vec::new();
         }
         Some(job.finish(largest))
@@ -79,7 +79,7 @@ impl Compressions {
 }
 
 impl Job {
-    /// Returns whether more is to be read.
+    /// Compresses the next slice. Returns whether more is left to read.
     fn advance(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
         let slice = self.plain.content.read(self.read, buffer)?;
         self.encoder.write_all(slice)?;
@@ -90,7 +90,7 @@ impl Job {
     fn finish(self, largest: usize) -> Finished {
         let Job { path, plain, read, encoder } = self;
         let whole = read == plain.length;
-        // A small file is compressed only for who would not take it as it is.
+        // A small file is compressed only for clients that do not accept it without a coding.
         let worth = |length: u64| length < plain.length || plain.length <= COMPRESSED_FILE_MIN_BYTES;
         let fits = |bytes: &Vec<u8>| bytes.len() <= largest && worth(bytes.len() as u64);
         let bytes = encoder.finish().ok().filter(|bytes| whole && fits(bytes));

@@ -1,5 +1,5 @@
-//! What is known of a representation (RFC 9110 section 3.2): the fields that describe it, as names and
-//! values, and what the site has to know of the file behind it.
+//! The metadata of a representation (RFC 9110 section 3.2): its header fields, and what the site must know
+//! about the file.
 
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,59 +16,57 @@ pub type Representation = Cached<Rc<Metadata>>;
 /// The metadata of one representation.
 #[derive(Debug)]
 pub struct Metadata {
-    /// The media type.
     pub content_type: String,
-    /// The content coding, if it is coded.
     pub content_encoding: Option<Coding>,
-    /// What conditions compare; an error page has none, as it would be that of another resource.
+    /// The validators for conditional requests. An error page has none, because a client would take them
+    /// for those of the requested resource.
     validators: Option<FileValidators>,
     vary: Option<&'static str>,
     cache_control: Option<String>,
-    /// Fields that all files of the site have.
+    /// The header fields of all files of the site.
     file_fields: &'static [(&'static str, &'static str)],
-    /// When the file was last changed.
+    /// The time of the file's last change.
     pub modified: SystemTime,
-    /// When it was opened.
+    /// The time at which the file was opened.
     pub opened: SystemTime,
-    /// Which version of it that was.
+    /// The version of the file that was opened.
     pub version: FileVersion,
-    /// What was added to the request's path to find the file.
+    /// The suffix that was appended to the request path to find the file.
     pub suffix: &'static str,
-    /// Whether other codings of it may exist, or be made.
+    /// Whether the file may have coded forms.
     pub compressible: bool,
-    /// Whether it is text, which is worth compressing.
+    /// Whether the file is text, which is worth compressing.
     pub is_text: bool,
 }
 
-/// The validators of a file (RFC 9110 section 8.8), as they are sent.
+/// The validators of a file (RFC 9110 section 8.8), as field values.
 #[derive(Debug)]
 struct FileValidators {
     entity_tag: String,
     last_modified: String,
 }
 
-/// Which fields of a representation a response carries.
+/// The metadata fields that a response carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldSet {
-    /// All of them.
     All,
-    /// All but Content-Type: the response has another one.
+    /// All fields except Content-Type, because the response sets its own.
     ExceptContentType,
-    /// Those that a 304 repeats (RFC 9110 section 15.4.5).
+    /// The fields of a 304 (RFC 9110 section 15.4.5).
     NotModified,
 }
 
-/// What a representation is for.
+/// The use of a representation.
 #[derive(Clone, Copy, Debug)]
 pub enum Purpose<'a> {
-    /// To be asked for: the file as it is, or the coded form of another one.
+    /// The response to a request: the file itself, or a coded form of another file.
     Page(Option<(Coding, &'a Representation)>),
-    /// To come with an error.
+    /// The body of an error response.
     ErrorPage,
 }
 
 impl Metadata {
-    /// The metadata of a file at `path` that was opened at the time `opened`.
+    /// Returns the metadata of the file at `path`, which was opened at the time `opened`.
     pub fn of(
         path: &[u8],
         suffix: &'static str,
@@ -109,17 +107,17 @@ impl Metadata {
         })
     }
 
-    /// The date that Last-Modified says: never later than Date (RFC 9110 section 8.8.2.1).
+    /// Returns the time for Last-Modified, which is never later than Date (RFC 9110 section 8.8.2.1).
     pub fn last_modified(&self) -> SystemTime {
         self.modified.min(self.opened)
     }
 
-    /// The entity tag, with its quotes; empty if there is none.
+    /// Returns the entity tag with its quotes, or an empty slice if there is none.
     pub fn entity_tag(&self) -> &[u8] {
         self.validators.as_ref().map_or(b"", |validators| validators.entity_tag.as_bytes())
     }
 
-    /// The fields of a response that carries `set` of them.
+    /// Returns the names and values of the fields in `set`.
     pub fn fields(&self, set: FieldSet) -> impl Iterator<Item = (&'static str, &str)> {
         let describes = set != FieldSet::NotModified;
         let validators = self.validators.as_ref();
@@ -141,7 +139,8 @@ impl Metadata {
     }
 }
 
-/// What the choice of a representation depends on, beside the path (RFC 9110 section 12.5.5).
+/// Returns the value of Vary (RFC 9110 section 12.5.5) for a file whose selection depends on the accepted
+/// codings, on whether the request is a navigation, or on both.
 fn vary(coding: bool, navigation: bool) -> Option<&'static str> {
     match (coding, navigation) {
         (false, false) => None,
@@ -151,7 +150,8 @@ fn vary(coding: bool, navigation: bool) -> Option<&'static str> {
     }
 }
 
-/// A strong validator from modification time, in nanoseconds, size and coding: replicas agree on it.
+/// Returns a strong entity tag made of the modification time in nanoseconds, the size and the coding, so that
+/// replicas of a file have the same tag.
 fn entity_tag(file: &OpenFile, coding: Option<Coding>) -> String {
     let nanoseconds = match file.modified.duration_since(UNIX_EPOCH) {
         Ok(since) => since.as_nanos() as i128,
@@ -164,21 +164,21 @@ fn entity_tag(file: &OpenFile, coding: Option<Coding>) -> String {
     }
 }
 
-/// The type of a file whose name does not tell: text if it begins as UTF-8 text does.
+/// Guesses the media type of a file without an extension: text if the file begins with UTF-8 text.
 fn sniff(content: &Content) -> std::io::Result<&'static str> {
     const BEGINNING_BYTES: usize = 4096;
     let mut buffer = [0; BEGINNING_BYTES];
     let beginning = content.read(0, &mut buffer)?;
     let is_text = match std::str::from_utf8(beginning) {
         Ok(_) => true,
-        // A character that is cut by the end of what was read.
+        // The end of the buffer may split a character.
         Err(error) => error.error_len().is_none() && beginning.len() == BEGINNING_BYTES,
     };
     let is_text = is_text && !beginning.iter().any(|byte| is_binary(*byte));
     Ok(if is_text { types::TEXT } else { types::BINARY })
 }
 
-/// The bytes that the WHATWG's MIME Sniffing Standard (section 3) takes as a sign of binary data.
+/// Returns whether a byte is a "binary data byte" (WHATWG MIME Sniffing Standard, section 3).
 fn is_binary(byte: u8) -> bool {
     matches!(byte, 0x00..=0x08 | 0x0b | 0x0e..=0x1a | 0x1c..=0x1f)
 }
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_without_an_extension_is_recognised() {
+    fn text_is_recognised_without_an_extension() {
         let kind = |bytes: &[u8]| sniff(&Content::Memory(bytes.into())).expect("in memory");
         assert_eq!(kind(b""), types::TEXT);
         assert_eq!(kind("Grüße\n".as_bytes()), types::TEXT);

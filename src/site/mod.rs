@@ -15,36 +15,34 @@ pub use codings::{AcceptedCodings, Selected};
 use compression::Compressions;
 use metadata::Purpose;
 pub use metadata::{FieldSet, Metadata, Representation};
-pub use rules::{CacheRule, Rules, STANDING_FIELDS};
+pub use rules::{CacheRule, EXTRA_FIELDS, Rules};
 
 use crate::clock::Clock;
 use crate::store::{Bounds, Cache, DirReader, Hit, Lookup, OpenFile, Opened, Store, StoreError};
 
-/// One site.
 pub struct Site {
     files: Box<dyn Store>,
-    /// The files that were asked for lately, under the path of the request.
+    /// The recently requested files, by the path of the request.
     cache: Cache<Rc<Metadata>>,
     compressions: Compressions,
-    /// Room for a key, so that looking for coded forms allocates nothing.
+    /// A buffer for cache keys, so that looking up a coded form does not allocate.
     key: Vec<u8>,
-    /// How they are served.
+    /// The rules by which the files are served.
     pub rules: Rules,
 }
 
-/// What a path leads to.
+/// The result of resolving a path.
 #[derive(Debug)]
 pub enum Resolved {
-    /// A file, as it is.
+    /// A file, without a content coding.
     File(Representation),
-    /// A folder without a page of its own, asked for with a slash at the end.
+    /// A folder without an `index.html`; the path ends with a slash.
     Folder,
-    /// A folder, asked for without the slash that belongs there.
+    /// A folder; the path lacks the slash at its end.
     FolderWithoutSlash,
 }
 
 impl Site {
-    /// The site of `files`.
     pub fn new(files: Box<dyn Store>, rules: Rules, bounds: Bounds) -> Site {
         Site {
             files,
@@ -55,8 +53,8 @@ impl Site {
         }
     }
 
-    /// The cached file at `path` in the form that a client with these preferences gets. `None` if the
-    /// cache does not know which that is.
+    /// Returns the cached file at `path` in the form that the client gets, or `None` if the cache cannot
+    /// tell. `accepted` is `None` for a request without Accept-Encoding.
     pub fn cached(
         &mut self,
         path: &[u8],
@@ -73,7 +71,8 @@ impl Site {
         Some((self.cache.hit(selected)?, &self.rules))
     }
 
-    /// What the cache knows of a key: a file, or that there is none.
+    /// Looks up a key in the cache. Returns the file, `NotFound` if the cache knows that there is no file, or
+    /// `None` if it does not know.
     fn look_up(&mut self, key: &[u8], clock: &Clock) -> Option<Result<Representation, StoreError>> {
         match self.cache.find(key, &*self.files, clock.now.monotonic) {
             Lookup::Hit(id) => self.cache.hit(id).map(|file| Ok(file.cached())),
@@ -82,8 +81,8 @@ impl Site {
         }
     }
 
-    /// Looks for what stands at `path`, which is decoded and begins with a slash: a file, or a
-    /// folder's `index.html`.
+    /// Resolves `path`, which is decoded and begins with a slash, to a file, to the `index.html` of a folder,
+    /// or to a folder.
     pub fn find(&mut self, path: &[u8], clock: &Clock) -> Result<Resolved, StoreError> {
         match self.look_up(path, clock) {
             Some(Ok(file)) => return Ok(Resolved::File(file)),
@@ -110,12 +109,12 @@ impl Site {
         }
     }
 
-    /// `/about` is `about.html`, which comes before a folder of that name.
+    /// Finds `about.html` for `/about`. The page takes precedence over a folder `about`.
     fn find_pretty(&mut self, path: &[u8], clock: &Clock) -> Option<Representation> {
         match self.open(path, ".html", clock) {
             Ok(Resolved::File(page)) => Some(page),
             _ => {
-                // That there is nothing would be remembered of one of the two names only.
+                // A cached absence is revalidated for one file name, but two names must be absent here.
                 self.cache.forget(path);
                 None
             }
@@ -126,7 +125,7 @@ impl Site {
         if self.rules.list { Ok(Resolved::Folder) } else { Err(StoreError::NotFound) }
     }
 
-    /// Opens what is at `path` and `suffix`, and remembers it under `path`.
+    /// Opens the file at `path` with `suffix` appended, and caches the result under `path`.
     fn open(&mut self, path: &[u8], suffix: &'static str, clock: &Clock) -> Result<Resolved, StoreError> {
         let file_path = [path, suffix.as_bytes()].concat();
         match self.files.open(&file_path) {
@@ -158,9 +157,9 @@ impl Site {
         self.cache.put_absent(paths, None, (clock.now.monotonic, clock.now.wall));
     }
 
-    /// The site's own page for a status, if it has one.
+    /// Returns the site's own error page, if it has one. `name` is the name of the file, such as `404.html`.
     pub fn error_page(&mut self, name: &'static str, clock: &Clock) -> Option<Representation> {
-        // No path of a request is without a slash, so this is a key of its own.
+        // A request path begins with a slash, so it cannot equal this key.
         let path = name.as_bytes();
         if let Some(known) = self.look_up(path, clock) {
             return known.ok();
@@ -174,18 +173,18 @@ impl Site {
         }
     }
 
-    /// Drops what is cached of `path`, where something has just been changed.
+    /// Drops the cache entry of `path`, whose file has changed.
     pub fn forget(&mut self, path: &[u8]) {
         self.cache.forget(path);
     }
 
-    /// Begins to read the folder at `path`.
+    /// Opens the folder at `path` to read its entries.
     pub fn list(&self, path: &[u8]) -> Result<Box<dyn DirReader>, StoreError> {
         self.files.list(path)
     }
 
-    /// Does a slice of what is under way, and drops what nobody has asked for lately. Returns when
-    /// there is more to do.
+    /// Advances one compression by a slice, and closes cached files that were not requested recently. Returns
+    /// when to call it again.
     pub fn advance(&mut self, clock: &Clock) -> Option<Instant> {
         self.cache.sweep(clock.now.monotonic);
         if let Some(finished) = self.compressions.advance(self.cache.bounds().largest() / 2) {
@@ -196,7 +195,7 @@ impl Site {
     }
 }
 
-/// Dot files are nobody's business, except what RFC 8615 puts there.
+/// Hides dot files, except `/.well-known/` (RFC 8615).
 fn is_hidden(path: &[u8]) -> bool {
     let mut names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).peekable();
     names.next_if_eq(&&b".well-known"[..]);
@@ -208,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dot_files_are_hidden_but_well_known_is_not() {
+    fn dot_files_are_hidden_except_well_known() {
         for path in
             ["/.git/config", "/a/.env", "/.", "/..x", "/a/.well-known/x", "/.well-known/.x", "/.well-knownx"]
         {

@@ -1,35 +1,34 @@
-//! How a site is served: what the options say of it.
+//! The rules by which a site is served, as set by the options.
 
 use globset::{GlobBuilder, GlobMatcher};
 
 use super::types;
 
-/// The rules of a site.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// Whether folders without a page of their own are listed.
+    /// Whether folders without an `index.html` are listed.
     pub list: bool,
     /// Whether content codings are used.
     pub compress: bool,
-    /// Whether a coded form is taken from a file beside it. Not where anybody may put one.
+    /// Whether sidecars are served. Off for uploads, because a client could upload a forged sidecar.
     pub sidecars: bool,
-    /// Whether a navigation that finds nothing gets the front page.
+    /// Whether a navigation to a path that does not exist gets the front page (single-page application).
     pub spa: bool,
-    /// Whether `/about` is `about.html`.
+    /// Whether `/about` serves `about.html`.
     pub pretty_urls: bool,
-    /// Whether pages of other origins may read what is served.
+    /// Whether pages of other origins may read responses.
     pub cors: bool,
-    /// Media types by extension, in lower case, that come before the table.
+    /// Media types by extension in lower case. They override the table in [`types`].
     pub types: Vec<(String, String)>,
-    /// Values of Cache-Control; the first that matches counts.
+    /// The rules for Cache-Control. The first match applies.
     pub cache_control: Vec<CacheRule>,
-    /// Fields of every file.
+    /// The header fields of every file.
     pub file_fields: &'static [(&'static str, &'static str)],
-    /// Fields of every response.
-    pub standing_fields: Vec<(String, String)>,
+    /// The header fields of every response.
+    pub extra_fields: Vec<(String, String)>,
 }
 
-/// Which files get which Cache-Control (RFC 9111 section 5.2).
+/// A rule that sets Cache-Control (RFC 9111 section 5.2) for the files it matches.
 #[derive(Clone, Debug)]
 pub struct CacheRule {
     files: FileMatcher,
@@ -38,9 +37,9 @@ pub struct CacheRule {
 
 #[derive(Clone, Debug)]
 enum FileMatcher {
-    /// Those whose path matches.
+    /// Files whose path matches a glob.
     Glob(GlobMatcher),
-    /// Those whose name bears a hash of what is in them.
+    /// Files whose name contains a hash of their content.
     Fingerprinted,
 }
 
@@ -56,15 +55,16 @@ impl Default for Rules {
             types: Vec::new(),
             cache_control: Vec::new(),
             file_fields: &[],
-            standing_fields: STANDING_FIELDS.map(|(name, value)| (name.into(), value.into())).into(),
+            extra_fields: EXTRA_FIELDS.map(|(name, value)| (name.into(), value.into())).into(),
         }
     }
 }
 
-/// Fields of every response unless an option changes them.
-pub const STANDING_FIELDS: [(&str, &str); 2] = [("Server", "evserve"), ("X-Content-Type-Options", "nosniff")];
+/// The default header fields of every response, which options can change.
+pub const EXTRA_FIELDS: [(&str, &str); 2] = [("Server", "evserve"), ("X-Content-Type-Options", "nosniff")];
 
-/// An uploaded file must not run in the site's origin, and may be another one tomorrow.
+/// The header fields of uploaded files. Scripts in a file must not run in the site's origin, and a cache must
+/// revalidate the file, which can be replaced at any time.
 const UPLOAD_FIELDS: &[(&str, &str)] = &[
     (
         "Content-Security-Policy",
@@ -74,27 +74,28 @@ const UPLOAD_FIELDS: &[(&str, &str)] = &[
 ];
 
 impl Rules {
-    /// Those of files that anybody may have uploaded.
+    /// Returns the rules for files that clients have uploaded.
     pub fn of_uploads() -> Rules {
         Rules { file_fields: UPLOAD_FIELDS, sidecars: false, ..Rules::default() }
     }
 
-    /// The media type that a path's extension says; `None` when the last name has no extension.
+    /// Returns the media type for a path's extension, or `None` if the last segment has none.
     pub fn content_type(&self, path: &[u8]) -> Option<String> {
         let extension = types::extension(path)?;
         let own = self.types.iter().find(|(known, _)| extension.eq_ignore_ascii_case(known.as_bytes()));
         Some(own.map_or(types::of_extension(extension), |(_, kind)| kind).to_owned())
     }
 
-    /// The Cache-Control of the file at `path`.
+    /// Returns the Cache-Control of the file at `path`.
     pub fn cache_control(&self, path: &[u8]) -> Option<&str> {
         self.cache_control.iter().find(|rule| rule.covers(path)).map(|rule| rule.value.as_str())
     }
 }
 
 impl CacheRule {
-    /// `GLOB=VALUE`, `fingerprinted=VALUE`, or a value alone for all files; `immutable` alone is
-    /// short for a year. A glob without a slash is for names in any folder.
+    /// Parses `GLOB=VALUE`, `fingerprinted=VALUE`, or a value alone, which applies to all files. A glob
+    /// without a slash matches names in any folder. The value `immutable` alone also sets `public` and a
+    /// max-age of one year.
     pub fn parse(text: &str) -> Option<CacheRule> {
         let (glob, value) = if are_directives(text) { ("**", text) } else { text.split_once('=')? };
         let value = match value.trim() {
@@ -127,7 +128,7 @@ fn matcher(glob: &str) -> Option<GlobMatcher> {
     }
     let anchored = glob.trim_start_matches('/');
     let anywhere = if glob.contains('/') { "" } else { "**/" };
-    // A folder is all that is in it.
+    // A glob with a slash at its end matches everything in the folder.
     let below = if glob.ends_with('/') { "**" } else { "" };
     let glob =
         GlobBuilder::new(&format!("{anywhere}{anchored}{below}")).literal_separator(true).build().ok()?;
@@ -138,7 +139,7 @@ fn are_directives(text: &str) -> bool {
     text.split(',').map(str::trim).all(is_directive)
 }
 
-/// The directives of responses (RFC 9111 section 5.2.2, RFC 5861, RFC 8246).
+/// Returns whether `text` is a directive of a response (RFC 9111 section 5.2.2, RFC 5861, RFC 8246).
 fn is_directive(text: &str) -> bool {
     const BARE: [&str; 9] = [
         "immutable",
@@ -161,8 +162,8 @@ fn is_directive(text: &str) -> bool {
     }
 }
 
-/// Whether a name has a part of eight or more letters and digits, as hashes in hex, base 32 or
-/// base 64 have them, before its extension: `app.3f2a9c1b.js`, `index-BX3k9_aQ.css`.
+/// Returns whether a name has a hash in hex, base 32 or base 64 before its extension, as `app.3f2a9c1b.js`
+/// and `index-BX3k9_aQ.css` have: at least eight characters, with both letters and digits.
 fn is_fingerprinted(name: &str) -> bool {
     let Some((stem, _)) = name.rsplit_once('.') else { return false };
     let Some((_, hash)) = stem.rsplit_once(['.', '-']) else { return false };
@@ -178,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_rule_that_covers_a_file_counts() {
+    fn the_first_matching_rule_sets_cache_control() {
         let rule = |text: &str| CacheRule::parse(text).unwrap_or_else(|| panic!("{text}"));
         let rules = Rules {
             cache_control: vec![
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_make_no_sense() {
+    fn malformed_rules_are_rejected() {
         for text in
             ["", "=no-cache", "*.js=", "*.js=sometimes", "*.js", "[=no-cache", "max-age=x", "a=b\r\nX: y"]
         {
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn own_types_come_first() {
+    fn configured_types_override_the_table() {
         let types = vec![("x3d".into(), "model/x3d+xml".into()), ("js".into(), "text/plain".into())];
         let rules = Rules { types, ..Rules::default() };
         assert_eq!(rules.content_type(b"/a.X3D").as_deref(), Some("model/x3d+xml"));

@@ -1,23 +1,21 @@
-//! Media types by file name extension, after the IANA registry, the WHATWG's MIME Sniffing
-//! Standard and what browsers use today.
+//! Media types by file name extension, according to the IANA registry, the WHATWG MIME Sniffing Standard and
+//! current browsers.
 
-/// UTF-8 text of no particular kind.
+/// The type of UTF-8 text without a more specific type.
 pub const TEXT: &str = "text/plain; charset=utf-8";
-/// A page.
 pub const HTML: &str = "text/html; charset=utf-8";
-/// JSON.
 pub const JSON: &str = "application/json";
-/// Bytes of no particular kind.
+/// The type of files that are neither text nor of a known type.
 pub const BINARY: &str = "application/octet-stream";
 
-/// A path's extension; `None` when the last name has none.
+/// Returns the extension of the last segment, if any. A dot at the start of a name begins no extension.
 pub fn extension(path: &[u8]) -> Option<&[u8]> {
     let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
     let dot = memchr::memrchr(b'.', name).filter(|dot| *dot > 0)?;
     Some(&name[dot + 1..])
 }
 
-/// The type that an extension says; one that nobody knows is [`BINARY`].
+/// Returns the media type for an extension, or [`BINARY`] if the extension is unknown.
 pub fn of_extension(extension: &[u8]) -> &'static str {
     let mut buffer = [0; LONGEST];
     let Some(lower) = buffer.get_mut(..extension.len()) else { return BINARY };
@@ -27,7 +25,7 @@ pub fn of_extension(extension: &[u8]) -> &'static str {
     found.map_or(BINARY, |index| TYPES[index].1)
 }
 
-/// Whether files of this type are text, by its name.
+/// Returns whether a media type is a type of text.
 pub fn is_text(kind: &str) -> bool {
     const TEXTUAL: [&str; 13] = [
         "application/dash+xml",
@@ -48,7 +46,7 @@ pub fn is_text(kind: &str) -> bool {
     kind.starts_with("text/") || kind.ends_with("+xml") || kind.ends_with("+json") || TEXTUAL.contains(&kind)
 }
 
-/// Whether files of this type are compressed in themselves, so that no coding makes them smaller.
+/// Returns whether files of this type are already compressed, so that a content coding saves nothing.
 pub fn is_compressed(kind: &str) -> bool {
     let (group, _) = kind.split_once('/').unwrap_or((kind, ""));
     let plain_images = ["image/bmp", "image/svg+xml", "image/tiff", "image/vnd.microsoft.icon"];
@@ -73,10 +71,10 @@ const PACKED: [&str; 9] = [
     "application/zstd",
 ];
 
-/// The longest extension in the table.
+/// The length of the longest extension in the table, in bytes.
 const LONGEST: usize = 11;
 
-/// In the order of the extensions.
+/// The media types, sorted by extension for the binary search.
 const TYPES: &[(&str, &str)] = &[
     ("3gp", "video/3gpp"),
     ("7z", "application/x-7z-compressed"),
@@ -216,14 +214,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_sorted_and_text_has_its_charset() {
+    fn the_table_is_sorted_and_text_types_have_a_charset() {
         assert!(TYPES.is_sorted_by(|(before, _), (after, _)| before < after));
         assert!(TYPES.iter().all(|(extension, _)| extension.len() <= LONGEST));
         assert!(TYPES.iter().all(|(_, kind)| kind.starts_with("text/") == kind.ends_with("; charset=utf-8")));
     }
 
     #[test]
-    fn names_and_their_types() {
+    fn extensions_select_media_types() {
         for (path, kind) in [
             ("/index.html", Some("text/html; charset=utf-8")),
             ("/a.b/README", None),
@@ -238,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_text_and_what_is_compressed() {
+    fn text_and_compressed_types_are_recognised() {
         for (path, text, compressed) in [
             ("a.html", true, false),
             ("a.svg", true, false),

@@ -1,5 +1,5 @@
-//! Paths that stay beneath a folder, by the kernel's word: `openat2` with `RESOLVE_BENEATH`, or
-//! component by component, each step from the descriptor of the one before.
+//! Resolves paths that stay beneath a folder. The kernel enforces this: `openat2` with `RESOLVE_BENEATH`
+//! resolves a path in one call, or a walk opens each component from the descriptor of the one before.
 
 use std::ffi::CStr;
 use std::io;
@@ -11,50 +11,51 @@ use rustix::io::Errno;
 /// How paths are resolved on this system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathResolution {
-    /// One openat2(2) does it all (Linux 5.6).
+    /// One openat2(2) per path (Linux 5.6).
     Kernel,
-    /// Step by step with `O_NOFOLLOW`: other systems, and sandboxes that forbid openat2.
+    /// One openat(2) with `O_NOFOLLOW` per component: for other systems, and sandboxes that forbid openat2.
     Walk,
 }
 
-/// A folder that paths are resolved beneath.
+/// The folder beneath which paths are resolved.
 #[derive(Debug)]
 pub(super) struct Root {
     folder: OwnedFd,
     resolution: PathResolution,
 }
 
-/// To read a regular file. `O_NONBLOCK` and `O_NOCTTY` matter only if something else took its
-/// place since it was inspected.
+/// The flags to read a regular file. `O_NONBLOCK` and `O_NOCTTY` matter only if another kind of file has
+/// replaced it since it was inspected.
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
 const READ_FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// To go through a folder. That takes the right to search it, on Linux; elsewhere to read it, too.
+/// The flags to pass through a folder. On Linux this needs search permission only; other systems also need
+/// read permission.
 #[cfg(target_os = "linux")]
 const PASS_THROUGH: OFlags = OFlags::PATH;
 #[cfg(not(target_os = "linux"))]
 const PASS_THROUGH: OFlags = OFlags::RDONLY;
 
-/// Symbolic links in one path, as many as Linux follows.
+/// The maximum number of symbolic links in one path, the same as in Linux.
 const LINKS_MAX: usize = 40;
 
-/// Steps of one path in the walk, which pays three system calls for each.
+/// The maximum number of components of a path in the walk. Each one costs three system calls.
 const STEPS_MAX: usize = 256;
 
-/// Bytes of a path, as many as Linux takes (`PATH_MAX` with its NUL).
+/// The maximum length of a path in bytes, the same as in Linux (`PATH_MAX` includes the NUL).
 const PATH_MAX_BYTES: usize = 4095;
 
 impl Root {
-    /// Opens `path` as a root. With `None` the fastest lookup that works here is taken.
+    /// Opens `path` as a root. `None` selects the fastest resolution that works on this system.
     pub(super) fn open(path: &std::path::Path, resolution: Option<PathResolution>) -> io::Result<Root> {
         let folder = openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let resolution = resolution.unwrap_or_else(|| system::lookup(folder.as_fd()));
         Ok(Root { folder, resolution })
     }
 
-    /// Says what stands at `path`, without opening it in a way that could block, wake a writer of
-    /// a FIFO or start a device.
+    /// Returns the `stat` of `path`, without an open that could block, wake the writer of a FIFO or start a
+    /// device.
     pub(super) fn inspect(&self, path: &[u8]) -> io::Result<Stat> {
         Ok(match self.resolution {
             PathResolution::Kernel => system::inspect(self.folder.as_fd(), path)?,
@@ -65,8 +66,8 @@ impl Root {
         })
     }
 
-    /// What fstatat(2) says of `path`, wherever links on the way lead: only to compare with what was
-    /// opened beneath the root before.
+    /// Calls fstatat(2) on `path`. Links on the path may lead out of the root, so the result may only be
+    /// compared with a file that was opened beneath the root before.
     pub(super) fn stat(&self, path: &[u8], flags: AtFlags) -> io::Result<Stat> {
         Ok(statat(&self.folder, path, flags)?)
     }
@@ -89,15 +90,15 @@ impl Root {
         Ok(match self.resolution {
             PathResolution::Kernel => system::open_folder(self.folder.as_fd(), path)?,
             PathResolution::Walk => match self.walk(path)? {
-                // The walk's descriptor may be one to pass through only.
+                // The walk's descriptor may not allow reading (`O_PATH`).
                 Walked::Folder(folder) => openat(folder, c".", READ_FOLDER, Mode::empty())?,
                 Walked::Other { .. } => return Err(Errno::NOTDIR.into()),
             },
         })
     }
 
-    /// Resolves `path` step by step. No step follows a link; a link's target is put in front of
-    /// the steps that are left, and `..` goes back to a descriptor we came from.
+    /// Resolves `path` component by component. No system call follows a link: the components of its target
+    /// are put before the remaining ones. `..` goes back to the descriptor of the parent folder.
     fn walk(&self, path: &[u8]) -> rustix::io::Result<Walked> {
         if path.len() > PATH_MAX_BYTES {
             return Err(Errno::NAMETOOLONG);
@@ -141,14 +142,15 @@ impl Root {
 /// Where a walk ended.
 enum Walked {
     Folder(OwnedFd),
-    /// Something that is neither folder nor link, by its name in a folder.
+    /// An entry of `folder` that is neither a folder nor a link.
     Other {
         folder: OwnedFd,
         name: Vec<u8>,
     },
 }
 
-/// The steps of a path, the first one last. A slash at the end asks for a folder, as `.` does.
+/// Splits a path into its components, in reverse order. A trailing slash becomes `.`, because both require a
+/// folder.
 fn steps(path: &[u8]) -> Vec<Vec<u8>> {
     let end = path.ends_with(b"/").then(|| b".".to_vec());
     let names = path.split(|byte| *byte == b'/').rev().filter(|name| !name.is_empty());
@@ -165,7 +167,7 @@ fn link_steps(target: &CStr, links: usize) -> rustix::io::Result<Vec<Vec<u8>>> {
     }
 }
 
-/// Linux: the kernel resolves the whole path and refuses to leave the folder.
+/// Linux: openat2(2) resolves the path and fails with EXDEV if it would leave the folder.
 #[cfg(all(target_os = "linux", not(evserve_portable)))]
 mod system {
     use super::*;
@@ -174,11 +176,11 @@ mod system {
     const BENEATH: ResolveFlags = ResolveFlags::BENEATH;
     const INSPECT: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 
-    /// A rename or a mount elsewhere in the tree makes a lookup with `..` uncertain; the kernel
-    /// then says EAGAIN.
+    /// The number of tries of one openat2(2). With `..` in the path it fails with EAGAIN if anything is
+    /// renamed or mounted meanwhile, anywhere in the system.
     const ATTEMPTS: usize = 8;
 
-    /// Sandboxes answer ENOSYS or EPERM, whatever is asked.
+    /// Detects sandboxes, where every openat2(2) fails with ENOSYS or EPERM.
     pub(super) fn lookup(folder: BorrowedFd<'_>) -> PathResolution {
         match openat2(folder, c".", INSPECT, Mode::empty(), BENEATH) {
             Err(Errno::NOSYS | Errno::PERM) => PathResolution::Walk,
@@ -211,7 +213,7 @@ mod system {
     }
 }
 
-/// Elsewhere there is only the walk.
+/// Other systems: only the walk.
 #[cfg(not(all(target_os = "linux", not(evserve_portable))))]
 mod system {
     use super::*;

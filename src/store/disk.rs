@@ -16,23 +16,23 @@ use super::watch::{Watch, Watches};
 use super::{Content, DirReader, FileVersion, OpenFile, Opened, Store, StoreError};
 use crate::limits::MEMORY_BODY_MAX_BYTES;
 
-/// The files beneath one folder, which no path and no link leaves.
+/// The files beneath one folder. No path or link leads out of it.
 #[derive(Debug)]
 pub struct DiskStore {
     root: Rc<Root>,
     watches: Rc<Watches>,
 }
 
-/// How often a file that is being written while it is read is read again.
+/// The maximum number of attempts to read a small file that changes while it is read.
 const READ_ATTEMPTS: usize = 8;
 
 impl DiskStore {
-    /// The files beneath `folder`, looked up in the fastest way that works here.
+    /// Opens `folder`, with the fastest path resolution that works on this system.
     pub fn new(folder: &Path) -> io::Result<DiskStore> {
         Ok(DiskStore::of(Root::open(folder, None)?))
     }
 
-    /// As [`new`](DiskStore::new), with the way of looking up given.
+    /// Opens `folder` with the given path resolution.
     pub fn with_resolution(folder: &Path, resolution: PathResolution) -> io::Result<DiskStore> {
         Ok(DiskStore::of(Root::open(folder, Some(resolution))?))
     }
@@ -49,7 +49,7 @@ impl Store for DiskStore {
         match FileType::from_raw_mode(self.root.inspect(path)?.st_mode) {
             FileType::Directory => Ok(Opened::Folder),
             FileType::RegularFile => Ok(Opened::File(read(self.root.open_file(path)?.into())?)),
-            // A FIFO, a socket, a device: nothing that a request may open.
+            // A FIFO, a socket or a device.
             _ => Err(StoreError::NotFound),
         }
     }
@@ -67,18 +67,18 @@ impl Store for DiskStore {
     }
 }
 
-/// A path without the slashes it begins with.
+/// Strips the leading slashes.
 fn relative(path: &[u8]) -> &[u8] {
     let start = path.iter().position(|byte| *byte != b'/').unwrap_or(path.len());
     &path[start..]
 }
 
-/// Takes a file's measure and, if it is small, its bytes. A version is whole when the file was the
-/// same before and after.
+/// Reads a file's metadata and, if the file is small, its content. Repeats the read until the version is the
+/// same before and after, so that the content is consistent.
 pub(super) fn read(file: File) -> Result<OpenFile, StoreError> {
     let mut before = file.metadata()?;
     if !before.is_file() {
-        // It was swapped since it was inspected.
+        // Another kind of file has replaced it since it was inspected.
         return Err(StoreError::NotFound);
     }
     if before.len() > MEMORY_BODY_MAX_BYTES {
@@ -99,7 +99,7 @@ fn opened(content: Content, file: &Metadata) -> Result<OpenFile, StoreError> {
     Ok(OpenFile { content, length: file.len(), modified: file.modified()?, version: file.into() })
 }
 
-/// Reads `length` bytes from the beginning, fewer if the file ends before.
+/// Reads the first `length` bytes, or fewer if the file is shorter.
 fn read_exactly(file: &File, length: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
     let mut filled = 0;
@@ -118,10 +118,9 @@ fn read_exactly(file: &File, length: u64) -> io::Result<Vec<u8>> {
 impl From<io::Error> for StoreError {
     fn from(error: io::Error) -> StoreError {
         match Errno::from_io_error(&error) {
-            // EXDEV: the path would leave the root. ELOOP: a circle of links (EMLINK on
-            // FreeBSD). ENXIO, ENODEV,
-            // EOPNOTSUPP: what an open of a socket or a lost device says. EISDIR, EINVAL: not a
-            // name of a file here.
+            // EXDEV: the path would leave the root. ELOOP (EMLINK on FreeBSD): a cycle of symbolic links.
+            // ENXIO, ENODEV, EOPNOTSUPP: the path is a socket, or a device that is gone. EISDIR, EINVAL:
+            // the path cannot name a file.
             Some(
                 Errno::NOENT
                 | Errno::NOTDIR

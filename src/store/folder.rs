@@ -1,4 +1,4 @@
-//! A folder of the disk, read piece by piece.
+//! Reads a folder of the disk in slices.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,28 +10,27 @@ use super::beneath::Root;
 use super::version::modified;
 use super::{DirEntry, DirReader, StoreError};
 
-/// A folder's descriptor, and where in it the reading stands.
+/// An open folder, and the position in its entries.
 pub(super) struct DiskFolder {
     root: Rc<Root>,
-    /// Where the folder is beneath the root, to follow its links from there.
+    /// The folder's path beneath the root, to resolve the symbolic links in the folder.
     path: Vec<u8>,
     folder: OwnedFd,
     entries: Dir,
 }
 
 impl DiskFolder {
-    /// Opens the folder at `path`.
     pub(super) fn open(root: Rc<Root>, path: &[u8]) -> io::Result<DiskFolder> {
         let folder = root.open_folder(path)?;
         if fstat(&folder)?.st_nlink == 0 {
-            // Removed while it was open, it would be found empty.
+            // A removed folder would read as an empty one.
             return Err(io::ErrorKind::NotFound.into());
         }
         let entries = Dir::read_from(&folder)?;
         Ok(DiskFolder { root, path: path.into(), folder, entries })
     }
 
-    /// What stands under `name`, if it may be seen.
+    /// Returns the entry `name`, or `None` if it cannot be inspected or is neither file nor folder.
     fn child(&self, name: &[u8]) -> Option<DirEntry> {
         let mut stat = statat(self.folder.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {

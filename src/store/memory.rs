@@ -1,18 +1,18 @@
-//! A [`Store`] that needs no disk: for tests and simulations.
+//! A [`Store`] in memory, for tests and simulations.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Content, DirEntry, DirReader, FileVersion, OpenFile, Opened, SharedBytes, Store, StoreError};
 
-/// Files by their paths, without a slash in front; a folder is where a file's path has a slash.
+/// Files by path, without a leading slash. A folder exists if a file's path leads through it.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     files: BTreeMap<Vec<u8>, (Vec<u8>, SystemTime)>,
 }
 
 impl MemoryStore {
-    /// Adds a file, last changed in 1994 (the example of RFC 9110 section 5.6.7).
+    /// Adds a file, last modified in 1994 (the example of RFC 9110 section 5.6.7).
     pub fn with(mut self, path: &str, bytes: impl Into<Vec<u8>>) -> MemoryStore {
         let modified = UNIX_EPOCH + Duration::from_secs(784_111_777);
         self.files.insert(path.into(), (bytes.into(), modified));
@@ -68,7 +68,7 @@ impl Store for MemoryStore {
     }
 }
 
-/// What of a folder is still to be read.
+/// The entries of a folder that are still to be read.
 struct MemoryFolder(VecDeque<DirEntry>);
 
 impl DirReader for MemoryFolder {
@@ -77,7 +77,7 @@ impl DirReader for MemoryFolder {
     }
 }
 
-/// Files in memory never change.
+/// Returns the version of a file. Files in memory never change, so the length is enough.
 fn version(length: u64) -> FileVersion {
     FileVersion { device: 0, inode: 0, length, modified: (0, 0), changed: (0, 0) }
 }

@@ -1,4 +1,5 @@
-//! Where files come from. Protocols know the trait; the disk stands behind it, in tests memory.
+//! Where files come from. Protocols use the [`Store`] trait, which is implemented by a folder of the disk, by
+//! the library, and for tests in memory.
 
 mod beneath;
 mod cache;
@@ -29,47 +30,46 @@ pub use shared_bytes::SharedBytes;
 pub use version::FileVersion;
 pub use watch::Watch;
 
-/// A tree of files to read.
+/// A read-only tree of files.
 pub trait Store {
-    /// Opens what stands at `path`: bytes as the file system has them, relative to the store's
-    /// root, `.` and `..` and doubled slashes as the kernel takes them. Never leaves the root,
-    /// never blocks on what is no regular file.
+    /// Opens the file or folder at `path`: bytes as the file system has them, relative to the store's root.
+    /// `.`, `..` and doubled slashes mean what they mean to the kernel. Never leaves the root, and never
+    /// blocks on a FIFO, a socket or a device.
     fn open(&self, path: &[u8]) -> Result<Opened, StoreError>;
 
-    /// The version of what stands at `path` now. Cheaper than `open` and without its care for where
-    /// links lead, it is good only to tell whether a file that was opened is still the same.
+    /// Returns the current version of the file at `path`. This is cheaper than `open`, but links may lead
+    /// out of the root: use it only to check whether a file that was opened is still the same.
     fn version(&self, path: &[u8]) -> Option<FileVersion>;
 
-    /// Watches the file at `path`, if it has this version and the store can promise to hear of its
-    /// changes.
+    /// Watches the file at `path`, if it has this version and the store can detect its changes.
     fn watch(&self, path: &[u8], version: FileVersion, now: Instant) -> Option<Watch> {
         let _ = (path, version, now);
         None
     }
 
-    /// Begins to read the folder at `path`.
+    /// Opens the folder at `path` for reading its entries.
     fn list(&self, path: &[u8]) -> Result<Box<dyn DirReader>, StoreError>;
 }
 
-/// A folder that is being read, piece by piece.
+/// A folder that is read in slices.
 pub trait DirReader {
-    /// The `count` children that come next, in no order; fewer only when there are no more. Hidden
-    /// ones, and what could not be opened, are left out.
+    /// Returns the next `count` entries, in no order; fewer only at the end of the folder. Leaves out hidden
+    /// entries and those that cannot be inspected.
     fn next(&mut self, count: usize) -> Result<Vec<DirEntry>, StoreError>;
 }
 
-/// What stands in a folder.
+/// An entry of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirEntry {
-    /// Its name, as the file system has it.
+    /// The name, as the file system has it.
     pub name: Vec<u8>,
-    /// Bytes of a file; `None` is a folder.
+    /// The length of a file in bytes; `None` for a folder.
     pub length: Option<u64>,
-    /// When it was last changed.
+    /// The modification time.
     pub modified: SystemTime,
 }
 
-/// What a path leads to.
+/// The result of opening a path.
 #[derive(Debug)]
 pub enum Opened {
     /// A folder.
@@ -78,30 +78,30 @@ pub enum Opened {
     File(OpenFile),
 }
 
-/// One version of a file.
+/// One version of a file, open for reading.
 #[derive(Debug)]
 pub struct OpenFile {
-    /// Its bytes.
+    /// The content of the file.
     pub content: Content,
-    /// How many they are.
+    /// The length of the content in bytes.
     pub length: u64,
-    /// When they were last changed.
+    /// The modification time.
     pub modified: SystemTime,
-    /// Which version it is.
+    /// The version that was opened.
     pub version: FileVersion,
 }
 
-/// A file's bytes.
+/// The content of a file.
 #[derive(Clone, Debug)]
 pub enum Content {
-    /// In memory, as they were when the file was opened.
+    /// A copy in memory, made when the file was opened.
     Memory(SharedBytes),
-    /// On the disk; who edits the file in place changes them under us.
+    /// The open file on the disk. If the file is edited in place, its content changes.
     Disk(Rc<File>),
 }
 
 impl Content {
-    /// Reads from `offset` on, at most what `buffer` holds, and returns what came.
+    /// Reads from `offset` into `buffer`, and returns the bytes read; none at the end of the content.
     pub fn read<'a>(&'a self, offset: u64, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
         match self {
             Content::Memory(bytes) => {
@@ -119,13 +119,14 @@ impl Content {
 /// Why a path could not be opened.
 #[derive(Debug)]
 pub enum StoreError {
-    /// Nothing is there that may be seen: no such file, not a regular one, outside the root.
+    /// No file that may be served: the path is missing, leads out of the root, or is neither a regular file
+    /// nor a folder.
     NotFound,
-    /// It is there and may not be read.
+    /// The file exists, but the server may not read it.
     Forbidden,
-    /// Not now: no descriptor free, or a rename in the way. It may work when asked again.
+    /// A temporary failure: no free descriptor, or the file changes during the lookup. A retry may succeed.
     Busy,
-    /// The disk failed.
+    /// An I/O error.
     Failed(io::Error),
 }
 

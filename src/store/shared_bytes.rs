@@ -1,34 +1,34 @@
-//! Bytes that several hold: made once, sent many times.
+//! Reference-counted bytes: made once, sent many times.
 
 use std::ops::{Deref, Range};
 use std::rc::Rc;
 
-/// A part of shared bytes. To copy it is to count a reference.
+/// A slice of shared bytes. Cloning it copies no bytes.
 #[derive(Clone, Debug)]
 pub struct SharedBytes {
     whole: Rc<[u8]>,
-    // Narrow, since slices are handed on with every answer. What is larger than memory bodies may be
-    // is never made a slice.
+    // `u32` keeps this small, because it moves with every response. Content that would need more stays on
+    // the disk.
     start: u32,
     end: u32,
 }
 
 impl SharedBytes {
-    /// The part of `whole` that `range` says.
+    /// Returns the slice `range` of `whole`.
     pub fn of(whole: &Rc<[u8]>, range: Range<usize>) -> SharedBytes {
         assert!(range.start <= range.end && range.end <= whole.len());
         let narrow = |offset: usize| u32::try_from(offset).expect("a slice of less than 4 GiB");
         SharedBytes { start: narrow(range.start), end: narrow(range.end), whole: Rc::clone(whole) }
     }
 
-    /// The part of this one that `range` says.
+    /// Returns the slice `range`, relative to this slice.
     pub fn part(&self, range: Range<usize>) -> SharedBytes {
         assert!(range.end <= self.len());
         let start = self.start as usize;
         SharedBytes::of(&self.whole, start + range.start..start + range.end)
     }
 
-    /// Drops the first `count` bytes, which were sent.
+    /// Drops the first `count` bytes.
     pub fn advance(&mut self, count: usize) {
         self.start += count.min(self.len()) as u32;
     }

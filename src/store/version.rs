@@ -1,4 +1,4 @@
-//! What tells one version of a file from another.
+//! Tells versions of a file apart, by the metadata of `stat`.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -12,19 +12,20 @@ pub struct FileVersion {
     pub(super) device: u64,
     pub(super) inode: u64,
     pub(super) length: u64,
-    /// Of the contents, then of the contents or the inode: seconds and nanoseconds since 1970.
+    /// The time of the last change to the content (mtime): seconds and nanoseconds since 1970.
     pub(super) modified: (i64, i64),
+    /// The time of the last change to the content or the inode (ctime).
     pub(super) changed: (i64, i64),
 }
 
 impl FileVersion {
-    /// Bytes of the file.
+    /// Returns the length of the file in bytes.
     pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// Whether the last change lies less than `resolution` back at `now`: another one could leave the
-    /// times as they are.
+    /// Returns whether the last change was less than `resolution` before `now`. If so, another change may
+    /// leave the times as they are.
     pub fn is_racily_clean(&self, now: SystemTime, resolution: Duration) -> bool {
         let Ok(now) = now.duration_since(UNIX_EPOCH) else { return true };
         let (seconds, nanoseconds) = self.modified.max(self.changed);
@@ -34,7 +35,7 @@ impl FileVersion {
     }
 }
 
-// The casts are none on Linux; other systems have other widths.
+// On Linux these casts change nothing; on other systems the fields have other widths.
 #[allow(clippy::unnecessary_cast, clippy::cast_lossless)]
 impl From<&Stat> for FileVersion {
     fn from(file: &Stat) -> FileVersion {
@@ -60,7 +61,7 @@ impl From<&Metadata> for FileVersion {
     }
 }
 
-/// When the file that a `stat` is of was last changed.
+/// Returns the modification time of a `stat`.
 #[allow(clippy::unnecessary_cast, clippy::cast_lossless)]
 pub(super) fn modified(stat: &Stat) -> SystemTime {
     let seconds = stat.st_mtime as i64;

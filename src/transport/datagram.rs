@@ -1,58 +1,59 @@
-//! A UDP socket of mio's.
+//! UDP sockets.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use mio::net::UdpSocket;
 
-/// A non-blocking carrier of datagrams. `WouldBlock` promises an event when it can go on.
+/// A non-blocking datagram socket. After `WouldBlock`, an event reports when the call can be repeated.
 pub trait DatagramSocket {
     /// Receives the next datagram into `buffer`.
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<Received>;
 
-    /// Sends an answer to where a datagram came from.
+    /// Sends a reply to the sender of a received datagram.
     fn reply(&mut self, bytes: &[u8], received: &Received) -> io::Result<()>;
 }
 
-/// A datagram that was received.
+/// A received datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {
-    /// Its bytes in the buffer.
+    /// The number of its bytes in the buffer.
     pub length: usize,
-    /// Whether it had more of them.
+    /// Whether the datagram was longer than the buffer.
     pub is_truncated: bool,
-    /// Who has sent it.
+    /// The address of the sender.
     pub peer: SocketAddr,
-    /// To whom.
+    /// The address that the datagram was sent to.
     pub destination: Destination,
 }
 
-/// To whom a datagram was sent.
+/// The destination of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destination {
-    /// To this address of ours. An answer has to come from there: a client takes none from elsewhere.
+    /// One of this machine's addresses. The reply must come from it, because clients accept none from
+    /// elsewhere.
     Us(IpAddr),
-    /// To everyone who listens: broadcast or multicast.
+    /// A broadcast or multicast address.
     Everyone,
-    /// That cannot be told here.
+    /// Unknown, because the system does not report it.
     Unknown,
 }
 
-/// The system's UDP socket.
+/// A UDP socket of the operating system.
 pub struct Udp {
     socket: UdpSocket,
-    /// The memory of what recvmsg(2) tells besides.
+    /// The buffer for the control messages of recvmsg(2).
     control: Vec<u8>,
 }
 
 impl Udp {
-    /// Of a bound, non-blocking socket.
+    /// Wraps a bound, non-blocking socket.
     pub fn new(socket: std::net::UdpSocket) -> io::Result<Udp> {
         let control = system::ask_for_destination(&socket)?;
         Ok(Udp { socket: UdpSocket::from_std(socket), control })
     }
 
-    /// For registering it.
+    /// Returns the socket, to register it with a poll.
     pub fn source(&mut self) -> &mut UdpSocket {
         &mut self.socket
     }
@@ -68,8 +69,8 @@ impl DatagramSocket for Udp {
     }
 }
 
-/// Linux: recvmsg(2) and sendmsg(2) with IP_PKTINFO (ip(7)) or IPV6_PKTINFO (RFC 3542 section 6), so
-/// that an answer leaves from the address that was asked, whichever of this machine's that is.
+/// Linux: recvmsg(2) and sendmsg(2) with IP_PKTINFO (ip(7)) or IPV6_PKTINFO (RFC 3542 section 6), so that a
+/// reply leaves from the address that the datagram was sent to.
 #[cfg(all(target_os = "linux", not(evserve_portable)))]
 mod system {
     use super::*;
@@ -110,8 +111,8 @@ mod system {
         Ok(Received { length: received.bytes, is_truncated, peer, destination })
     }
 
-    /// Broadcast and multicast stand in the datagram's head as they are; the address from which to answer is
-    /// another then.
+    /// For a broadcast or multicast datagram, the address in its header (`ipi_addr`) differs from the local
+    /// address to reply from (`ipi_spec_dst`).
     fn to_v4(info: &in_pktinfo) -> Destination {
         let address = |address: in_addr| Ipv4Addr::from(address.s_addr.to_ne_bytes());
         match address(info.ipi_spec_dst) {
@@ -120,7 +121,7 @@ mod system {
         }
     }
 
-    /// IPv4 through a dual-stack socket comes as mapped addresses.
+    /// On a dual-stack socket, IPv4 datagrams have mapped addresses.
     fn to_v6(info: &in6_pktinfo) -> Destination {
         let address = Ipv6Addr::from(info.ipi6_addr.s6_addr);
         match address.to_ipv4_mapped() {
@@ -136,7 +137,7 @@ mod system {
         let send = |control: &[ControlMessage<'_>]| {
             sendmsg(socket.as_raw_fd(), &pieces, control, MsgFlags::empty(), Some(&peer))
         };
-        // The index of the interface is left to the routes: 0.
+        // With interface index 0, the routing table chooses the interface.
         match received.destination {
             Destination::Us(IpAddr::V4(ours)) => {
                 let source = in_addr { s_addr: u32::from_ne_bytes(ours.octets()) };
@@ -154,8 +155,8 @@ mod system {
     }
 }
 
-/// Elsewhere: recvfrom and sendto. An answer leaves from the address that the routes prefer, and what was
-/// sent to everyone cannot be told from the rest.
+/// Elsewhere: recvfrom and sendto. The routing table chooses the address that a reply leaves from, and
+/// broadcasts cannot be told from other datagrams.
 #[cfg(not(all(target_os = "linux", not(evserve_portable))))]
 mod system {
     use super::*;

@@ -1,5 +1,5 @@
-//! What carries a connection's bytes: a socket, later TLS around one, in tests a simulated peer. And
-//! what carries datagrams.
+//! Transports, which carry the bytes of connections and datagrams: sockets, or simulated peers in tests. TLS
+//! would be a transport around a socket.
 
 mod datagram;
 mod plain;
@@ -12,26 +12,26 @@ pub use datagram::{DatagramSocket, Destination, Received, Udp};
 pub use plain::Stream;
 pub use queue::unacknowledged;
 
-/// A non-blocking, ordered carrier of bytes. `WouldBlock` promises an event when it can go on.
+/// A non-blocking, ordered byte stream. After `WouldBlock`, an event reports when the call can be repeated.
 pub trait Transport {
-    /// Receives into `buffer`. 0 is the end of the peer's output.
+    /// Receives into `buffer`. Returns 0 at EOF.
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Sends the pieces in order and returns how many bytes of them it took. `more` says that
-    /// other output follows at once, so that a last packet that is not full may wait for it.
+    /// Sends the pieces in order and returns the number of bytes accepted. `more` says that further output
+    /// follows immediately, so that a partial last packet may wait for it.
     fn send(&mut self, pieces: &[IoSlice<'_>], more: bool) -> io::Result<usize>;
 
-    /// Sends up to `count` bytes of `file` from `offset` on. 0 means the file ends there.
+    /// Sends up to `count` bytes of `file`, starting at `offset`. Returns 0 if the file ends there.
     fn send_file(&mut self, file: &File, offset: u64, count: usize) -> io::Result<usize>;
 
-    /// Ends our output (FIN), while the peer's may go on.
+    /// Shuts down our side (FIN). The peer may continue to send.
     fn shutdown_write(&mut self) -> io::Result<()>;
 
-    /// Bytes that were sent and that the peer has not acknowledged, where that can be told. They go
-    /// down while a slow peer reads, long before the transport takes more.
+    /// Returns the number of bytes that were sent but not acknowledged by the peer, if the system reports it.
+    /// It decreases while a slow peer reads, long before the transport accepts more.
     fn unacknowledged(&self) -> Option<usize>;
 
-    /// Whether a `recv` that did not fill its buffer has taken all there was, so that the next
-    /// byte comes with a new event. True of sockets under epoll and kqueue.
+    /// Returns whether a `recv` that did not fill its buffer has drained the socket, so that a new event
+    /// reports the next byte. This holds for sockets under epoll and kqueue.
     fn short_recv_drains(&self) -> bool;
 }

@@ -1,4 +1,4 @@
-//! A TCP or unix stream socket of mio's.
+//! TCP and unix stream sockets.
 
 use std::fs::File;
 use std::io::{self, IoSlice, Read};
@@ -11,13 +11,13 @@ use mio::{Interest, Registry, Token};
 
 use super::{Transport, queue};
 
-/// A connected socket. Every raw call goes through mio's `try_io`, whose poll(2) back end re-arms
-/// only what it saw block.
+/// A connected socket. Every raw call goes through mio's `try_io`, because mio's poll(2) back end re-arms a
+/// socket only after it saw a call block.
 #[derive(Debug)]
 pub enum Stream {
-    /// Over the network.
+    /// A TCP socket.
     Tcp(TcpStream),
-    /// On this machine.
+    /// A unix stream socket.
     Unix(UnixStream),
 }
 
@@ -68,7 +68,7 @@ impl Transport for Stream {
     }
 
     fn short_recv_drains(&self) -> bool {
-        // mio's poll(2) back end sends the next event only after it saw WouldBlock.
+        // mio's poll(2) back end reports the next event only after a call returned WouldBlock.
         !cfg!(mio_unsupported_force_poll_poll)
     }
 }
@@ -111,8 +111,8 @@ mod system {
     }
 }
 
-/// Elsewhere: writev(2), and a read and a write for files. Their sendfile(2) differ from system to
-/// system in what a short one reports. SIGPIPE is ignored by the Rust runtime.
+/// Elsewhere: writev(2), and a read and a write for files, because other systems' sendfile(2) differ in how
+/// they report a short send. The Rust runtime ignores SIGPIPE.
 #[cfg(not(all(target_os = "linux", not(evserve_portable))))]
 mod system {
     use super::*;

@@ -1,5 +1,5 @@
-//! Headless Chromium, driven by the DevTools protocol over a pair of pipes: messages in JSON, each
-//! ended by a NUL.
+//! Headless Chromium, controlled by the DevTools protocol over a pair of pipes: JSON messages, each
+//! terminated by a NUL.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -20,13 +20,13 @@ pub struct Browser {
     output: Receiver<Value>,
     session: String,
     last_id: u64,
-    /// What went wrong in the page: exceptions and errors of the console.
+    /// Exceptions and console errors of the page.
     pub complaints: Vec<String>,
     _folder: TempDir,
 }
 
 impl Browser {
-    /// Starts it; `None` where it is not installed.
+    /// Starts the browser, or returns `None` if it is not installed.
     pub fn start() -> Option<Browser> {
         let program = tool("chromium")?;
         let folder = tempfile::tempdir().unwrap();
@@ -77,7 +77,7 @@ impl Browser {
         self.try_call(method, parameters).unwrap_or_else(|error| panic!("{method}: {error}"))
     }
 
-    /// As [`call`](Browser::call), with the error that it has failed with.
+    /// Like [`call`](Browser::call), but returns errors.
     #[track_caller]
     fn try_call(&mut self, method: &str, parameters: Value) -> Result<Value, Value> {
         self.last_id += 1;
@@ -105,7 +105,7 @@ impl Browser {
             Some("Runtime.exceptionThrown") => {
                 self.complaints.push(parameters["exceptionDetails"].to_string())
             }
-            // A text has no icon, and the browser looks for one all the same.
+            // The browser requests an icon even for plain text.
             Some("Log.entryAdded") if parameters["entry"]["url"].to_string().contains("favicon.ico") => {}
             Some("Log.entryAdded") if parameters["entry"]["level"] == "error" => {
                 self.complaints.push(parameters["entry"].to_string());
@@ -114,22 +114,22 @@ impl Browser {
         }
     }
 
-    /// Goes to an address and waits until the page is there.
+    /// Opens a URL and waits until the page has loaded.
     #[track_caller]
     pub fn visit(&mut self, url: &str) {
         let gone = self.call("Page.navigate", json!({"url": url}));
         assert!(gone["errorText"].is_null(), "{url}: {gone}");
-        self.arrive();
+        self.wait_until_loaded();
     }
 
-    /// Waits until the page is there.
+    /// Waits until the page has loaded.
     #[track_caller]
-    pub fn arrive(&mut self) {
+    pub fn wait_until_loaded(&mut self) {
         wait_for("a page", || (self.evaluate("document.readyState") == "complete").then_some(()));
     }
 
-    /// What an expression of JavaScript comes to; promises are waited for. A page that is being left
-    /// cannot say, and its successor is asked.
+    /// Evaluates a JavaScript expression and awaits promises. If the browser is leaving the page, the next
+    /// page evaluates the expression.
     #[track_caller]
     pub fn evaluate(&mut self, expression: &str) -> Value {
         let parameters = json!({"expression": expression, "awaitPromise": true, "returnByValue": true});
@@ -144,7 +144,7 @@ impl Browser {
         result["result"]["value"].clone()
     }
 
-    /// Clicks with the mouse into the middle of what a selector finds.
+    /// Clicks on the center of the element that matches a selector.
     #[track_caller]
     pub fn click(&mut self, selector: &str) {
         let place = format!(
@@ -162,23 +162,23 @@ impl Browser {
         }
     }
 
-    /// Clicks on a link, and waits until its page is there.
+    /// Clicks on a link and waits until its page has loaded.
     #[track_caller]
     pub fn follow(&mut self, selector: &str) {
         self.evaluate("window.here = true");
         self.click(selector);
         let left = || (self.evaluate("window.here") != json!(true)).then_some(());
         wait_for(&format!("leaving by {selector}"), left);
-        self.arrive();
+        self.wait_until_loaded();
     }
 
-    /// Types text where the focus is.
+    /// Types text into the focused element.
     pub fn write(&mut self, text: &str) {
         self.call("Input.insertText", json!({"text": text}));
     }
 
-    /// Takes the shape of a screen, in light or dark.
-    pub fn be(&mut self, (width, height): (u32, u32), scheme: &str) {
+    /// Sets the screen size and the color scheme.
+    pub fn set_screen(&mut self, (width, height): (u32, u32), scheme: &str) {
         let metrics =
             json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600});
         self.call("Emulation.setDeviceMetricsOverride", metrics);
@@ -186,8 +186,8 @@ impl Browser {
         self.call("Emulation.setEmulatedMedia", json!({"features": features}));
     }
 
-    /// Keeps what the page looks like in `target/screenshots`.
-    pub fn picture(&mut self, name: &str) {
+    /// Saves a screenshot of the page in `target/screenshots`.
+    pub fn screenshot(&mut self, name: &str) {
         let shot = self.call("Page.captureScreenshot", json!({"format": "png"}));
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/screenshots");
         fs::create_dir_all(&folder).unwrap();

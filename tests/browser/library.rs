@@ -1,5 +1,4 @@
-//! The library's page: files go up by the button, by drag and drop and without a script, and come
-//! down the same.
+//! The page of the library: uploads by the button, by drag and drop and without scripts, and downloads.
 
 use std::fs;
 use std::process::Command;
@@ -7,20 +6,20 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::check_layout;
 use crate::chromium::Browser;
-use crate::look;
 use crate::process::{PROGRAM, Server, large_file, small_site, wait_for};
 
-struct Setting {
+struct Fixture {
     browser: Browser,
     server: Server,
     library: TempDir,
-    /// Files of the visitor's own.
+    /// The files of the visitor.
     own: TempDir,
 }
 
-impl Setting {
-    fn start(options: &[&str]) -> Option<Setting> {
+impl Fixture {
+    fn start(options: &[&str]) -> Option<Fixture> {
         let browser = Browser::start()?;
         let (library, own) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::write(library.path().join("old.txt"), "old").unwrap();
@@ -32,9 +31,9 @@ impl Setting {
         let path = library.path().to_str().unwrap();
         let all = [&["--files", path, "--file", "off"], options].concat();
         let server = Server::start_with(Command::new(PROGRAM), small_site(), &all);
-        let mut setting = Setting { browser, server, library, own };
-        setting.browser.visit(&setting.home());
-        Some(setting)
+        let mut fixture = Fixture { browser, server, library, own };
+        fixture.browser.visit(&fixture.home());
+        Some(fixture)
     }
 
     fn home(&self) -> String {
@@ -54,9 +53,9 @@ impl Setting {
         self.browser.call("DOM.setFileInputFiles", json!({"files": files, "nodeId": input["nodeId"]}));
     }
 
-    /// Waits until a file's line says something, and returns that.
+    /// Waits until the status of an upload contains `what`, and returns the status.
     #[track_caller]
-    fn said(&mut self, name: &str, what: &str) -> String {
+    fn wait_for_status(&mut self, name: &str, what: &str) -> String {
         let line = format!(
             "[...document.querySelectorAll('#uploads li')].filter(line => line.firstChild.textContent === {})
                 .map(line => line.querySelector('span').textContent).pop() ?? ''",
@@ -87,127 +86,127 @@ impl Setting {
 }
 
 #[test]
-fn files_go_up_by_the_button() {
-    let Some(mut setting) = Setting::start(&["--max-upload", "20M"]) else { return };
-    let home = setting.home();
-    look(&mut setting.browser, &home, "library");
-    setting.browser.be((1280, 800), "light");
-    setting.browser.visit(&home);
-    fs::File::create(setting.own.path().join("huge")).unwrap().set_len(21 << 20).unwrap();
-    setting.choose(&["a b?#%.txt", "old.txt", "huge"]);
-    setting.said("a b?#%.txt", "stored, 5 B");
-    setting.said("old.txt", "there is a file of that name");
-    setting.said("huge", "larger than the 20.0 MiB");
-    assert_eq!((setting.stored("a b?#%.txt"), setting.stored("old.txt")), (b"first".into(), b"old".into()));
-    // The table has it without a reload.
+fn the_upload_button_stores_files_and_shows_errors() {
+    let Some(mut fixture) = Fixture::start(&["--max-upload", "20M"]) else { return };
+    let home = fixture.home();
+    check_layout(&mut fixture.browser, &home, "library");
+    fixture.browser.set_screen((1280, 800), "light");
+    fixture.browser.visit(&home);
+    fs::File::create(fixture.own.path().join("huge")).unwrap().set_len(21 << 20).unwrap();
+    fixture.choose(&["a b?#%.txt", "old.txt", "huge"]);
+    fixture.wait_for_status("a b?#%.txt", "stored, 5 B");
+    fixture.wait_for_status("old.txt", "a file with this name exists");
+    fixture.wait_for_status("huge", "larger than the 20.0 MiB");
+    assert_eq!((fixture.stored("a b?#%.txt"), fixture.stored("old.txt")), (b"first".into(), b"old".into()));
+    // The table shows the file without a reload.
     wait_for("the table", || {
-        setting.listed().as_array().unwrap().contains(&json!("a b?#%.txt")).then_some(())
+        fixture.listed().as_array().unwrap().contains(&json!("a b?#%.txt")).then_some(())
     });
-    setting.browser.picture("library-uploads");
+    fixture.browser.screenshot("library-uploads");
     assert!(
-        setting.browser.complaints.iter().all(|what| what.contains("404")),
+        fixture.browser.complaints.iter().all(|what| what.contains("404")),
         "{:?}",
-        setting.browser.complaints
+        fixture.browser.complaints
     );
 }
 
 #[test]
-fn progress_is_shown_and_an_upload_can_be_stopped() {
-    let Some(mut setting) = Setting::start(&[]) else { return };
-    setting.slow_down(large_file().len() as i64 / 4);
-    setting.choose(&["large"]);
-    let said = setting.said("large", "left");
+fn uploads_show_progress_and_can_be_stopped() {
+    let Some(mut fixture) = Fixture::start(&[]) else { return };
+    fixture.slow_down(large_file().len() as i64 / 4);
+    fixture.choose(&["large"]);
+    let said = fixture.wait_for_status("large", "left");
     assert!(said.contains(" % · ") && said.contains("/s · "), "{said}");
     let reached = "document.querySelector('progress').value";
     wait_for("progress", || {
-        setting.browser.evaluate(reached).as_f64().filter(|value| *value > 0.2 && *value < 1.0)
+        fixture.browser.evaluate(reached).as_f64().filter(|value| *value > 0.2 && *value < 1.0)
     });
-    setting.browser.picture("library-progress");
-    setting.browser.click("#uploads button");
-    setting.said("large", "stopped");
-    setting.slow_down(-1);
-    assert!(!setting.library.path().join("large").exists());
-    // What is begun anew comes whole.
-    setting.choose(&["large"]);
-    setting.said("large", "stored");
-    assert!(setting.stored("large") == large_file());
-    // And comes down as it went up.
+    fixture.browser.screenshot("library-progress");
+    fixture.browser.click("#uploads button");
+    fixture.wait_for_status("large", "stopped");
+    fixture.slow_down(-1);
+    assert!(!fixture.library.path().join("large").exists());
+    // A second upload of the file is complete.
+    fixture.choose(&["large"]);
+    fixture.wait_for_status("large", "stored");
+    assert!(fixture.stored("large") == large_file());
+    // The download has the same bytes.
     wait_for("the link", || {
-        (setting.browser.evaluate("document.querySelector('a[href=\"./large?download\"]') !== null") == true)
+        (fixture.browser.evaluate("document.querySelector('a[href=\"./large?download\"]') !== null") == true)
             .then_some(())
     });
     let folder = tempfile::tempdir().unwrap();
     let behavior = json!({"behavior": "allow", "downloadPath": folder.path()});
-    setting.browser.call("Page.setDownloadBehavior", behavior);
-    setting.browser.click("a[href='./large?download']");
+    fixture.browser.call("Page.setDownloadBehavior", behavior);
+    fixture.browser.click("a[href='./large?download']");
     wait_for("the download", || {
         fs::read(folder.path().join("large")).ok().filter(|bytes| *bytes == large_file())
     });
 }
 
 #[test]
-fn files_are_dropped_on_the_page_replaced_and_deleted() {
-    let Some(mut setting) = Setting::start(&["--overwrite", "--allow-delete"]) else { return };
-    setting.browser.evaluate("window.asked = []; window.confirm = (what) => asked.push(what)");
+fn files_can_be_dropped_on_the_page_replaced_and_deleted() {
+    let Some(mut fixture) = Fixture::start(&["--overwrite", "--allow-delete"]) else { return };
+    fixture.browser.evaluate("window.asked = []; window.confirm = (what) => asked.push(what)");
     let files = [
-        setting.path("a b?#%.txt"),
-        setting.path("old.txt"),
-        setting.own.path().to_str().unwrap().to_owned(),
+        fixture.path("a b?#%.txt"),
+        fixture.path("old.txt"),
+        fixture.own.path().to_str().unwrap().to_owned(),
     ];
     let data = json!({"items": [], "files": files, "dragOperationsMask": 1});
     for kind in ["dragEnter", "dragOver", "drop"] {
-        setting
+        fixture
             .browser
             .call("Input.dispatchDragEvent", json!({"type": kind, "x": 200, "y": 300, "data": data}));
-        let over = setting.browser.evaluate("document.body.className");
+        let over = fixture.browser.evaluate("document.body.className");
         assert_eq!(over, if kind == "dragOver" { "over" } else { "" }, "{kind}");
     }
-    setting.said("a b?#%.txt", "stored");
-    setting.said("old.txt", "stored");
-    let folder = setting.own.path().file_name().unwrap().to_str().unwrap().to_owned();
-    setting.said(&folder, "folders cannot be uploaded");
-    assert_eq!(setting.stored("old.txt"), b"x");
-    assert_eq!(setting.browser.evaluate("asked"), json!(["Replace old.txt?"]));
-    wait_for("the table", || (setting.listed() == json!(["a b?#%.txt", "old.txt"])).then_some(()));
-    setting.browser.click("button.delete[value='a b?#%.txt']");
-    wait_for("the table", || (setting.listed() == json!(["old.txt"])).then_some(()));
-    assert!(!setting.library.path().join("a b?#%.txt").exists());
+    fixture.wait_for_status("a b?#%.txt", "stored");
+    fixture.wait_for_status("old.txt", "stored");
+    let folder = fixture.own.path().file_name().unwrap().to_str().unwrap().to_owned();
+    fixture.wait_for_status(&folder, "folders cannot be uploaded");
+    assert_eq!(fixture.stored("old.txt"), b"x");
+    assert_eq!(fixture.browser.evaluate("asked"), json!(["Replace old.txt?"]));
+    wait_for("the table", || (fixture.listed() == json!(["a b?#%.txt", "old.txt"])).then_some(()));
+    fixture.browser.click("button.delete[value='a b?#%.txt']");
+    wait_for("the table", || (fixture.listed() == json!(["old.txt"])).then_some(()));
+    assert!(!fixture.library.path().join("a b?#%.txt").exists());
 }
 
 #[test]
-fn a_form_uploads_without_a_script() {
-    let Some(mut setting) = Setting::start(&[]) else { return };
-    setting.browser.call("Emulation.setScriptExecutionDisabled", json!({"value": true}));
-    let home = setting.home();
-    look(&mut setting.browser, &home, "library-without-script");
-    setting.choose(&["a b?#%.txt", "large"]);
-    setting.browser.follow("form button");
-    assert_eq!(setting.browser.evaluate("location.pathname"), "/files/");
-    assert_eq!(setting.listed(), json!(["a b?#%.txt", "large", "old.txt"]));
-    assert!(setting.stored("large") == large_file() && setting.stored("a b?#%.txt") == b"first");
-    setting.choose(&["old.txt"]);
-    setting.browser.follow("form button");
-    let text = setting.browser.evaluate("document.querySelector('li').textContent");
-    assert_eq!(text, "old.txt: There is a file of that name.");
-    setting.browser.follow("a");
-    assert_eq!(setting.listed().as_array().unwrap().len(), 3);
+fn the_upload_form_works_without_scripts() {
+    let Some(mut fixture) = Fixture::start(&[]) else { return };
+    fixture.browser.call("Emulation.setScriptExecutionDisabled", json!({"value": true}));
+    let home = fixture.home();
+    check_layout(&mut fixture.browser, &home, "library-without-script");
+    fixture.choose(&["a b?#%.txt", "large"]);
+    fixture.browser.follow("form button");
+    assert_eq!(fixture.browser.evaluate("location.pathname"), "/files/");
+    assert_eq!(fixture.listed(), json!(["a b?#%.txt", "large", "old.txt"]));
+    assert!(fixture.stored("large") == large_file() && fixture.stored("a b?#%.txt") == b"first");
+    fixture.choose(&["old.txt"]);
+    fixture.browser.follow("form button");
+    let text = fixture.browser.evaluate("document.querySelector('li').textContent");
+    assert_eq!(text, "old.txt: A file with this name exists.");
+    fixture.browser.follow("a");
+    assert_eq!(fixture.listed().as_array().unwrap().len(), 3);
 }
 
 #[test]
-fn nobody_uploads_where_nobody_may() {
-    let Some(mut setting) = Setting::start(&["--read-only"]) else { return };
-    assert_eq!(setting.browser.evaluate("document.querySelector('form, button.delete')"), Value::Null);
-    assert!(setting.browser.complaints.is_empty(), "{:?}", setting.browser.complaints);
+fn a_read_only_library_shows_no_upload_or_delete_controls() {
+    let Some(mut fixture) = Fixture::start(&["--read-only"]) else { return };
+    assert_eq!(fixture.browser.evaluate("document.querySelector('form, button.delete')"), Value::Null);
+    assert!(fixture.browser.complaints.is_empty(), "{:?}", fixture.browser.complaints);
 }
 
 #[test]
-fn an_uploaded_page_runs_no_script_and_cannot_write() {
-    let Some(mut setting) = Setting::start(&[]) else { return };
+fn uploaded_pages_run_no_scripts_and_cannot_write() {
+    let Some(mut fixture) = Fixture::start(&[]) else { return };
     let page =
         "<title>evil</title><script>document.title = 'ran'; fetch('/files/x', { method: 'PUT' })</script>";
-    fs::write(setting.library.path().join("evil.html"), page).unwrap();
-    let url = setting.home() + "evil.html";
-    setting.browser.visit(&url);
-    assert_eq!(setting.browser.evaluate("document.title"), "evil");
-    assert!(!setting.library.path().join("x").exists());
+    fs::write(fixture.library.path().join("evil.html"), page).unwrap();
+    let url = fixture.home() + "evil.html";
+    fixture.browser.visit(&url);
+    assert_eq!(fixture.browser.evaluate("document.title"), "evil");
+    assert!(!fixture.library.path().join("x").exists());
 }

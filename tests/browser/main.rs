@@ -1,5 +1,5 @@
-//! The pages as a browser has them: the demo site and the listings, on a phone and on a desktop, in
-//! light and dark, clicked through.
+//! The pages in a browser: the demo site and the listings, on a phone and a desktop, in light and dark
+//! schemes.
 
 #![allow(clippy::unwrap_used, dead_code)]
 
@@ -21,36 +21,36 @@ use serde_json::json;
 const SCREENS: [(&str, (u32, u32)); 2] = [("phone", (390, 844)), ("desktop", (1280, 800))];
 const SCHEMES: [&str; 2] = ["light", "dark"];
 
-/// Looks at a page on every screen: nothing sticks out, and dark is dark.
-fn look(browser: &mut Browser, url: &str, name: &str) {
+/// Checks a page on every screen: it fits the width, and the dark scheme is dark.
+fn check_layout(browser: &mut Browser, url: &str, name: &str) {
     for (screen, size) in SCREENS {
         let mut grounds = Vec::new();
         for scheme in SCHEMES {
-            browser.be(size, scheme);
+            browser.set_screen(size, scheme);
             browser.visit(url);
             let over = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
             assert_eq!(browser.evaluate(over), 0, "{name} is wider than a {screen}");
             let ground = "getComputedStyle(document.body).backgroundColor.match(/[0-9.]+/g).slice(0, 3)
                 .reduce((sum, part) => sum + Number(part), 0)";
             grounds.push(browser.evaluate(ground).as_f64().unwrap());
-            browser.picture(&format!("{name}-{screen}-{scheme}"));
+            browser.screenshot(&format!("{name}-{screen}-{scheme}"));
         }
         assert!(grounds[0] > 600.0 && grounds[1] < 200.0, "{name}: light and dark are {grounds:?}");
     }
 }
 
 #[test]
-fn the_demo_site() {
+fn the_demo_site_loads_completely_and_its_links_work() {
     let Some(mut browser) = Browser::start() else { return };
     let library = tempfile::tempdir().unwrap();
     let files = ["--files", library.path().to_str().unwrap()];
     let server = Server::start_on(&Path::new(env!("CARGO_MANIFEST_DIR")).join("html"), &files);
     let home = format!("http://{}/", server.address);
-    look(&mut browser, &home, "front");
-    look(&mut browser, &format!("{home}lab.html"), "lab");
-    look(&mut browser, &format!("{home}404.html"), "not-found");
+    check_layout(&mut browser, &home, "front");
+    check_layout(&mut browser, &format!("{home}lab.html"), "lab");
+    check_layout(&mut browser, &format!("{home}404.html"), "not-found");
     browser.visit(&home);
-    // Every link of the front page leads somewhere, and every part of it has come.
+    // Every link on the front page works, and every image has loaded.
     let links = "Promise.all([...document.links].filter(link => link.origin === location.origin)
         .map(async link => [link.pathname, (await fetch(link.href)).status]))";
     let links = browser.evaluate(links);
@@ -71,7 +71,7 @@ fn the_demo_site() {
     assert!(complaints.is_empty(), "{complaints:?}");
 }
 
-/// A site whose front is a listing.
+/// Creates a site whose front page is a listing.
 fn folder() -> tempfile::TempDir {
     let site = tempfile::tempdir().unwrap();
     let path = |name: &str| site.path().join(name);
@@ -101,22 +101,22 @@ const NAMES: &str = "[...document.querySelectorAll('tbody tr:not(.up)')].filter(
     .map(row => row.querySelector('.name span').textContent)";
 
 #[test]
-fn a_listing_is_clicked_through() {
+fn listings_can_be_sorted_filtered_and_navigated() {
     let Some(mut browser) = Browser::start() else { return };
     let server = Server::start_with(Command::new(PROGRAM), folder(), &["--list"]);
     let home = format!("http://{}/", server.address);
-    look(&mut browser, &home, "listing");
-    look(&mut browser, &format!("{home}photos/"), "listing-folder");
-    look(&mut browser, &format!("{home}empty/"), "listing-empty");
-    browser.be((1280, 1000), "light");
+    check_layout(&mut browser, &home, "listing");
+    check_layout(&mut browser, &format!("{home}photos/"), "listing-folder");
+    check_layout(&mut browser, &format!("{home}empty/"), "listing-empty");
+    browser.set_screen((1280, 1000), "light");
     browser.visit(&home);
     let names = browser.evaluate(NAMES);
     assert_eq!(names[0], "empty");
     assert_eq!(names.as_array().unwrap().len(), 11);
-    // Every entry leads where it says.
+    // The link of every entry works.
     let reached = "Promise.all([...document.querySelectorAll('tbody a')].map(async link => (await fetch(link.href)).status))";
     assert!(browser.evaluate(reached).as_array().unwrap().iter().all(|status| status == 200));
-    // By size, the greatest first, then by name again.
+    // Sorts by size, largest first, then by name again.
     browser.follow("th.size a");
     browser.follow("th.size a");
     let names = browser.evaluate(NAMES);
@@ -128,7 +128,7 @@ fn a_listing_is_clicked_through() {
     browser.click("#filter");
     browser.write("FILE");
     assert_eq!(browser.evaluate(NAMES), json!(["file9.txt", "file10.txt"]));
-    // Into a folder and back by the path.
+    // Into a folder, and back by the path at the top.
     browser.visit(&home);
     browser.follow("a[href='./photos/']");
     assert_eq!(browser.evaluate("decodeURI(location.pathname)"), "/photos/");
@@ -142,7 +142,7 @@ fn a_listing_is_clicked_through() {
 }
 
 #[test]
-fn a_listing_needs_no_script() {
+fn listings_can_be_sorted_and_navigated_without_scripts() {
     let Some(mut browser) = Browser::start() else { return };
     let server = Server::start_with(Command::new(PROGRAM), folder(), &["--list"]);
     browser.call("Emulation.setScriptExecutionDisabled", json!({"value": true}));
@@ -156,7 +156,7 @@ fn a_listing_needs_no_script() {
 }
 
 #[test]
-fn the_browser_s_cache_and_codings_are_used() {
+fn responses_to_a_browser_are_compressed_and_cached() {
     let Some(mut browser) = Browser::start() else { return };
     let server = Server::start(&[]);
     fs::write(server.site.path().join("words.txt"), "words ".repeat(20_000)).unwrap();

@@ -1,5 +1,5 @@
-//! Acknowledging, over real sockets and with the clients that people have. To add a case, start
-//! `acknowledging(options)` and `say` a message over a stream or `say_datagram` over a socket.
+//! The acknowledging services over real sockets and with common clients. To add a case, start
+//! `ack_server(options)`, and call `exchange` with a stream or `exchange_datagram` with a socket.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
@@ -13,11 +13,12 @@ use evserve::protocol::Kind;
 
 use crate::conversation::{Talk, no_library, site};
 use crate::process::{
-    Client, PATIENCE, PROGRAM, Server, more_descriptors, run, small_site, tool, uninterrupted, wait_for,
+    Client, PATIENCE, PROGRAM, Server, raise_descriptor_limit, retry_interrupted, run, small_site, tool,
+    wait_for,
 };
 
-/// A server with these arguments, and where it acknowledges.
-fn acknowledging(arguments: &[&str]) -> (Server, SocketAddr) {
+/// Starts a server and returns the address of its first acknowledging listener.
+fn ack_server(arguments: &[&str]) -> (Server, SocketAddr) {
     let server = Server::start(&[&["--file", "off"], arguments].concat());
     let address = address(&server, "listening ack");
     (server, address)
@@ -28,23 +29,23 @@ fn address(server: &Server, banner: &str) -> SocketAddr {
     line.split_once("://").unwrap().1.parse().unwrap()
 }
 
-/// A stream that does not wait for ever.
+/// Connects a stream with a read timeout.
 fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }
 
-/// Sends a message and returns what comes back.
-fn say(stream: &mut (impl Read + Write), message: &str) -> String {
+/// Sends a message and returns the reply.
+fn exchange(stream: &mut (impl Read + Write), message: &str) -> String {
     stream.write_all(message.as_bytes()).unwrap();
     let mut buffer = [0; 1024];
-    let count = uninterrupted(|| stream.read(&mut buffer)).unwrap();
+    let count = retry_interrupted(|| stream.read(&mut buffer)).unwrap();
     String::from_utf8(buffer[..count].to_vec()).unwrap()
 }
 
-/// A socket that talks to `peer`.
-fn datagrams(peer: SocketAddr) -> UdpSocket {
+/// Returns a UDP socket that is connected to `peer`.
+fn udp_socket(peer: SocketAddr) -> UdpSocket {
     let any = if peer.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let socket = UdpSocket::bind(any).unwrap();
     socket.connect(peer).unwrap();
@@ -52,21 +53,21 @@ fn datagrams(peer: SocketAddr) -> UdpSocket {
     socket
 }
 
-fn say_datagram(socket: &UdpSocket, message: &[u8]) -> String {
+fn exchange_datagram(socket: &UdpSocket, message: &[u8]) -> String {
     socket.send(message).unwrap();
     let mut buffer = [0; 70_000];
-    let count = uninterrupted(|| socket.recv(&mut buffer)).unwrap();
+    let count = retry_interrupted(|| socket.recv(&mut buffer)).unwrap();
     String::from_utf8(buffer[..count].to_vec()).unwrap()
 }
 
 #[test]
 fn tcp_messages_are_acknowledged_one_by_one() {
-    let (server, address) = acknowledging(&["--ack", "0", "--ack-reply", "{count}: {bytes} of {peer}"]);
+    let (server, address) = ack_server(&["--ack", "0", "--ack-reply", "{count}: {bytes} of {peer}"]);
     let mut stream = connect(address);
     let own = stream.local_addr().unwrap();
-    assert_eq!(say(&mut stream, "hello"), format!("1: 5 of {own}"));
-    assert_eq!(say(&mut stream, "收到"), format!("2: 6 of {own}"));
-    // Its last message is answered, too, behind the end of its output.
+    assert_eq!(exchange(&mut stream, "hello"), format!("1: 5 of {own}"));
+    assert_eq!(exchange(&mut stream, "收到"), format!("2: 6 of {own}"));
+    // A message that is followed by EOF is acknowledged, too.
     stream.write_all(b"bye").unwrap();
     let mut client = Client::new(stream);
     client.end_output();
@@ -75,28 +76,28 @@ fn tcp_messages_are_acknowledged_one_by_one() {
 }
 
 #[test]
-fn what_nothing_is_said_of_is_as_the_contract_says() {
-    let (_server, address) = acknowledging(&["--ack", "0"]);
-    assert_eq!(say(&mut connect(address), "x"), "收到了你的消息");
+fn the_default_reply_is_the_chinese_acknowledgement() {
+    let (_server, address) = ack_server(&["--ack", "0"]);
+    assert_eq!(exchange(&mut connect(address), "x"), "收到了你的消息");
 }
 
 #[test]
-fn who_goes_on_and_on_does_not_hold_up_the_end() {
+fn draining_closes_connections_that_keep_sending() {
     let mut talk = Talk::with_library(Kind::Ack, site(), no_library());
     talk.services.core.draining_since = Some(talk.now.monotonic);
-    // What was under way is answered.
+    // Messages within the grace period are acknowledged.
     talk.input(b"one");
     assert_eq!(talk.outcome.ending, None);
     talk.now = talk.now + DRAIN_GRACE;
     talk.services.core.clock.advance(talk.now);
     talk.input(b"two");
-    assert_eq!(talk.outcome.ending, Some(CloseReason::LastAnswer));
+    assert_eq!(talk.outcome.ending, Some(CloseReason::ServerClosed));
     assert_eq!(talk.outcome.output, "收到了你的消息".repeat(2).as_bytes());
 }
 
 #[test]
-fn an_echo_gives_every_byte_back() {
-    let (_server, address) = acknowledging(&["--ack", ":0", "--ack-reply", "{message}"]);
+fn the_message_placeholder_echoes_every_byte() {
+    let (_server, address) = ack_server(&["--ack", ":0", "--ack-reply", "{message}"]);
     let bytes: Vec<u8> = (0..3_000_000_u32).flat_map(|index| index.wrapping_mul(77).to_le_bytes()).collect();
     for host in ["127.0.0.1", "::1"] {
         let stream = TcpStream::connect((host.parse::<IpAddr>().unwrap(), address.port())).unwrap();
@@ -113,12 +114,12 @@ fn an_echo_gives_every_byte_back() {
 }
 
 #[test]
-fn who_reads_nothing_holds_no_more_than_its_share() {
-    let (server, address) = acknowledging(&["--ack", "0", "--ack-reply", &"{message}".repeat(16)]);
+fn a_client_that_never_reads_costs_less_than_2_mib() {
+    let (server, address) = ack_server(&["--ack", "0", "--ack-reply", &"{message}".repeat(16)]);
     let before = server.status("VmRSS");
     let mut stream = connect(address);
     stream.set_nonblocking(true).unwrap();
-    // Until the system's buffers are full on both sides, and stay so.
+    // Sends until the socket buffers of both sides have been full for a second.
     let (mut sent, mut full_since) = (0, Instant::now());
     while full_since.elapsed() < Duration::from_secs(1) {
         match stream.write(&[b'x'; 64 * 1024]) {
@@ -134,47 +135,47 @@ fn who_reads_nothing_holds_no_more_than_its_share() {
 }
 
 #[test]
-fn thousands_at_once_are_acknowledged() {
-    // Another test has as many beside this one.
-    let count = more_descriptors().saturating_sub(12_000).min(10_000) as usize;
+fn thousands_of_connections_are_acknowledged() {
+    // Leaves descriptors for the test in `server::capacity` that may run at the same time.
+    let count = raise_descriptor_limit().saturating_sub(12_000).min(10_000) as usize;
     if count < 1000 {
         eprintln!("left out: RLIMIT_NOFILE is too small");
         return;
     }
-    let (_server, address) = acknowledging(&["--ack", "0", "--ack-reply", "{count}"]);
+    let (_server, address) = ack_server(&["--ack", "0", "--ack-reply", "{count}"]);
     let mut streams: Vec<TcpStream> = (0..count).map(|_| connect(address)).collect();
     for round in ["1", "2"] {
         streams.iter_mut().for_each(|stream| stream.write_all(b"x").unwrap());
         for stream in &mut streams {
             let mut answer = [0; 16];
-            let length = uninterrupted(|| stream.read(&mut answer)).unwrap();
+            let length = retry_interrupted(|| stream.read(&mut answer)).unwrap();
             assert_eq!(&answer[..length], round.as_bytes());
         }
     }
 }
 
 #[test]
-fn over_a_unix_socket() {
+fn messages_are_acknowledged_over_a_unix_socket() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ack");
     let server = Server::start(&["--file", "off", "--ack", &format!("unix:{}", path.display())]);
     server.wait_for_line("listening ack unix:");
     let mut stream = UnixStream::connect(path).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    assert_eq!(say(&mut stream, "x"), "收到了你的消息");
+    assert_eq!(exchange(&mut stream, "x"), "收到了你的消息");
 }
 
 #[test]
-fn datagrams_are_acknowledged_from_the_address_that_was_asked() {
+fn datagrams_are_acknowledged_from_the_address_they_were_sent_to() {
     let reply = "在{time}接收到消息";
-    let (server, address) = acknowledging(&["--ack-udp", ":0", "--ack-reply", reply]);
+    let (server, address) = ack_server(&["--ack-udp", ":0", "--ack-reply", reply]);
     for host in ["127.0.0.1", "::1", "127.0.0.7"] {
-        // The kernel passes a connected socket nothing from elsewhere.
+        // The portable build replies from 127.0.0.1, which a socket connected to 127.0.0.7 does not receive.
         if host == "127.0.0.7" && cfg!(any(evserve_portable, not(target_os = "linux"))) {
             continue;
         }
-        let socket = datagrams(SocketAddr::new(host.parse().unwrap(), address.port()));
-        let answer = say_datagram(&socket, b"hello");
+        let socket = udp_socket(SocketAddr::new(host.parse().unwrap(), address.port()));
+        let answer = exchange_datagram(&socket, b"hello");
         let year = answer.strip_prefix("在").and_then(|rest| rest.strip_suffix("接收到消息")).unwrap();
         assert!(year.len() == 24, "{answer}");
     }
@@ -182,21 +183,21 @@ fn datagrams_are_acknowledged_from_the_address_that_was_asked() {
 }
 
 #[test]
-fn large_and_empty_datagrams() {
-    let (_server, address) = acknowledging(&["--ack-udp", "0", "--ack-reply", "{message}{bytes}"]);
-    let socket = datagrams(address);
-    assert_eq!(say_datagram(&socket, b""), "0");
+fn empty_and_maximum_size_datagrams_are_acknowledged() {
+    let (_server, address) = ack_server(&["--ack-udp", "0", "--ack-reply", "{message}{bytes}"]);
+    let socket = udp_socket(address);
+    assert_eq!(exchange_datagram(&socket, b""), "0");
     let largest = vec![b'x'; 65_507];
-    assert!(say_datagram(&socket, &largest).as_bytes() == largest);
-    assert_eq!(say_datagram(&socket, b"hello"), "hello5");
+    assert!(exchange_datagram(&socket, &largest).as_bytes() == largest);
+    assert_eq!(exchange_datagram(&socket, b"hello"), "hello5");
 }
 
 #[test]
-fn who_asks_everyone_is_not_answered() {
-    let (mut server, address) = acknowledging(&["--ack-udp", "0.0.0.0:0"]);
+fn broadcast_datagrams_are_not_acknowledged() {
+    let (mut server, address) = ack_server(&["--ack-udp", "0.0.0.0:0"]);
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
     socket.set_broadcast(true).unwrap();
-    // The broadcast address of the loopback's network.
+    // 127.255.255.255 is the broadcast address of the loopback network.
     if cfg!(any(evserve_portable, not(target_os = "linux")))
         || socket.send_to(b"hello", ("127.255.255.255", address.port())).is_err()
     {
@@ -204,22 +205,22 @@ fn who_asks_everyone_is_not_answered() {
     }
     socket.send_to(b"hello", ("127.0.0.1", address.port())).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    uninterrupted(|| socket.recv(&mut [0; 64])).unwrap();
+    retry_interrupted(|| socket.recv(&mut [0; 64])).unwrap();
     server.signal(rustix::process::Signal::TERM);
     assert!(server.ended().success());
     server.wait_for_line("answered 1 of 2 datagrams");
 }
 
 #[test]
-fn an_empty_echo_is_one() {
-    let (_server, address) = acknowledging(&["--ack-udp", "0", "--ack-reply", "{message}"]);
-    assert_eq!(say_datagram(&datagrams(address), b""), "");
+fn an_empty_datagram_is_echoed_as_an_empty_datagram() {
+    let (_server, address) = ack_server(&["--ack-udp", "0", "--ack-reply", "{message}"]);
+    assert_eq!(exchange_datagram(&udp_socket(address), b""), "");
 }
 
 #[test]
-fn a_peer_has_so_many_answers_a_second() {
-    let (mut server, address) = acknowledging(&["--ack-udp", "0", "--udp-rate", "50"]);
-    let socket = datagrams(address);
+fn udp_rate_limits_the_replies_to_a_peer() {
+    let (mut server, address) = ack_server(&["--ack-udp", "0", "--udp-rate", "50"]);
+    let socket = udp_socket(address);
     let begun = Instant::now();
     (0..500).for_each(|_| drop(socket.send(b"x")));
     server.signal(rustix::process::Signal::TERM);
@@ -233,9 +234,9 @@ fn a_peer_has_so_many_answers_a_second() {
 }
 
 #[test]
-fn netcat_is_acknowledged_over_both() {
+fn netcat_is_acknowledged_over_tcp_and_udp() {
     let Some(nc) = tool("nc") else { return };
-    let (server, tcp) = acknowledging(&["--ack", "0", "--ack-udp", "0", "--ack-reply", "got {bytes}\n"]);
+    let (server, tcp) = ack_server(&["--ack", "0", "--ack-udp", "0", "--ack-reply", "got {bytes}\n"]);
     let udp = address(&server, "listening ack-udp");
     let ask = |arguments: &[&str]| {
         let (input, output) = (Stdio::piped(), Stdio::piped());
@@ -253,8 +254,8 @@ fn netcat_is_acknowledged_over_both() {
 
 #[test]
 #[cfg(feature = "client")]
-fn the_message_clients_of_the_documents_are_acknowledged() {
-    let (server, tcp) = acknowledging(&["--ack", "0", "--ack-udp", "0", "--ack-reply", "Receive your msg"]);
+fn evclient_say_is_acknowledged_over_tcp_and_udp() {
+    let (server, tcp) = ack_server(&["--ack", "0", "--ack-udp", "0", "--ack-reply", "Receive your msg"]);
     let udp = address(&server, "listening ack-udp");
     for (address, option) in [(tcp, None), (udp, Some("--udp"))] {
         let mut child = Command::new(env!("CARGO_BIN_EXE_evclient"))
@@ -273,13 +274,13 @@ fn the_message_clients_of_the_documents_are_acknowledged() {
 }
 
 #[test]
-fn a_listener_that_cannot_be_had_is_named() {
+fn a_failed_ack_udp_bind_names_the_address_and_the_option() {
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let (code, _, said) = run(&["--html", "html", "--http", "off", "--file", "off", "--ack-udp", &address]);
     assert_eq!((code, said.lines().filter(|line| line.starts_with("evserve:")).count()), (1, 1));
     assert!(said.contains(&address) && said.contains("--ack-udp"), "{said}");
-    // Acknowledging alone is something to listen for.
+    // An acknowledging listener alone is enough to start.
     let mut command = Command::new(PROGRAM);
     command.args(["--http", "off", "--file", "off", "--ack", "0", "--html", "html"]).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();

@@ -1,4 +1,4 @@
-//! Drives a protocol without sockets: a script of bytes in, bytes and an ending out, whatever the cuts. To
+//! Drives a protocol without sockets: a script of bytes goes in, the output and the close reason come out. To
 //! add a case, call `however_cut` with a script, or `Talk::input` and `Talk::wait` where time matters.
 
 use std::io::IoSlice;
@@ -16,12 +16,12 @@ use evserve::services::Services;
 use evserve::site::Rules;
 use evserve::store::{Library, LibraryRules, MemoryStore, Store};
 
-/// A moment that does not depend on when the test runs.
+/// Returns the start of a test, with a fixed wall clock.
 pub fn start() -> Now {
     Now { monotonic: Instant::now(), wall: UNIX_EPOCH + Duration::from_secs(1_800_000_000) }
 }
 
-/// A small site.
+/// Returns the small site that most tests serve.
 pub fn site() -> MemoryStore {
     MemoryStore::default()
         .with("index.html", "<p>front")
@@ -35,28 +35,28 @@ pub fn site() -> MemoryStore {
         .with("large.bin", vec![b'x'; 100_000])
 }
 
-/// What came of a script.
+/// The result of a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     pub output: Vec<u8>,
-    /// How the protocol ended, if it did.
+    /// The close reason, once the protocol has ended.
     pub ending: Option<CloseReason>,
 }
 
-/// A library that nobody uses.
+/// Returns a read-only library, for tests that do not use one.
 pub fn no_library() -> Library {
     let rules = LibraryRules { read_only: true, ..LibraryRules::default() };
     Library::open(Path::new("/"), rules).expect("a library")
 }
 
-/// One connection's protocol with all it needs.
+/// The protocol of one connection, with the services that it uses.
 pub struct Talk {
     pub services: Services,
     pub now: Now,
     protocol: AnyProtocol,
     outbox: Outbox,
     unread: Vec<u8>,
-    /// When bytes last moved.
+    /// When bytes were last received or sent.
     moved: Instant,
     pub outcome: Outcome,
 }
@@ -66,12 +66,12 @@ impl Talk {
         Talk::by(Rules::default(), site)
     }
 
-    /// With a site that is served by these rules.
+    /// Speaks HTTP and serves a site with these rules.
     pub fn by(rules: Rules, site: impl Store + 'static) -> Talk {
         Talk::of(Kind::Http, site, rules, no_library())
     }
 
-    /// With a library, in any protocol.
+    /// Speaks any protocol, with a library.
     pub fn with_library(kind: Kind, site: impl Store + 'static, library: Library) -> Talk {
         Talk::of(kind, site, Rules::default(), library)
     }
@@ -89,7 +89,7 @@ impl Talk {
         }
     }
 
-    /// Lets the peer send `bytes`.
+    /// Delivers `bytes` from the peer.
     pub fn input(&mut self, bytes: &[u8]) {
         self.unread.extend_from_slice(bytes);
         self.moved = self.now.monotonic;
@@ -112,7 +112,7 @@ impl Talk {
         self.send();
     }
 
-    /// Lets turns pass until the answer is whole.
+    /// Runs turns until the response is complete.
     fn produce(&mut self) {
         let mut turns = 0;
         while self.produce_slice().is_some() {
@@ -121,7 +121,7 @@ impl Talk {
         }
     }
 
-    /// Lets a turn pass, if the answer needs one. Returns how many bytes it brought.
+    /// Runs one turn if the response needs one. Returns the number of bytes sent in it.
     fn produce_slice(&mut self) -> Option<usize> {
         if self.outcome.ending.is_some() || self.protocol.demand() != Demand::Turn {
             return None;
@@ -133,8 +133,8 @@ impl Talk {
         Some(self.outcome.output.len() - before)
     }
 
-    /// Lets the peer send a request and calls `seen` for every turn that its answer takes, with the
-    /// bytes that the turn brought.
+    /// Delivers a request and calls `seen` after every turn of its response, with the number of bytes sent in
+    /// the turn.
     pub fn each_turn(&mut self, request: &[u8], mut seen: impl FnMut(usize)) {
         self.outcome.output.clear();
         let step = self.protocol.on_input(request, &mut self.outbox, &mut self.services.context(Peer::Unix));
@@ -148,7 +148,7 @@ impl Talk {
         }
     }
 
-    /// Lets the peer end its output.
+    /// Delivers EOF from the peer.
     pub fn eof(&mut self) {
         if self.outcome.ending.is_none() {
             let rest = std::mem::take(&mut self.unread);
@@ -164,7 +164,7 @@ impl Talk {
         }
     }
 
-    /// Lets time pass; a deadline that is reached is met.
+    /// Advances the clock and calls `on_deadline` if the deadline has passed.
     pub fn wait(&mut self, time: Duration) {
         self.now = self.now + time;
         self.services.core.clock.advance(self.now);
@@ -175,7 +175,7 @@ impl Talk {
         }
     }
 
-    /// When the protocol's patience ends.
+    /// Returns the current deadline of the protocol.
     pub fn deadline(&self) -> Instant {
         self.protocol.deadline(Some(self.moved), &self.services.core).expect("a deadline")
     }
@@ -202,8 +202,7 @@ impl Talk {
     }
 }
 
-/// What comes of `script` when it arrives in these pieces, `ends` telling whether the peer then
-/// ends its output.
+/// Delivers a script in these pieces, followed by EOF if `ends` is set.
 pub fn converse<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, ends: bool) -> Outcome {
     let mut talk = Talk::new(site());
     for piece in pieces {
@@ -215,8 +214,8 @@ pub fn converse<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, ends: bool) -> O
     talk.outcome
 }
 
-/// What comes of `script`, which must be the same however it is cut: whole, in two pieces cut
-/// anywhere, byte by byte, and in random pieces.
+/// Delivers `script` and asserts that the outcome does not depend on how it is split: in one piece, in two
+/// pieces split anywhere, byte by byte, and in random pieces.
 pub fn however_cut(script: &[u8], ends: bool) -> Outcome {
     let whole = converse([script], ends);
     let check = |outcome: Outcome, how: &str| {
@@ -232,7 +231,7 @@ pub fn however_cut(script: &[u8], ends: bool) -> Outcome {
         }
     };
     check(converse(script.chunks(1), ends), "byte by byte");
-    // Every position of a short script, a spread of a long one.
+    // Every position of a short script, about 400 positions of a long one.
     for cut in (0..script.len()).step_by(script.len() / 400 + 1) {
         check(converse([&script[..cut], &script[cut..]], ends), &format!("cut at {cut}"));
     }
@@ -241,8 +240,8 @@ pub fn however_cut(script: &[u8], ends: bool) -> Outcome {
     for round in 0..5 {
         let mut rest = script;
         let pieces = std::iter::from_fn(|| {
-            let (piece, behind) = rest.split_at(random.usize(1..=rest.len().clamp(1, 50)).min(rest.len()));
-            rest = behind;
+            let (piece, tail) = rest.split_at(random.usize(1..=rest.len().clamp(1, 50)).min(rest.len()));
+            rest = tail;
             (!piece.is_empty()).then_some(piece)
         });
         check(converse(pieces, ends), &format!("random pieces (seed {seed}, round {round})"));

@@ -1,5 +1,5 @@
-//! The race of the models (`make lab`) in its smallest setting. A new model in benches/lab/models is found by
-//! itself; to have it raced here, add it to `MODELS`.
+//! The race of the server models (`make lab`) at its smallest size. The tests find new models in
+//! benches/lab/models automatically; to race a model here, add it to `MODELS`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,9 +21,8 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Starts the race in a folder of its own, which tells its processes from all others, and with the figures
-/// of `arguments`. None if the machine has no Python or the generator, which cargo builds beside the tests,
-/// is not there.
+/// Starts the race in its own folder, by which [`running_in`] finds its processes. Returns `None` without
+/// Python or without the load generator, which cargo builds together with the tests.
 fn race(folder: &Path, arguments: &[&str]) -> Option<Child> {
     let python = tool("python3")?;
     let load = std::env::current_exe().unwrap().parent().unwrap().join("../examples/load");
@@ -38,13 +37,13 @@ fn race(folder: &Path, arguments: &[&str]) -> Option<Child> {
     Some(command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap())
 }
 
-/// The processes that work in `folder`.
+/// Returns the processes whose working directory is `folder`.
 fn running_in(folder: &Path) -> Vec<PathBuf> {
     let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
     processes.filter(|path| fs::read_link(path.join("cwd")).is_ok_and(|cwd| cwd == folder)).collect()
 }
 
-/// The files below `folder`, and when they were changed.
+/// Returns the files below `folder` with their modification times.
 fn files(folder: &Path) -> BTreeSet<(PathBuf, SystemTime)> {
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -57,7 +56,7 @@ fn files(folder: &Path) -> BTreeSet<(PathBuf, SystemTime)> {
     found
 }
 
-/// Asserts that all elements of an SVG are closed in their order.
+/// Asserts that the elements of an SVG are nested correctly.
 #[track_caller]
 fn assert_well_formed(svg: &str) {
     let mut open = Vec::new();
@@ -76,7 +75,7 @@ fn assert_well_formed(svg: &str) {
 }
 
 #[test]
-fn lab_measures_and_draws() {
+fn lab_writes_results_and_a_chart_into_the_output_folder() {
     let folder = tempfile::tempdir().unwrap();
     let checkout = || [files(&root().join("benches")), files(&root().join("html"))];
     let before = checkout();
@@ -103,9 +102,8 @@ fn lab_measures_and_draws() {
     assert_eq!(running_in(folder.path()), Vec::<PathBuf>::new());
 }
 
-/// What cannot be raced is named, and the rest is raced; what is interrupted leaves nothing behind.
 #[test]
-fn lab_ends_with_its_servers() {
+fn lab_skips_missing_programs_and_stops_its_servers_on_sigint() {
     let folder = tempfile::tempdir().unwrap();
     let long = ["--models", "fork,evserve-poll", "--evserve-poll", "nowhere", "--connections", "20"];
     let Some(mut race) = race(folder.path(), &[&long[..], &["--seconds", "60"]].concat()) else { return };
@@ -113,17 +111,17 @@ fn lab_ends_with_its_servers() {
     assert!(lines.any(|line| line.starts_with("evserve-poll: skipped: ") && line.ends_with(" is not built")));
     // The race, the generator, the server and a child for each connection.
     wait_for("all processes", || (running_in(folder.path()).len() == 23).then_some(()));
-    // Again and again: Python sees one that comes just before it waits only after that.
+    // Sent repeatedly: Python handles a signal that arrives just before a blocking call only after that call.
     let status = wait_for("the end", || {
         kill_process(Pid::from_child(&race), Signal::INT).unwrap();
         race.try_wait().unwrap()
     });
     assert_eq!(status.code(), Some(130));
-    // The server's own children end by themselves when it has gone; without that they would last for a minute.
+    // The forked children end after their server; without the interrupt they would run for a minute.
     wait_for("the end of all others", || running_in(folder.path()).is_empty().then_some(()));
 }
 
-/// A model by itself, with `descriptors` at most.
+/// Starts a single model with a limit of `descriptors`.
 fn start(python: &Path, file: &Path, descriptors: u32) -> Server {
     let mut command = Command::new("sh");
     command.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" -B \"$@\"")]).arg(python).arg(file);
@@ -135,17 +133,17 @@ fn start(python: &Path, file: &Path, descriptors: u32) -> Server {
     Server::adopt(child, address, tempfile::tempdir().unwrap())
 }
 
-/// SIGTERM ends it, by itself or through what it does then.
+/// Asserts that SIGTERM ends a model, by the default action or by its own handler.
 #[track_caller]
-fn end(mut model: Server) {
+fn terminate(mut model: Server) {
     model.signal(Signal::TERM);
-    // Python sees one that comes just before it waits only after that.
+    // Python handles a signal that arrives just before accept() only after it; the connection ends the wait.
     let _ = TcpStream::connect(model.address);
     let status = model.ended();
     assert!(status.code() == Some(0) || status.signal() == Some(Signal::TERM.as_raw()), "{status}");
 }
 
-/// All models that this machine can run.
+/// Returns the models that this machine can run.
 fn models(python: &Path) -> Vec<PathBuf> {
     let has_gevent = Command::new(python).args(["-c", "import gevent"]).stderr(Stdio::null()).status();
     let has_gevent = has_gevent.unwrap().success();
@@ -159,27 +157,27 @@ fn models(python: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn lab_models_serve_however_requests_come() {
+fn lab_models_serve_split_pipelined_and_aborted_requests() {
     let Some(python) = tool("python3") else { return };
     let models = models(&python);
     assert!(models.len() >= 7, "{models:?}");
     for file in models {
         let model = start(&python, &file, 200);
         let mut client = model.connect();
-        // In pieces, and some at once.
+        // Split and pipelined requests.
         for piece in ["GET / HT", "TP/1.1\r\nHost: h\r\n", "\r", "\nGET / HTTP/1.1\r\n\r\n"] {
             client.send(piece);
         }
         let page = client.response();
         assert_eq!((page.status, page.body.len()), (200, 1024), "{file:?}");
         assert_eq!(client.response().body, page.body);
-        // More answers than the sockets hold, to a client that does not take them yet.
+        // More responses than the socket buffers hold, to a client that does not read yet.
         client.send("GET / HTTP/1.1\r\n\r\n".repeat(10_000));
         for _ in 0..10_000 {
             assert_eq!(client.response().body.len(), 1024, "{file:?}");
         }
         drop(client);
-        // A head without an end, and a reset while answers are under way.
+        // A head without an end, and a reset while responses are being sent.
         let mut endless = model.connect();
         endless.send("x".repeat(40_000));
         endless.rest();
@@ -189,25 +187,24 @@ fn lab_models_serve_however_requests_come() {
         let mut last = model.connect();
         last.send("GET / HTTP/1.1\r\n\r\n");
         assert_eq!(last.response().body, page.body, "{file:?}");
-        end(model);
+        terminate(model);
     }
 }
 
-/// Who has no descriptor left closes what comes, and serves on.
 #[test]
-fn lab_models_survive_the_last_descriptor() {
+fn lab_models_survive_running_out_of_descriptors() {
     let Some(python) = tool("python3") else { return };
     for file in models(&python) {
         let model = start(&python, &file, 24);
         let crowd: Vec<Client> = (0..60).map(|_| model.connect()).collect();
         drop(crowd);
-        // It may take a moment until it has seen them go.
+        // The model may take a moment to notice that the others have closed.
         let answer = wait_for("an answer", || {
             let mut client = model.connect();
             client.stream.write_all(b"GET / HTTP/1.1\r\n\r\n").ok()?;
             client.try_response()
         });
         assert_eq!(answer.status, 200, "{file:?}");
-        end(model);
+        terminate(model);
     }
 }

@@ -1,13 +1,14 @@
-//! The integration tests, as one program; their folders are those of the source. To add a file, declare it in
-//! the `mod.rs` of its folder; a folder has at most fifteen names, a file at most 400 lines.
+//! The integration tests, as one program. To add a file, declare it in the `mod.rs` of its folder; a folder
+//! has at most fifteen entries, a file at most 400 lines.
 
 #![allow(clippy::unwrap_used)]
-// A program exports nothing: here `pub` means "for the other files".
+// A program exports nothing: here `pub` only makes items visible to the other files.
 #![allow(unreachable_pub)]
 
 mod ack;
 mod cache;
 mod conversation;
+mod documents;
 mod file_protocol;
 mod http;
 mod lab;

@@ -1,10 +1,11 @@
-//! Man pages and shell completions, made from the options. What is committed must be what is made; `make
-//! manual` writes it again. To add a program, add it to `programs`.
+//! Generates the man pages and shell completions from the options, and checks that the committed files are up
+//! to date; `make manual` rewrites them. To add a program, add it to `programs`.
 
 mod bash;
 mod command;
 mod fish;
 mod page;
+mod table;
 mod trial;
 mod zsh;
 
@@ -18,7 +19,7 @@ use evserve::config::Options;
 
 use crate::process::run;
 
-/// The programs. What their options do not say of them stands in `man/NAME.in`.
+/// Returns the programs with their options. The other text of the man pages is in `man/NAME.in`.
 fn programs() -> Vec<(&'static str, CommandInfoWithArgs)> {
     vec![("evserve", Options::get_args_info()), ("evclient", ClientOptions::get_args_info())]
 }
@@ -27,21 +28,26 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The files of one program: paths and contents.
-fn made_for(name: &str, command: &CommandInfoWithArgs) -> [(String, String); 4] {
-    let prose = fs::read_to_string(root().join(format!("man/{name}.in"))).unwrap();
-    [
+/// Generates the files of one program: paths and contents.
+fn generated_files(name: &str, command: &CommandInfoWithArgs) -> Vec<(String, String)> {
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let prose = read(&format!("man/{name}.in"));
+    let mut files = vec![
         (format!("man/{name}.1"), page::write(name, command, &prose)),
         (format!("completions/{name}.bash"), bash::write(name, command)),
         (format!("completions/_{name}"), zsh::write(name, command)),
         (format!("completions/{name}.fish"), fish::write(name, command)),
-    ]
+    ];
+    if name == "evserve" {
+        files.push(("docs/options.md".into(), table::write(&read("docs/options.md"), command)));
+    }
+    files
 }
 
 #[test]
 fn manual_is_in_step_with_the_options() {
     for (name, command) in programs() {
-        for (path, made) in made_for(name, &command) {
+        for (path, made) in generated_files(name, &command) {
             assert!(!made.contains("{{"), "{path} has braces as a format string has them");
             let file = root().join(&path);
             if std::env::var_os("EVSERVE_WRITE").is_some() {
@@ -55,13 +61,13 @@ fn manual_is_in_step_with_the_options() {
 }
 
 #[test]
-fn manual_prose_names_only_options_that_there_are() {
+fn manual_prose_names_only_existing_options() {
     for (name, command) in programs() {
         let prose = fs::read_to_string(root().join(format!("man/{name}.in"))).unwrap().replace("\\-", "-");
         let commands = command::tree(&command).into_iter();
         let flags = commands.flat_map(|(_, command)| command::flags(command));
         let known: Vec<String> = flags.flat_map(|flag| flag.names).collect();
-        // curl and others have options of their own.
+        // Other lines may show options of curl and other programs.
         let ours =
             prose.lines().filter(|line| [name, ".B ", ".BR "].iter().any(|begin| line.starts_with(begin)));
         for word in ours.flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '-')) {
@@ -70,9 +76,8 @@ fn manual_prose_names_only_options_that_there_are() {
     }
 }
 
-/// The words that completions offer are those that the program takes, and the option's text names them.
 #[test]
-fn manual_offers_values_that_are_valid() {
+fn manual_completions_offer_only_valid_and_documented_values() {
     let mut offered = 0;
     for flag in command::flags(&Options::get_args_info()) {
         let Some(command::Value::OneOf(words)) = flag.value() else { continue };
@@ -86,8 +91,8 @@ fn manual_offers_values_that_are_valid() {
     assert!(offered > 10);
 }
 
-/// argh does not tell that `-h` is help; command.rs adds it.
+/// argh does not report `-h`, so command.rs adds it to the manual.
 #[test]
-fn manual_is_right_about_help() {
+fn manual_option_h_is_the_same_as_help() {
     assert_eq!(run(&["-h"]), run(&["--help"]));
 }

@@ -1,5 +1,5 @@
-//! The real program as a child process, on a port and a site of its own, and a client's end of a connection.
-//! A test starts a `Server`, connects, and waits for what must come with `wait_for`, never with a sleep.
+//! Runs the real program as a child process, on its own port and site, and connects to it as a client. A test
+//! starts a `Server`, connects, and waits for results with `wait_for`, never with a sleep.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -14,12 +14,12 @@ use tempfile::TempDir;
 
 use crate::reading::{Response, take_response};
 
-/// How long a test waits for what must come.
+/// The time after which a waiting test fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_evserve");
 
-/// Polls until `found` has something, at most [`PATIENCE`].
+/// Polls `found` until it returns a value, for at most [`PATIENCE`].
 #[track_caller]
 pub fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
@@ -32,7 +32,7 @@ pub fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Waits until the peer has read all that was sent on this stream. Its system has the bytes long before that.
+/// Waits until the peer's program, not only its kernel, has read all that was sent on this stream.
 #[track_caller]
 pub fn wait_until_read(stream: &TcpStream) {
     let (own, peer) = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
@@ -41,20 +41,20 @@ pub fn wait_until_read(stream: &TcpStream) {
     }
     wait_for("the peer's reading", || {
         let sockets = fs::read_to_string("/proc/net/tcp").unwrap();
-        // One row for each end (proc(5)): what is not acknowledged, and what is not read.
+        // Each end has a row with its unacknowledged and its unread bytes (proc(5)).
         let queues = |from, to| {
-            let ends = format!(": {} {} ", table_name(from), table_name(to));
+            let ends = format!(": {} {} ", proc_net_address(from), proc_net_address(to));
             let row = sockets.lines().find_map(|line| Some(line.split_once(&ends)?.1))?;
             row.split_whitespace().nth(1)?.split_once(':')
         };
         let is_sent = queues(own, peer)?.0 == "00000000";
-        // A peer that is gone has nothing to read.
+        // A closed peer has no row.
         let is_read = queues(peer, own).is_none_or(|(_, unread)| unread == "00000000");
         (is_sent && is_read).then_some(())
     });
 }
 
-/// Does the same for each case, each in a thread of its own.
+/// Runs `test` for all cases in parallel.
 pub fn at_once<C: Send>(cases: impl IntoIterator<Item = C>, test: impl Fn(C) + Sync) {
     std::thread::scope(|scope| {
         for case in cases {
@@ -63,14 +63,15 @@ pub fn at_once<C: Send>(cases: impl IntoIterator<Item = C>, test: impl Fn(C) + S
     });
 }
 
-/// An address as it stands in /proc/net/tcp.
-fn table_name(address: SocketAddr) -> String {
+/// Formats an address as in /proc/net/tcp.
+fn proc_net_address(address: SocketAddr) -> String {
     let SocketAddr::V4(address) = address else { panic!("{address} is not of IPv4") };
     format!("{:08X}:{:04X}", u32::from_ne_bytes(address.ip().octets()), address.port())
 }
 
-/// Receives again if the process was stopped meanwhile: a call with a timeout fails then (signal(7)).
-pub fn uninterrupted<T>(mut receive: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+/// Retries a receive call that fails with EINTR: on a socket with a timeout it does so after SIGSTOP and
+/// SIGCONT (signal(7)).
+pub fn retry_interrupted<T>(mut receive: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match receive() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -79,14 +80,14 @@ pub fn uninterrupted<T>(mut receive: impl FnMut() -> io::Result<T>) -> io::Resul
     }
 }
 
-/// How long this thread has waited for a processor so far (schedstat of proc(5)), zero where nothing tells.
-pub fn starved() -> Duration {
+/// Returns how long this thread has waited for a CPU so far (schedstat, proc(5)), or zero if unknown.
+pub fn cpu_wait_time() -> Duration {
     let counts = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let waited = counts.split_whitespace().nth(1).and_then(|count| count.parse().ok());
     Duration::from_nanos(waited.unwrap_or_default())
 }
 
-/// A running server, ended with its drop.
+/// A running server, killed on drop.
 pub struct Server {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
@@ -94,7 +95,7 @@ pub struct Server {
     pub site: TempDir,
 }
 
-/// A site with a page, a file of a kilobyte and one of 5 MB.
+/// Creates a site with a page, a 1 KiB file and a 5 MB file.
 pub fn small_site() -> TempDir {
     let site = tempfile::tempdir().unwrap();
     fs::write(site.path().join("index.html"), "<p>front").unwrap();
@@ -104,13 +105,13 @@ pub fn small_site() -> TempDir {
     site
 }
 
-/// A folder in memory if that can be: a disk takes seconds for thousands of files, and more beside others.
+/// Creates a folder, in memory if possible: a disk takes seconds for thousands of files.
 pub fn folder_in_memory() -> TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
 }
 
-/// 5 MB in which every place is recognisable.
+/// Returns 5 MB in which no four-byte word occurs twice.
 pub fn large_file() -> Vec<u8> {
     (0..1_250_000_u32).flat_map(|index| index.wrapping_mul(2_654_435_761).to_le_bytes()).collect()
 }
@@ -121,7 +122,7 @@ impl Server {
         Server::start_with(Command::new(PROGRAM), small_site(), arguments)
     }
 
-    /// Starts the program with `descriptors` at most (RLIMIT_NOFILE, hard).
+    /// Starts the program with a hard RLIMIT_NOFILE of `descriptors`.
     pub fn start_within(descriptors: u32, arguments: &[&str]) -> Server {
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\""), PROGRAM]);
@@ -134,12 +135,8 @@ impl Server {
         Server::spawn(command, &folder, site, arguments)
     }
 
-    /// Starts the program on a folder that is there and stays.
-    pub fn start_on(folder: &Path, arguments: &[&str]) -> Server {
-        Server::spawn(Command::new(PROGRAM), folder, tempfile::tempdir().unwrap(), arguments)
-    }
-
-    fn spawn(mut command: Command, folder: &Path, site: TempDir, arguments: &[&str]) -> Server {
+    /// Starts `command` with `--html folder` and these arguments; `site` is deleted at the end.
+    pub fn spawn(mut command: Command, folder: &Path, site: TempDir, arguments: &[&str]) -> Server {
         command.arg("--html").arg(folder).args(arguments);
         if !arguments.iter().any(|argument| argument.starts_with("--http")) {
             command.args(["--http", "0"]);
@@ -160,7 +157,7 @@ impl Server {
         server
     }
 
-    /// A program that was started otherwise.
+    /// Wraps a program that the test has started itself.
     pub fn adopt(child: Child, address: SocketAddr, site: TempDir) -> Server {
         Server { child, log: Arc::default(), address, site }
     }
@@ -189,7 +186,7 @@ impl Server {
         Client::new(TcpStream::connect(self.address).unwrap())
     }
 
-    /// One request on a connection of its own.
+    /// Sends a GET on a new connection and returns the response.
     #[track_caller]
     pub fn get(&self, path: &str) -> Response {
         let mut client = self.connect();
@@ -197,19 +194,19 @@ impl Server {
         client.response()
     }
 
-    /// How many descriptors it has open.
+    /// Returns the number of open descriptors.
     pub fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
-    /// A number out of /proc/PID/status.
+    /// Returns a number from /proc/PID/status.
     pub fn status(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
-    /// The CPU time it has used, in clock ticks of 10 ms.
+    /// Returns the CPU time used so far, in clock ticks of 10 ms.
     pub fn ticks(&self) -> u64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
@@ -224,7 +221,7 @@ impl Drop for Server {
     }
 }
 
-/// Runs the program to its end: its exit code, and what it wrote to both streams.
+/// Runs the program and returns its exit code, standard output and standard error.
 pub fn run(arguments: &[&str]) -> (i32, String, String) {
     let output = Command::new(PROGRAM).args(arguments).stdin(Stdio::null()).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
@@ -253,13 +250,13 @@ impl Client {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// The next response.
+    /// Receives the next response.
     #[track_caller]
     pub fn response(&mut self) -> Response {
         self.try_response().expect("a response before the end")
     }
 
-    /// The next response, or `None` if the connection has ended without a byte of one.
+    /// Receives the next response, or returns `None` if the connection ends before its first byte.
     #[track_caller]
     pub fn try_response(&mut self) -> Option<Response> {
         loop {
@@ -276,7 +273,7 @@ impl Client {
         }
     }
 
-    /// The next line, without its end.
+    /// Receives a line and returns it without its CRLF.
     #[track_caller]
     pub fn line(&mut self) -> String {
         loop {
@@ -288,7 +285,7 @@ impl Client {
         }
     }
 
-    /// All bytes up to the connection's end.
+    /// Receives all bytes until EOF or a reset.
     pub fn rest(&mut self) -> Vec<u8> {
         while self.receive() > 0 {}
         std::mem::take(&mut self.received)
@@ -303,7 +300,7 @@ impl Client {
 
     fn receive(&mut self) -> usize {
         let mut buffer = [0; 64 * 1024];
-        let count = match uninterrupted(|| self.stream.read(&mut buffer)) {
+        let count = match retry_interrupted(|| self.stream.read(&mut buffer)) {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
             Err(error) => panic!("receiving: {error}"),
@@ -313,15 +310,15 @@ impl Client {
     }
 }
 
-/// As many descriptors for this process as there may be.
-pub fn more_descriptors() -> u64 {
+/// Raises RLIMIT_NOFILE to its hard limit and returns the limit.
+pub fn raise_descriptor_limit() -> u64 {
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
     maximum.unwrap_or(u64::MAX)
 }
 
-/// Where a program of the system's is. Where it is missing the test that wants it is left out,
-/// except in CI, which installs all of them.
+/// Finds a program in PATH. A test whose program is missing is skipped, except in CI, which installs all of
+/// them.
 pub fn tool(name: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found =
@@ -333,7 +330,7 @@ pub fn tool(name: &str) -> Option<std::path::PathBuf> {
     found
 }
 
-/// Runs a client to its end and returns what it printed.
+/// Runs a client, which must succeed, and returns its standard output.
 #[track_caller]
 pub fn output(program: &Path, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().unwrap();

@@ -1,7 +1,5 @@
-//! Reads responses out of bytes, as a strict client would. What is read here is asserted with
-//! `Response::field`, `closes` and `text`.
+//! Parses responses as a strict client does. Tests check them with `Response::field`, `closes` and `text`.
 
-/// One response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     pub status: u16,
@@ -10,7 +8,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// The value of a field that is there at most once.
+    /// Returns the value of a field, which must not occur twice.
     pub fn field(&self, name: &str) -> Option<&str> {
         let mut values = self.fields.iter().filter(|(field, _)| field.eq_ignore_ascii_case(name));
         let value = values.next().map(|(_, value)| value.as_str());
@@ -18,18 +16,18 @@ impl Response {
         value
     }
 
-    /// Whether it says that the connection ends with it.
+    /// Returns whether the response has `Connection: close`.
     pub fn closes(&self) -> bool {
         self.field("Connection") == Some("close")
     }
 
-    /// The body as text.
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("a body of text")
     }
 }
 
-/// Takes a response from the beginning of `bytes`. `None` if it is not whole.
+/// Removes a response from the front of `bytes`, or returns `None` if it is incomplete. `head_only` is set
+/// for the response to a HEAD.
 pub fn take_response(bytes: &mut &[u8], head_only: bool) -> Option<Response> {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&bytes[..end]).expect("a head of text");
@@ -63,7 +61,8 @@ pub fn take_response(bytes: &mut &[u8], head_only: bool) -> Option<Response> {
     Some(response)
 }
 
-/// Takes a chunked body (RFC 9112 section 7.1). `None` if it is not whole.
+/// Removes a chunked body (RFC 9112 section 7.1) from the front of `bytes`, or returns `None` if it is
+/// incomplete.
 fn take_chunks(bytes: &mut &[u8]) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {
@@ -80,7 +79,8 @@ fn take_chunks(bytes: &mut &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// All responses in `bytes`, to requests of these methods; what is left over is a failure.
+/// Parses all responses in `bytes` and panics if the last one is incomplete. `heads` tells which requests
+/// were HEAD.
 pub fn responses(mut bytes: &[u8], heads: &[bool]) -> Vec<Response> {
     let mut found = Vec::new();
     while !bytes.is_empty() {

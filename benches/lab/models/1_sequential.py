@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Sequential: one client at a time, to its end.
+"""Sequential: one client at a time, until it disconnects.
 
-While it waits for this client's next request, nobody else is served. A client that keeps its connection
-open and says nothing holds the server for as long as it likes.
+While the server waits for the next request of this client, it serves no other client. A client that keeps an
+idle connection open blocks the server.
 """
 
 import page

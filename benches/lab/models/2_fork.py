@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Fork: a process for every client.
 
-The child may wait for its client, since it has no other. What that costs is a process: memory of its own,
-a place in the scheduler's queue, and the fork before the first byte.
+The child may block on its client, since it has no other. The price is a process per client: its own memory,
+a place in the scheduler's queue, and a fork before the first byte.
 """
 
 import os
@@ -15,7 +15,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def reap(children):
-    """Takes leave of the children that have ended; until then they stay as zombies."""
+    """Reaps the children that have ended; until then they are zombies."""
     while children:
         pid, _ = os.waitpid(-1, os.WNOHANG)
         if pid == 0:
@@ -26,7 +26,7 @@ def reap(children):
 def main():
     listener = page.listen()
     children = set()
-    # The parent lives until it has ended its children.
+    # The parent ends its children before it exits.
     for number in SIGNALS:
         signal.signal(number, lambda *_: sys.exit(0))
     try:
@@ -37,14 +37,14 @@ def main():
                 continue
             pid = os.fork()
             if pid == 0:
-                children.clear()  # they are the parent's
+                children.clear()  # these belong to the parent
                 for number in SIGNALS:
                     signal.signal(number, signal.SIG_DFL)
                 listener.close()
                 page.serve(connection)
                 os._exit(0)
             children.add(pid)
-            connection.close()  # the child has it
+            connection.close()  # the child has its own copy
     finally:
         for pid in children:
             os.kill(pid, signal.SIGTERM)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Thread: a thread for every client.
 
-A thread may wait for its client as a process may, and is cheaper to make. But each has a stack, and
-Python lets only one of them run at a time (the global interpreter lock).
+A thread may block on its client like a process, and is cheaper to create. But each thread has a stack, and
+Python runs only one of them at a time (the global interpreter lock).
 """
 
 import threading

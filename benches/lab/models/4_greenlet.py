@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Greenlet: a thread of our own making for every client.
+"""Greenlet: a user-space thread for every client.
 
-The code reads as with threads, but where recv would wait, gevent switches to another greenlet. Beneath
-is an event loop over epoll: this is model 8 with its turns hidden.
+The code reads like that with threads, but where recv would block, gevent switches to another greenlet.
+Underneath is an event loop over epoll: this is model 8 with its turns hidden.
 """
 
 import sys
@@ -13,7 +13,7 @@ try:
 except ImportError:
     sys.exit("gevent is not installed")
 
-monkey.patch_socket()  # before anything else takes hold of the real one
+monkey.patch_socket()  # before any other module imports the real one
 
 import page  # noqa: E402
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Scan: one thread asks every socket, again and again, whether it has something.
+"""Scan: one thread tries every socket, again and again.
 
-No client can hold it up, since no call waits. But each question is a system call, nearly all of them are
-answered with "nothing yet", and it goes on asking when nobody has anything to say.
+No client can block the server, since no call blocks. But every attempt is a system call, nearly all of them
+return "nothing yet", and the loop keeps running when all clients are idle.
 """
 
 import page

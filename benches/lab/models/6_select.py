@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Select: the kernel is asked once which of all sockets have something, and may let us sleep until one has.
+"""Select: one call asks the kernel which of all sockets are ready, and sleeps until one is.
 
-The question is three bit sets with a bit for every descriptor. Each call hands all of them over, and the
-kernel looks at each socket that is in them. The sets have 1024 bits: select cannot name descriptor 1024.
-Python raises ValueError then, which ends this server, and so it should: there is no way on.
+The arguments are three bit sets with one bit per descriptor. Every call passes them all, and the kernel checks
+every socket in them. The sets have 1024 bits, so select cannot represent descriptor 1024. Python then raises
+ValueError, which ends this server on purpose: it could not continue.
 """
 
 import select

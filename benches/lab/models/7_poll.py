@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Poll: as select, but the question is a list of descriptors instead of bit sets.
+"""Poll: like select, but with a list of descriptors instead of bit sets.
 
-So there is no limit of 1024. Yet the whole list still goes to the kernel with each call, and the kernel
-still looks at each socket of it, however few have something.
+There is no limit of 1024. But every call still passes the whole list to the kernel, and the kernel still checks
+every socket in it, however few are ready.
 """
 
 import select

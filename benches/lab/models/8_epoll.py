@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Epoll: the kernel keeps the list, and a socket that gets something puts itself on a second one.
+"""Epoll: the kernel keeps the list, and a socket that becomes ready adds itself to a second list.
 
-A connection is registered once. Each call hands nothing over and brings back only the sockets that have
-something; what is idle is not looked at, by anybody.
+A connection is registered once. A call passes no sockets and returns only those that are ready; idle sockets
+are never checked.
 """
 
 import select

@@ -1,5 +1,5 @@
-"""What all models share, so that each file shows only its own idea: the page, the listener, and a
-connection's two ways of speaking HTTP. Not an HTTP server: every request is taken for a GET of the page.
+"""The parts that all models share, so that each file shows only its own idea: the page, the listener, and HTTP
+over blocking and non-blocking sockets. Not a real HTTP server: every request counts as a GET of the page.
 """
 
 import errno
@@ -14,17 +14,17 @@ RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\
 HEAD_END = b"\r\n\r\n"
 HEAD_MAX = 16 * 1024
 RECEIVE_SIZE = 4096
-BACKLOG = 4096  # the kernel cuts it to net.core.somaxconn
+BACKLOG = 4096  # the kernel limits it to net.core.somaxconn
 
 
 def listen():
-    """A listener on a free port of this machine, announced on standard output."""
-    # Ctrl-C ends the program as SIGTERM does: at once, and without a traceback.
+    """Returns a listener on a free local port, and prints the port on standard output."""
+    # Ctrl-C ends the program as SIGTERM does: immediately, without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
-    # An answer goes out at once, also while an earlier one is not yet acknowledged. Accepted sockets inherit it.
+    # Sends a response even while an earlier one is unacknowledged. Accepted sockets inherit the option.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     print("listening", listener.getsockname()[1], flush=True)
     return listener
@@ -34,10 +34,10 @@ spare = os.open(os.devnull, os.O_RDONLY)
 
 
 def accept(listener):
-    """The next connection, or None if there is none after all.
+    """Returns the next connection, or None if there is none.
 
-    With no descriptor left, the spare one is given up to accept the connection and close it. Left in the
-    backlog, it would make the listener readable for ever.
+    With no descriptor left, the spare one is closed in order to accept the connection and close it. If the
+    connection stayed in the backlog, the listener would stay readable.
     """
     global spare
     try:
@@ -49,15 +49,15 @@ def accept(listener):
             raise
     os.close(spare)
     try:
-        os.close(listener.accept()[0].detach())  # at once; gevent's close waits for its loop
+        os.close(listener.accept()[0].detach())  # immediately; gevent's close waits for its loop
     except OSError:
-        pass  # it has gone by itself
+        pass  # the client has already gone
     spare = os.open(os.devnull, os.O_RDONLY)
     return None
 
 
 def take_answers(received):
-    """Takes the whole request heads off the front of `received` and returns the answers to them."""
+    """Removes the complete request heads from the front of `received` and returns their responses."""
     count = received.count(HEAD_END)
     if count:
         del received[: received.rindex(HEAD_END) + len(HEAD_END)]
@@ -67,7 +67,7 @@ def take_answers(received):
 
 
 def serve(connection):
-    """Serves a client on a blocking socket until it goes: recv and sendall wait for it."""
+    """Serves a client on a blocking socket until it disconnects."""
     received = bytearray()
     with connection:
         try:
@@ -75,12 +75,12 @@ def serve(connection):
                 received += more
                 connection.sendall(take_answers(received))
         except OSError:
-            pass  # a client that resets has gone, too
+            pass  # after a reset, the client has gone, too
 
 
 class Connection:
-    """A client on a non-blocking socket. Its loop calls `receive` when there is something to receive and
-    `send` while there is something `unsent`; both return False when the client has gone."""
+    """A client on a non-blocking socket. The loop calls `receive` when the socket is readable, and `send` while
+    `unsent` is not empty; both return False when the client has gone."""
 
     def __init__(self, connection):
         connection.setblocking(False)
@@ -89,7 +89,7 @@ class Connection:
         self.unsent = b""
 
     def receive(self):
-        """Receives once, and sends what answers that calls for as far as the socket takes them."""
+        """Receives once, and sends as much of the responses as the socket accepts."""
         try:
             more = self.socket.recv(RECEIVE_SIZE)
             if not more:
@@ -103,7 +103,7 @@ class Connection:
         return self.send()
 
     def send(self):
-        """Sends what the socket takes and keeps the rest."""
+        """Sends as much as the socket accepts and keeps the rest."""
         try:
             if self.unsent:
                 self.unsent = self.unsent[self.socket.send(self.unsent) :]

@@ -1,4 +1,4 @@
-//! The end of a connection that must not destroy what is on its way to the peer.
+//! Closes a connection without destroying output that the peer has not received yet.
 
 use std::io;
 
@@ -9,16 +9,17 @@ use crate::services::{Context, Core};
 use crate::transport::Transport;
 
 impl<T: Transport> Connection<T> {
-    /// Everything is sent. A peer that may be sending still is heard out, or the close would be a
-    /// reset that destroys what is on its way there. Returns whether it may.
+    /// Shuts down our side and starts to linger if the peer may still be sending: a close with unread input
+    /// is a reset, which destroys output in flight. Called when all output has been sent. Returns whether the
+    /// connection lingers.
     pub(super) fn linger_after(&mut self, reason: CloseReason, core: &Core) -> bool {
         let lingers = match reason {
             _ if self.input.has_ended() => false,
             CloseReason::WriteTimeout => false,
-            CloseReason::Answered => {
+            CloseReason::CloseRequested => {
                 self.output.sent_since_input > SENT_AT_ONCE_BYTES || self.input.has_unread()
             }
-            // The peer may not have got all of its last answer yet.
+            // Part of the last response may still be unacknowledged.
             CloseReason::IdleTimeout | CloseReason::Drained => self.transport.unacknowledged() > Some(0),
             _ => reason.lingers() || self.input.has_unread(),
         };
@@ -31,7 +32,7 @@ impl<T: Transport> Connection<T> {
         false
     }
 
-    /// Drops input until its end, or until it has taken too long.
+    /// Drops input until EOF, an error or the linger deadline.
     pub(super) fn linger(
         &mut self,
         scratch: &mut [u8],
@@ -51,7 +52,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Receives what there is, for nobody.
+    /// Receives and drops the available input, at most `limit` bytes.
     pub(super) fn drop_input(
         &mut self,
         scratch: &mut [u8],

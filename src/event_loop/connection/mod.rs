@@ -1,4 +1,4 @@
-//! A connection: fill, process, flush, within the bounds of a turn.
+//! A connection: receives, lets the protocol process the input, and sends, within the budget of a turn.
 
 mod linger;
 
@@ -15,7 +15,7 @@ use crate::protocol::{AnyProtocol, Demand, Protocol, Step};
 use crate::services::{Context, Core};
 use crate::transport::Transport;
 
-/// One peer's connection.
+/// A connection in the loop.
 #[derive(Debug)]
 pub(super) struct Connection<T> {
     transport: T,
@@ -27,11 +27,11 @@ pub(super) struct Connection<T> {
     last_activity: Instant,
 }
 
-/// Buffers that all connections use in turn, so that idle ones need none.
+/// Buffers that connections use one at a time, so that idle connections own none.
 pub(super) struct Scratch {
-    /// What one recv brings.
+    /// The buffer for one recv.
     pub input: Vec<u8>,
-    /// An outbox with its memory, while no connection has it.
+    /// An empty outbox with allocated memory, lent to the connection that is being driven.
     pub outbox: Outbox,
 }
 
@@ -41,50 +41,50 @@ impl Default for Scratch {
     }
 }
 
-/// Where a connection is in its life.
+/// The phase of a connection's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// It processs.
+    /// The protocol processes input.
     Open,
-    /// The protocol is done; what is queued is sent, then it ends.
+    /// The protocol is done. The connection closes once the queued output is sent.
     Finishing(CloseReason),
-    /// Our output has ended; since then what the peer still sends is dropped.
+    /// Our side was shut down at this instant. Input is dropped until EOF or the linger deadline.
     Lingering(CloseReason, Instant),
 }
 
 /// What a connection waits for after it was driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// For events, or until its deadline.
+    /// An event, or this deadline.
     Waiting(Instant),
-    /// For its next turn.
+    /// The next turn: the connection has used up its budget.
     Yielding,
-    /// For nothing: it is over.
+    /// Nothing: the connection is to be closed.
     Closed(CloseReason),
 }
 
-/// What is left of a connection's share of the turn.
+/// What is left of a connection's budget in this turn.
 struct Budget {
     read: usize,
     write: usize,
     requests: usize,
-    /// Slices of an answer that takes more than a turn.
+    /// Calls of [`Protocol::resume`], each for a slice of a response that takes more than a turn.
     slices: usize,
 }
 
-/// Why a connection stopped taking input.
+/// Why a connection stopped processing input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stop {
-    /// The protocol needs more than has come.
+    /// The protocol needs more input than was received.
     Starved,
-    /// The outbox is full, or what is being produced for it comes first.
+    /// The outbox is full, or a pending response comes first.
     NoRoom,
-    /// Its share of the turn is used up.
+    /// The budget of the turn is used up.
     OutOfBudget,
 }
 
 impl<T: Transport> Connection<T> {
-    /// A connection that was accepted at `now`.
+    /// Creates a connection that was accepted at `now`.
     pub(super) fn new(transport: T, protocol: AnyProtocol, now: Instant) -> Connection<T> {
         Connection {
             transport,
@@ -96,22 +96,22 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// What is spoken on it.
+    /// Returns the name of the protocol.
     pub(super) fn protocol(&self) -> &'static str {
         self.protocol.name()
     }
 
-    /// Takes what an event says.
+    /// Records the readiness that an event reports.
     pub(super) fn set_readiness(&mut self, readiness: Readiness) {
         self.input.set_readiness(readiness);
         self.output.writable |= readiness.writable;
     }
 
-    /// When the patience with the peer ends.
+    /// Returns when the connection times out.
     pub(super) fn deadline(&self, core: &Core) -> Instant {
         if let Phase::Lingering(reason, since) = self.phase {
             let timeout =
-                if reason == CloseReason::BodyUnwanted { LINGER_TIMEOUT } else { LINGER_IDLE_TIMEOUT };
+                if reason == CloseReason::BodyUnread { LINGER_TIMEOUT } else { LINGER_IDLE_TIMEOUT };
             return (since + timeout).min(self.last_activity + LINGER_IDLE_TIMEOUT);
         }
         let write = self.output.deadline(core.limits.timeouts.write);
@@ -120,11 +120,11 @@ impl<T: Transport> Connection<T> {
             _ => None,
         };
         let known = [write, protocol].into_iter().flatten().min();
-        // Nobody is without a deadline, whatever the protocol says.
+        // Every connection has a deadline, even if its protocol sets none.
         known.unwrap_or(self.last_activity + core.limits.timeouts.idle)
     }
 
-    /// Since when the connection has been idle between two requests, if it is.
+    /// Returns the time of the last activity if the connection is idle between two requests.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         let idle = self.phase == Phase::Open
             && !self.input.has_unread()
@@ -133,12 +133,12 @@ impl<T: Transport> Connection<T> {
         idle.then_some(self.last_activity)
     }
 
-    /// Bytes of memory held in buffers.
+    /// Returns the bytes of memory held in buffers.
     pub(super) fn buffered(&self) -> usize {
         self.input.capacity() + self.output.outbox.capacity()
     }
 
-    /// Does what can be done now, within the bounds of a turn.
+    /// Receives, processes and sends within the budget of a turn. Returns what the connection waits for.
     pub(super) fn drive(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> Progress {
         self.output.begin(&mut scratch.outbox, cx.core.clock.now.monotonic);
         let progress =
@@ -175,7 +175,8 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Takes input and has it answered, until there is none, or no room for answers.
+    /// Processes input and resumes a pending response until the input, the room in the outbox or the budget
+    /// is used up.
     fn process(&mut self, scratch: &mut [u8], budget: &mut Budget, cx: &mut Context<'_>) -> io::Result<Stop> {
         while self.phase == Phase::Open {
             if self.output.outbox.is_full() {
@@ -210,14 +211,14 @@ impl<T: Transport> Connection<T> {
             }
         }
         match self.phase {
-            // The peer may be unable to read our answer before it has sent all of its body.
+            // The peer may not read our response before it has sent its whole body, so keep receiving.
             Phase::Finishing(reason) if reason.lingers() => self.drop_input(scratch, &mut budget.read, cx),
             _ => Ok(Stop::Starved),
         }
     }
 
-    /// Receives once and offers what came to the protocol, straight from the scratch buffer if
-    /// nothing older waits. Returns whether the protocol has taken all there was, and waits for more.
+    /// Receives once and offers the bytes to the protocol, straight from the scratch buffer if no older bytes
+    /// are unread. Returns whether the protocol consumed all available input and waits for more.
     fn fill(
         &mut self,
         scratch: &mut [u8],
@@ -251,12 +252,12 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Gives `input` to the protocol for as long as it takes some and has room for the answers.
-    /// Returns how much it took, and why not more.
+    /// Passes `input` to the protocol until it needs more input, the outbox is full or the budget is used up.
+    /// Returns the number of bytes consumed, and why it stopped.
     fn offer(&mut self, input: &[u8], requests: &mut usize, cx: &mut Context<'_>) -> (usize, Stop) {
         let mut taken = 0;
         while taken < input.len() {
-            // Before the first one there was room.
+            // `process` has checked the outbox before the first call.
             if taken > 0 && self.output.outbox.is_full() {
                 return (taken, Stop::NoRoom);
             }
@@ -287,13 +288,13 @@ impl<T: Transport> Connection<T> {
         Ok(flushed)
     }
 
-    /// The deadline has passed. That is asked only after all input was taken, and bytes do not put
-    /// off the deadline of a head.
+    /// Handles an expired deadline. The available input was processed before, and the bytes of a request head
+    /// do not extend its deadline.
     fn on_timeout(&mut self, cx: &mut Context<'_>) {
         let now = cx.core.clock.now.monotonic;
         if self.output.deadline(cx.core.limits.timeouts.write).is_some_and(|deadline| deadline <= now) {
             if !self.output.extend(&self.transport, now) {
-                // Nothing more is sent to a peer that takes nothing.
+                // The peer accepts no output, so drop the rest.
                 self.output.forget();
                 self.phase = Phase::Finishing(CloseReason::WriteTimeout);
             }
@@ -303,10 +304,10 @@ impl<T: Transport> Connection<T> {
     }
 }
 
-/// What an error of the transport means.
+/// Maps an error of the transport to a close reason.
 fn reason(error: &io::Error) -> CloseReason {
     match error.kind() {
-        // Of all that is sent, only a file has an end.
+        // Only sending a file can reach EOF: the file is shorter than announced.
         ErrorKind::UnexpectedEof => CloseReason::FileShrank,
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::NotConnected => CloseReason::Reset,
         ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {

@@ -1,30 +1,30 @@
-//! Command lines of the file protocol: taken out of the input, and read.
+//! The command lines of the file protocol: extracted from the input, and parsed.
 
 use crate::limits::COMMAND_MAX_BYTES;
 use crate::store::Sha256Digest;
 
 use super::vocabulary::command::{GET, HASH, HELP, LIST, PUT, QUIT, REST, RESUME, STAT};
 
-/// What stands at the beginning of the input.
+/// The result of extracting a line from the input.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line {
-    /// The beginning of a line.
+    /// The line is incomplete.
     Partial,
-    /// More than a line may have.
+    /// The line exceeds the limit.
     TooLong,
-    /// A line without its end and without what telnet says to itself, and how many bytes it took.
+    /// The line without its end and without Telnet commands, and the number of input bytes it took.
     Whole(Vec<u8>, usize),
 }
 
-/// Telnet's bytes (RFC 854), which come in command lines only.
+/// Telnet commands (RFC 854), which are recognized only in command lines.
 const IAC: u8 = 255;
 const SB: u8 = 250;
 const SE: u8 = 240;
 const WILL: u8 = 251;
 const DONT: u8 = 254;
 
-/// Takes a line, ended by LF or CRLF, from the beginning of `input`, of which the first `seen` bytes
-/// were there at the last try. At the input's end what is left is a line, too.
+/// Extracts a line, ended by LF or CRLF, from the beginning of `input`, whose first `seen` bytes were already
+/// scanned. `at_end` says that no more input follows: then the last line needs no end.
 pub(super) fn take_line(input: &[u8], seen: usize, at_end: bool) -> Line {
     let may_be_whole = memchr::memchr(b'\n', &input[seen.min(input.len())..]).is_some() || at_end;
     if !may_be_whole && input.len() < COMMAND_MAX_BYTES {
@@ -63,48 +63,45 @@ pub(super) fn take_line(input: &[u8], seen: usize, at_end: bool) -> Line {
     }
 }
 
-/// The length of `IAC SB … IAC SE`.
+/// Returns the length of `IAC SB … IAC SE`.
 fn end_of_subnegotiation(bytes: &[u8]) -> Option<usize> {
     bytes.windows(2).position(|pair| pair == [IAC, SE]).map(|at| at + 2)
 }
 
-/// A command.
+/// A parsed command line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Command<'a> {
-    /// What files there are.
     List,
-    /// A file's bytes.
+    /// The name of the file to send.
     Get(&'a [u8]),
-    /// So many bytes follow, to be a file of that name. `None` is a length that is no number.
+    /// The length of the payload that follows, and the name under which to store it. `None` is a malformed
+    /// length.
     Put(Option<u64>, &'a [u8]),
-    /// As many bytes as the server lacks of an upload of this length, hash and name follow, once it has
-    /// said how many it has. `None` is a length or a hash that is none.
+    /// The length, hash and name of an upload to resume. The server replies with the number of bytes that it
+    /// has, and the client sends the rest. `None` is a malformed length or hash.
     Resume(Option<(u64, Sha256Digest)>, &'a [u8]),
-    /// Lines of text follow, to be a file of that name.
+    /// The name under which to store the lines of text that follow.
     Type(&'a [u8]),
-    /// The SHA-256 of a file.
+    /// The name of the file whose SHA-256 is requested.
     Hash(&'a [u8]),
-    /// What is known of a file.
+    /// The name of the file whose length and modification time are requested.
     Stat(&'a [u8]),
-    /// The next [`Get`](Command::Get) starts there.
+    /// The offset at which the next [`Get`](Command::Get) starts.
     Restart(u64),
-    /// What commands there are.
     Help,
-    /// The end.
     Quit,
-    /// HTTP, that is a browser that was led here by some page.
+    /// A line of an HTTP request, which a browser sent to this port.
     Http,
-    /// None of them.
     Unknown,
 }
 
 impl<'a> Command<'a> {
-    /// Whether it begins an upload.
+    /// Returns whether the command begins an upload.
     pub(super) fn stores(&self) -> bool {
         matches!(self, Command::Put(..) | Command::Resume(..) | Command::Type(_))
     }
 
-    /// Reads a line.
+    /// Parses a line.
     pub(super) fn parse(line: &'a [u8]) -> Command<'a> {
         if is_http(line) {
             return Command::Http;
@@ -139,14 +136,14 @@ impl<'a> Command<'a> {
     }
 }
 
-/// Digits, within 64 bits.
+/// Parses digits of at most 64 bits.
 fn number(digits: &[u8]) -> Option<u64> {
     let all_digits = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     std::str::from_utf8(digits).ok().filter(|_| all_digits)?.parse().ok()
 }
 
-/// A page can make a browser send a request to any port; what of it could be a command must not be
-/// carried out.
+/// Returns whether a line belongs to an HTTP request. A web page can make a browser send a request to any
+/// port, and no part of the request may be executed as a command.
 fn is_http(line: &[u8]) -> bool {
     let first = line.split(|byte| *byte == b' ').next().unwrap_or_default();
     let version = line.len().checked_sub(b" HTTP/1.x".len()).map(|at| &line[at..]);
@@ -160,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_and_what_telnet_puts_into_them() {
+    fn lines_are_extracted_without_telnet_commands() {
         let whole = |line: &str, length| Line::Whole(line.into(), length);
         let table: &[(&[u8], Line)] = &[
             (b"L\nG", whole("L", 2)),
@@ -180,7 +177,7 @@ mod tests {
         ];
         for (input, line) in table {
             assert_eq!(take_line(input, 0, false), *line, "{input:?}");
-            // However it comes, nothing is decided early.
+            // The beginning of a line must not be taken for another line.
             for cut in 0..input.len() {
                 let begun = take_line(&input[..cut], 0, false);
                 assert!(begun == Line::Partial || begun == *line, "{input:?} cut at {cut}: {begun:?}");
@@ -193,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn commands() {
+    fn command_lines_are_parsed() {
         for (line, command) in [
             ("L", Command::List),
             ("list", Command::List),

@@ -1,4 +1,4 @@
-//! The reply to HASH: a file is read and hashed, a slice a turn.
+//! The reply to HASH: a file is read and hashed, a slice per turn.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -22,13 +22,12 @@ pub(super) struct HashInProgress {
 }
 
 impl HashInProgress {
-    /// Begins with the file of this name.
     pub(super) fn begin(name: &[u8], cx: &Context<'_>) -> Result<HashInProgress, ErrorReply> {
         let (file, _) = cx.core.library.read(&parse_name(name)?).map_err(library_error)?;
         Ok(HashInProgress { file, hasher: Sha256::new(), offset: 0 })
     }
 
-    /// Does a slice. Returns what is left to do, or replies.
+    /// Hashes a slice. At the end of the file, replies and returns `None`.
     pub(super) fn advance(mut self, out: &mut Outbox) -> Result<Option<HashInProgress>, ErrorReply> {
         let mut slice = vec![0; REHASH_SLICE_BYTES];
         let read = self.file.read_at(&mut slice, self.offset);

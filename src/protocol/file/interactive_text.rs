@@ -1,19 +1,19 @@
-//! Text that is typed at a terminal: lines until one that is `##`.
+//! Text that is typed at a terminal: lines up to one that is `##`.
 
-/// How a piece of text was taken.
+/// The result of reading a piece of text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Typed {
-    /// Bytes of the input that were taken.
+    /// The number of input bytes consumed.
     pub taken: usize,
-    /// Whether the line that ends the text has come.
+    /// Whether the line that ends the text was received.
     pub ended: bool,
 }
 
-/// Where in a line the text stands.
+/// The state of reading text whose pieces may be cut anywhere.
 #[derive(Debug)]
 pub(super) struct InteractiveText {
-    /// The beginning of a line that may be the last one, or a CR that may belong to a line's end: at
-    /// most three bytes.
+    /// Bytes that are held back, at most three: the beginning of a line that may end the text, or a CR that
+    /// may belong to the end of a line.
     held: Vec<u8>,
     at_line_start: bool,
 }
@@ -25,12 +25,12 @@ impl Default for InteractiveText {
 }
 
 impl InteractiveText {
-    /// Whether the text is whole if nothing more comes: its last line has no end.
+    /// Returns whether the input may end here: the last line is a `##` that only lacks its end.
     pub(super) fn ends_here(&self) -> bool {
         self.at_line_start && matches!(self.held.as_slice(), b"##" | b"##\r")
     }
 
-    /// Takes text from `input` and appends to `text` what belongs to the file, each CRLF as LF.
+    /// Reads text from `input` and appends the content of the file to `text`, with LF for each CRLF.
     pub(super) fn take(&mut self, input: &[u8], text: &mut Vec<u8>) -> Typed {
         for (index, byte) in input.iter().enumerate() {
             if *byte == b'\n' {
@@ -51,7 +51,7 @@ impl InteractiveText {
                 continue;
             }
             self.at_line_start = false;
-            // A CR is held back until it is known what it stands before.
+            // A CR is held back until the next byte is known.
             let kept = usize::from(*byte == b'\r');
             text.extend(self.held.drain(..self.held.len() - kept));
         }

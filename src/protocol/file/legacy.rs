@@ -1,5 +1,5 @@
-//! The dialects of the documents' own clients, which send no newlines and tell messages apart by
-//! their receive calls: pauses keep them apart.
+//! The dialects of legacy clients, which are the clients of the teaching notes on sockets. They send no
+//! newlines and take the bytes of each receive call for one message, so pauses must separate messages.
 
 use std::time::Instant;
 
@@ -13,12 +13,12 @@ use crate::store::{Items, LibraryError, Name};
 use super::legacy_upload::LegacyUpload;
 use super::vocabulary::{END, Vocabulary};
 
-/// One connection.
+/// The state of one connection.
 #[derive(Debug)]
 pub struct Legacy {
     vocabulary: &'static Vocabulary,
     state: State,
-    /// Bytes of the input that were taken before it was known what they are.
+    /// The number of input bytes to skip, because they were handled when the dialect was detected.
     skip: usize,
 }
 
@@ -28,11 +28,11 @@ enum State {
     Command,
     /// The bytes of an upload and the `##` that ends it.
     Receiving(Box<LegacyUpload>),
-    /// Its own next turn, to go on reading the library.
+    /// The connection's next turn, to continue reading the library.
     Reading(Items, Vec<Name>),
 }
 
-/// A command of these dialects, which is a whole message.
+/// A command of these dialects, which is one message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum LegacyCommand<'a> {
     List,
@@ -42,7 +42,7 @@ pub(super) enum LegacyCommand<'a> {
 }
 
 impl<'a> LegacyCommand<'a> {
-    /// Reads a message. The name is what follows the last space.
+    /// Parses a message. The name is the part after the last space.
     pub(super) fn parse(message: &'a [u8]) -> Option<LegacyCommand<'a>> {
         let name = || message.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
         match message {
@@ -56,17 +56,16 @@ impl<'a> LegacyCommand<'a> {
 }
 
 impl Legacy {
-    /// A connection in which nothing was said.
     pub fn new(vocabulary: &'static Vocabulary) -> Legacy {
         Legacy { vocabulary, state: State::Command, skip: 0 }
     }
 
-    /// A connection whose first message was seen, but not taken.
+    /// Creates a connection whose first `seen` bytes were handled but are still in the input.
     pub fn after(vocabulary: &'static Vocabulary, seen: usize) -> Legacy {
         Legacy { skip: seen, ..Legacy::new(vocabulary) }
     }
 
-    /// Carries out a message. Returns why the connection ends, if it does.
+    /// Executes a message. Returns why the connection closes, if it does.
     pub fn on_message(
         &mut self,
         message: &[u8],
@@ -81,8 +80,8 @@ impl Legacy {
             },
             Some(LegacyCommand::Get(name)) => self.get(name, out, cx),
             Some(LegacyCommand::Put(name)) => self.put(name, out, cx),
-            Some(LegacyCommand::Quit) => return Some(CloseReason::Answered),
-            // The documents' servers say nothing to what they do not know.
+            Some(LegacyCommand::Quit) => return Some(CloseReason::CloseRequested),
+            // The servers of the teaching notes do not reply to unknown messages.
             None => {}
         }
         self.close_reason(cx)
@@ -90,7 +89,7 @@ impl Legacy {
 
     fn close_reason(&self, cx: &Context<'_>) -> Option<CloseReason> {
         let between = matches!(self.state, State::Command);
-        (between && cx.core.is_draining()).then_some(CloseReason::LastAnswer)
+        (between && cx.core.is_draining()).then_some(CloseReason::ServerClosed)
     }
 
     fn get(&self, name: &[u8], out: &mut Outbox, cx: &Context<'_>) {
@@ -127,7 +126,7 @@ impl Legacy {
 
     fn refuse(&self, error: &LibraryError, word: &str, out: &mut Outbox) {
         if let LibraryError::Failed(error) = error {
-            log::error!("the library failed: {error}");
+            log::error!("library error: {error}");
         }
         say(word, out);
     }
@@ -160,13 +159,13 @@ impl Legacy {
     }
 }
 
-/// All names, a `#` behind each, as far as they fit into what the client reads at once.
+/// Joins the names, with a `#` after each, up to the size that a legacy client reads at once.
 fn joined(names: &[Name]) -> String {
     let mut text = String::new();
     for (index, name) in names.iter().enumerate() {
         if text.len() + name.as_str().len() + 1 > JOINED_LIST_MAX_BYTES {
             log::warn!(
-                "{} of {} files are not in a joined listing, which is full",
+                "a joined listing is full: {} of {} files are missing from it",
                 names.len() - index,
                 names.len()
             );
@@ -198,7 +197,7 @@ impl Protocol for Legacy {
     fn on_eof(&mut self, _rest: &[u8], _out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
         match std::mem::replace(&mut self.state, State::Command) {
             State::Command => Some(CloseReason::PeerClosed),
-            // No silence is surer.
+            // EOF confirms the `##`, as silence would.
             State::Receiving(receiving) if receiving.may_have_ended() => {
                 receiving.store(cx);
                 Some(CloseReason::PeerClosed)

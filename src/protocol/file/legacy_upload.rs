@@ -1,4 +1,5 @@
-//! Uploads of the documents' clients, which end with a `##` that comes alone.
+//! Uploads of legacy clients. An upload ends with `##`, which only the silence before or after it
+//! distinguishes from data.
 
 use std::time::{Duration, Instant};
 
@@ -8,39 +9,40 @@ use crate::store::Upload;
 
 use super::vocabulary::END;
 
-/// An upload. Without a file it has failed, and its bytes are dropped.
+/// An upload in progress.
 #[derive(Debug)]
 pub(super) struct LegacyUpload {
+    /// `None` if the upload has failed: then its bytes are dropped.
     upload: Option<Upload>,
-    /// The `#` or `##` that came last, which may be data or the end.
+    /// The `#` or `##` that was received last, which may be data or the end.
     held: &'static [u8],
-    /// When bytes last came.
+    /// When bytes were last received.
     since: Instant,
 }
 
 impl LegacyUpload {
-    /// An upload that begins.
     pub(super) fn new(upload: Upload, now: Instant) -> LegacyUpload {
         LegacyUpload { upload: Some(upload), held: b"", since: now }
     }
 
-    /// Whether what came last could be the end.
+    /// Returns whether the last bytes may be the end.
     pub(super) fn may_have_ended(&self) -> bool {
         self.held == END
     }
 
-    /// When the silence behind what came last tells that it was the end, or is too long.
+    /// Returns when further silence confirms the end, or, without a trailing `##`, when the client has been
+    /// silent for `patience`.
     pub(super) fn deadline(&self, patience: Duration) -> Instant {
         self.since + if self.may_have_ended() { TERMINATOR_QUIET_AFTER } else { patience }
     }
 
-    /// Takes what one receive call has brought. Returns whether it was the end.
+    /// Reads the bytes of one receive call. Returns whether they end the upload.
     pub(super) fn take(&mut self, input: &[u8], now: Instant) -> bool {
         let alone = input == END && now.saturating_duration_since(self.since) >= TERMINATOR_QUIET_BEFORE;
         self.since = now;
         let held = std::mem::take(&mut self.held);
         if alone {
-            // What was held back before was data.
+            // The bytes that were held back before are data.
             self.write(held);
             return true;
         }
@@ -56,18 +58,18 @@ impl LegacyUpload {
         if let Some(upload) = &mut self.upload
             && let Err(error) = upload.write(bytes)
         {
-            // The dialect has no word for it once the upload has begun.
-            log::warn!("an upload has failed: {error}");
+            // The dialect has no reply for errors after the beginning of an upload.
+            log::warn!("an upload failed: {error}");
             self.upload = None;
         }
     }
 
-    /// The end has come.
+    /// Stores the complete upload.
     pub(super) fn store(self, cx: &mut Context<'_>) {
         if let Some(upload) = self.upload
             && let Err(error) = cx.store(upload)
         {
-            log::warn!("an upload could not be stored: {error}");
+            log::warn!("cannot store an upload: {error}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The dialect of lines: a command is a line, a reply is a line, and bytes follow only where their
-//! number was said.
+//! The line dialect: commands and replies are lines, and raw bytes follow only after their number was
+//! announced.
 
 use std::time::Instant;
 
@@ -17,11 +17,11 @@ use super::reply::{ErrorReply, get, library_error, ok, parse_name, refuse, stat,
 use super::vocabulary::code;
 use crate::protocol::contract::{Demand, Protocol, Step};
 
-/// One connection.
+/// The state of one connection.
 #[derive(Debug)]
 pub struct LineProtocol {
     state: State,
-    /// Where the next GET starts.
+    /// The offset at which the next GET starts.
     restart: u64,
 }
 
@@ -29,22 +29,22 @@ pub struct LineProtocol {
 #[derive(Debug)]
 enum State {
     /// A command, or the rest of one.
-    Command(Option<Begun>),
+    Command(Option<PartialLine>),
     /// The bytes of an upload.
     Receiving(Payload),
-    /// LineProtocol of text. Without an upload it has failed, and they are dropped.
+    /// Lines of text for an upload. `None` means that the upload failed, and the lines are dropped.
     Typing(Option<Box<Upload>>, InteractiveText),
-    /// Its own next turn, to go on with a listing.
+    /// The connection's next turn, to continue a listing.
     Listing(ListReply),
-    /// Its own next turn, to go on with a file's hash.
+    /// The connection's next turn, to continue hashing a file.
     Hashing(HashInProgress),
 }
 
-/// A command of which the beginning has come.
+/// A command whose line is incomplete.
 #[derive(Clone, Copy, Debug)]
-struct Begun {
+struct PartialLine {
     since: Instant,
-    /// Bytes that were looked at: in what drips in, only a new line is a reason to look again.
+    /// The number of bytes already scanned for the end of the line.
     seen: usize,
 }
 
@@ -85,11 +85,11 @@ impl LineProtocol {
             }
             Command::Quit => {
                 ok("bye", out);
-                return Step::Finish(consumed, CloseReason::Answered);
+                return Step::Finish(consumed, CloseReason::CloseRequested);
             }
             Command::Http => {
                 refuse(&ErrorReply::new(code::BAD_COMMAND, "this is not HTTP"), out);
-                return Step::Finish(consumed, CloseReason::Refused);
+                return Step::Finish(consumed, CloseReason::Rejected);
             }
             Command::Unknown => Err(ErrorReply::new(code::BAD_COMMAND, "HELP lists the commands")),
         };
@@ -99,10 +99,10 @@ impl LineProtocol {
         Step::after(consumed, self.close_reason(cx))
     }
 
-    /// Between two commands a server that ends says goodbye.
+    /// Returns the reason to close the connection between two commands, if the server drains.
     fn close_reason(&self, cx: &Context<'_>) -> Option<CloseReason> {
         let between = matches!(self.state, State::Command(_));
-        (between && cx.core.is_draining()).then_some(CloseReason::LastAnswer)
+        (between && cx.core.is_draining()).then_some(CloseReason::ServerClosed)
     }
 
     fn list(&mut self, cx: &Context<'_>) -> Result<(), ErrorReply> {
@@ -118,22 +118,22 @@ impl LineProtocol {
         out: &mut Outbox,
         cx: &mut Context<'_>,
     ) -> Step {
-        // What follows could not be told from commands.
+        // After a malformed PUT the payload cannot be told from commands, so the connection closes.
         let (Some(length), false) = (length, name.is_empty()) else {
             let why = if length.is_none() { code::BAD_LENGTH } else { code::BAD_NAME };
             refuse(&ErrorReply::new(why, "PUT takes a length in bytes and a name"), out);
-            return Step::Finish(consumed, CloseReason::Refused);
+            return Step::Finish(consumed, CloseReason::Rejected);
         };
         let (payload, outcome) = Payload::put(name, length, out, cx);
         if outcome.is_err_and(|error| error.code == code::TOO_LARGE) {
-            return Step::Finish(consumed, CloseReason::Refused);
+            return Step::Finish(consumed, CloseReason::Rejected);
         }
-        self.go_on(payload, out, cx);
+        self.store_or_wait(payload, out, cx);
         Step::after(consumed, self.close_reason(cx))
     }
 
-    /// Waits for the rest of an upload, unless it is whole.
-    fn go_on(&mut self, payload: Payload, out: &mut Outbox, cx: &mut Context<'_>) {
+    /// Stores an upload if it is complete, and waits for the rest of it otherwise.
+    fn store_or_wait(&mut self, payload: Payload, out: &mut Outbox, cx: &mut Context<'_>) {
         self.state = payload.end(out, cx).map_or(IDLE, State::Receiving);
     }
 
@@ -145,7 +145,7 @@ impl LineProtocol {
         cx: &mut Context<'_>,
     ) -> Result<(), ErrorReply> {
         let payload = Payload::resume(what, name, out, cx)?;
-        self.go_on(payload, out, cx);
+        self.store_or_wait(payload, out, cx);
         Ok(())
     }
 
@@ -154,7 +154,7 @@ impl LineProtocol {
             return Step::NeedInput;
         };
         let taken = payload.take(input, out);
-        self.go_on(payload, out, cx);
+        self.store_or_wait(payload, out, cx);
         Step::after(taken, self.close_reason(cx))
     }
 
@@ -188,12 +188,12 @@ impl Protocol for LineProtocol {
                 Line::Whole(line, length) => self.on_line(&line, length, out, cx),
                 Line::Partial => {
                     let since = begun.map_or(cx.core.clock.now.monotonic, |begun| begun.since);
-                    self.state = State::Command(Some(Begun { since, seen: input.len() }));
+                    self.state = State::Command(Some(PartialLine { since, seen: input.len() }));
                     Step::NeedInput
                 }
                 Line::TooLong => {
                     refuse(&ErrorReply::new(code::BAD_COMMAND, "the line is too long"), out);
-                    Step::Finish(0, CloseReason::Refused)
+                    Step::Finish(0, CloseReason::Rejected)
                 }
             },
             State::Listing(_) | State::Hashing(_) => Step::NeedInput,
@@ -210,13 +210,13 @@ impl Protocol for LineProtocol {
             State::Typing(None, _) => Some(CloseReason::PeerLeft),
             State::Receiving(payload) if !payload.is_wanted() => Some(CloseReason::PeerLeft),
             State::Typing(..) | State::Receiving(_) => {
-                refuse(&ErrorReply::new(code::BAD_LENGTH, "the upload ends in the middle"), out);
+                refuse(&ErrorReply::new(code::BAD_LENGTH, "the upload ended early"), out);
                 Some(CloseReason::PeerLeft)
             }
             _ => match take_line(rest, 0, true) {
-                // What it says may be cut short, the name, too.
+                // The line may be cut short, and the name with it.
                 Line::Whole(line, _) if Command::parse(&line).stores() => {
-                    refuse(&ErrorReply::new(code::BAD_COMMAND, "the line has no end"), out);
+                    refuse(&ErrorReply::new(code::BAD_COMMAND, "the last line has no newline"), out);
                     Some(CloseReason::PeerLeft)
                 }
                 Line::Whole(line, length) => {
@@ -239,7 +239,7 @@ impl Protocol for LineProtocol {
                 return None;
             }
         };
-        refuse(&ErrorReply::new(code::TIMEOUT, "that took too long"), out);
+        refuse(&ErrorReply::new(code::TIMEOUT, "timed out"), out);
         Some(reason)
     }
 
@@ -266,7 +266,7 @@ impl Protocol for LineProtocol {
             },
             State::Receiving(mut payload) => {
                 payload.rehash(out);
-                self.go_on(payload, out, cx);
+                self.store_or_wait(payload, out, cx);
             }
             other => self.state = other,
         }
@@ -283,7 +283,7 @@ impl Protocol for LineProtocol {
             }
             State::Receiving(_) => Some(quiet_since? + timeouts.body),
             State::Typing(..) => Some(quiet_since? + timeouts.file_idle),
-            // The peer is not waited for.
+            // These states do not wait for the peer, so their deadline never passes.
             State::Listing(_) | State::Hashing(_) => Some(core.clock.now.monotonic + timeouts.idle),
         }
     }

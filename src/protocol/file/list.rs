@@ -1,4 +1,4 @@
-//! The reply to LIST: the library is read, then written, in slices.
+//! The reply to LIST: the library is read and then written, a slice per turn.
 
 use crate::clock::rfc3339;
 use crate::limits::{LISTED_ITEMS_MAX, LISTING_SLICE_ENTRIES};
@@ -8,22 +8,21 @@ use crate::store::{Item, Items, Library};
 use super::reply::{ErrorReply, library_error, ok, say};
 use super::vocabulary::code;
 
-/// A listing that is being made.
+/// A listing in progress.
 #[derive(Debug)]
 pub(super) enum ListReply {
-    /// So much is known of the library. The reply says first how many files there are.
+    /// The files found so far. All files are found before the first line, which contains their number.
     Reading(Items, Vec<Item>),
-    /// Lines are still to be written.
+    /// The files whose lines are still to be written.
     Writing(std::vec::IntoIter<Item>),
 }
 
 impl ListReply {
-    /// Begins one.
     pub(super) fn begin(library: &Library) -> Result<ListReply, ErrorReply> {
         Ok(ListReply::Reading(library.list().map_err(library_error)?, Vec::new()))
     }
 
-    /// Does a slice. Returns what is left to do.
+    /// Reads or writes a slice. Returns the rest of the listing, or `None` at its end.
     pub(super) fn advance(self, out: &mut Outbox) -> Result<Option<ListReply>, ErrorReply> {
         match self {
             ListReply::Reading(items, found) => read_slice(items, found, out).map(Some),

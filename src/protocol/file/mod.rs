@@ -1,5 +1,5 @@
-//! The file protocol: list, get, put and quit, in lines for people, netcat and scripts, or paced for
-//! the documents' own clients.
+//! The file protocol: list, get, put and quit. People, netcat and scripts speak it in lines; legacy clients,
+//! which are the clients of the teaching notes on sockets, get paced messages.
 
 mod command;
 mod hash;
@@ -25,22 +25,22 @@ use legacy::{Legacy, LegacyCommand};
 use lines::LineProtocol;
 use vocabulary::{JOINED, LISTED};
 
-/// How a listener's connections speak.
+/// The dialect that a listener's connections speak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
-    /// As their first message shows.
+    /// Detection from the first message of each connection.
     #[default]
     Auto,
-    /// A line a command.
+    /// One command per line.
     Lines,
-    /// As documents 000 and 002.
+    /// The legacy dialect of teaching notes 000 and 002, which lists all names in one message.
     Joined,
-    /// As document 004.
+    /// The legacy dialect of teaching note 004, which lists one name per message.
     Listed,
 }
 
 impl Dialect {
-    /// The dialect of this name.
+    /// Returns the dialect with this name.
     pub fn parse(name: &str) -> Option<Dialect> {
         Some(match name {
             "auto" => Dialect::Auto,
@@ -52,26 +52,25 @@ impl Dialect {
     }
 }
 
-/// One connection.
+/// The state of one connection.
 #[derive(Debug)]
 pub enum File {
-    /// Nothing tells yet how it speaks. What has come could be a whole message of a joined dialect,
-    /// if it is one.
+    /// The dialect is still unknown. The bytes, if any, could be a complete message of the joined dialect.
     Undecided(Vec<u8>),
-    /// A line a command.
+    /// One command per line.
     Lines(LineProtocol),
-    /// Messages told apart by pauses.
+    /// Messages that are separated by pauses.
     Legacy(Legacy),
 }
 
-/// What it is called in logs.
+/// The protocol's name in logs.
 pub const NAME: &str = "file";
 
-/// The reply to a peer when no descriptor is left for its connection.
-pub const BUSY_REPLY: &[u8] = b"ERR busy there are too many connections\r\n";
+/// The reply to a new peer if no file descriptor is left for its connection.
+pub const BUSY_REPLY: &[u8] = b"ERR busy too many connections\r\n";
 
 impl File {
-    /// A connection in this dialect.
+    /// Creates the state of a connection that speaks `dialect`.
     pub fn new(dialect: Dialect) -> File {
         match dialect {
             Dialect::Auto => File::Undecided(Vec::new()),
@@ -81,11 +80,11 @@ impl File {
         }
     }
 
-    /// Looks whether what has come is the beginning of a line or a message without one.
+    /// Decides whether the input begins a line, or could be a legacy message, which has no newline.
     fn decide(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Step {
         let whole = LegacyCommand::parse(input).is_some() && input.len() <= FIRST_MESSAGE_MAX_BYTES;
         if whole && memchr::memchr(b'\n', input).is_none() {
-            // It may go on, or silence follows.
+            // More bytes would make it a line; silence makes it a legacy message.
             *self = File::Undecided(input.to_vec());
             return Step::NeedInput;
         }

@@ -1,4 +1,4 @@
-//! The bytes behind a PUT or a RESUME, of which the number is known.
+//! The payload of a PUT or a RESUME, whose length is known in advance.
 
 use crate::limits::TURN_READ_BYTES;
 use crate::outbox::Outbox;
@@ -8,15 +8,17 @@ use crate::store::{Sha256Digest, Upload, UploadKey};
 use super::reply::{ErrorReply, library_error, ok, parse_name, refuse, store, write};
 use super::vocabulary::code;
 
-/// Bytes on their way in. Without an upload they are dropped: it was refused.
+/// A payload that is being received.
 #[derive(Debug)]
 pub(super) struct Payload {
+    /// `None` if the upload was refused or failed: then the payload is read and dropped.
     upload: Option<Box<Upload>>,
+    /// The number of bytes still to be received.
     left: u64,
 }
 
 impl Payload {
-    /// The bytes of a PUT. One that is refused is told so at once.
+    /// Begins to receive the payload of a PUT. A refusal is reported at once, and the payload is dropped.
     pub(super) fn put(
         name: &[u8],
         length: u64,
@@ -35,8 +37,8 @@ impl Payload {
         (Payload { upload, left: length }, outcome)
     }
 
-    /// The bytes of a RESUME, which are those that are not here. Nothing comes behind one that is
-    /// refused: its sender waits to hear from where to send.
+    /// Begins to receive the payload of a RESUME, that is the bytes that the server lacks. After a refusal no
+    /// payload follows, because the client waits for the offset before it sends.
     pub(super) fn resume(
         what: Option<(u64, Sha256Digest)>,
         name: &[u8],
@@ -54,22 +56,22 @@ impl Payload {
         Ok(Payload { upload: Some(Box::new(upload)), left: length - offset })
     }
 
-    /// How many bytes it would take at once.
+    /// Returns the number of bytes that can be received at once.
     pub(super) fn expected(&self) -> usize {
         self.left.min(TURN_READ_BYTES as u64) as usize
     }
 
-    /// Whether it was not refused.
+    /// Returns whether the payload is stored, not dropped.
     pub(super) fn is_wanted(&self) -> bool {
         self.upload.is_some()
     }
 
-    /// Whether what was here before has to be [hashed](Payload::rehash) first.
+    /// Returns whether the part that is already stored must be [hashed](Payload::rehash) first.
     pub(super) fn is_rehashing(&self) -> bool {
         self.upload.as_ref().is_some_and(|upload| upload.is_rehashing())
     }
 
-    /// Hashes a slice of what was here before.
+    /// Hashes a slice of the part that is already stored.
     pub(super) fn rehash(&mut self, out: &mut Outbox) {
         if let Some(upload) = &mut self.upload
             && let Err(error) = upload.rehash()
@@ -79,7 +81,7 @@ impl Payload {
         }
     }
 
-    /// Takes what of `input` belongs to it. Returns how many bytes that are.
+    /// Consumes the bytes at the beginning of `input` that belong to the payload. Returns their number.
     pub(super) fn take(&mut self, input: &[u8], out: &mut Outbox) -> usize {
         let taken = usize::try_from(self.left).unwrap_or(usize::MAX).min(input.len());
         write(&mut self.upload, &input[..taken], out);
@@ -87,7 +89,7 @@ impl Payload {
         taken
     }
 
-    /// Stores it if it is whole. Returns it if it is not.
+    /// Stores the upload if its payload is complete. Returns the payload if it is not.
     pub(super) fn end(self, out: &mut Outbox, cx: &mut Context<'_>) -> Option<Payload> {
         if self.left > 0 || self.is_rehashing() {
             return Some(self);

@@ -1,4 +1,4 @@
-//! Replies in lines: `OK …`, or `ERR code text`.
+//! The replies of the line dialect: `OK …` or `ERR code text`.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use crate::store::{LibraryError, Name, Stored, Upload};
 
 use super::vocabulary::{ERR, OK, code};
 
-/// Why something is not done: a code for programs and a text for people.
+/// The reason why a command fails: a code for programs and a text for people.
 #[derive(Debug)]
 pub(super) struct ErrorReply {
     /// One of the [codes](code).
@@ -18,23 +18,22 @@ pub(super) struct ErrorReply {
 }
 
 impl ErrorReply {
-    /// An error with this code.
     pub(super) fn new(code: &'static str, text: impl Into<Cow<'static, str>>) -> ErrorReply {
         ErrorReply { code, text: text.into() }
     }
 }
 
-/// Checks a name.
+/// Parses the name of a file.
 pub(super) fn parse_name(name: &[u8]) -> Result<Name, ErrorReply> {
     Name::parse(name).ok_or_else(|| {
         ErrorReply::new(
             code::BAD_NAME,
-            "a name has 1 to 255 bytes of UTF-8, no / and no control characters, no dot first",
+            "a name is 1 to 255 bytes of UTF-8 without / and control characters, and does not start with a dot",
         )
     })
 }
 
-/// Replies with a file from `restart` on.
+/// Sends a file from the offset `restart` on.
 pub(super) fn get(name: &[u8], restart: u64, out: &mut Outbox, cx: &Context<'_>) -> Result<(), ErrorReply> {
     let (file, item) = cx.core.library.read(&parse_name(name)?).map_err(library_error)?;
     let Some(length) = item.length.checked_sub(restart) else {
@@ -45,13 +44,13 @@ pub(super) fn get(name: &[u8], restart: u64, out: &mut Outbox, cx: &Context<'_>)
     Ok(())
 }
 
-/// What is known of a file.
+/// Returns the length and the modification time of a file, as a reply to STAT.
 pub(super) fn stat(name: &[u8], cx: &Context<'_>) -> Result<String, ErrorReply> {
     let item = cx.core.library.stat(&parse_name(name)?).map_err(library_error)?;
     Ok(format!("{} {}", item.length, rfc3339(item.modified)))
 }
 
-/// Writes to an upload, if there is one still. At the first failure it is given up and the peer told.
+/// Writes to an upload, unless it has failed before. A failure drops the upload and is reported to the peer.
 pub(super) fn write(upload: &mut Option<Box<Upload>>, bytes: &[u8], out: &mut Outbox) {
     if let Some(open) = upload
         && let Err(error) = open.write(bytes)
@@ -61,7 +60,7 @@ pub(super) fn write(upload: &mut Option<Box<Upload>>, bytes: &[u8], out: &mut Ou
     }
 }
 
-/// Stores an upload and says so.
+/// Stores a complete upload and reports the outcome to the peer.
 pub(super) fn store(upload: Upload, out: &mut Outbox, cx: &mut Context<'_>) {
     match cx.store(upload) {
         Ok(Stored { length, sha256 }) => ok(&format!("{length} {sha256}"), out),
@@ -69,10 +68,10 @@ pub(super) fn store(upload: Upload, out: &mut Outbox, cx: &mut Context<'_>) {
     }
 }
 
-/// What an error of the library is to a client.
+/// Converts an error of the library into a reply.
 pub(super) fn library_error(error: LibraryError) -> ErrorReply {
     if let LibraryError::Failed(error) = &error {
-        log::error!("the library failed: {error}");
+        log::error!("library error: {error}");
     }
     let code = match error {
         LibraryError::NotFound => code::NOT_FOUND,
@@ -87,17 +86,17 @@ pub(super) fn library_error(error: LibraryError) -> ErrorReply {
     ErrorReply::new(code, error.to_string())
 }
 
-/// Says that something is done, or will be.
+/// Writes a reply that a command succeeded or may proceed.
 pub(super) fn ok(text: &str, out: &mut Outbox) {
     say(&format!("{OK} {text}"), out);
 }
 
-/// Says that something is not done.
+/// Writes a reply that a command failed.
 pub(super) fn refuse(ErrorReply { code, text }: &ErrorReply, out: &mut Outbox) {
     say(&format!("{ERR} {code} {text}"), out);
 }
 
-/// Says a line.
+/// Writes a line.
 pub(super) fn say(line: &str, out: &mut Outbox) {
     out.write(|bytes| {
         bytes.extend_from_slice(line.as_bytes());

@@ -1,23 +1,23 @@
-//! What server and client say to each other, in every dialect.
+//! The words that server and client exchange, in every dialect.
 
-/// What a dialect says.
+/// The replies of a legacy dialect.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Vocabulary {
-    /// Whether all names come in one message.
+    /// Whether a listing sends all names in one message.
     pub joined: bool,
-    /// An upload may begin.
+    /// The reply to an upload that may begin.
     pub upload: &'static str,
-    /// There are no files.
+    /// The reply to a listing if there are no files.
     pub empty: &'static str,
-    /// There is no such file.
+    /// The reply to a download if the file does not exist.
     pub not_found: &'static str,
-    /// There is one of that name.
+    /// The reply to an upload if a file with its name exists.
     pub exists: &'static str,
-    /// It cannot be stored.
+    /// The reply to an upload that is refused for any other reason.
     pub cannot_store: &'static str,
 }
 
-/// Documents 000 and 002.
+/// The dialect of teaching notes 000 and 002.
 pub const JOINED: Vocabulary = Vocabulary {
     joined: true,
     upload: "OK",
@@ -27,7 +27,7 @@ pub const JOINED: Vocabulary = Vocabulary {
     cannot_store: "无法上传",
 };
 
-/// Document 004.
+/// The dialect of teaching note 004.
 pub const LISTED: Vocabulary = Vocabulary {
     joined: false,
     upload: "ok",
@@ -37,61 +37,61 @@ pub const LISTED: Vocabulary = Vocabulary {
     cannot_store: "FAIL",
 };
 
-/// What ends a payload of the documents' dialects, and text that is typed in lines.
+/// The end of a payload in the legacy dialects, and of a typed text in the line dialect.
 pub const END: &[u8] = b"##";
 
-/// A reply in lines that begins so says yes.
+/// The first word of a success reply in the line dialect.
 pub const OK: &str = "OK";
 
-/// A reply in lines that begins so says no; a code follows, and a text for people.
+/// The first word of an error reply in the line dialect. A code and a text for people follow.
 pub const ERR: &str = "ERR";
 
-/// Commands in lines. Some have a short form, too, for people.
+/// The commands of the line dialect. Some also have a short form for people.
 pub mod command {
-    /// What files there are.
+    /// Lists the files.
     pub const LIST: &str = "LIST";
-    /// A file's bytes.
+    /// Sends a file to the client.
     pub const GET: &str = "GET";
-    /// A file comes.
+    /// Stores a file from the client.
     pub const PUT: &str = "PUT";
-    /// The rest of one.
+    /// Continues an interrupted upload.
     pub const RESUME: &str = "RESUME";
-    /// What is known of a file.
+    /// Returns the length and the modification time of a file.
     pub const STAT: &str = "STAT";
-    /// Its SHA-256.
+    /// Returns the SHA-256 of a file.
     pub const HASH: &str = "HASH";
-    /// Where the next GET starts.
+    /// Sets the offset at which the next GET starts.
     pub const REST: &str = "REST";
-    /// What commands there are.
+    /// Lists the commands.
     pub const HELP: &str = "HELP";
-    /// The end.
+    /// Closes the connection.
     pub const QUIT: &str = "QUIT";
 }
 
-/// Why something is not done, in lines, behind [`ERR`].
+/// The error codes of the line dialect, which follow [`ERR`].
 pub mod code {
-    /// It is no command.
+    /// The line is not a command.
     pub const BAD_COMMAND: &str = "bad-command";
-    /// What came has another SHA-256 than was announced.
+    /// The received bytes do not have the announced SHA-256.
     pub const BAD_HASH: &str = "bad-hash";
-    /// A length is no number, or not that of what came.
+    /// A length is malformed, or does not match the file or the received bytes.
     pub const BAD_LENGTH: &str = "bad-length";
-    /// No file can be called that.
+    /// The name is not a valid file name.
     pub const BAD_NAME: &str = "bad-name";
-    /// Not now.
+    /// The server is too busy, or another connection writes the same upload.
     pub const BUSY: &str = "busy";
-    /// There is a file of that name.
+    /// A file with this name exists.
     pub const EXISTS: &str = "exists";
     /// The server or its disk failed.
     pub const INTERNAL: &str = "internal";
-    /// The disk is full, or would be.
+    /// The disk is full, or the upload does not fit on it.
     pub const NO_SPACE: &str = "no-space";
-    /// There is no such file.
+    /// The file does not exist.
     pub const NOT_FOUND: &str = "not-found";
-    /// Nothing may be written.
+    /// The library cannot be written to.
     pub const READ_ONLY: &str = "read-only";
-    /// It took too long.
+    /// The client was too slow.
     pub const TIMEOUT: &str = "timeout";
-    /// It is larger than is taken.
+    /// The upload or the listing exceeds a limit.
     pub const TOO_LARGE: &str = "too-large";
 }

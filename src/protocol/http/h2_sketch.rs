@@ -1,6 +1,7 @@
-//! A sketch of a second wire: requests made from name-value pairs, as HPACK brings them, and responses read
-//! back as name-value pairs and bytes. It uses the handlers and the semantics as a version of HTTP does, and
-//! nothing of `h1`. To add a case, make a [`Peer`] and compare what [`Peer::exchange`] returns.
+//! A sketch of a second wire format: it builds requests from name-value pairs, as HPACK delivers them, and
+//! reads responses as name-value pairs and bytes. Like any version of HTTP it imports the handlers and the
+//! semantics, and nothing of `h1`. To add a case, create a [`Peer`] and check the result of
+//! [`Peer::exchange`].
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -16,22 +17,21 @@ use crate::services::{LibrarySite, Services};
 use crate::site::{Rules, Site};
 use crate::store::{Bounds, Content, Library, LibraryRules, MemoryStore};
 
-/// Fields as a list.
 type Fields = Vec<(String, String)>;
 
-/// A response as this wire has it.
+/// A response in this wire format.
 #[derive(Debug, PartialEq, Eq)]
 struct Received {
     fields: Fields,
     body: Vec<u8>,
 }
 
-/// A peer, and the server behind it.
+/// A client and the server that it talks to.
 struct Peer {
     services: Services,
 }
 
-/// Takes fields as pairs: where HPACK would encode them.
+/// Collects fields as pairs, in place of an HPACK encoder.
 #[derive(Default)]
 struct Pairs(Fields);
 
@@ -41,7 +41,8 @@ impl FieldSink for Pairs {
     }
 }
 
-/// The fields of a request as one block: a line each, name and value apart by a NUL, which neither has.
+/// Encodes the fields of a request as one block: a line per field, with a NUL between name and value, which
+/// contain neither NUL nor LF.
 fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     fields.iter().flat_map(|(name, value)| format!("{name}\0{value}\n").into_bytes()).collect()
 }
@@ -55,7 +56,7 @@ fn find<'a>(block: &'a [u8], name: &str) -> Option<Cow<'a, [u8]>> {
     values.reduce(|before, value| Cow::Owned([&before[..], &value[..]].join(&b", "[..])))
 }
 
-/// Makes a request of a block.
+/// Builds a request from a block of fields.
 fn request(block: &[u8], body_length: Option<u64>) -> Request<'_> {
     let mut present = HeaderSet::default();
     for line in block.split(|byte| *byte == b'\n') {
@@ -72,7 +73,7 @@ fn request(block: &[u8], body_length: Option<u64>) -> Request<'_> {
 }
 
 impl Peer {
-    /// A server with a small site, which lists its folders, and an empty library in `folder`.
+    /// Creates a server with a small site that lists its folders, and an empty library in `folder`.
     fn new(folder: &std::path::Path) -> Peer {
         let files = MemoryStore::default()
             .with("a.txt", "0123456789")
@@ -87,11 +88,11 @@ impl Peer {
         Peer { services }
     }
 
-    /// Sends a request, and `body` if it has one, and receives the response, however many turns it takes.
+    /// Sends a request with `body`, and returns the response, however many turns it takes.
     fn exchange(&mut self, method: &str, path: &str, fields: &[(&str, &str)], body: &[u8]) -> Received {
         let pseudo = [(":method", method), (":authority", "localhost"), (":path", path)];
         let block = block(&[&pseudo[..], fields].concat());
-        // It outlives the frame it came in, as every request does here.
+        // In HTTP/2 the request outlives the frame that carried its fields.
         let request = OwnedRequest::from(&request(&block, Some(body.len() as u64)));
         let request = request.borrow();
         let mut cx = self.services.context(Address::Unix);
@@ -112,7 +113,7 @@ impl Peer {
     }
 }
 
-/// Reads a response through this wire's sink.
+/// Converts a response to this wire format.
 fn receive(response: Response) -> Received {
     let mut pairs = Pairs::default();
     pairs.field(":status", (response.status as u16).to_string().as_bytes());
@@ -155,7 +156,7 @@ impl Received {
 }
 
 #[test]
-fn files_conditions_and_ranges_need_no_version() {
+fn files_conditions_and_ranges_work_over_another_wire() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut peer = Peer::new(folder.path());
     for _ in 0..2 {
@@ -186,7 +187,7 @@ fn files_conditions_and_ranges_need_no_version() {
 }
 
 #[test]
-fn listings_errors_and_redirects_need_no_version() {
+fn listings_errors_and_redirects_work_over_another_wire() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut peer = Peer::new(folder.path());
     let listing = peer.get("/sub/", &[("accept", "text/plain")]);
@@ -198,7 +199,7 @@ fn listings_errors_and_redirects_need_no_version() {
     missing.check(
         Status::NotFound,
         &[("content-type", "application/json")],
-        b"{\"status\":404,\"title\":\"Not Found\",\"detail\":\"There is nothing at this address\"}\n",
+        b"{\"status\":404,\"title\":\"Not Found\",\"detail\":\"No file or folder has this address\"}\n",
     );
     peer.exchange("OPTIONS", "/a.txt", &[], b"").check(
         Status::NoContent,
@@ -208,7 +209,7 @@ fn listings_errors_and_redirects_need_no_version() {
 }
 
 #[test]
-fn an_upload_needs_no_version() {
+fn uploads_and_forms_work_over_another_wire() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut peer = Peer::new(folder.path());
     peer.exchange("PUT", "/files/new.txt", &[], b"some bytes").check(

@@ -1,4 +1,4 @@
-//! What a cache holds of one key: its bytes in one block, and how long they count as current.
+//! A cache entry: its bytes in one block, and the rules that tell how long they are current.
 
 use std::fs::File;
 use std::rc::Rc;
@@ -6,77 +6,75 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::store::{FileVersion, SharedBytes, Store, Watch};
 
-/// One entry.
 pub(super) struct CacheEntry<N> {
-    /// Its bytes.
     pub block: Block,
-    /// The version of the file that this is of; `None` where there is no file.
+    /// The cached version of the file; `None` if there is no file.
     pub version: Option<FileVersion>,
-    /// Whether the file changed so shortly before it was read that another change may not show in its
-    /// times. Then only reading it again tells.
+    /// Whether the file changed so shortly before it was read that another change might leave its times as
+    /// they are. Such an entry cannot be revalidated; the file has to be read again.
     is_racily_clean: bool,
-    /// When it has to be made sure again that the file is still the same.
+    /// The time from which the entry has to be revalidated before it is served.
     pub stale_at: Instant,
-    /// When the disk was last asked.
+    /// The time of the last check on the disk.
     revalidated_at: Instant,
-    /// Reports changes of the file, if it is watched.
+    /// The watch that reports changes of the file, if it is watched.
     watch: Option<Watch>,
-    /// How often the disk was asked while the file was in demand and not watched.
+    /// The number of checks on the disk while the file was in demand and not watched.
     revalidations: u8,
     /// Whether the entry was hit since the eviction hand last passed.
     pub used: bool,
-    /// The file; `None` where nothing is to be served.
+    /// The file; `None` if there is nothing to serve.
     pub file: Option<CachedFile<N>>,
 }
 
-/// What is held of a file beside its block.
+/// The parts of a cached file that are not in the block.
 #[derive(Debug)]
 pub(super) struct CachedFile<N> {
-    /// The file itself, if it is too large for the block.
+    /// The open file, if it is too large for the block.
     pub disk: Option<Rc<File>>,
-    /// Its bytes.
+    /// The length of the content in bytes.
     pub length: u64,
-    /// What the site knows of it.
     pub note: N,
 }
 
-/// Key, path, prelude and content in one piece: each part lies where the one before has just been read,
-/// which spares a cache miss on the way to it, and prelude and content leave with one send.
+/// Key, path, prelude and content in one allocation. Each part follows the one that is read before it, which
+/// saves a CPU cache miss, and prelude and content are sent in one piece.
 pub(super) struct Block {
     bytes: Rc<[u8]>,
     key_end: u32,
     path_end: u32,
-    /// The prelude is empty until a protocol renders one.
+    /// The end of the prelude, which is empty until a protocol renders one.
     prelude_end: u32,
 }
 
-/// For how long an entry is served without a look at the disk. The contract is 100 ms; what a turn
-/// takes is on top of it.
+/// How long an entry is served without a check on the disk. Responses are at most 100 ms stale; the rest is a
+/// margin for the length of a turn.
 const FRESH: Duration = Duration::from_millis(90);
 
-/// For how long a watched one is served without asking whether its file is still left alone, which
-/// what was heard then may be older than by as much again.
+/// How long a watched entry is served without a check of its watch. The kernel's reports used by that check
+/// may be 40 ms old themselves.
 const FRESH_WATCHED: Duration = Duration::from_millis(40);
 
-/// How often the disk is asked all the same, for changes that no watch reports: those stored through a
-/// mapping, written by libaio or past an overlay's back, or mounted over the file.
+/// How often a watched file is checked on the disk all the same, for changes that no watch reports: stores
+/// through a memory mapping, writes by libaio, writes below an overlay, and a mount over the file.
 const REVALIDATE_WATCHED: Duration = Duration::from_secs(1);
 
-/// Revalidations before a watch is tried, once, which costs as much as five.
+/// The number of revalidations after which one attempt is made to watch the file. A watch costs as much to
+/// set up as five revalidations.
 const REVALIDATIONS_UNTIL_WATCHED: u8 = 8;
 
-/// An entry that was not asked for during this time starts counting its revalidations again.
+/// How long an entry may go unused before its count of revalidations starts again.
 const RARELY_USED: Duration = Duration::from_secs(10);
 
-/// File systems tell times in steps of a timer tick, 10 ms at most; two changes within one look
-/// alike.
+/// The assumed resolution of file times. File systems count in timer ticks of at most 10 ms, so two changes
+/// within one tick look alike.
 const TIME_RESOLUTION: Duration = Duration::from_millis(30);
 
-/// What an entry costs beside its block.
+/// The estimated bytes of an entry besides its block.
 const ENTRY_BYTES: usize = 320;
 
 impl<N> CacheEntry<N> {
-    /// An entry that was read from the disk at `now`.
+    /// Creates an entry without a file, read from the disk at `now`.
     pub(super) fn new(
         block: Block,
         version: Option<FileVersion>,
@@ -95,7 +93,8 @@ impl<N> CacheEntry<N> {
         }
     }
 
-    /// Makes sure that the file is what it was, and that this holds for some time. Returns whether it is.
+    /// Checks that the file has not changed and, if so, postpones `stale_at`. Returns false if the file has
+    /// changed, or may have.
     pub(super) fn revalidate(&mut self, store: &dyn Store, now: Instant) -> bool {
         if let Some(watch) = &mut self.watch {
             if !watch.is_quiet(now) {
@@ -117,7 +116,7 @@ impl<N> CacheEntry<N> {
         true
     }
 
-    /// Counts a revalidation, and has the file watched if they are many.
+    /// Counts a revalidation, and tries to watch the file after [`REVALIDATIONS_UNTIL_WATCHED`].
     fn count_revalidation(&mut self, store: &dyn Store, now: Instant) {
         if now >= self.stale_at + RARELY_USED {
             self.revalidations = 0;
@@ -128,12 +127,11 @@ impl<N> CacheEntry<N> {
         }
     }
 
-    /// Bytes of memory.
+    /// Returns the estimated bytes of memory of the entry.
     pub(super) fn cost(&self) -> usize {
         ENTRY_BYTES + self.block.bytes.len()
     }
 
-    /// Whether a file is held open.
     pub(super) fn holds_descriptor(&self) -> bool {
         self.file.as_ref().is_some_and(|file| file.disk.is_some())
     }
@@ -152,33 +150,32 @@ impl Block {
         Block { bytes: [key, path, prelude, content].concat().into(), key_end, path_end, prelude_end }
     }
 
-    /// What a lookup names.
     pub(super) fn key(&self) -> &[u8] {
         &self.bytes[..self.key_end as usize]
     }
 
-    /// Where the file is, which need not be the key.
+    /// Returns the path of the file in the store, which may differ from the key.
     pub(super) fn path(&self) -> &[u8] {
         &self.bytes[self.key_end as usize..self.path_end as usize]
     }
 
-    /// What is in memory of the file.
+    /// Returns the content of the file, empty if the file is not in memory.
     pub(super) fn content(&self) -> SharedBytes {
         SharedBytes::of(&self.bytes, self.prelude_end as usize..self.bytes.len())
     }
 
-    /// Whether a protocol has rendered its prelude.
+    /// Returns whether a protocol has rendered the prelude.
     pub(super) fn has_prelude(&self) -> bool {
         self.prelude_end > self.path_end
     }
 
-    /// Puts a prelude in front of the content.
+    /// Builds the block again, with `prelude` before the content.
     pub(super) fn set_prelude(&mut self, prelude: &[u8]) {
         *self = Block::with_prelude(self.key(), self.path(), prelude, &self.content());
     }
 
-    /// Prelude and content, with `date` at `date_at`. `None` if another connection is still sending them
-    /// with another date.
+    /// Returns prelude and content, with `date` at `date_at` in the prelude, or `None` if another connection
+    /// is still sending them with another date.
     pub(super) fn message(&mut self, date_at: usize, date: &[u8]) -> Option<SharedBytes> {
         let start = self.path_end as usize;
         let place = start + date_at..start + date_at + date.len();

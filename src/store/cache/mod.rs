@@ -1,5 +1,5 @@
-//! Files that were asked for lately: small ones in memory, large ones by descriptor, each with what
-//! the site knows of it. Checked against the disk, or watched, so that nothing in it is too old.
+//! Caches recently requested files: small ones in memory, large ones as open descriptors. Entries are
+//! revalidated on the disk or watched, which bounds their staleness.
 
 mod entry;
 
@@ -13,57 +13,55 @@ use slab::Slab;
 use super::{Content, FileVersion, OpenFile, SharedBytes, Store};
 use entry::{Block, CacheEntry, CachedFile};
 
-/// A cache in front of a store, with a note on every file.
+/// A cache in front of a store. It keeps a note of type `N`, the site's metadata, with each file.
 pub struct Cache<N> {
-    /// Where each key's entry is. It holds no keys, to be small: the entries have them.
+    /// The entries' indices by key. The keys themselves are in the entries, to keep the table small.
     index: HashTable<usize>,
-    /// A fast one with random keys: who finds collisions all the same is stopped by the bound on
-    /// entries.
+    /// A fast hasher with random keys. If a client still finds collisions, `Bounds::entries` limits their
+    /// cost.
     hasher: DefaultHashBuilder,
     entries: Slab<CacheEntry<N>>,
-    /// Where the search for something to evict goes on.
+    /// The index in `entries` at which the last eviction stopped.
     hand: usize,
     bytes: usize,
     descriptors: usize,
     bounds: Bounds,
-    /// When descriptors that nobody asks for are looked for again.
+    /// The time of the next search for unused descriptors.
     sweep_at: Option<Instant>,
 }
 
-/// What a cache may hold.
+/// The bounds of a cache.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Bytes of memory, with a guess of what an entry costs besides its contents.
+    /// The maximum bytes of memory, including an estimate of the overhead per entry.
     pub bytes: usize,
-    /// Files.
+    /// The maximum number of entries, including those for missing files.
     pub entries: usize,
-    /// Files among them that are held open.
+    /// The maximum number of entries that hold a descriptor.
     pub descriptors: usize,
 }
 
 /// A cached file, independent of the cache.
 #[derive(Clone, Debug)]
 pub struct Cached<N> {
-    /// Its bytes.
     pub content: Content,
-    /// How many they are.
+    /// The length of the content in bytes.
     pub length: u64,
-    /// What the site knows of it.
     pub note: N,
 }
 
-/// What the cache knows of a key.
+/// The result of looking up a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup {
-    /// Nothing: the store has to be asked.
+    /// The cache has no current entry for the key.
     Miss,
-    /// There is nothing to serve, of this version of the file.
+    /// There is nothing to serve under the key while the file has this version. `None`: there is no file.
     Absent(Option<FileVersion>),
-    /// There is a file: see [`Cache::hit`].
+    /// A file, to be fetched with [`Cache::hit`].
     Hit(EntryId),
 }
 
-/// An entry, until the cache is changed.
+/// The index of an entry, valid until the cache is changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EntryId(usize);
 
@@ -71,27 +69,26 @@ pub struct EntryId(usize);
 pub struct Hit<'a, N> {
     block: &'a mut Block,
     file: &'a CachedFile<N>,
-    /// Bytes of memory that the cache holds.
+    /// The cache's count of memory, [`Cache::bytes`].
     bytes: &'a mut usize,
 }
 
-/// How long a descriptor is held that nobody asks for: a deleted file takes its space until then.
+/// How long an unused descriptor stays open. A deleted file occupies disk space until then.
 const DESCRIPTOR_IDLE: Duration = Duration::from_secs(1);
 
 impl Bounds {
-    /// For a server that may hold `descriptors` open in all.
+    /// Returns the bounds for a server that may have `descriptors` open descriptors in total.
     pub fn within(descriptors: usize) -> Bounds {
         Bounds { bytes: 64 << 20, entries: 16_384, descriptors: (descriptors / 16).min(512) }
     }
 
-    /// Bytes of an entry, so that one cannot drive out all others.
+    /// Returns the maximum cost of one entry in bytes, so that one entry cannot evict all others.
     pub fn largest(&self) -> usize {
         self.bytes / 16
     }
 }
 
 impl<N: Clone> Cache<N> {
-    /// An empty cache.
     pub fn new(bounds: Bounds) -> Cache<N> {
         Cache {
             index: HashTable::new(),
@@ -105,7 +102,7 @@ impl<N: Clone> Cache<N> {
         }
     }
 
-    /// What is cached under `key`, unless `store` has something else there by now.
+    /// Looks up `key`. A stale entry is revalidated in `store` first, and removed if the file has changed.
     pub fn find(&mut self, key: &[u8], store: &dyn Store, now: Instant) -> Lookup {
         let Some(index) = self.index_of(key) else { return Lookup::Miss };
         let entry = &mut self.entries[index];
@@ -120,13 +117,13 @@ impl<N: Clone> Cache<N> {
         }
     }
 
-    /// The file that a lookup has just found.
+    /// Returns the file that a lookup has just found.
     pub fn hit(&mut self, id: EntryId) -> Option<Hit<'_, N>> {
         let CacheEntry { block, file, .. } = self.entries.get_mut(id.0)?;
         Some(Hit { block, file: file.as_ref()?, bytes: &mut self.bytes })
     }
 
-    /// Caches under `key` a file that was just opened at `path`, and returns it as it will be found.
+    /// Caches a file under `key` that was just opened at `path`, and returns it in its cached form.
     pub fn put(
         &mut self,
         (key, path): (&[u8], &[u8]),
@@ -144,7 +141,7 @@ impl<N: Clone> Cache<N> {
         cached
     }
 
-    /// Caches that there is nothing under `key`, for as long as `path` has this version.
+    /// Caches that there is nothing to serve under `key` while the file at `path` has this version.
     pub fn put_absent(
         &mut self,
         (key, path): (&[u8], &[u8]),
@@ -173,19 +170,19 @@ impl<N: Clone> Cache<N> {
         }
     }
 
-    /// Forgets what is known of `key`.
+    /// Removes the entry of `key`.
     pub fn forget(&mut self, key: &[u8]) {
         if let Some(index) = self.index_of(key) {
             self.remove(index);
         }
     }
 
-    /// When [`sweep`](Cache::sweep) has something to do.
+    /// Returns when [`sweep`](Cache::sweep) has to be called next, if at all.
     pub fn sweep_at(&self) -> Option<Instant> {
         self.sweep_at
     }
 
-    /// Closes the files that nobody has asked for lately.
+    /// Removes the entries with a descriptor that was not used for a second.
     pub fn sweep(&mut self, now: Instant) {
         if self.sweep_at.is_none_or(|at| now < at) {
             return;
@@ -201,22 +198,20 @@ impl<N: Clone> Cache<N> {
         self.sweep_at = (self.descriptors > 0).then_some(now + DESCRIPTOR_IDLE);
     }
 
-    /// What it may hold.
     pub fn bounds(&self) -> Bounds {
         self.bounds
     }
 
-    /// How many files are remembered, or that they are not there.
+    /// Returns the number of entries, including those for missing files.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether nothing is remembered.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Bytes of memory held.
+    /// Returns the bytes of memory in use, estimated as in [`Bounds::bytes`].
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -231,8 +226,8 @@ impl<N: Clone> Cache<N> {
             || self.descriptors > self.bounds.descriptors
     }
 
-    /// Removes the next entry that was not asked for since the hand last passed (the clock
-    /// algorithm), if that can be without the newest, which is `spared` for as long.
+    /// Removes the next entry that was not hit since the hand last passed it (the clock algorithm). The
+    /// newest entry, `spared`, is removed only if no other one helps.
     fn evict(&mut self, spared: usize) {
         let only_descriptors = self.bytes <= self.bounds.bytes && self.entries.len() <= self.bounds.entries;
         for _ in 0..2 * self.entries.capacity() {
@@ -272,24 +267,24 @@ impl<N: Clone> CachedFile<N> {
 }
 
 impl<N: Clone> Hit<'_, N> {
-    /// The file, independent of the cache.
+    /// Returns the file in a form that does not borrow the cache.
     pub fn cached(&self) -> Cached<N> {
         self.file.cached(self.block)
     }
 
-    /// What the site knows of it.
     pub fn note(&self) -> &N {
         &self.file.note
     }
 
-    /// Bytes of its content.
+    /// Returns the length of the content in bytes.
     pub fn length(&self) -> u64 {
         self.file.length
     }
 
-    /// Prelude and content in one piece, and the content's length. `render` makes the prelude when the
-    /// first message is asked for; later only the date changes, which is at `date_at` in it. `None` if
-    /// the content is not in memory, or another connection is still sending the message with another date.
+    /// Returns the message, prelude and content in one piece, and the length of the content. `render` makes
+    /// the prelude for the first message; later ones only replace the date, at `date_at` in the prelude.
+    /// Returns `None` if the content is not in memory, or if another connection is still sending the message
+    /// with another date.
     pub fn message(
         self,
         (date_at, date): (usize, &[u8]),

@@ -1,20 +1,20 @@
-//! What tells one content from another.
+//! SHA-256 digests of file contents.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-/// A SHA-256 (FIPS 180-4). Shown in hexadecimal digits.
+/// A SHA-256 digest (FIPS 180-4), displayed in hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sha256Digest(pub [u8; 32]);
 
 impl Sha256Digest {
-    /// What a hasher has come to.
+    /// Returns the digest of the bytes given to `hasher`.
     pub fn of(hasher: Sha256) -> Sha256Digest {
         Sha256Digest(hasher.finalize().into())
     }
 
-    /// Reads 64 hexadecimal digits.
+    /// Parses exactly 64 hexadecimal digits of either case.
     pub fn parse(digits: &[u8]) -> Option<Sha256Digest> {
         let mut bytes = [0; 32];
         if digits.len() != 2 * bytes.len() {

@@ -1,32 +1,32 @@
-//! What can go wrong with a file of the library.
+//! The errors of the library.
 
 use std::fmt;
 use std::io;
 
 use rustix::io::Errno;
 
-/// Why something cannot be done with a file of the library.
+/// An error of an operation on a file of the library.
 #[derive(Debug)]
 pub enum LibraryError {
-    /// There is no such file.
+    /// The file does not exist, or is not a regular one.
     NotFound,
-    /// There is one of that name.
+    /// The name is taken, and the file may not be replaced.
     Exists,
-    /// Nothing may be written.
+    /// The rules, the permissions or the file system do not allow writing.
     ReadOnly,
-    /// It is larger than uploads may be.
+    /// The file exceeds the maximum length of an upload.
     TooLarge,
-    /// The disk is full, or would be.
+    /// The disk or the library is full, or the upload would fill it.
     NoSpace,
-    /// Not now: no descriptor is free, or somebody else is at it.
+    /// A temporary failure: no free descriptor, or another connection writes to the same upload.
     Busy,
-    /// What has come is not what was announced.
+    /// The received bytes do not have the announced SHA-256.
     Mismatch,
-    /// The disk failed.
+    /// Another I/O error.
     Failed(io::Error),
 }
 
-/// An error of reading, which says nothing of what may be written.
+/// Converts an error of a read, where EACCES and EPERM do not mean `ReadOnly`.
 pub(super) fn reading(error: Errno) -> LibraryError {
     match error {
         Errno::ACCESS | Errno::PERM => LibraryError::Failed(error.into()),
@@ -37,7 +37,7 @@ pub(super) fn reading(error: Errno) -> LibraryError {
 impl From<Errno> for LibraryError {
     fn from(error: Errno) -> LibraryError {
         match error {
-            // ELOOP: a symbolic link stands there, which counts as nothing.
+            // ELOOP (EMLINK on FreeBSD): the name is a symbolic link, which counts as missing.
             Errno::NOENT | Errno::LOOP | Errno::MLINK => LibraryError::NotFound,
             Errno::EXIST | Errno::ISDIR | Errno::NOTEMPTY => LibraryError::Exists,
             Errno::ACCESS | Errno::PERM | Errno::ROFS => LibraryError::ReadOnly,
@@ -61,13 +61,13 @@ impl From<io::Error> for LibraryError {
 impl fmt::Display for LibraryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            LibraryError::NotFound => "there is no such file",
-            LibraryError::Exists => "there is a file of that name",
-            LibraryError::ReadOnly => "nothing may be written here",
-            LibraryError::TooLarge => "the file is larger than is taken",
-            LibraryError::NoSpace => "there is not enough space",
-            LibraryError::Busy => "too much is under way",
-            LibraryError::Mismatch => "what has come has another SHA-256 than was announced",
+            LibraryError::NotFound => "no such file",
+            LibraryError::Exists => "a file with this name exists",
+            LibraryError::ReadOnly => "the library is read-only",
+            LibraryError::TooLarge => "the file exceeds the size limit",
+            LibraryError::NoSpace => "there is not enough disk space",
+            LibraryError::Busy => "the server is too busy",
+            LibraryError::Mismatch => "the SHA-256 of the received bytes is not the announced one",
             LibraryError::Failed(error) => return write!(f, "the disk failed: {error}"),
         })
     }

@@ -1,4 +1,4 @@
-//! The library as a site serves it: the same files as through every other door.
+//! The library as a [`Store`], so that a site serves the same files as the other protocols.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -11,7 +11,7 @@ use super::name::Name;
 use crate::store::disk::read;
 use crate::store::{DirEntry, DirReader, FileVersion, Opened, Store, StoreError};
 
-/// The files of a library. No link is followed, and nothing but a regular file is opened.
+/// The files of a library. Symbolic links are not followed, and only regular files are opened.
 #[derive(Debug)]
 pub struct LibraryFiles(pub(super) Rc<OwnedFd>);
 
@@ -41,7 +41,7 @@ fn failure(error: LibraryError) -> StoreError {
     }
 }
 
-/// The name that a path is of, behind its slash.
+/// Returns the name after the slash of a path.
 fn name(path: &[u8]) -> Option<Name> {
     Name::parse(path.strip_prefix(b"/")?)
 }

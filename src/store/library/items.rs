@@ -1,4 +1,4 @@
-//! The library's files, as they are listed.
+//! Lists the library's files.
 
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -16,29 +16,28 @@ use crate::store::version::modified;
 /// A file of the library.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
-    /// Its name.
     pub name: Name,
-    /// Its bytes.
+    /// The length in bytes.
     pub length: u64,
-    /// When it was last changed.
+    /// The modification time.
     pub modified: SystemTime,
 }
 
-/// The library's files, read piece by piece.
+/// The library's files, read in slices.
 pub struct Items {
     folder: Rc<OwnedFd>,
     entries: Dir,
 }
 
 impl Items {
-    /// All of `folder`, in no order.
+    /// Opens `folder` for reading its files, in no particular order.
     pub fn of(folder: &Rc<OwnedFd>) -> Result<Items, LibraryError> {
-        still_there(folder)?;
+        exists(folder)?;
         let entries = Dir::read_from(&**folder).map_err(reading)?;
         Ok(Items { folder: Rc::clone(folder), entries })
     }
 
-    /// The `count` files that come next; fewer only when there are no more.
+    /// Returns the next `count` files; fewer only at the end of the folder.
     pub fn next(&mut self, count: usize) -> Result<Vec<Item>, LibraryError> {
         let mut items = Vec::new();
         while items.len() < count {
@@ -58,23 +57,23 @@ impl fmt::Debug for Items {
     }
 }
 
-/// Fails if the folder was removed: it would be found empty for ever.
-pub(super) fn still_there(folder: &OwnedFd) -> Result<(), LibraryError> {
+/// Fails if the folder was removed: a removed folder reads as an empty one.
+pub(super) fn exists(folder: &OwnedFd) -> Result<(), LibraryError> {
     match fstat(folder)?.st_nlink {
         0 => Err(LibraryError::Failed(Errno::NOENT.into())),
         _ => Ok(()),
     }
 }
 
-/// The item of a regular file.
+/// Returns the item of a regular file, and `None` for everything else.
 pub(super) fn item(name: &Name, stat: &Stat) -> Option<Item> {
     let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
     let length = u64::try_from(stat.st_size).unwrap_or(0);
     is_file.then(|| Item { name: name.clone(), length, modified: modified(stat) })
 }
 
-/// Bytes of the file that an upload of this name replaces, or that it may not. What is no file is not
-/// replaced at all.
+/// Returns the length of the file that an upload of this name replaces, 0 if there is none. Fails with
+/// `Exists` if the file may not be replaced, or is not a regular one.
 pub(super) fn replaced(folder: &OwnedFd, name: &Name, overwrite: bool) -> Result<u64, LibraryError> {
     match stat_of(folder, name) {
         Err(Errno::NOENT) => Ok(0),

@@ -1,4 +1,4 @@
-//! The library: one folder of files that every door reads and writes.
+//! The library: one folder of files that every protocol reads and writes.
 
 mod digest;
 mod error;
@@ -28,7 +28,7 @@ pub use error::LibraryError;
 use error::reading;
 pub use files::LibraryFiles;
 pub use items::{Item, Items};
-use items::{item, replaced, still_there};
+use items::{exists, item, replaced};
 use lookup::{open, stat_of};
 pub use name::Name;
 use partial::Partial;
@@ -38,29 +38,28 @@ pub use rules::{KeepFree, LibraryRules};
 use staging::Staging;
 pub use upload::{Stored, Upload};
 
-/// The library.
+/// The library's folder, and the rules for its files.
 pub struct Library {
     folder: Rc<OwnedFd>,
     rules: LibraryRules,
     staging: Staging,
     next_sweep: NextSweep,
-    /// When a file was last changed, by what it says itself.
+    /// The latest modification time that was given to a stored file.
     changed: SystemTime,
 }
 
-/// When partial uploads are looked through.
+/// When partial uploads are swept next.
 #[derive(Clone, Copy, Debug)]
 enum NextSweep {
-    /// In the first turn.
+    /// At the first run of background tasks, to find the partial uploads of an earlier server process.
     AtOnce,
-    /// Then.
     At(Instant),
-    /// Not while there are none.
+    /// Not before there is a partial upload.
     Never,
 }
 
 impl Library {
-    /// Opens the library at `path`, and removes what a crash has left there.
+    /// Opens the library at `path`, and removes the hidden files that a crash left there.
     pub fn open(path: &Path, rules: LibraryRules) -> io::Result<Library> {
         let folder = openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let next_sweep = if rules.read_only { NextSweep::Never } else { NextSweep::AtOnce };
@@ -69,46 +68,44 @@ impl Library {
         Ok(Library { folder, rules, staging, next_sweep, changed: SystemTime::UNIX_EPOCH })
     }
 
-    /// What may be done with it.
     pub fn rules(&self) -> &LibraryRules {
         &self.rules
     }
 
-    /// The same files, for a site.
+    /// Returns the library's files as a `Store`, for a site.
     pub fn files(&self) -> LibraryFiles {
         LibraryFiles(Rc::clone(&self.folder))
     }
 
-    /// Begins to list the files, in no order.
+    /// Begins to list the files, in no particular order.
     pub fn list(&self) -> Result<Items, LibraryError> {
         Items::of(&self.folder)
     }
 
-    /// What is known of a file without opening it.
+    /// Returns the name, length and modification time of a file without opening it.
     pub fn stat(&self, name: &Name) -> Result<Item, LibraryError> {
         let stat = stat_of(&self.folder, name).map_err(reading)?;
         item(name, &stat).ok_or(LibraryError::NotFound)
     }
 
-    /// Opens a file for reading.
     pub fn read(&self, name: &Name) -> Result<(Rc<File>, Item), LibraryError> {
-        // What is no file is not opened: an open could wake the other end of a FIFO.
+        // Only regular files are opened: opening a FIFO could wake its other end.
         self.stat(name)?;
         let file = open(&self.folder, name.as_str()).map_err(reading)?;
         let item = item(name, &fstat(&file)?).ok_or(LibraryError::NotFound)?;
         Ok((Rc::new(file.into()), item))
     }
 
-    /// Begins an upload of `length` bytes, if that is known. Nothing is to be seen of it before it is
-    /// committed.
+    /// Begins an upload of `length` bytes, if the length is known. The file is not visible before it is
+    /// stored.
     pub fn create(&self, name: &Name, length: Option<u64>) -> Result<Upload, LibraryError> {
         let replaced = self.check(name, length)?;
         let reservation = Reservation::new(&self.staging.quota, length, replaced)?;
         Upload::begin(&self.staging, name, reservation)
     }
 
-    /// Begins an upload of which the beginning may be here, and keeps what comes of it. Nobody else
-    /// writes to it meanwhile.
+    /// Begins or resumes a resumable upload, whose received bytes are kept when it is cut off. Fails with
+    /// `Busy` while another connection writes to it.
     pub fn resume(&mut self, key: &UploadKey, now: (Instant, SystemTime)) -> Result<Upload, LibraryError> {
         let replaced = self.check(&key.name, Some(key.length))?;
         let reservation = Reservation::new(&self.staging.quota, None, replaced)?;
@@ -117,20 +114,19 @@ impl Library {
         Upload::resume(&self.staging, key, partial, reservation)
     }
 
-    /// How many bytes of an upload are here.
+    /// Returns how many bytes of a resumable upload were received.
     pub fn partial(&self, key: &UploadKey) -> Result<u64, LibraryError> {
         self.upload_max()?;
         partial::length(&self.folder, key)
     }
 
-    /// Gives up what has come of an upload.
+    /// Removes the received bytes of a resumable upload.
     pub fn abandon(&self, key: &UploadKey) -> Result<(), LibraryError> {
         self.upload_max()?;
         Partial::open(&self.folder, key)?.remove()
     }
 
-    /// Removes partial uploads that are too old or too many, now and then. Returns when there is more
-    /// to do.
+    /// Removes partial uploads that are too old or too many, if a sweep is due. Returns when the next one is.
     pub fn run_background_tasks(&mut self, now: (Instant, SystemTime)) -> Option<Instant> {
         match self.next_sweep {
             NextSweep::AtOnce => self.sweep(now),
@@ -144,35 +140,34 @@ impl Library {
         let LibraryRules { partial_max, partial_age, .. } = self.rules;
         let left = partial::sweep(&self.folder, (partial_max, partial_age), now.1);
         let left = left.unwrap_or_else(|error| {
-            log::warn!("cannot look through the partial uploads: {error}");
+            log::warn!("cannot read the folder of partial uploads: {error}");
             true
         });
         self.next_sweep = if left { NextSweep::At(now.0 + PARTIAL_SWEEP) } else { NextSweep::Never };
     }
 
-    /// Whether such an upload may be stored, as far as is known, and how many bytes it would replace.
+    /// Checks whether the rules permit an upload, and returns the length of the file that it would replace.
     fn check(&self, name: &Name, length: Option<u64>) -> Result<u64, LibraryError> {
         let most = self.upload_max()?;
         if length.is_some_and(|length| length > most) {
             return Err(LibraryError::TooLarge);
         }
-        still_there(&self.folder)?;
+        exists(&self.folder)?;
         replaced(&self.folder, name, self.rules.overwrite)
     }
 
-    /// Stores an upload at the time `now`. No two files say that they were changed at the same time: by
-    /// that and their length versions are told apart.
+    /// Stores an upload with the modification time `now`, or a little later: modification times are unique,
+    /// because versions of a file are told apart by modification time and length.
     pub fn store(&mut self, upload: Upload, now: SystemTime) -> Result<Stored, LibraryError> {
         self.changed = now.max(self.changed + Duration::from_nanos(1));
         upload.commit(self.changed)
     }
 
-    /// Bytes that an upload may have.
+    /// Returns the maximum length of an upload in bytes, or `ReadOnly`.
     pub fn upload_max(&self) -> Result<u64, LibraryError> {
         if self.rules.read_only { Err(LibraryError::ReadOnly) } else { Ok(self.rules.max_upload) }
     }
 
-    /// Removes a file.
     pub fn remove(&self, name: &Name) -> Result<(), LibraryError> {
         self.upload_max()?;
         let Item { length, .. } = self.stat(name)?;

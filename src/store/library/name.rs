@@ -1,17 +1,17 @@
-//! Names of the library's files.
+//! The names of the library's files.
 
 use std::fmt;
 
-/// One path component, checked once: UTF-8 of 1 to 255 bytes without `/`, NUL and other control
-/// characters, not beginning with a dot.
+/// A valid name: 1 to 255 bytes of UTF-8 without `/`, NUL and other control characters, not beginning with a
+/// dot. So it is one path component, and not a hidden file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(String);
 
-/// Bytes of a name, as many as file systems take (`NAME_MAX`).
+/// The maximum length of a name in bytes, the same as in file systems (`NAME_MAX`).
 const NAME_MAX_BYTES: usize = 255;
 
 impl Name {
-    /// Checks a name.
+    /// Returns `None` if `bytes` are not a valid name.
     pub fn parse(bytes: &[u8]) -> Option<Name> {
         let name = std::str::from_utf8(bytes).ok()?;
         let known = (1..=NAME_MAX_BYTES).contains(&name.len())
@@ -20,12 +20,11 @@ impl Name {
         known.then(|| Name(name.to_owned()))
     }
 
-    /// The path that it has as a site's file.
+    /// Returns the path of the file in a site.
     pub fn path(&self) -> Vec<u8> {
         [b"/", self.0.as_bytes()].concat()
     }
 
-    /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -42,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_a_name() {
+    fn names_are_visible_single_path_components() {
         for name in ["a", "a b", " a", "a.b", "ö", "文件", "-", "a:b\\c", "COM1", &"x".repeat(255)] {
             assert!(Name::parse(name.as_bytes()).is_some(), "{name:?}");
         }

@@ -1,5 +1,5 @@
-//! Uploads that can be taken up again: what has come of one is kept in a hidden folder, under a name
-//! that says what it is the beginning of.
+//! Partial uploads: the received bytes of a resumable upload are kept in a hidden folder, under a name that
+//! is a hash of the upload's key.
 
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -17,34 +17,34 @@ use super::name::Name;
 use super::system::NEW_MODE;
 use crate::store::version::modified;
 
-/// What an upload will be. Two that agree in it are the same, through whatever door they come.
+/// The identity of a resumable upload. Uploads with the same key are the same upload, over any protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UploadKey {
-    /// Its bytes.
+    /// The length of the complete file in bytes.
     pub length: u64,
-    /// Their hash.
+    /// The digest of the complete file.
     pub sha256: Sha256Digest,
-    /// What it will be called.
+    /// The name under which the file will be stored.
     pub name: Name,
 }
 
-/// What has come of an upload, locked: nobody else writes to it.
+/// An open partial upload, locked so that only one connection writes to it.
 #[derive(Debug)]
 pub(super) struct Partial {
-    /// Where it is.
+    /// The folder of partial uploads.
     pub folder: Rc<OwnedFd>,
-    /// What it is called there.
+    /// The name of the file in that folder.
     pub name: String,
-    /// The file, at its end.
+    /// The file, which is written at its end (O_APPEND).
     pub file: OwnedFd,
-    /// Its bytes.
+    /// The length of the file in bytes.
     pub length: u64,
 }
 
-/// The hidden folder.
+/// The name of the hidden folder.
 const FOLDER: &str = ".evserve-partial";
 
-/// How everything there is opened, besides for what.
+/// The flags for every open in the hidden folder, in addition to the access mode.
 const PLAIN: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
 impl UploadKey {
@@ -53,18 +53,19 @@ impl UploadKey {
         Sha256Digest::of(Sha256::new_with_prefix(text)).to_string()
     }
 
-    /// Its bytes if a file of so many can be its beginning.
+    /// Returns the length of a partial upload, given the size of its file: 0 if the file is larger than the
+    /// complete one.
     fn beginning(&self, size: i64) -> u64 {
         u64::try_from(size).ok().filter(|size| *size <= self.length).unwrap_or(0)
     }
 }
 
 impl Partial {
-    /// Opens what has come of an upload to the library in `folder`, or begins it.
+    /// Opens a partial upload to the library in `folder`, or creates an empty one.
     pub(super) fn open(folder: &OwnedFd, key: &UploadKey) -> Result<Partial, LibraryError> {
         let name = key.hidden_name();
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND | PLAIN;
-        // Who held it may have finished just now, and what was opened is gone: once more, then.
+        // The open is repeated if another connection completes the upload or removes the folder meanwhile.
         for _ in 0..3 {
             match mkdirat(folder, FOLDER, Mode::RWXU) {
                 Ok(()) | Err(Errno::EXIST) => {}
@@ -89,7 +90,7 @@ impl Partial {
         Err(LibraryError::Busy)
     }
 
-    /// Gives it up.
+    /// Removes the received bytes.
     pub(super) fn remove(self) -> Result<(), LibraryError> {
         Ok(unlinkat(&*self.folder, self.name, AtFlags::empty())?)
     }
@@ -108,7 +109,7 @@ fn is_at(file: &OwnedFd, folder: &OwnedFd, name: &str) -> Result<bool, LibraryEr
     Ok(there.is_ok_and(|there| (there.st_dev, there.st_ino) == (open.st_dev, open.st_ino)))
 }
 
-/// How many bytes have come of an upload to the library in `folder`.
+/// Returns how many bytes of an upload to the library in `folder` were received.
 pub(super) fn length(folder: &OwnedFd, key: &UploadKey) -> Result<u64, LibraryError> {
     let path = format!("{FOLDER}/{}", key.hidden_name());
     match statat(folder, path, AtFlags::SYMLINK_NOFOLLOW) {
@@ -118,8 +119,8 @@ pub(super) fn length(folder: &OwnedFd, key: &UploadKey) -> Result<u64, LibraryEr
     }
 }
 
-/// Removes those that nobody has written to for longer than `age`, and of the others the oldest, until
-/// `most` are left. Those that somebody is writing to stay. Returns whether there are any.
+/// Removes partial uploads whose last write is longer ago than `age`, and the oldest of the others until
+/// `most` are left. Uploads in progress stay. Returns whether any partial uploads are left.
 pub(super) fn sweep(
     folder: &OwnedFd,
     (most, age): (usize, Duration),
@@ -147,6 +148,6 @@ pub(super) fn sweep(
             }
         }
     }
-    // It goes when it is empty.
+    // The removal fails if the folder is not empty.
     Ok(unlinkat(folder, FOLDER, AtFlags::REMOVEDIR).is_err())
 }

@@ -1,4 +1,4 @@
-//! What may still be written: the disk keeps some space free, and the library may have a bound.
+//! The space for uploads: some of the disk stays free, and the library may have a maximum size.
 
 use std::cell::Cell;
 use std::os::fd::OwnedFd;
@@ -12,32 +12,31 @@ use super::items::Items;
 use super::rules::{KeepFree, LibraryRules};
 use crate::store::version::modified;
 
-/// The space that uploads share.
+/// The space that all uploads to a library share.
 #[derive(Debug)]
 pub(super) struct DiskQuota {
     folder: Rc<OwnedFd>,
     max_library: Option<u64>,
     keep_free: KeepFree,
-    /// Bytes that uploads under way will still write.
+    /// The bytes that uploads in progress have reserved and not yet written.
     unwritten: Cell<u64>,
-    /// Bytes that they have written or will write.
-    under_way: Cell<u64>,
-    /// Bytes of the files, as counted when the folder was last changed at that time.
+    /// The bytes that uploads in progress have reserved or written.
+    in_progress: Cell<u64>,
+    /// The folder's modification time, and the total length of the files in bytes as of then.
     counted: Cell<Option<(SystemTime, u64)>>,
 }
 
-/// Space that one upload has spoken for, until it is stored or given up.
+/// The space that one upload has reserved, until it is stored or dropped.
 #[derive(Debug)]
 pub(super) struct Reservation {
     quota: Rc<DiskQuota>,
     unwritten: u64,
     written: u64,
-    /// Bytes of the file that it replaces.
+    /// The length in bytes of the file that the upload replaces.
     replaced: u64,
 }
 
 impl DiskQuota {
-    /// The space for the files of `folder`.
     pub(super) fn new(folder: Rc<OwnedFd>, rules: &LibraryRules) -> DiskQuota {
         let LibraryRules { max_library, keep_free, .. } = *rules;
         DiskQuota {
@@ -45,12 +44,12 @@ impl DiskQuota {
             max_library,
             keep_free,
             unwritten: Cell::new(0),
-            under_way: Cell::new(0),
+            in_progress: Cell::new(0),
             counted: Cell::new(None),
         }
     }
 
-    /// Bytes that nobody has spoken for, for who replaces so many of the library's.
+    /// Returns the unreserved bytes for an upload that replaces a file of `replaced` bytes.
     fn left(&self, replaced: u64) -> Result<u64, LibraryError> {
         let disk = fstatvfs(&*self.folder)?;
         let kept = match self.keep_free {
@@ -61,15 +60,15 @@ impl DiskQuota {
         let free = free.saturating_sub(kept).saturating_sub(self.unwritten.get());
         Ok(match self.max_library {
             Some(most) => {
-                let kept = self.size()?.saturating_sub(replaced).saturating_add(self.under_way.get());
+                let kept = self.size()?.saturating_sub(replaced).saturating_add(self.in_progress.get());
                 free.min(most.saturating_sub(kept))
             }
             None => free,
         })
     }
 
-    /// Bytes of the library's files. They are counted anew only when somebody else has changed the
-    /// folder.
+    /// Returns the total length of the library's files in bytes. They are counted again only after another
+    /// program has changed the folder.
     fn size(&self) -> Result<u64, LibraryError> {
         let changed = modified(&fstat(&*self.folder)?);
         if let Some((then, bytes)) = self.counted.get()
@@ -90,8 +89,9 @@ impl DiskQuota {
         Ok(bytes)
     }
 
-    /// Makes a change of our own to the folder, which brings so many bytes more and less. What somebody
-    /// else has changed before must not be hidden by it: then the files are counted anew.
+    /// Runs `change`, which adds `more` bytes to the folder and removes `less`, and updates the total. If
+    /// another program has changed the folder since the count, the total is dropped instead: the new
+    /// modification time would hide that change.
     pub(super) fn change<T, E>(
         &self,
         more: u64,
@@ -109,7 +109,8 @@ impl DiskQuota {
 }
 
 impl Reservation {
-    /// Speaks for `length` bytes, or, where that is not known, for as many as have come.
+    /// Reserves `length` bytes. If the length is unknown, [`ensure`](Reservation::ensure) reserves bytes as
+    /// they are received.
     pub(super) fn new(
         quota: &Rc<DiskQuota>,
         length: Option<u64>,
@@ -120,18 +121,18 @@ impl Reservation {
         Ok(reservation)
     }
 
-    /// Speaks for so many bytes more.
+    /// Reserves `bytes` more bytes.
     fn reserve(&mut self, bytes: u64) -> Result<(), LibraryError> {
         if bytes > self.quota.left(self.replaced)? {
             return Err(LibraryError::NoSpace);
         }
         self.unwritten += bytes;
         self.quota.unwritten.set(self.quota.unwritten.get() + bytes);
-        self.quota.under_way.set(self.quota.under_way.get() + bytes);
+        self.quota.in_progress.set(self.quota.in_progress.get() + bytes);
         Ok(())
     }
 
-    /// Makes sure that so many bytes may be written.
+    /// Makes sure that at least `bytes` unwritten bytes are reserved.
     pub(super) fn ensure(&mut self, bytes: u64) -> Result<(), LibraryError> {
         match bytes.saturating_sub(self.unwritten) {
             0 => Ok(()),
@@ -139,25 +140,24 @@ impl Reservation {
         }
     }
 
-    /// So many bytes of it were written.
+    /// Records that `bytes` reserved bytes were written.
     pub(super) fn write(&mut self, bytes: u64) {
         self.unwritten -= bytes;
         self.written += bytes;
         self.quota.unwritten.set(self.quota.unwritten.get() - bytes);
     }
 
-    /// What it is of.
     pub(super) fn quota(&self) -> &Rc<DiskQuota> {
         &self.quota
     }
 
-    /// So many bytes of it were written before.
+    /// Records `bytes` bytes that were written before the upload was resumed.
     pub(super) fn add_written(&mut self, bytes: u64) {
         self.written += bytes;
-        self.quota.under_way.set(self.quota.under_way.get() + bytes);
+        self.quota.in_progress.set(self.quota.in_progress.get() + bytes);
     }
 
-    /// Bytes that were written.
+    /// Returns the number of bytes written.
     pub(super) fn written(&self) -> u64 {
         self.written
     }
@@ -166,6 +166,6 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.quota.unwritten.set(self.quota.unwritten.get() - self.unwritten);
-        self.quota.under_way.set(self.quota.under_way.get() - self.unwritten - self.written);
+        self.quota.in_progress.set(self.quota.in_progress.get() - self.unwritten - self.written);
     }
 }

@@ -1,34 +1,34 @@
-//! What may be done with the library.
+//! The rules of the library.
 
 use std::time::Duration;
 
-/// What may be done with the library.
+/// The rules by which the library's files are written and kept.
 #[derive(Clone, Debug)]
 pub struct LibraryRules {
-    /// Nothing is written.
+    /// Refuses all writes.
     pub read_only: bool,
-    /// An upload may replace a file of its name.
+    /// Lets an upload replace a file of the same name.
     pub overwrite: bool,
-    /// An upload is on the disk before it is acknowledged.
+    /// Syncs an upload to the disk before it is acknowledged.
     pub fsync: bool,
-    /// Bytes of an upload.
+    /// The maximum length of an upload in bytes.
     pub max_upload: u64,
-    /// Bytes of all files.
+    /// The maximum total length of all files in bytes.
     pub max_library: Option<u64>,
-    /// What stays free of the disk.
+    /// The disk space that uploads must leave free.
     pub keep_free: KeepFree,
-    /// How many uploads that were cut off are kept to be taken up again.
+    /// The maximum number of partial uploads that are kept for resuming.
     pub partial_max: usize,
-    /// For how long.
+    /// How long a partial upload is kept after its last write.
     pub partial_age: Duration,
 }
 
-/// How much of a disk stays free.
+/// An amount of disk space that stays free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeepFree {
-    /// So many hundredths of it.
+    /// A percentage of the disk.
     Percent(u64),
-    /// So many bytes.
+    /// A number of bytes.
     Bytes(u64),
 }
 

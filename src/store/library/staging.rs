@@ -1,4 +1,4 @@
-//! Where uploads are written before they are whole, and by which rules they are stored.
+//! The hidden files of incomplete uploads, and the rules by which uploads are stored.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -12,36 +12,34 @@ use super::quota::DiskQuota;
 use super::rules::LibraryRules;
 use super::system;
 
-/// What the uploads to one library have in common.
+/// The state that all uploads to one library share.
 pub(super) struct Staging {
     /// The library's folder.
     pub folder: Rc<OwnedFd>,
-    /// How uploads are kept out of sight.
     pub mode: StagingMode,
-    /// The disk space that they share.
     pub quota: Rc<DiskQuota>,
-    /// Bytes that one may have.
+    /// The maximum length of an upload in bytes.
     pub max_upload: u64,
-    /// Whether one may replace a file of its name.
+    /// Whether an upload may replace a file.
     pub overwrite: bool,
-    /// Whether one is on the disk before it is acknowledged.
+    /// Whether an upload is synced to the disk before it is acknowledged.
     pub fsync: bool,
 }
 
-/// How an upload is kept out of sight.
+/// How an incomplete upload is hidden.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StagingMode {
-    /// In a file without a name (O_TMPFILE, Linux), which vanishes with the server.
+    /// In a file without a name (O_TMPFILE, Linux), which vanishes when the server exits.
     Unnamed,
-    /// Under a hidden name: other systems, and file systems without O_TMPFILE.
+    /// Under a hidden name, on other systems and on file systems without O_TMPFILE.
     Named,
 }
 
-/// The names of our hidden files begin so; a random part follows.
+/// The beginning of the names of hidden files; a random part follows.
 const HIDDEN_PREFIX: &str = ".evserve-upload-";
 
 impl Staging {
-    /// Staging in `folder`. If it is written to, what a crash has left there is removed.
+    /// Prepares `folder` for uploads. Unless the library is read-only, removes files that a crash left there.
     pub(super) fn new(folder: Rc<OwnedFd>, rules: &LibraryRules) -> io::Result<Staging> {
         let LibraryRules { max_upload, overwrite, fsync, .. } = *rules;
         let mut mode = StagingMode::Named;
@@ -55,7 +53,7 @@ impl Staging {
 }
 
 impl StagingMode {
-    /// Tries what works in `folder`.
+    /// Finds out by trial whether unnamed files work in `folder`.
     fn find(folder: &OwnedFd) -> StagingMode {
         let trial = hidden_name();
         let works = system::unnamed(folder).and_then(|file| system::link(&file, folder, &trial));
@@ -64,12 +62,12 @@ impl StagingMode {
     }
 }
 
-/// A random name, which is free and cannot be guessed.
+/// Returns a random hidden name, which is not in use and cannot be guessed.
 pub(super) fn hidden_name() -> String {
     format!("{HIDDEN_PREFIX}{:016x}", RandomState::new().hash_one(std::process::id()))
 }
 
-/// Removes the hidden files of uploads whose server is gone. A living one holds a lock.
+/// Removes the hidden files that a crashed server left. A running server holds a lock on its own.
 fn sweep(folder: &OwnedFd) -> io::Result<()> {
     let mut entries = Dir::read_from(folder)?;
     while let Some(entry) = entries.read() {

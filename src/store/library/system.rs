@@ -1,4 +1,4 @@
-//! Calls that only some systems have, and what is done without them.
+//! System calls that only some systems have, and their replacements elsewhere.
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -7,13 +7,13 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::openat;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat};
 
-/// How a file that is being written is opened.
+/// The flags to open the file of an upload.
 pub(super) const WRITE: OFlags = OFlags::WRONLY.union(OFlags::CLOEXEC);
 
-/// What a new file may be; the umask takes from it.
+/// The mode of a new file, before the umask is applied.
 pub(super) const NEW_MODE: Mode = Mode::from_raw_mode(0o666);
 
-/// A file without a name.
+/// Creates a file without a name.
 #[cfg(all(target_os = "linux", not(evserve_portable)))]
 pub(super) fn unnamed(folder: &OwnedFd) -> rustix::io::Result<OwnedFd> {
     openat(folder, ".", WRITE | OFlags::TMPFILE, NEW_MODE)
@@ -24,9 +24,9 @@ pub(super) fn unnamed(_folder: &OwnedFd) -> rustix::io::Result<OwnedFd> {
     Err(rustix::io::Errno::NOSYS)
 }
 
-/// Lets the disk begin with what lies behind `offset`, so that neither a last fsync(2) nor a memory
-/// full of unwritten pages holds up the loop for long. Pages that are still to be written are
-/// not forgotten by this advice, but written; sync_file_range(2) would be its plain name.
+/// Starts to write the file's pages from `offset` on to the disk, so that neither the final fsync(2) nor a
+/// memory full of dirty pages blocks the loop for long. The kernel does not drop dirty pages on
+/// `POSIX_FADV_DONTNEED`, but writes them. The direct call is sync_file_range(2), which rustix does not have.
 #[cfg(all(target_os = "linux", not(evserve_portable)))]
 pub(super) fn begin_write_back(file: &File, offset: u64) {
     let _ = rustix::fs::fadvise(file, offset, None, rustix::fs::Advice::DontNeed);
@@ -35,13 +35,13 @@ pub(super) fn begin_write_back(file: &File, offset: u64) {
 #[cfg(not(all(target_os = "linux", not(evserve_portable))))]
 pub(super) fn begin_write_back(_file: &File, _offset: u64) {}
 
-/// Names it. Through /proc, since AT_EMPTY_PATH takes a capability.
+/// Gives an unnamed file a name. Goes through /proc, because AT_EMPTY_PATH requires CAP_DAC_READ_SEARCH.
 pub(super) fn link(file: impl AsFd, folder: &OwnedFd, name: &str) -> rustix::io::Result<()> {
     let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
     linkat(CWD, path, folder, name, AtFlags::SYMLINK_FOLLOW)
 }
 
-/// Renames a file unless the new name is taken.
+/// Renames a file, and fails if the new name is taken.
 #[cfg(any(target_os = "linux", target_vendor = "apple"))]
 pub(super) fn rename_new(from: &OwnedFd, old: &str, to: &OwnedFd, new: &str) -> rustix::io::Result<()> {
     use rustix::fs::{RenameFlags, renameat_with};

@@ -1,4 +1,4 @@
-//! Uploads: written out of sight, hashed as they come, and put in their place at once or not at all.
+//! Uploads: written to a hidden file, hashed while they are received, and given their name atomically.
 
 use std::fs::File;
 use std::io::Write;
@@ -22,7 +22,7 @@ use super::staging::{Staging, StagingMode, hidden_name};
 use super::system::{self, NEW_MODE, WRITE};
 use crate::limits::REHASH_SLICE_BYTES;
 
-/// A file that is being written.
+/// An upload in progress.
 #[derive(Debug)]
 pub struct Upload {
     file: File,
@@ -30,39 +30,38 @@ pub struct Upload {
     hidden: Option<Hidden>,
     name: Name,
     hasher: Sha256,
-    /// The bytes that were here before and have not been hashed again.
+    /// The range of earlier received bytes that a resumed upload still has to hash.
     unhashed: Range<u64>,
-    /// What it has to be, if that was announced. Then what has come is kept when it is cut off, to be
-    /// taken up again.
+    /// The announced SHA-256 of a resumable upload. While this is set, the received bytes are kept if the
+    /// upload is cut off.
     expected: Option<Sha256Digest>,
-    /// Bytes that it may come to.
+    /// The maximum length of the file in bytes.
     most: u64,
     reservation: Reservation,
     overwrite: bool,
     fsync: bool,
 }
 
-/// The hidden name of what is being written, if it has one.
+/// The hidden name of an upload that is not in an unnamed file.
 #[derive(Debug)]
 struct Hidden {
     folder: Rc<OwnedFd>,
     name: String,
 }
 
-/// What was stored.
+/// The length and the digest of a stored file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// Bytes.
+    /// The length in bytes.
     pub length: u64,
-    /// Their hash.
     pub sha256: Sha256Digest,
 }
 
-/// After how many bytes they are sent on their way to the disk.
+/// The interval, in written bytes, at which write-back to the disk is started.
 const WRITE_BACK_BYTES: u64 = 8 << 20;
 
 impl Upload {
-    /// Begins one for which there is space.
+    /// Begins an upload in a new hidden or unnamed file.
     pub(super) fn begin(
         staging: &Staging,
         name: &Name,
@@ -75,7 +74,7 @@ impl Upload {
                 let hidden = hidden_name();
                 let flags = WRITE | OFlags::CREATE | OFlags::EXCL;
                 let file = staging.quota.change(0, 0, || openat(&*folder, &hidden, flags, NEW_MODE))?;
-                // Who sweeps the folder sees by it that we live.
+                // The lock keeps other servers' sweeps from removing the file.
                 flock(&file, FlockOperation::NonBlockingLockExclusive)?;
                 let folder = Rc::clone(&folder);
                 (file, Some(Hidden { folder, name: hidden }))
@@ -84,7 +83,7 @@ impl Upload {
         Ok(Upload::of(staging, name, (file, hidden), reservation))
     }
 
-    /// Goes on with one, if there is space for the rest.
+    /// Resumes an upload, if there is space for the rest.
     pub(super) fn resume(
         staging: &Staging,
         key: &UploadKey,
@@ -123,13 +122,12 @@ impl Upload {
         }
     }
 
-    /// Whether bytes that were here before have to be [hashed again](Upload::rehash) before more are
-    /// written.
+    /// Returns whether [`rehash`](Upload::rehash) has to be called before more bytes are written.
     pub fn is_rehashing(&self) -> bool {
         !self.unhashed.is_empty()
     }
 
-    /// Hashes a slice of the bytes that were here before.
+    /// Hashes a slice of the bytes that were received before the upload was resumed.
     pub fn rehash(&mut self) -> Result<(), LibraryError> {
         let length = (self.unhashed.end - self.unhashed.start).min(REHASH_SLICE_BYTES as u64);
         let mut slice = vec![0; length as usize];
@@ -139,23 +137,23 @@ impl Upload {
         Ok(())
     }
 
-    /// What it will be called.
+    /// Returns the name under which the file will be stored.
     pub fn name(&self) -> &Name {
         &self.name
     }
 
-    /// Lets it take its name only if nobody has it, whatever the rules allow.
+    /// Forbids replacing an existing file, even if the rules allow it.
     pub fn only_if_new(mut self) -> Upload {
         self.overwrite = false;
         self
     }
 
-    /// Bytes so far.
+    /// Returns the number of bytes written, including those written before the upload was resumed.
     pub fn written(&self) -> u64 {
         self.reservation.written()
     }
 
-    /// Writes what comes next.
+    /// Appends `bytes`. Fails if the file gets too large, or space runs out.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), LibraryError> {
         let length = bytes.len() as u64;
         if self.written() + length > self.most {
@@ -172,8 +170,8 @@ impl Upload {
         Ok(())
     }
 
-    /// Puts the file in its place: whole, and only if nobody else has taken the name, unless files
-    /// may be replaced. It says that it was changed then.
+    /// Gives the complete file its name, atomically, and the modification time `changed`. Fails if the name
+    /// is taken, unless files may be replaced.
     pub(super) fn commit(mut self, changed: SystemTime) -> Result<Stored, LibraryError> {
         let sha256 = Sha256Digest::of(self.hasher.clone());
         if self.expected.is_some_and(|expected| expected != sha256) {
@@ -190,7 +188,7 @@ impl Upload {
         if self.fsync {
             fsync(&*self.folder)?;
         }
-        // Nothing is left to be taken up again.
+        // The upload is complete, so nothing is kept for resuming.
         self.expected = None;
         Ok(Stored { length: self.written(), sha256 })
     }
@@ -202,7 +200,7 @@ impl Upload {
                 None => system::link(&self.file, &self.folder, name)?,
                 Some(hidden) => {
                     match linkat(&*hidden.folder, &hidden.name, &*self.folder, name, AtFlags::empty()) {
-                        // A file system without hard links, as those of cameras and phones.
+                        // The file system has no hard links, as on the memory cards of cameras and phones.
                         Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK) => {
                             system::rename_new(&hidden.folder, &hidden.name, &self.folder, name)?;
                             self.hidden = None;
@@ -213,7 +211,7 @@ impl Upload {
             }
             return Ok(());
         }
-        // A file without a name cannot replace one: it gets a hidden name first.
+        // linkat(2) cannot replace a file, but renameat(2) can: an unnamed file gets a hidden name first.
         if self.hidden.is_none() {
             let hidden = hidden_name();
             system::link(&self.file, &self.folder, &hidden)?;
@@ -234,7 +232,7 @@ impl Drop for Upload {
             let unlink = || unlinkat(&*hidden.folder, &hidden.name, AtFlags::empty());
             let _ = self.reservation.quota().change(0, 0, unlink);
         }
-        // The descriptor may live on in a child that was forked just now, and with it the lock.
+        // A child process that was just forked may keep the descriptor open, and with it the lock.
         let _ = flock(&self.file, FlockOperation::NonBlockingUnlock);
     }
 }

@@ -1,6 +1,6 @@
-//! Linux: inotify(7). It tells at once of what is written, truncated, replaced, renamed or removed,
-//! and of what was stored through a mapping when that ends. A look at a file's times tells of the
-//! first store at best: the kernel notes only the one that makes a page dirty.
+//! File watches on Linux, by inotify(7). The kernel reports at once that a file was written, truncated,
+//! replaced, renamed or removed, and reports stores through a memory mapping when the mapping ends. File
+//! times show at most the first such store: the kernel updates them only when a page becomes dirty.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -17,86 +17,86 @@ use rustix::io::Errno;
 use crate::store::FileVersion;
 use crate::store::beneath::Root;
 
-/// The files beneath one root that are watched.
+/// The watched files beneath one root.
 #[derive(Debug)]
 pub(crate) struct Watches {
     root: Rc<Root>,
-    /// Asked for with the first watch.
+    /// Opened with the first watch.
     inotify: OnceCell<Inotify>,
-    heard: RefCell<Heard>,
+    changes: RefCell<Changes>,
     folders: RefCell<HashMap<Box<[u8]>, Weak<WatchedFolder>>>,
 }
 
-/// What the kernel lends us.
+/// The inotify instance, and the maximum number of watches that it is used for.
 #[derive(Debug)]
 struct Inotify {
     queue: OwnedFd,
     watches_max: usize,
 }
 
-/// What was heard from the kernel.
+/// The state of the watches, as of the last read of the kernel's queue.
 #[derive(Debug, Default)]
-struct Heard {
-    /// Until when that counts as all there is to hear.
+struct Changes {
+    /// The time until which the queue is not read again.
     until: Option<Instant>,
-    /// The watches of which nothing was heard. Linux uses a number again only after all others.
+    /// The watches without an event so far. Linux reuses a watch number only after all others were used.
     quiet: HashSet<i32>,
-    /// How often one has left them.
-    disturbances: u64,
+    /// The number of times that watches left `quiet`.
+    generation: u64,
 }
 
-/// A folder with watched files. Theirs is only that name in that folder, so the way to it counts, too.
+/// A folder with watched files. A watch reports changes of the file itself, so the path to its folder is
+/// checked separately.
 #[derive(Debug)]
 struct WatchedFolder {
-    /// It ends with a dot: so the lookup asks for the right to search the folder, as that of every name in
-    /// it does.
+    /// The path, which ends with `.`: so its lookup requires search permission on the folder, as the lookup
+    /// of any file in the folder does.
     path: Box<[u8]>,
     /// Device and inode.
     identity: (u64, u64),
-    /// Until when that is not looked at again.
+    /// The time until which the path is not checked again.
     until: Cell<Instant>,
-    /// Whether the path led to it when it was last looked at.
-    there: Cell<bool>,
+    /// Whether the path led to this folder at the last check.
+    present: Cell<bool>,
 }
 
-/// One file that is watched, until this is dropped.
+/// A watched file. Dropping this ends the watch.
 #[derive(Debug)]
 pub struct Watch {
     watches: Rc<Watches>,
     number: i32,
-    /// With how many disturbances it was known to be quiet.
-    disturbances: u64,
+    /// The value of `Changes::generation` when this watch was last found in `Changes::quiet`.
+    generation: u64,
     folder: Rc<WatchedFolder>,
 }
 
-/// For how long what was heard or seen of a folder counts.
+/// How long a read of the queue and a check of a folder count as current.
 const LAG: Duration = Duration::from_millis(40);
 
-/// What changes what is behind a name. A link that goes, as when another file takes the name, is an
-/// attribute.
+/// The events after which a file's name may lead to other content. If another file takes the name, the
+/// watched file loses a link, which the kernel reports as `ATTRIB`.
 const CHANGES: WatchFlags = WatchFlags::MODIFY
     .union(WatchFlags::CLOSE_WRITE)
     .union(WatchFlags::ATTRIB)
     .union(WatchFlags::MOVE_SELF)
     .union(WatchFlags::DELETE_SELF)
-    // The first one is all that has to be known.
+    // One event is enough: the cache drops the entry.
     .union(WatchFlags::ONESHOT);
 
-/// Events that are read at once, as many as the kernel queues unless it was told otherwise.
+/// The maximum number of events per read of the queue, the default length of the kernel's queue.
 const EVENTS_MAX: usize = 16_384;
 
 impl Watches {
-    /// Those beneath `root`, none yet.
     pub(crate) fn new(root: Rc<Root>) -> Rc<Watches> {
         Rc::new(Watches {
             root,
             inotify: OnceCell::new(),
-            heard: RefCell::default(),
+            changes: RefCell::default(),
             folders: RefCell::default(),
         })
     }
 
-    /// Watches the file at `path` if it still is this version, is no link, and is on a file system that
+    /// Watches the file at `path` if it still has this version, is not a link, and is on a file system that
     /// only this machine changes.
     pub(crate) fn watch(
         self: &Rc<Watches>,
@@ -109,26 +109,26 @@ impl Watches {
             return None;
         }
         let watch = self.begin(file.as_fd(), path, now)?;
-        // What changed before it began shows in the version, what the name leads to as well.
+        // A change before the watch began shows in the version, and so does another file under the name.
         let named = self.root.stat(path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         (FileVersion::from(&named) == version).then_some(watch)
     }
 
     fn begin(self: &Rc<Watches>, file: BorrowedFd<'_>, path: &[u8], now: Instant) -> Option<Watch> {
         let inotify = self.inotify()?;
-        // The store holds one, each watch another.
+        // The store holds one reference, and each watch another one.
         if Rc::strong_count(self) > inotify.watches_max {
             return None;
         }
         let folder = self.folder(path, now)?;
-        // By the descriptor, as names could lead elsewhere by now. Who watches it already, under
-        // another name, keeps it.
+        // The path goes through the descriptor, because the file's name may lead to another file by now.
+        // `MASK_CREATE` fails if the file is already watched under another name; that watch stays as it is.
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         let number = inotify::add_watch(&inotify.queue, path, CHANGES | WatchFlags::MASK_CREATE).ok()?;
         self.folders.borrow_mut().insert(folder.path.clone(), Rc::downgrade(&folder));
-        let mut heard = self.heard.borrow_mut();
-        heard.quiet.insert(number);
-        Some(Watch { watches: Rc::clone(self), number, disturbances: heard.disturbances, folder })
+        let mut changes = self.changes.borrow_mut();
+        changes.quiet.insert(number);
+        Some(Watch { watches: Rc::clone(self), number, generation: changes.generation, folder })
     }
 
     fn inotify(&self) -> Option<&Inotify> {
@@ -138,39 +138,39 @@ impl Watches {
         self.inotify.get()
     }
 
-    /// The folder of the file at `path`.
+    /// Returns the folder of the file at `path`.
     fn folder(&self, path: &[u8], now: Instant) -> Option<Rc<WatchedFolder>> {
         let end = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
         let path: Box<[u8]> = [&path[..end], b"."].concat().into();
         let known = self.folders.borrow().get(&path).and_then(Weak::upgrade);
-        if let Some(folder) = known.filter(|folder| folder.is_there(&self.root, now)) {
+        if let Some(folder) = known.filter(|folder| folder.exists(&self.root, now)) {
             return Some(folder);
         }
         let (identity, until) = (identity(&self.root, &path)?, Cell::new(now + LAG));
-        Some(Rc::new(WatchedFolder { path, identity, until, there: Cell::new(true) }))
+        Some(Rc::new(WatchedFolder { path, identity, until, present: Cell::new(true) }))
     }
 
-    /// Reads what the kernel has queued, unless it was read just now.
-    fn hear(&self, now: Instant) {
-        let mut heard = self.heard.borrow_mut();
-        if heard.until.is_some_and(|until| now < until) {
+    /// Reads the kernel's queue, unless it was read less than [`LAG`] ago.
+    fn read_events(&self, now: Instant) {
+        let mut changes = self.changes.borrow_mut();
+        if changes.until.is_some_and(|until| now < until) {
             return;
         }
-        heard.until = Some(now + LAG);
+        changes.until = Some(now + LAG);
         let Some(inotify) = self.inotify.get() else { return };
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut events = Reader::new(&inotify.queue, &mut buffer);
         for _ in 0..EVENTS_MAX {
             match events.next() {
-                Ok(event) if !event.events().contains(ReadFlags::QUEUE_OVERFLOW) => heard.note(event.wd()),
+                Ok(event) if !event.events().contains(ReadFlags::QUEUE_OVERFLOW) => changes.note(event.wd()),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return,
                 _ => break,
             }
         }
-        // There was more than that: anything may have been said.
-        heard.quiet.clear();
-        heard.disturbances += 1;
+        // Changes were lost or are unread, so any file may have changed.
+        changes.quiet.clear();
+        changes.generation += 1;
     }
 }
 
@@ -178,51 +178,52 @@ impl Inotify {
     fn open() -> Option<Inotify> {
         let queue = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok()?;
         let setting = fs::read_to_string("/proc/sys/fs/inotify/max_user_watches").ok()?;
-        // The user's other programs share in it. On systems of little memory it is 8,192.
+        // Half of the limit, because the user's other programs share it. Systems with little memory have a
+        // limit of 8,192.
         Some(Inotify { queue, watches_max: setting.trim().parse::<usize>().ok()? / 2 })
     }
 }
 
-impl Heard {
+impl Changes {
     fn note(&mut self, number: i32) {
         if self.quiet.remove(&number) {
-            self.disturbances += 1;
+            self.generation += 1;
         }
     }
 }
 
 impl WatchedFolder {
-    fn is_there(&self, root: &Root, now: Instant) -> bool {
+    fn exists(&self, root: &Root, now: Instant) -> bool {
         if now >= self.until.get() {
             self.until.set(now + LAG);
-            self.there.set(identity(root, &self.path) == Some(self.identity));
+            self.present.set(identity(root, &self.path) == Some(self.identity));
         }
-        self.there.get()
+        self.present.get()
     }
 }
 
 impl Watch {
-    /// Whether the file was still the same 40 ms ago.
+    /// Returns whether the path still leads to the unchanged file, as of at most 40 ms ago.
     pub fn is_quiet(&mut self, now: Instant) -> bool {
-        self.watches.hear(now);
-        let heard = self.watches.heard.borrow();
-        if self.disturbances != heard.disturbances {
-            if !heard.quiet.contains(&self.number) {
+        self.watches.read_events(now);
+        let changes = self.watches.changes.borrow();
+        if self.generation != changes.generation {
+            if !changes.quiet.contains(&self.number) {
                 return false;
             }
-            self.disturbances = heard.disturbances;
+            self.generation = changes.generation;
         }
-        self.folder.is_there(&self.watches.root, now)
+        self.folder.exists(&self.watches.root, now)
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let Watches { inotify, heard, folders, .. } = &*self.watches;
-        // Before Linux 4.18 another entry may have the same one, and has lost it, too.
-        heard.borrow_mut().note(self.number);
+        let Watches { inotify, changes, folders, .. } = &*self.watches;
+        // Linux before 4.18 has no `MASK_CREATE`: another entry may share the watch, and loses it, too.
+        changes.borrow_mut().note(self.number);
         if let Some(inotify) = inotify.get() {
-            // It has gone by itself when there was something to tell.
+            // Fails if an event has already removed the watch (`ONESHOT`).
             let _ = inotify::remove_watch(&inotify.queue, self.number);
         }
         if Rc::strong_count(&self.folder) == 1 {
@@ -237,13 +238,13 @@ fn identity(root: &Root, path: &[u8]) -> Option<(u64, u64)> {
     Some((device, inode))
 }
 
-/// Whether nobody changes the file's file system past this kernel's eyes, as other machines and daemons
-/// can.
+/// Returns whether all changes to the file's file system go through this kernel. Other machines (NFS) and
+/// daemons (FUSE) change files without an event.
 #[allow(clippy::cast_possible_truncation, clippy::unnecessary_cast)]
 fn is_local(file: BorrowedFd<'_>) -> bool {
-    /// btrfs, ext2 to ext4, F2FS, tmpfs, XFS (statfs(2)).
+    /// The magic numbers of btrfs, ext2 to ext4, F2FS, tmpfs and XFS (statfs(2)).
     const LOCAL: [u32; 5] = [0x9123_683e, 0xef53, 0xf2f5_2010, 0x0102_1994, 0x5846_5342];
-    // How wide it is differs from machine to machine.
+    // The width of `f_type` depends on the architecture.
     fstatfs(file).is_ok_and(|system| LOCAL.contains(&(system.f_type as u32)))
 }
 
@@ -251,7 +252,7 @@ fn is_local(file: BorrowedFd<'_>) -> bool {
 mod tests {
     use super::*;
 
-    /// A root with the file `a/file`, and its version.
+    /// Returns a folder with the file `a/file`, its root, and the version of the file.
     fn site() -> (tempfile::TempDir, Rc<Root>, FileVersion) {
         let site = tempfile::tempdir_in("/dev/shm").expect("a folder");
         fs::create_dir(site.path().join("a")).expect("a folder in it");
@@ -262,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_are_watched_than_may_be() {
+    fn files_beyond_the_watch_limit_are_not_watched() {
         let (site, root, version) = site();
         fs::write(site.path().join("other"), "x").expect("a file");
         let other = FileVersion::from(&root.stat(b"other", AtFlags::empty()).expect("a version"));
@@ -276,19 +277,19 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_of_what_is_not_watched() {
+    fn failed_and_dropped_watches_leave_no_state() {
         let (site, root, version) = site();
         let (watches, now) = (Watches::new(root), Instant::now());
         let kept = || {
             (
                 Rc::strong_count(&watches) - 1,
                 watches.folders.borrow().len(),
-                watches.heard.borrow().quiet.len(),
+                watches.changes.borrow().quiet.len(),
             )
         };
         let mut watch = watches.watch(b"a/file", version, now).expect("a watch");
         assert!(watch.is_quiet(now));
-        // The kernel has one watch of a file, whatever it is called.
+        // The kernel has one watch per file, whatever the path.
         for dots in 1..100 {
             let name = ["./".repeat(dots).as_bytes(), b"a/file"].concat();
             assert!(watches.watch(&name, version, now).is_none());

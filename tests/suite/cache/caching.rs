@@ -1,5 +1,5 @@
-//! The cache against files that change while it is asked: nothing stale for longer than promised, never a mix
-//! of two versions, within its bounds. To add a kind of change, add it to `change`.
+//! The cache of files that change between requests: stale for at most 100 ms, never a mix of two versions,
+//! within its limits. To add a kind of change, add it to `change`.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -10,8 +10,8 @@ use evserve::store::{Bounds, Cache, Cached, Content, DiskStore, Lookup, Opened, 
 
 pub const BOUNDS: Bounds = Bounds { bytes: 1 << 20, entries: 100, descriptors: 4 };
 
-/// What `/name` has at `now`, as a protocol would ask for it.
-pub fn ask(cache: &mut Cache<String>, store: &dyn Store, name: &str, now: Instant) -> Option<Cached<String>> {
+/// Requests `name` at the time `now`, as a protocol does.
+pub fn get(cache: &mut Cache<String>, store: &dyn Store, name: &str, now: Instant) -> Option<Cached<String>> {
     let name = name.as_bytes();
     match cache.find(name, store, now) {
         Lookup::Hit(id) => return cache.hit(id).map(|found| found.cached()),
@@ -30,7 +30,7 @@ pub fn ask(cache: &mut Cache<String>, store: &dyn Store, name: &str, now: Instan
     }
 }
 
-/// The letter that all bytes are, and how many: a mix of two versions is caught here.
+/// Returns the letter that fills a file, and its length. Panics on a mix of two versions.
 fn uniform(cached: &Cached<String>) -> (u8, u64) {
     let mut buffer = vec![0; 300_000];
     let bytes = cached.content.read(0, &mut buffer).unwrap();
@@ -39,16 +39,16 @@ fn uniform(cached: &Cached<String>) -> (u8, u64) {
     (bytes.first().copied().unwrap_or(0), cached.length)
 }
 
-/// What all bytes of a file are and how many, if it is there.
+/// The letter that fills a file, and its length; `None` if there is no file.
 type Version = Option<(u8, u64)>;
 
-/// Changes a file in one of the ways that there are, and returns what it is then.
+/// Changes a file in a random way, and returns its new version.
 fn change(path: &Path, random: &mut fastrand::Rng) -> Version {
     let letter = random.lowercase() as u8;
     let length = *random.choice(&[1, 100, 100, 5000, 150_000]).unwrap();
     let bytes = vec![letter; length];
     match random.u8(..5) {
-        // In place, often of the same length and within the same tick of the file system's clock.
+        // In place, often with the same length and within one tick of the file system's clock.
         0 | 1 => fs::write(path, &bytes).unwrap(),
         2 => {
             let new = path.with_extension("new");
@@ -69,14 +69,14 @@ fn change(path: &Path, random: &mut fastrand::Rng) -> Version {
 }
 
 #[test]
-fn nothing_is_stale_for_longer_than_a_tenth_of_a_second() {
+fn cached_files_are_stale_for_at_most_100_ms() {
     let folder = tempfile::tempdir().unwrap();
     let store = DiskStore::new(folder.path()).unwrap();
     for seed in 0..20 {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut cache = Cache::new(BOUNDS);
         let names = ["a", "b", "c"];
-        // Of each file what it was, and until when.
+        // The past versions of each file, and when each one was replaced.
         let mut history: [Vec<(Version, Instant)>; 3] = Default::default();
         let mut current = [None; 3];
         names.iter().for_each(|name| drop(fs::remove_file(folder.path().join(name))));
@@ -87,8 +87,8 @@ fn nothing_is_stale_for_longer_than_a_tenth_of_a_second() {
                 history[index].push((current[index], now));
                 current[index] = change(&folder.path().join(names[index]), &mut random);
             } else {
-                let got = ask(&mut cache, &store, names[index], now);
-                // A large file is served by its descriptor, and an edit in place shows through.
+                let got = get(&mut cache, &store, names[index], now);
+                // A large file is served from its descriptor, where an edit in place is visible at once.
                 if got.as_ref().is_some_and(|got| matches!(got.content, Content::Disk(_))) {
                     continue;
                 }
@@ -105,7 +105,7 @@ fn nothing_is_stale_for_longer_than_a_tenth_of_a_second() {
 }
 
 #[test]
-fn a_deleted_file_is_gone_within_the_same_time() {
+fn deleted_files_are_gone_within_100_ms() {
     let folder = tempfile::tempdir().unwrap();
     let store = DiskStore::new(folder.path()).unwrap();
     let mut cache = Cache::new(BOUNDS);
@@ -113,15 +113,15 @@ fn a_deleted_file_is_gone_within_the_same_time() {
         let path = folder.path().join(name);
         fs::write(&path, vec![b'x'; if name == "large" { 200_000 } else { 10 }]).unwrap();
         let now = Instant::now();
-        assert!(ask(&mut cache, &store, name, now).is_some());
+        assert!(get(&mut cache, &store, name, now).is_some());
         fs::remove_file(path).unwrap();
-        assert!(ask(&mut cache, &store, name, now + Duration::from_millis(99)).is_none());
+        assert!(get(&mut cache, &store, name, now + Duration::from_millis(99)).is_none());
     }
     assert!(cache.bytes() < 1000);
 }
 
 #[test]
-fn a_version_is_whole_while_another_thread_replaces_it() {
+fn cached_content_never_mixes_two_versions_of_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let store = DiskStore::new(folder.path()).unwrap();
     let path = folder.path().join("a");
@@ -140,7 +140,7 @@ fn a_version_is_whole_while_another_thread_replaces_it() {
         let mut now = Instant::now();
         for _ in 0..3000 {
             now += Duration::from_millis(20);
-            if let Some(cached) = ask(&mut cache, &store, "a", now) {
+            if let Some(cached) = get(&mut cache, &store, "a", now) {
                 uniform(&cached);
             }
         }
@@ -149,7 +149,7 @@ fn a_version_is_whole_while_another_thread_replaces_it() {
 }
 
 #[test]
-fn the_bounds_hold_and_who_is_asked_for_stays() {
+fn cache_eviction_respects_bounds_and_keeps_hot_entries() {
     let folder = tempfile::tempdir().unwrap();
     let store = DiskStore::new(folder.path()).unwrap();
     let mut random = fastrand::Rng::with_seed(3);
@@ -163,7 +163,7 @@ fn the_bounds_hold_and_who_is_asked_for_stays() {
     let now = Instant::now();
     for step in 0..3000 {
         let index = if step % 2 == 0 { 7 } else { random.usize(..310) };
-        ask(&mut cache, &store, &index.to_string(), now);
+        get(&mut cache, &store, &index.to_string(), now);
         assert!(cache.bytes() <= BOUNDS.bytes && cache.len() <= BOUNDS.entries, "step {step}");
         if step > 10 {
             let known = matches!(cache.find(b"7", &store, now), Lookup::Hit(_));
@@ -174,34 +174,34 @@ fn the_bounds_hold_and_who_is_asked_for_stays() {
 }
 
 #[test]
-fn what_is_not_there_is_remembered_within_the_same_bounds() {
+fn negative_cache_entries_respect_bounds_and_keep_hot_files() {
     let folder = tempfile::tempdir().unwrap();
     let store = DiskStore::new(folder.path()).unwrap();
     let mut cache = Cache::new(BOUNDS);
     let now = Instant::now();
     fs::write(folder.path().join("asked"), "x").unwrap();
     for index in 0..1000 {
-        ask(&mut cache, &store, "asked", now);
-        assert!(ask(&mut cache, &store, &format!("missing-{index}"), now).is_none());
+        get(&mut cache, &store, "asked", now);
+        assert!(get(&mut cache, &store, &format!("missing-{index}"), now).is_none());
         assert!(cache.len() <= BOUNDS.entries && cache.bytes() <= BOUNDS.bytes);
     }
     assert!(matches!(cache.find(b"asked", &store, now), Lookup::Hit(_)), "a search drove out what is used");
     fs::write(folder.path().join("missing-999"), "x").unwrap();
-    assert!(ask(&mut cache, &store, "missing-999", now + Duration::from_millis(99)).is_some());
+    assert!(get(&mut cache, &store, "missing-999", now + Duration::from_millis(99)).is_some());
 }
 
 #[test]
-fn descriptors_are_given_back_when_nobody_asks() {
+fn unused_descriptors_are_closed_by_the_cache_sweep() {
     let folder = tempfile::tempdir().unwrap();
     let store = DiskStore::new(folder.path()).unwrap();
     let mut cache = Cache::new(BOUNDS);
     let now = Instant::now();
     for index in 0..10 {
         fs::write(folder.path().join(format!("{index}")), vec![b'x'; 150_000]).unwrap();
-        ask(&mut cache, &store, &index.to_string(), now);
+        get(&mut cache, &store, &index.to_string(), now);
     }
     fs::write(folder.path().join("small"), "x").unwrap();
-    ask(&mut cache, &store, "small", now);
+    get(&mut cache, &store, "small", now);
     assert_eq!(cache.len(), BOUNDS.descriptors + 1);
     let at = cache.sweep_at().expect("a time to sweep");
     cache.sweep(at);
@@ -209,7 +209,7 @@ fn descriptors_are_given_back_when_nobody_asks() {
 }
 
 #[test]
-fn a_message_does_not_change_under_the_hands_of_who_sends_it() {
+fn a_cached_message_is_not_changed_while_it_is_being_sent() {
     let folder = tempfile::tempdir().unwrap();
     let store = DiskStore::new(folder.path()).unwrap();
     fs::write(folder.path().join("a"), "content").unwrap();

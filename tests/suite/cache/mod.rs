@@ -1,4 +1,4 @@
-//! The cache of files, and how it learns of their changes. To add a file, declare it here.
+//! The file cache, and how it detects changes. To add a file, declare it here.
 
 mod caching;
 mod changes;

@@ -1,5 +1,5 @@
-//! A site with files that are asked for all the time, and a count of the looks at the disk. Tests of files
-//! that are watched `settle` a file, change it, and ask again.
+//! A site whose files are requested constantly, which counts how often the cache checks the disk. A test of a
+//! watched file calls `settle`, changes the file, and calls `get`.
 
 use std::cell::Cell;
 use std::fs;
@@ -7,21 +7,21 @@ use std::time::{Duration, Instant};
 
 use evserve::store::{Cache, DirReader, DiskStore, FileVersion, Opened, Store, StoreError, Watch};
 
-use super::caching::{BOUNDS, ask};
+use super::caching::{BOUNDS, get};
 
-/// Files on the disk, with a count of the looks at them.
-struct Counted {
+/// A disk store that counts how often the version of a file is checked.
+struct CountingStore {
     store: DiskStore,
-    looks: Cell<usize>,
+    checks: Cell<usize>,
 }
 
-impl Store for Counted {
+impl Store for CountingStore {
     fn open(&self, path: &[u8]) -> Result<Opened, StoreError> {
         self.store.open(path)
     }
 
     fn version(&self, path: &[u8]) -> Option<FileVersion> {
-        self.looks.set(self.looks.get() + 1);
+        self.checks.set(self.checks.get() + 1);
         self.store.version(path)
     }
 
@@ -34,20 +34,20 @@ impl Store for Counted {
     }
 }
 
-/// A folder on a file system that changes can be told of. That of the temporary files may be another.
+/// Creates a folder on a file system that can be watched. The temporary directory may be on one that cannot.
 pub fn local_folder() -> tempfile::TempDir {
     let folder =
         if cfg!(target_os = "linux") { tempfile::tempdir_in("/dev/shm") } else { tempfile::tempdir() };
     folder.unwrap()
 }
 
-/// A site with files that are asked for all the time.
+/// A site whose files are requested constantly, under a virtual clock.
 pub struct Site {
     pub folder: tempfile::TempDir,
-    store: Counted,
+    store: CountingStore,
     pub cache: Cache<String>,
     pub now: Instant,
-    /// For what is read; making it takes longer than reading.
+    /// The read buffer, reused because allocating it takes longer than reading.
     buffer: Vec<u8>,
 }
 
@@ -56,24 +56,24 @@ pub const TENTH: Duration = Duration::from_millis(100);
 impl Site {
     pub fn new() -> Site {
         let folder = local_folder();
-        let store = Counted { store: DiskStore::new(folder.path()).unwrap(), looks: Cell::new(0) };
+        let store = CountingStore { store: DiskStore::new(folder.path()).unwrap(), checks: Cell::new(0) };
         Site { folder, store, cache: Cache::new(BOUNDS), now: Instant::now(), buffer: vec![0; 300_000] }
     }
 
-    pub fn write_unsettled(&self, name: &str, bytes: &[u8]) {
+    pub fn write_without_waiting(&self, name: &str, bytes: &[u8]) {
         let path = self.folder.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
     }
 
-    /// Writes a file, long enough ago for its times to tell versions apart.
+    /// Writes a file and waits until its timestamps can tell versions apart.
     pub fn write(&self, name: &str, bytes: &[u8]) {
-        self.write_unsettled(name, bytes);
-        self.rest(name);
+        self.write_without_waiting(name, bytes);
+        self.wait_until_old(name);
     }
 
-    /// Waits until a file was left alone for so long that its times tell versions apart.
-    pub fn rest(&self, name: &str) {
+    /// Waits until a file is old enough for its timestamps to tell versions apart.
+    pub fn wait_until_old(&self, name: &str) {
         let path = self.folder.path().join(name);
         let modified = fs::metadata(path).unwrap().modified().unwrap();
         while modified.elapsed().unwrap() < TENTH {
@@ -81,23 +81,23 @@ impl Site {
         }
     }
 
-    /// What is served of a file, and nothing if it is not there.
+    /// Returns the content that is served for a file, empty if there is no such file.
     pub fn get(&mut self, name: &str) -> Vec<u8> {
-        let cached = ask(&mut self.cache, &self.store, name, self.now);
+        let cached = get(&mut self.cache, &self.store, name, self.now);
         cached.map_or(Vec::new(), |cached| cached.content.read(0, &mut self.buffer).unwrap().to_vec())
     }
 
-    /// Asks for a file all the time for so long, and returns how often the disk was looked at.
+    /// Requests a file every 5 ms for `time`, and returns how often the cache checked the disk.
     pub fn serve(&mut self, name: &str, time: Duration) -> usize {
-        let (end, before) = (self.now + time, self.store.looks.get());
+        let (end, before) = (self.now + time, self.store.checks.get());
         while self.now < end {
             self.now += Duration::from_millis(5);
             assert!(!self.get(name).is_empty());
         }
-        self.store.looks.get() - before
+        self.store.checks.get() - before
     }
 
-    /// Has a file watched, if that can be.
+    /// Requests a file until it is watched, where files can be watched.
     pub fn settle(&mut self, name: &str) {
         self.serve(name, Duration::from_secs(2));
         if cfg!(all(target_os = "linux", not(evserve_portable))) {

@@ -1,4 +1,4 @@
-//! Files that the kernel tells of, where it does. To add a case, `settle` a file of a `Site`, or wait for the
+//! Files watched with inotify(7), on Linux. To add a case, `settle` a file of a `Site`, or wait for the
 //! `watches` of a server.
 
 #![cfg(all(target_os = "linux", not(evserve_portable)))]
@@ -15,32 +15,32 @@ use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
 use super::site::{Site, local_folder};
 use crate::process::{PROGRAM, Server, wait_for};
 
-/// A look at its times tells of the first store only: the page is dirty from then on.
+/// The timestamps of the file reveal only the first write through the mapping, which makes the page dirty.
 #[test]
 #[allow(unsafe_code)]
-fn what_was_stored_through_a_mapping_is_served_when_that_ends() {
+fn writes_through_mmap_are_served_once_the_mapping_ends() {
     let mut site = Site::new();
     site.write("mapped", b"old");
     site.settle("mapped");
     let file = File::options().read(true).write(true).open(site.folder.path().join("mapped")).unwrap();
-    // SAFETY: nobody else writes to this file or cuts it.
+    // SAFETY: no other code writes to this file or truncates it.
     let mut mapping = unsafe { memmap2::MmapMut::map_mut(&file) }.unwrap();
     mapping.copy_from_slice(b"one");
-    site.rest("mapped");
+    site.wait_until_old("mapped");
     site.serve("mapped", Duration::from_secs(1));
     site.settle("mapped");
     assert_eq!(site.get("mapped"), b"one");
     mapping.copy_from_slice(b"two");
     let closed = CloseWatch::new(&site.folder.path().join("mapped"));
     drop((mapping, file));
-    // A process that another test starts just now has the descriptor, too, until it executes its program.
+    // A process that another test has just forked holds the descriptor, too, until it calls execve(2).
     closed.wait();
     site.now += Duration::from_millis(99);
     assert_eq!(site.get("mapped"), b"two");
 }
 
 #[test]
-fn files_are_watched_while_they_are_asked_for_and_there() {
+fn requested_files_are_watched_until_they_are_deleted() {
     let site = local_folder();
     let path = site.path().join("file");
     fs::write(&path, "old").unwrap();
@@ -63,7 +63,7 @@ fn files_are_watched_while_they_are_asked_for_and_there() {
     });
 }
 
-/// Is told when the last descriptor of a file that could be written to is closed (inotify(7)).
+/// Waits for the close of a file that was opened for writing (IN_CLOSE_WRITE).
 struct CloseWatch(OwnedFd);
 
 impl CloseWatch {
@@ -79,7 +79,7 @@ impl CloseWatch {
     }
 }
 
-/// How many files it has watched (proc(5)).
+/// Counts the inotify watches of the server (proc(5)).
 fn watches(server: &Server) -> usize {
     let descriptors = fs::read_dir(format!("/proc/{}/fdinfo", server.pid().as_raw_pid())).unwrap();
     let of = |info: String| info.lines().filter(|line| line.starts_with("inotify wd:")).count();

@@ -1,5 +1,6 @@
-//! The client: commands and their exit codes, and servers that lie. To add a command, call `Setting::printed`
-//! or `fails`; to add a lie, add a row (command, script of the server, exit code, message).
+//! The client: commands and their exit codes, and servers that misbehave. To add a command, call
+//! `Fixture::run_ok` or `assert_fails`; to add a bad reply, add a row (command, script of the server, exit
+//! code, message).
 
 use std::fs;
 use std::io::{Read, Write};
@@ -14,21 +15,21 @@ use crate::process::{Server, large_file};
 
 pub const EVCLIENT: &str = env!("CARGO_BIN_EXE_evclient");
 
-/// A server with a library, and a folder of ours.
-pub struct Setting {
+/// A server with a library, and a folder of the client.
+pub struct Fixture {
     pub server: Option<Server>,
     pub address: String,
     pub library: TempDir,
     pub own: TempDir,
 }
 
-impl Setting {
-    pub fn new() -> Setting {
+impl Fixture {
+    pub fn new() -> Fixture {
         let (library, own) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::write(own.path().join("large"), large_file()).unwrap();
-        let mut setting = Setting { server: None, address: String::new(), library, own };
-        setting.restart();
-        setting
+        let mut fixture = Fixture { server: None, address: String::new(), library, own };
+        fixture.restart();
+        fixture
     }
 
     pub fn restart(&mut self) {
@@ -43,9 +44,9 @@ impl Setting {
         run(self.own.path(), &[&[self.address.as_str()], words].concat(), b"")
     }
 
-    /// What a command prints, which must succeed.
+    /// Runs a command, which must succeed, and returns its output.
     #[track_caller]
-    pub fn printed(&self, words: &[&str]) -> String {
+    pub fn run_ok(&self, words: &[&str]) -> String {
         let output = self.run(words);
         assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
@@ -59,7 +60,7 @@ impl Setting {
         fs::read(self.own.path().join(name)).unwrap()
     }
 
-    /// What is hidden in our folder.
+    /// Returns the hidden files in the client's folder.
     pub fn hidden(&self) -> Vec<String> {
         let names = fs::read_dir(self.own.path()).unwrap().map(|entry| entry.unwrap().file_name());
         names.map(|name| name.into_string().unwrap()).filter(|name| name.starts_with('.')).collect()
@@ -83,48 +84,48 @@ pub fn run(folder: &Path, words: &[&str], input: &[u8]) -> Output {
 }
 
 #[track_caller]
-pub fn fails(output: &Output, code: i32, why: &str) {
+pub fn assert_fails(output: &Output, code: i32, why: &str) {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{said}");
     assert!(said.contains(why), "{why:?} is not in {said:?}");
 }
 
 #[test]
-fn files_go_up_and_come_down() {
-    let setting = Setting::new();
-    assert_eq!(setting.printed(&["list"]), "");
-    assert_eq!(setting.printed(&["put", "large"]), "");
-    assert!(setting.stored("large") == large_file());
-    setting.printed(&["put", "large", "another name"]);
-    let said = run(setting.own.path(), &[&setting.address, "put", "-", "piped"], b"from a pipe");
+fn files_are_uploaded_listed_and_downloaded() {
+    let fixture = Fixture::new();
+    assert_eq!(fixture.run_ok(&["list"]), "");
+    assert_eq!(fixture.run_ok(&["put", "large"]), "");
+    assert!(fixture.stored("large") == large_file());
+    fixture.run_ok(&["put", "large", "another name"]);
+    let said = run(fixture.own.path(), &[&fixture.address, "put", "-", "piped"], b"from a pipe");
     assert!(said.status.success());
-    let list = setting.printed(&["list"]);
+    let list = fixture.run_ok(&["list"]);
     assert_eq!(list.lines().count(), 3);
-    assert!(setting.printed(&["stat", "piped"]).starts_with("          11 20"));
-    assert_eq!(setting.printed(&["get", "piped", "-"]), "from a pipe");
-    setting.printed(&["get", "large", "copy"]);
-    assert!(setting.own("copy") == large_file());
-    fs::create_dir(setting.own.path().join("folder")).unwrap();
-    setting.printed(&["get", "another name", "piped", "folder"]);
-    assert!(setting.own("folder/another name") == large_file() && setting.own("folder/piped").len() == 11);
-    assert!(setting.hidden().is_empty());
-    // What is refused.
-    fails(&setting.run(&["put", "large"]), 1, "exists");
-    fails(&setting.run(&["get", "nothing"]), 1, "not-found");
-    fails(&setting.run(&["get", "nothing", "piped", "neither"]), 1, "not-found");
-    assert_eq!(setting.own("piped").len(), 11);
-    fails(&setting.run(&["put", "not here"]), 1, "No such file");
-    fails(&setting.run(&["put", "."]), 2, "names no file");
-    fails(&setting.run(&["put", "large", "a\nQUIT"]), 1, "cannot be the name");
-    fails(&setting.run(&["get", "../x"]), 1, "cannot be the name");
-    fails(&setting.run(&["dance"]), 2, "dance is no command");
-    fails(&run(setting.own.path(), &["127.0.0.1:1", "list"], b""), 3, "cannot connect");
+    assert!(fixture.run_ok(&["stat", "piped"]).starts_with("          11 20"));
+    assert_eq!(fixture.run_ok(&["get", "piped", "-"]), "from a pipe");
+    fixture.run_ok(&["get", "large", "copy"]);
+    assert!(fixture.own("copy") == large_file());
+    fs::create_dir(fixture.own.path().join("folder")).unwrap();
+    fixture.run_ok(&["get", "another name", "piped", "folder"]);
+    assert!(fixture.own("folder/another name") == large_file() && fixture.own("folder/piped").len() == 11);
+    assert!(fixture.hidden().is_empty());
+    // Rejected commands.
+    assert_fails(&fixture.run(&["put", "large"]), 1, "exists");
+    assert_fails(&fixture.run(&["get", "nothing"]), 1, "not-found");
+    assert_fails(&fixture.run(&["get", "nothing", "piped", "neither"]), 1, "not-found");
+    assert_eq!(fixture.own("piped").len(), 11);
+    assert_fails(&fixture.run(&["put", "not here"]), 1, "No such file");
+    assert_fails(&fixture.run(&["put", "."]), 2, "is not a file name");
+    assert_fails(&fixture.run(&["put", "large", "a\nQUIT"]), 1, "is not a valid name");
+    assert_fails(&fixture.run(&["get", "../x"]), 1, "is not a valid name");
+    assert_fails(&fixture.run(&["dance"]), 2, "dance is no command");
+    assert_fails(&run(fixture.own.path(), &["127.0.0.1:1", "list"], b""), 3, "cannot connect");
 }
 
 type Script = &'static [&'static [u8]];
 
-/// A server that answers each command with what stands in the script, whatever that is.
-fn liar(script: Script) -> (String, JoinHandle<()>) {
+/// Starts a server that replies to each command with the next entry of the script.
+fn scripted_server(script: Script) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let thread = std::thread::spawn(move || {
@@ -140,35 +141,35 @@ fn liar(script: Script) -> (String, JoinHandle<()>) {
 }
 
 #[test]
-fn a_server_that_lies_is_told_so_and_leaves_nothing() {
+fn bad_replies_are_reported_and_leave_no_file() {
     const STAT: &[u8] = b"OK 5 2026-11-21T00:00:00Z\r\n";
     let cases: &[(&[&str], Script, i32, &str)] = &[
         (&["list"], &[], 3, "connection"),
-        (&["list"], &[b"HTTP/1.1 400 Bad Request\r\n"], 3, "no protocol that is known"),
+        (&["list"], &[b"HTTP/1.1 400 Bad Request\r\n"], 3, "does not speak the expected protocol"),
         (&["list"], &[b"OK 2\r\n1 now a\r\n"], 3, "closed"),
         (&["list"], &[b"OK many\r\n"], 3, "instead of a number"),
         (&["list"], &[b"OK 1\r\nx\r\n"], 3, "in a list"),
         (&["list"], &[b"OK"], 3, "in the middle of a line"),
-        (&["list"], &[&[b'x'; 9000]], 3, "a line without end"),
-        (&["list"], &[b"\xff\xfe\r\n"], 3, "no protocol that is known"),
+        (&["list"], &[&[b'x'; 9000]], 3, "a line without a newline"),
+        (&["list"], &[b"\xff\xfe\r\n"], 3, "does not speak the expected protocol"),
         (&["get", "a"], &[STAT, b"OK 6\r\nhello!", STAT], 3, "6 bytes instead of 5"),
         (&["get", "a"], &[STAT, b"OK 5\r\nhel"], 3, "ended at 3 of 5"),
         (
             &["get", "a"],
             &[STAT, b"OK 5\r\nhello", b"OK 5 2027-01-01T00:00:00Z\r\n"],
             1,
-            "changed while it came",
+            "changed during the download",
         ),
-        (&["get", "a"], &[STAT, b"OK 5\r\nhello", STAT, b"OK 00\r\n"], 1, "another SHA-256"),
-        (&["put", "file"], &[b"OK 6\r\n"], 3, "it has 6 of 5 bytes"),
+        (&["get", "a"], &[STAT, b"OK 5\r\nhello", STAT, b"OK 00\r\n"], 1, "SHA-256 of the download differs"),
+        (&["put", "file"], &[b"OK 6\r\n"], 3, "claims to have 6 of 5 bytes"),
         (&["put", "file"], &[b"OK 0\r\n", b"OK 5 0000\r\n"], 3, "instead of a SHA-256"),
         (
             &["put", "file"],
             &[b"OK 0\r\n", b"OK 5 0000000000000000000000000000000000000000000000000000000000000000\r\n"],
             1,
-            "another SHA-256",
+            "SHA-256 of the stored file differs",
         ),
-        (&["put", "file"], &[b"OK 0\r\n", b"ERR no-space there is not enough space\r\n"], 1, "no-space"),
+        (&["put", "file"], &[b"OK 0\r\n", b"ERR no-space there is not enough disk space\r\n"], 1, "no-space"),
     ];
     let folder = || {
         let own = tempfile::tempdir().unwrap();
@@ -177,22 +178,22 @@ fn a_server_that_lies_is_told_so_and_leaves_nothing() {
     };
     for (words, script, code, why) in cases {
         let own = folder();
-        let (address, thread) = liar(script);
+        let (address, thread) = scripted_server(script);
         let output = run(own.path(), &[&[address.as_str()], *words].concat(), b"");
-        fails(&output, *code, why);
+        assert_fails(&output, *code, why);
         thread.join().unwrap();
         assert!(!own.path().join("a").exists(), "{why}");
     }
-    // One that knows no RESUME.
+    // A server without RESUME.
     let sha256 = b"OK 5 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824\r\n";
     let script: &[&[u8]] = Box::leak(Box::new([&b"ERR bad-command x\r\n"[..], sha256]));
-    let (address, thread) = liar(script);
+    let (address, thread) = scripted_server(script);
     assert!(run(folder().path(), &[&address, "put", "file"], b"").status.success());
     thread.join().unwrap();
 }
 
 #[test]
-fn messages_are_said_and_answered() {
+fn say_sends_messages_and_prints_the_replies() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let server = std::thread::spawn(move || {

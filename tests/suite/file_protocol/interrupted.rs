@@ -1,5 +1,5 @@
-//! Transfers of the client that are cut off, and go on. To add a case, let `cut` end the connection after so
-//! many bytes of one direction.
+//! Interrupted transfers of the client, and how they resume. To add a case, let `cutting_proxy` close the
+//! connection after a number of bytes in one direction.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -7,11 +7,11 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::thread::JoinHandle;
 
-use super::evclient::{EVCLIENT, Setting, fails, run};
+use super::evclient::{EVCLIENT, Fixture, assert_fails, run};
 use crate::process::{large_file, wait_for, wait_until_read};
 
-/// Passes on what two peers say, until so many bytes have gone one way.
-fn cut(server: &str, up: Option<usize>, down: Option<usize>) -> (String, JoinHandle<()>) {
+/// Starts a proxy that closes the connection after `up` bytes to the server or `down` bytes to the client.
+fn cutting_proxy(server: &str, up: Option<usize>, down: Option<usize>) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let server = TcpStream::connect(server).unwrap();
@@ -39,66 +39,78 @@ fn cut(server: &str, up: Option<usize>, down: Option<usize>) -> (String, JoinHan
 }
 
 #[test]
-fn a_transfer_that_was_cut_off_goes_on() {
-    let setting = Setting::new();
+fn interrupted_uploads_and_downloads_resume() {
+    let fixture = Fixture::new();
     let bytes = large_file();
     for tenth in 1..10 {
         let limit = bytes.len() / 10 * tenth;
         let name = format!("up-{tenth}");
-        let (address, thread) = cut(&setting.address, Some(limit), None);
-        fails(&run(setting.own.path(), &[&address, "put", "large", &name], b""), 3, "connection");
+        let (address, thread) = cutting_proxy(&fixture.address, Some(limit), None);
+        assert_fails(&run(fixture.own.path(), &[&address, "put", "large", &name], b""), 3, "connection");
         thread.join().unwrap();
-        // The server has noticed when it lets another one write.
+        // The server replies `busy` until it notices the lost connection.
         wait_for("the upload", || {
-            let output = setting.run(&["put", "large", &name]);
+            let output = fixture.run(&["put", "large", &name]);
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(output.status.success() || said.contains("busy"), "{said}");
             output.status.success().then(|| assert!(said.contains(": resuming at "), "{said}"))
         });
-        assert!(setting.stored(&name) == bytes, "{name}");
-        let (address, thread) = cut(&setting.address, None, Some(limit));
-        fails(&run(setting.own.path(), &[&address, "get", &name, "down"], b""), 3, "the connection ended at");
+        assert!(fixture.stored(&name) == bytes, "{name}");
+        let (address, thread) = cutting_proxy(&fixture.address, None, Some(limit));
+        assert_fails(
+            &run(fixture.own.path(), &[&address, "get", &name, "down"], b""),
+            3,
+            "the connection ended at",
+        );
         thread.join().unwrap();
-        assert!(!setting.own.path().join("down").exists());
-        let output = setting.run(&["get", &name, "down"]);
+        assert!(!fixture.own.path().join("down").exists());
+        let output = fixture.run(&["get", &name, "down"]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success() && said.contains(": resuming at "), "{said}");
-        assert!(setting.own("down") == bytes && setting.hidden().is_empty());
-        fs::remove_file(setting.own.path().join("down")).unwrap();
+        assert!(fixture.own("down") == bytes && fixture.hidden().is_empty());
+        fs::remove_file(fixture.own.path().join("down")).unwrap();
     }
 }
 
 #[test]
-fn a_restart_of_the_server_is_no_loss() {
-    let mut setting = Setting::new();
-    let (address, thread) = cut(&setting.address, Some(large_file().len() / 2), None);
-    fails(&run(setting.own.path(), &[&address, "put", "large"], b""), 3, "connection");
+fn resumed_transfers_survive_a_server_restart_and_are_verified() {
+    let mut fixture = Fixture::new();
+    let (address, thread) = cutting_proxy(&fixture.address, Some(large_file().len() / 2), None);
+    assert_fails(&run(fixture.own.path(), &[&address, "put", "large"], b""), 3, "connection");
     thread.join().unwrap();
-    setting.restart();
-    let output = setting.run(&["put", "large"]);
+    fixture.restart();
+    let output = fixture.run(&["put", "large"]);
     assert!(output.status.success() && String::from_utf8_lossy(&output.stderr).contains("resuming at "));
-    assert!(setting.stored("large") == large_file());
-    // What was kept of a download and is not what it was is found out.
-    let (address, thread) = cut(&setting.address, None, Some(100_000));
-    fails(&run(setting.own.path(), &[&address, "get", "large", "copy"], b""), 3, "the connection ended at");
+    assert!(fixture.stored("large") == large_file());
+    // A partial download that was modified fails the SHA-256 check.
+    let (address, thread) = cutting_proxy(&fixture.address, None, Some(100_000));
+    assert_fails(
+        &run(fixture.own.path(), &[&address, "get", "large", "copy"], b""),
+        3,
+        "the connection ended at",
+    );
     thread.join().unwrap();
-    let part = setting.own.path().join(&setting.hidden()[0]);
+    let part = fixture.own.path().join(&fixture.hidden()[0]);
     fs::write(&part, vec![7; 50_000]).unwrap();
-    fails(&setting.run(&["get", "large", "copy"]), 1, "another SHA-256");
-    assert!(setting.hidden().is_empty() && !setting.own.path().join("copy").exists());
-    // What has changed meanwhile is fetched from its beginning.
-    let (address, thread) = cut(&setting.address, None, Some(100_000));
-    fails(&run(setting.own.path(), &[&address, "get", "large", "copy"], b""), 3, "the connection ended at");
+    assert_fails(&fixture.run(&["get", "large", "copy"]), 1, "SHA-256 of the download differs");
+    assert!(fixture.hidden().is_empty() && !fixture.own.path().join("copy").exists());
+    // A file that has changed on the server is downloaded from the start.
+    let (address, thread) = cutting_proxy(&fixture.address, None, Some(100_000));
+    assert_fails(
+        &run(fixture.own.path(), &[&address, "get", "large", "copy"], b""),
+        3,
+        "the connection ended at",
+    );
     thread.join().unwrap();
-    fs::write(setting.library.path().join("large"), "another").unwrap();
-    let output = setting.run(&["get", "large", "copy"]);
+    fs::write(fixture.library.path().join("large"), "another").unwrap();
+    let output = fixture.run(&["get", "large", "copy"]);
     assert!(output.status.success() && output.stderr.is_empty());
-    assert_eq!(setting.own("copy"), b"another");
+    assert_eq!(fixture.own("copy"), b"another");
 }
 
 #[test]
-fn an_interrupt_leaves_no_half_file() {
-    // What could be taken up again is kept out of sight, the rest is gone.
+fn an_interrupted_download_leaves_no_visible_file() {
+    // A resumable download is kept in a hidden file, any other is deleted.
     for (dialect, answers, kept) in [
         ("lines", [&b"OK 5 2026-11-21T00:00:00Z\r\n"[..], b"OK 5\r\nhel"], 1),
         ("joined", [&b"OK"[..], b""], 0),

@@ -1,5 +1,5 @@
-//! The file protocol over sockets: netcat, the documents' clients with their own receive calls, and many at
-//! once. To add a case, add a `Receiver` that sends and receives as that client does.
+//! The file protocol over sockets: netcat, the legacy clients with their receive calls, and many clients at
+//! once. To add a case, let a `LegacyClient` send and receive as that client does.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::process::{PATIENCE, PROGRAM, Server, at_once, small_site, tool, uninterrupted, wait_for};
+use crate::process::{PATIENCE, PROGRAM, Server, at_once, retry_interrupted, small_site, tool, wait_for};
 
-/// What keeps two messages of the server apart. A client of ours that the machine lets wait for longer than
-/// that takes them for one, as the documents' clients do.
+/// The pause between two messages of the server. A test client that is delayed for longer receives them as
+/// one message, as the legacy clients do.
 const PACE: [&str; 2] = ["--pace", "300ms"];
 
-/// A server with a library, and where it listens.
+/// A server with a library, and its address.
 struct Files {
     server: Server,
     library: TempDir,
@@ -34,7 +34,7 @@ fn serve(arguments: &[&str]) -> Files {
 }
 
 #[test]
-fn netcat_puts_and_gets() {
+fn netcat_uploads_and_downloads() {
     let Some(_) = tool("nc") else { return };
     let files = serve(&[]);
     let bytes: Vec<u8> =
@@ -53,30 +53,30 @@ fn netcat_puts_and_gets() {
     assert!(files.server.get("/").status == 200);
 }
 
-/// The documents' clients tell messages apart by their receive calls.
-struct Receiver(TcpStream);
+/// A legacy client, for which each receive call returns one message.
+struct LegacyClient(TcpStream);
 
-impl Receiver {
-    fn connect(address: &str) -> Receiver {
+impl LegacyClient {
+    fn connect(address: &str) -> LegacyClient {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Receiver(stream)
+        LegacyClient(stream)
     }
 
     fn send(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).unwrap();
     }
 
-    /// `recv(size)`.
+    /// Calls `recv(size)`.
     fn recv(&mut self, size: usize) -> Vec<u8> {
         let mut buffer = vec![0; size];
-        let count = uninterrupted(|| self.0.read(&mut buffer)).unwrap();
+        let count = retry_interrupted(|| self.0.read(&mut buffer)).unwrap();
         buffer.truncate(count);
         buffer
     }
 
-    /// `recv(1024)` until one brings `##` alone.
+    /// Calls `recv(1024)` until it returns exactly `##`.
     fn until_end(&mut self) -> Vec<Vec<u8>> {
         std::iter::from_fn(|| Some(self.recv(1024)).filter(|bytes| bytes != b"##")).collect()
     }
@@ -89,8 +89,8 @@ impl Receiver {
         }
     }
 
-    /// Returns whether the pauses were as they should be: a `##` is data right behind the server's reply, and
-    /// the end if nothing follows for a quarter of a second.
+    /// Uploads a file and returns whether the pauses were right: the server takes a `##` for data if it
+    /// follows the server's reply closely, and for the end if a quarter of a second of silence follows it.
     fn put(&mut self, name: &str, bytes: &[u8]) -> Result<bool, String> {
         let begun = Instant::now();
         self.send(format!("P {name}").as_bytes());
@@ -106,9 +106,9 @@ impl Receiver {
     }
 }
 
-/// Uploads hashes that are data. A client that the machine lets wait for too long begins again.
+/// Uploads data that contains `##`. Tries again if the client was delayed for too long.
 #[track_caller]
-fn upload(client: &mut Receiver, name: &str, bytes: &[u8], stored: &Path) {
+fn upload(client: &mut LegacyClient, name: &str, bytes: &[u8], stored: &Path) {
     loop {
         let is_in_time = client.put(name, bytes).unwrap();
         wait_for("the upload", || stored.exists().then_some(()));
@@ -121,14 +121,14 @@ fn upload(client: &mut Receiver, name: &str, bytes: &[u8], stored: &Path) {
 }
 
 #[test]
-fn the_documents_first_client() {
-    // At once: most of it are pauses.
+fn the_first_legacy_client_is_served() {
+    // In parallel, since most of the time is pauses.
     at_once(["auto", "joined"], |dialect| {
         let files = serve(&[&["--dialect", dialect], &PACE[..]].concat());
-        let mut client = Receiver::connect(&files.address);
+        let mut client = LegacyClient::connect(&files.address);
         client.send(b"L");
         assert_eq!(String::from_utf8(client.recv(1024)).unwrap(), "文件库为空");
-        // Hashes are data, wherever they stand.
+        // `##` is data at the beginning, in the middle and at the end of a file.
         let bytes = [&b"##"[..], &b"a##b#".repeat(3000), b"##"].concat();
         upload(&mut client, "文 件.txt", &bytes, &files.library.path().join("件.txt"));
         client.put("empty", b"").unwrap();
@@ -145,9 +145,9 @@ fn the_documents_first_client() {
 }
 
 #[test]
-fn the_documents_last_client() {
+fn the_last_legacy_client_is_served() {
     let files = serve(&[&["--dialect", "listed"], &PACE[..]].concat());
-    let mut client = Receiver::connect(&files.address);
+    let mut client = LegacyClient::connect(&files.address);
     client.send(b"L");
     assert_eq!(client.recv(1024), b"FAIL");
     for (name, bytes) in [("b.txt", &b"two\nlines\n"[..]), ("a.txt", b"##")] {
@@ -162,36 +162,36 @@ fn the_documents_last_client() {
 }
 
 #[test]
-fn forty_of_them_at_once_while_one_crawls() {
+fn forty_legacy_clients_are_served_beside_a_slow_one() {
     let files = serve(&[&["--dialect", "joined"], &PACE[..]].concat());
     fs::write(files.library.path().join("large"), vec![b'x'; 20_000_000]).unwrap();
     fs::write(files.library.path().join("small"), vec![b'y'; 50_000]).unwrap();
-    let mut slow = Receiver::connect(&files.address);
+    let mut slow = LegacyClient::connect(&files.address);
     slow.send(b"G large");
     assert_eq!(slow.recv(1024), b"OK");
     let start = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..40 {
             scope.spawn(|| {
-                let mut client = Receiver::connect(&files.address);
+                let mut client = LegacyClient::connect(&files.address);
                 assert_eq!(client.get("small").unwrap(), vec![b'y'; 50_000]);
             });
         }
     });
-    // One after the other they would take 24 s of pauses alone.
+    // One after the other, the pauses alone would take 24 s.
     assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
     assert_eq!(slow.until_end().concat().len(), 20_000_000);
 }
 
 #[test]
-fn of_uploads_of_one_name_exactly_one_wins() {
+fn exactly_one_of_concurrent_uploads_to_a_name_succeeds() {
     let files = serve(&[]);
     let replies: Vec<String> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..20_u8)
             .map(|index| {
                 let address = &files.address;
                 scope.spawn(move || {
-                    let mut client = Receiver::connect(address);
+                    let mut client = LegacyClient::connect(address);
                     client.send(b"PUT 100000 same\n");
                     [b'a' + index; 100_000].chunks(7000).for_each(|chunk| client.send(chunk));
                     client.send(b"Q\n");

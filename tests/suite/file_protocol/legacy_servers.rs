@@ -1,5 +1,5 @@
-//! The client against the documents' own servers, whose messages are what one receive call brings. To add a
-//! case, add a command to `ask` and what must come of it.
+//! The client against the legacy servers, for which each receive call returns one message. To add a case, add
+//! a command to `ask` and its expected result.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -8,12 +8,12 @@ use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::evclient::{Setting, fails, run};
-use crate::process::{at_once, large_file, starved, wait_until_read};
+use super::evclient::{Fixture, assert_fails, run};
+use crate::process::{at_once, cpu_wait_time, large_file, wait_until_read};
 
-/// The documents' own server (000 if `joined`, else 004), for one client: its messages are what one receive call
-/// brings. The thread returns how long the end of a file was behind the file.
-fn documents_server(folder: &Path, joined: bool) -> (String, JoinHandle<Duration>) {
+/// Starts a legacy server (000 if `joined`, else 004) for one client; each receive call returns one message.
+/// The thread returns the pause between the last download and its `##`.
+fn legacy_server(folder: &Path, joined: bool) -> (String, JoinHandle<Duration>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let folder = folder.to_owned();
@@ -21,13 +21,13 @@ fn documents_server(folder: &Path, joined: bool) -> (String, JoinHandle<Duration
         let mut client = listener.accept().unwrap().0;
         let ours = client.try_clone().unwrap();
         let pause = || wait_until_read(&ours);
-        let (mut buffer, mut behind) = ([0; 1024], Duration::ZERO);
+        let (mut buffer, mut end_delay) = ([0; 1024], Duration::ZERO);
         loop {
             let count = client.read(&mut buffer).unwrap();
             let command = String::from_utf8(buffer[..count].to_vec()).unwrap();
             let path = folder.join(command.split(' ').next_back().unwrap());
             match command.chars().next() {
-                None | Some('Q') => return behind,
+                None | Some('Q') => return end_delay,
                 Some('L') => {
                     client.write_all(b"OK").unwrap();
                     let mut names: Vec<String> = fs::read_dir(&folder)
@@ -55,7 +55,7 @@ fn documents_server(folder: &Path, joined: bool) -> (String, JoinHandle<Duration
                         let sent = Instant::now();
                         pause();
                         client.write_all(b"##").unwrap();
-                        behind = sent.elapsed();
+                        end_delay = sent.elapsed();
                     }
                     Err(_) => {
                         client.write_all(if joined { "文件不存在".as_bytes() } else { b"FAIL" }).unwrap()
@@ -64,7 +64,7 @@ fn documents_server(folder: &Path, joined: bool) -> (String, JoinHandle<Duration
                 Some('P') => {
                     let mut file = fs::File::create_new(path).unwrap();
                     client.write_all(if joined { b"OK" } else { b"ok" }).unwrap();
-                    let (mut bytes, waited) = (Vec::new(), starved());
+                    let (mut bytes, waited) = (Vec::new(), cpu_wait_time());
                     let is_alone = loop {
                         let count = client.read(&mut buffer).unwrap();
                         match &buffer[..count] {
@@ -73,16 +73,19 @@ fn documents_server(folder: &Path, joined: bool) -> (String, JoinHandle<Duration
                             more => bytes.extend_from_slice(more),
                         }
                     };
-                    // A server that the machine lets wait for half of the client's pause may miss it.
+                    // A server that was delayed for half of the client's pause may miss the pause.
                     if !is_alone {
-                        assert!(starved() - waited > Duration::from_millis(50), "the end did not come alone");
+                        assert!(
+                            cpu_wait_time() - waited > Duration::from_millis(50),
+                            "the end did not come alone"
+                        );
                         let data =
                             bytes.strip_suffix(b"Q").unwrap_or(&bytes).strip_suffix(b"##").unwrap().len();
                         bytes.truncate(data);
                     }
                     file.write_all(&bytes).unwrap();
                     if !is_alone {
-                        return behind;
+                        return end_delay;
                     }
                 }
                 Some(_) => panic!("{command}"),
@@ -93,8 +96,8 @@ fn documents_server(folder: &Path, joined: bool) -> (String, JoinHandle<Duration
 }
 
 #[test]
-fn the_documents_own_servers_are_served_by_it() {
-    // At once: most of it are pauses.
+fn evclient_works_with_the_legacy_servers() {
+    // In parallel, since most of the time is pauses.
     at_once([(true, "--dialect=joined"), (false, "--dialect=listed")], |(joined, dialect)| {
         let (library, own) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let bytes: Vec<u8> = (0..50_000_u32).map(|number| (number % 251) as u8).chain(*b"##").collect();
@@ -103,30 +106,30 @@ fn the_documents_own_servers_are_served_by_it() {
         }
         fs::write(own.path().join("new"), &bytes).unwrap();
         let ask = |words: &[&str]| {
-            let (address, thread) = documents_server(library.path(), joined);
+            let (address, thread) = legacy_server(library.path(), joined);
             let output = run(own.path(), &[&[dialect, address.as_str()], words].concat(), b"");
             (output, thread.join().unwrap())
         };
         assert_eq!(ask(&["list"]).0.stdout, b"one\ntwo\n");
         loop {
-            let (output, behind) = ask(&["get", "one"]);
+            let (output, end_delay) = ask(&["get", "one"]);
             assert!(output.status.success());
             if fs::read(own.path().join("one")).unwrap() == bytes {
                 break;
             }
-            // The file ends with hashes: behind half a second of silence these are the end.
-            assert!(behind > Duration::from_millis(250), "one is not what was sent");
+            // The file ends with `##`, which counts as the end after half a second of silence.
+            assert!(end_delay > Duration::from_millis(250), "one is not what was sent");
             fs::remove_file(own.path().join("one")).unwrap();
         }
         assert!(ask(&["put", "new"]).0.status.success());
         assert!(fs::read(library.path().join("new")).unwrap() == bytes);
-        fails(&ask(&["get", "nothing"]).0, 1, if joined { "文件不存在" } else { "FAIL" });
+        assert_fails(&ask(&["get", "nothing"]).0, 1, if joined { "文件不存在" } else { "FAIL" });
         assert!(!own.path().join("nothing").exists());
     });
-    // And evserve in these dialects.
-    let setting = Setting::new();
+    // evserve speaks these dialects, too.
+    let fixture = Fixture::new();
     at_once([("joined", "--dialect=joined"), ("listed", "--dialect=listed")], |(name, dialect)| {
-        setting.printed(&[dialect, "put", "large", name]);
-        assert!(setting.stored(name) == large_file());
+        fixture.run_ok(&[dialect, "put", "large", name]);
+        assert!(fixture.stored(name) == large_file());
     });
 }

@@ -1,5 +1,5 @@
-//! The file protocol as lines: commands, replies, uploads, garbage. To add a case, add a row (script,
-//! replies) or a `check`, which cuts the script everywhere.
+//! The file protocol in lines: commands, replies, uploads, garbage. To add a case, add a row (script,
+//! replies) or a `check`, which splits the script everywhere.
 
 use std::fs;
 use std::io::Write;
@@ -16,7 +16,7 @@ use crate::conversation::{Talk, site};
 /// SHA-256 of `hello` (sha256sum).
 const HELLO: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
 
-/// A folder with two files, as old as those of RFC 9110.
+/// Creates a folder of files, modified at the date of the examples in RFC 9110.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, bytes) in [("a b.txt", "twelve bytes"), ("z", ""), (".hidden", "x")] {
@@ -34,7 +34,7 @@ fn talk(folder: &TempDir, rules: LibraryRules) -> Talk {
     Talk::with_library(Kind::File(Dialect::Auto), site(), library)
 }
 
-/// What comes of a script in pieces, and what is in the folder then.
+/// Delivers a script in pieces. Returns the replies, the close reason, and the files afterwards.
 fn converse<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (String, Option<CloseReason>, Vec<String>) {
     let folder = folder();
     let mut talk = talk(&folder, LibraryRules { max_upload: 1000, ..LibraryRules::default() });
@@ -57,8 +57,7 @@ fn names(folder: &TempDir) -> Vec<String> {
     names
 }
 
-/// Checks the replies to a script, however it is cut, and which files there are then besides those
-/// that were there.
+/// Checks the replies to a script, however it is split, and the files that it adds.
 #[track_caller]
 fn check(script: &str, replies: &str, ending: Option<CloseReason>, new: &[&str]) {
     let bytes = script.as_bytes();
@@ -77,23 +76,22 @@ fn check(script: &str, replies: &str, ending: Option<CloseReason>, new: &[&str])
 }
 
 const LISTED: &str = "OK 2\n12 1994-11-06T08:49:37Z a b.txt\n0 1994-11-06T08:49:37Z z";
-const BAD_NAME: &str =
-    "ERR bad-name a name has 1 to 255 bytes of UTF-8, no / and no control characters, no dot first";
+const BAD_NAME: &str = "ERR bad-name a name is 1 to 255 bytes of UTF-8 without / and control characters, and does not start with a dot";
 
 #[test]
-fn commands_and_their_replies() {
+fn commands_reply_with_data_or_an_error_code() {
     for (script, replies) in [
         ("L\n", LISTED),
         ("list\r\n", LISTED),
         ("G a b.txt\n", "OK 12\ntwelve bytes"),
         ("GET z\nL\n", &format!("OK 0\n{LISTED}")),
-        ("G missing\n", "ERR not-found there is no such file"),
-        ("G sub\n", "ERR not-found there is no such file"),
+        ("G missing\n", "ERR not-found no such file"),
+        ("G sub\n", "ERR not-found no such file"),
         ("G .hidden\n", BAD_NAME),
         ("G ../x\n", BAD_NAME),
         ("G /dev/zero\n", BAD_NAME),
         ("STAT a b.txt\n", "OK 12 1994-11-06T08:49:37Z"),
-        ("STAT x\n", "ERR not-found there is no such file"),
+        ("STAT x\n", "ERR not-found no such file"),
         (
             "REST 7\nG a b.txt\nREST 12\nG a b.txt\nREST 13\nG a b.txt\n",
             "OK 7\nOK 5\nbytesOK 12\nOK 0\nOK 13\nERR bad-length the file has 12 bytes",
@@ -109,11 +107,11 @@ fn commands_and_their_replies() {
     ] {
         check(script, replies, None, &[]);
     }
-    check("Q\n", "OK bye", Some(CloseReason::Answered), &[]);
+    check("Q\n", "OK bye", Some(CloseReason::CloseRequested), &[]);
 }
 
 #[test]
-fn uploads() {
+fn uploads_are_stored_and_answered_with_their_sha_256() {
     check(
         "PUT 5 new\nhelloSTAT z\n",
         &format!("OK 5 {HELLO}\nOK 0 1994-11-06T08:49:37Z"),
@@ -121,32 +119,32 @@ fn uploads() {
         &["new=hello"],
     );
     let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-    // SHA-256 of nothing.
+    // The SHA-256 of an empty file.
     check("HASH z\n", &format!("OK {empty}"), None, &[]);
-    check("HASH nothing\n", "ERR not-found there is no such file", None, &[]);
+    check("HASH nothing\n", "ERR not-found no such file", None, &[]);
     check("PUT 0 new file\n", &format!("OK 0 {empty}"), None, &["new file="]);
     let help = "OK L | G name | PUT length name | RESUME length sha-256 name | P name | STAT name | HASH name | REST offset | Q";
     let typed = format!("OK send lines, end with ##\nOK 4 {}\n{help}", sha("hel\n"));
     check("P new\r\nhel\r\n##\r\n?\n", &typed, None, &["new=hel\n"]);
-    // Refused ones are swallowed, and the next command is in step.
+    // The content of a rejected upload is discarded, and the next command is read.
     check(
         "PUT 2 z\nQ\nSTAT z\n",
-        "ERR exists there is a file of that name\nOK 0 1994-11-06T08:49:37Z",
+        "ERR exists a file with this name exists\nOK 0 1994-11-06T08:49:37Z",
         None,
         &[],
     );
     check("PUT 2 a/b\nQ\nSTAT z\n", &format!("{BAD_NAME}\nOK 0 1994-11-06T08:49:37Z"), None, &[]);
-    check("P z\nSTAT z\n", "ERR exists there is a file of that name\nOK 0 1994-11-06T08:49:37Z", None, &[]);
-    // What follows these cannot be told from commands.
-    let refused = Some(CloseReason::Refused);
-    check("PUT 1001 new\n", "ERR too-large the file is larger than is taken", refused, &[]);
+    check("P z\nSTAT z\n", "ERR exists a file with this name exists\nOK 0 1994-11-06T08:49:37Z", None, &[]);
+    // Content after these could be taken for commands, so the connection is closed.
+    let refused = Some(CloseReason::Rejected);
+    check("PUT 1001 new\n", "ERR too-large the file exceeds the size limit", refused, &[]);
     check("PUT five new\n", "ERR bad-length PUT takes a length in bytes and a name", refused, &[]);
     check("PUT 5\n", "ERR bad-name PUT takes a length in bytes and a name", refused, &[]);
     check("POST / HTTP/1.1\r\n", "ERR bad-command this is not HTTP", refused, &[]);
     check("Host: x\n", "ERR bad-command this is not HTTP", refused, &[]);
 }
 
-/// What sha256sum says.
+/// Returns the SHA-256 according to sha256sum(1).
 fn sha(text: &str) -> String {
     let mut child = Command::new("sha256sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
@@ -154,7 +152,7 @@ fn sha(text: &str) -> String {
 }
 
 #[test]
-fn telnet_s_own_bytes_are_dropped_from_lines_only() {
+fn telnet_negotiation_is_removed_from_commands_but_not_from_files() {
     let folder = folder();
     let mut talk = talk(&folder, LibraryRules::default());
     talk.input(b"\xff\xfd\x03P\xff\xf1UT 4 \xff\xfa\x18\nx\xff\xf0new\r\n\xff\xfd\x03\n");
@@ -163,21 +161,21 @@ fn telnet_s_own_bytes_are_dropped_from_lines_only() {
 }
 
 #[test]
-fn a_line_that_is_too_long_ends_it() {
+fn a_line_that_is_too_long_closes_the_connection() {
     let folder = folder();
     let mut talk = talk(&folder, LibraryRules::default());
     talk.input(&[b'x'; 5000]);
     assert_eq!(talk.outcome.output, b"ERR bad-command the line is too long\r\n");
-    assert_eq!(talk.outcome.ending, Some(CloseReason::Refused));
+    assert_eq!(talk.outcome.ending, Some(CloseReason::Rejected));
 }
 
 #[test]
-fn what_stops_in_the_middle_was_never_there() {
+fn incomplete_uploads_leave_no_file() {
     for script in ["PUT 5 new\nhell", "P new\nhello\n", "P new\nhello\n#", "P new\nhello##", "PUT 5 new"] {
         let folder = folder();
         let mut talk = talk(&folder, LibraryRules::default());
         talk.input(script.as_bytes());
-        // Elsewhere than on Linux there is a hidden file meanwhile.
+        // Systems other than Linux have a hidden file during the upload.
         let visible = names(&folder).iter().filter(|name| !name.starts_with(".evserve-")).count();
         assert_eq!(visible, 4, "{script:?}");
         talk.eof();
@@ -186,7 +184,7 @@ fn what_stops_in_the_middle_was_never_there() {
         drop(talk);
         assert_eq!(names(&folder).len(), 4, "{script:?}");
     }
-    // A last line needs no end.
+    // The last line needs no newline.
     let folder = folder();
     let mut talk = talk(&folder, LibraryRules::default());
     talk.input(b"P new\nhello\n##");
@@ -199,11 +197,11 @@ fn what_stops_in_the_middle_was_never_there() {
     assert_eq!(talk.outcome.ending, None);
     talk.wait(Duration::from_secs(1));
     assert_eq!(talk.outcome.ending, Some(CloseReason::BodyTimeout));
-    assert!(talk.outcome.output.ends_with(b"ERR timeout that took too long\r\n"));
+    assert!(talk.outcome.output.ends_with(b"ERR timeout timed out\r\n"));
 }
 
 #[test]
-fn garbage_is_answered_and_changes_nothing() {
+fn invalid_commands_get_errors_and_change_nothing() {
     let untouched = ([".hidden=x", "a b.txt=twelve bytes", "sub=", "z="]).map(str::to_owned).to_vec();
     let answered = |script: &[u8], replies: &str, ending: Option<CloseReason>| {
         let expected = (replies.to_owned(), ending, untouched.clone());
@@ -262,26 +260,26 @@ fn garbage_is_answered_and_changes_nothing() {
     ] {
         answered(format!("{line}\nL\n").as_bytes(), &format!("{unknown}\n{LISTED}"), None);
     }
-    // A name has no newline: what follows is the next command.
-    answered(b"G a\nb\nL\n", &format!("ERR not-found there is no such file\n{unknown}\n{LISTED}"), None);
-    // Behind a length that cannot be, nothing is carried out.
-    let refused = Some(CloseReason::Refused);
+    // A name ends at the newline; the rest is the next command.
+    answered(b"G a\nb\nL\n", &format!("ERR not-found no such file\n{unknown}\n{LISTED}"), None);
+    // After an invalid length, no command is executed.
+    let refused = Some(CloseReason::Rejected);
     for length in ["-1", "+5", "0x5", "5e0", "5.0", " 5", "", "5,", "\u{0665}", "99999999999999999999"] {
         let reply = "ERR bad-length PUT takes a length in bytes and a name";
         answered(format!("PUT {length} new\nPUT 0 other\n").as_bytes(), reply, refused);
     }
-    let reply = "ERR too-large the file is larger than is taken";
+    let reply = "ERR too-large the file exceeds the size limit";
     answered(b"PUT 18446744073709551615 new\nPUT 0 other\n", reply, refused);
-    // One that is too small leaves commands behind the file.
+    // After a length that is too small, the rest of the content is read as commands.
     let (found, _, names) = converse([&b"PUT 5 new\nhello you\nL\n"[..]]);
     assert!(found.starts_with(&format!("OK 5 {HELLO}\n{unknown}\nOK 3\n")), "{found}");
     assert!(names.contains(&"new=hello".into()));
-    // The names of another system's devices are names.
+    // Device names of Windows are ordinary names.
     check("PUT 5 NUL\nhello", &format!("OK 5 {HELLO}"), None, &["NUL=hello"]);
 }
 
 #[test]
-fn what_is_no_file_is_neither_read_nor_followed() {
+fn symlinks_fifos_and_folders_are_neither_read_nor_replaced() {
     for overwrite in [false, true] {
         let (folder, elsewhere) = (folder(), tempfile::tempdir().unwrap());
         let target = elsewhere.path().join("target");
@@ -297,7 +295,7 @@ fn what_is_no_file_is_neither_read_nor_followed() {
         for name in ["link", "fifo", "sub"] {
             assert_eq!(code(format!("G {name}\n")), "ERR not-found", "{name}");
             assert_eq!(code(format!("STAT {name}\n")), "ERR not-found", "{name}");
-            // Nor is it ever replaced.
+            // `overwrite` replaces only regular files.
             assert_eq!(code(format!("PUT 5 {name}\nhello")), "ERR exists", "{name}");
         }
         assert_eq!(fs::read(&target).unwrap(), b"theirs");
@@ -305,7 +303,7 @@ fn what_is_no_file_is_neither_read_nor_followed() {
 }
 
 #[test]
-fn a_peer_may_leave_at_any_byte() {
+fn a_disconnect_at_any_byte_of_an_upload_leaves_no_file() {
     for script in ["PUT 5 new\nhello", "PUT 0 new\n", "P new\nhello\n##"] {
         for cut in 0..script.len() {
             for ends in [false, true] {
@@ -324,7 +322,7 @@ fn a_peer_may_leave_at_any_byte() {
 }
 
 #[test]
-fn what_was_asked_before_the_end_is_answered() {
+fn commands_before_eof_are_answered() {
     for (script, start) in
         [("L", "OK 2\r\n"), ("G a b.txt", "OK 12\r\ntwelve bytes"), ("L\nSTAT z", "OK 2\r\n")]
     {
@@ -339,7 +337,7 @@ fn what_was_asked_before_the_end_is_answered() {
 }
 
 #[test]
-fn what_the_rules_forbid() {
+fn uploads_obey_the_library_rules() {
     let replies = |rules: LibraryRules, script: &str| {
         let folder = folder();
         let mut talk = talk(&folder, rules);

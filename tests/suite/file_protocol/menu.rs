@@ -1,27 +1,26 @@
-//! The menu of the client, from a pipe and in a terminal. To add a case, type a line and wait for what must
-//! be seen.
+//! The menu of the client, from a pipe and in a terminal. To add a case, type a line and wait for its output.
 
 use std::fs;
 use std::io::{Read, Write};
 use std::process::{Command, Output, Stdio};
 
-use super::evclient::{EVCLIENT, Setting, fails, run};
+use super::evclient::{EVCLIENT, Fixture, assert_fails, run};
 use crate::process::{PATIENCE, large_file, tool};
 
 #[test]
-fn the_menu_is_that_of_the_documents() {
-    let setting = Setting::new();
+fn the_menu_runs_commands_in_english_and_greets_in_chinese() {
+    let fixture = Fixture::new();
     let script = b"put large\nlist\nget large\ndance\nget nothing\nquit\n";
-    let output = run(setting.own.path(), &[&setting.address], script);
+    let output = run(fixture.own.path(), &[&fixture.address], script);
     let printed = String::from_utf8(output.stdout).unwrap();
     for wanted in ["*********** get FILE", "large uploaded", "large downloaded", "that is all", "goodbye"] {
         assert!(printed.contains(wanted), "{wanted:?} is not in {printed}");
     }
-    fails(&Output { stdout: Vec::new(), ..output }, 0, "not-found");
+    assert_fails(&Output { stdout: Vec::new(), ..output }, 0, "not-found");
     let chinese = Command::new(EVCLIENT)
-        .arg(&setting.address)
+        .arg(&fixture.address)
         .env("LC_ALL", "zh_CN.UTF-8")
-        .env("XDG_STATE_HOME", setting.own.path().join("state"))
+        .env("XDG_STATE_HOME", fixture.own.path().join("state"))
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -31,14 +30,14 @@ fn the_menu_is_that_of_the_documents() {
 #[test]
 fn the_menu_in_a_terminal_completes_names_and_shows_progress() {
     let Some(script) = tool("script") else { return };
-    let setting = Setting::new();
-    setting.printed(&["put", "large", "a-very-long-name"]);
+    let fixture = Fixture::new();
+    fixture.run_ok(&["put", "large", "a-very-long-name"]);
     let mut child = Command::new(script)
-        .args(["-qfec", &format!("{EVCLIENT} {}", setting.address), "/dev/null"])
-        .current_dir(setting.own.path())
+        .args(["-qfec", &format!("{EVCLIENT} {}", fixture.address), "/dev/null"])
+        .current_dir(fixture.own.path())
         .env("TERM", "xterm")
         .env("LANG", "C.UTF-8")
-        .env("XDG_STATE_HOME", setting.own.path().join("state"))
+        .env("XDG_STATE_HOME", fixture.own.path().join("state"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -63,22 +62,22 @@ fn the_menu_in_a_terminal_completes_names_and_shows_progress() {
         seen.drain(..seen.find(what).unwrap() + what.len());
     };
     see("command >> ");
-    // The beginning of a name, and the tabulator.
+    // Tab completes the name.
     keyboard.write_all(b"get a-v\t\r").unwrap();
     see(" % ");
     see("a-very-long-name downloaded");
-    assert!(setting.own("a-very-long-name") == large_file());
-    // The last line again, by the arrow.
-    fs::remove_file(setting.own.path().join("a-very-long-name")).unwrap();
+    assert!(fixture.own("a-very-long-name") == large_file());
+    // The up arrow recalls the last line.
+    fs::remove_file(fixture.own.path().join("a-very-long-name")).unwrap();
     see("command >> ");
     keyboard.write_all(b"\x1b[A\r").unwrap();
     see("a-very-long-name downloaded");
     see("command >> ");
-    // Ctrl-C at the prompt begins a new line, Ctrl-D ends.
+    // Ctrl-C at the prompt starts a new line, Ctrl-D quits.
     keyboard.write_all(b"half a li\x03").unwrap();
     see("command >> ");
     keyboard.write_all(b"\x04").unwrap();
     see("goodbye");
     assert!(child.wait().unwrap().success());
-    assert!(setting.hidden().is_empty());
+    assert!(fixture.hidden().is_empty());
 }

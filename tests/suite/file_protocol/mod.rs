@@ -1,4 +1,4 @@
-//! The file protocol, and the client that speaks it. To add a file, declare it here.
+//! The file protocol and its client, evclient. To add a file, declare it here.
 
 mod evclient;
 mod interrupted;

@@ -1,5 +1,5 @@
-//! Paths that try to leave the site, against both ways of looking them up, and over HTTP. To add a case, add
-//! a row (path, what is there) to `no_path_leaves_the_site`, or a path to the list over HTTP.
+//! Path traversal attacks, against both implementations of path resolution, and over HTTP. To add a case, add
+//! a row (path, expected content) to `paths_never_resolve_outside_the_site`, or a path to the list for HTTP.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,16 +11,16 @@ use tempfile::TempDir;
 
 use crate::process::{Server, wait_for};
 
-/// The ways that work on this system.
-fn lookups() -> &'static [PathResolution] {
+/// Returns the implementations of path resolution that work on this system.
+fn resolutions() -> &'static [PathResolution] {
     match cfg!(all(target_os = "linux", not(evserve_portable))) {
         true => &[PathResolution::Kernel, PathResolution::Walk],
         false => &[PathResolution::Walk],
     }
 }
 
-/// A folder `site` beside a file `secret`, and links of every kind.
-fn beside_a_secret() -> TempDir {
+/// Creates a folder `site` with symbolic links of every kind, next to a file `secret`.
+fn site_next_to_a_secret() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let site = folder.path().join("site");
     fs::create_dir_all(site.join("sub/deep")).unwrap();
@@ -51,23 +51,23 @@ fn beside_a_secret() -> TempDir {
     folder
 }
 
-/// What a store has at `path`: a file's text, `folder`, or the error. A rename anywhere, as another
-/// test makes them, lets the kernel say that it does not know for now.
-fn at(store: &DiskStore, path: &[u8]) -> String {
-    shown(wait_for("an end of all renames", || Some(store.open(path)).filter(|found| !is_busy(found))))
+/// Resolves `path` to a file's text, `folder`, or the error. Retries while the store is busy: openat2(2) can
+/// fail with EAGAIN if anything on the system is renamed meanwhile, for example by another test.
+fn resolve(store: &DiskStore, path: &[u8]) -> String {
+    describe(wait_for("an end of all renames", || Some(store.open(path)).filter(|found| !is_busy(found))))
 }
 
-/// The same while we rename all the time ourselves.
-fn at_meanwhile(store: &DiskStore, path: &[u8]) -> String {
+/// Does the same, but gives up after 100 attempts, because this test never stops renaming.
+fn resolve_during_renames(store: &DiskStore, path: &[u8]) -> String {
     let mut attempts = std::iter::repeat_with(|| store.open(path)).take(100).filter(|found| !is_busy(found));
-    shown(attempts.next().unwrap_or(Err(StoreError::Busy)))
+    describe(attempts.next().unwrap_or(Err(StoreError::Busy)))
 }
 
 fn is_busy(found: &Result<Opened, StoreError>) -> bool {
     matches!(found, Err(StoreError::Busy))
 }
 
-fn shown(found: Result<Opened, StoreError>) -> String {
+fn describe(found: Result<Opened, StoreError>) -> String {
     match found {
         Ok(Opened::Folder) => "folder".into(),
         Ok(Opened::File(file)) => match file.content {
@@ -80,9 +80,9 @@ fn shown(found: Result<Opened, StoreError>) -> String {
 }
 
 #[test]
-fn no_path_leaves_the_site() {
-    let folder = beside_a_secret();
-    for lookup in lookups() {
+fn paths_never_resolve_outside_the_site() {
+    let folder = site_next_to_a_secret();
+    for lookup in resolutions() {
         let store = DiskStore::with_resolution(&folder.path().join("site"), *lookup).unwrap();
         for (path, expected) in [
             ("", "folder"),
@@ -131,35 +131,35 @@ fn no_path_leaves_the_site() {
             ("file-slashed", "none"),
             ("none/../open", "none"),
         ] {
-            assert_eq!(at(&store, path.as_bytes()), expected, "{path:?} by {lookup:?}");
+            assert_eq!(resolve(&store, path.as_bytes()), expected, "{path:?} by {lookup:?}");
         }
-        assert_eq!(at(&store, &b"a".repeat(256)), "none");
-        assert_eq!(at(&store, &b"sub/../".repeat(1000)), "none");
-        assert_eq!(at(&store, b"open\0"), "none");
+        assert_eq!(resolve(&store, &b"a".repeat(256)), "none");
+        assert_eq!(resolve(&store, &b"sub/../".repeat(1000)), "none");
+        assert_eq!(resolve(&store, b"open\0"), "none");
     }
 }
 
 #[test]
-fn forty_links_are_followed_and_no_more() {
+fn symlink_chains_are_followed_up_to_forty_links() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("0"), "end").unwrap();
     for index in 1..=41 {
         symlink((index - 1).to_string(), folder.path().join(index.to_string())).unwrap();
     }
-    for lookup in lookups() {
+    for lookup in resolutions() {
         let store = DiskStore::with_resolution(folder.path(), *lookup).unwrap();
-        assert_eq!(at(&store, b"40"), "end", "{lookup:?}");
-        assert_eq!(at(&store, b"41"), "none", "{lookup:?}");
+        assert_eq!(resolve(&store, b"40"), "end", "{lookup:?}");
+        assert_eq!(resolve(&store, b"41"), "none", "{lookup:?}");
     }
 }
 
 #[test]
-fn a_link_or_a_folder_swapped_while_it_is_looked_up_leads_nowhere_else() {
-    let folder = beside_a_secret();
+fn renames_during_a_lookup_never_make_a_path_escape_the_site() {
+    let folder = site_next_to_a_secret();
     let site = folder.path().join("site");
     fs::create_dir_all(site.join("turn/a")).unwrap();
     fs::write(site.join("turn/a/secret"), "open").unwrap();
-    for lookup in lookups() {
+    for lookup in resolutions() {
         let store = DiskStore::with_resolution(&site, *lookup).unwrap();
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
@@ -171,7 +171,7 @@ fn a_link_or_a_folder_swapped_while_it_is_looked_up_leads_nowhere_else() {
             let mut seen = std::collections::BTreeSet::new();
             for _ in 0..20_000 {
                 for path in ["switch", "turn/a/../../sub/deep/open", "flip/secret"] {
-                    seen.insert(at_meanwhile(&store, path.as_bytes()));
+                    seen.insert(resolve_during_renames(&store, path.as_bytes()));
                 }
             }
             done.store(true, Ordering::Relaxed);
@@ -181,7 +181,7 @@ fn a_link_or_a_folder_swapped_while_it_is_looked_up_leads_nowhere_else() {
     }
 }
 
-/// Lets names of the site point in and out by turns, each change atomic.
+/// Points names of the site inside and outside in turn, each time with an atomic rename.
 fn swap(site: &Path) {
     for (name, target) in [("switch", "../secret"), ("switch", "open"), ("flip", ".."), ("flip", "turn/a")] {
         let new = site.join("new");
@@ -194,11 +194,11 @@ fn swap(site: &Path) {
 }
 
 #[test]
-fn over_http_all_encodings_of_the_way_up_are_refused() {
-    let folder = beside_a_secret();
+fn encoded_path_traversal_is_rejected_over_http() {
+    let folder = site_next_to_a_secret();
     let mut command = std::process::Command::new(crate::process::PROGRAM);
     command.current_dir(folder.path());
-    // The server is given the site as its own folder below the secret.
+    // The site is a folder next to `secret`, so that `../secret` exists.
     let inner = tempfile::tempdir_in(folder.path()).unwrap();
     fs::write(inner.path().join("open"), "open").unwrap();
     symlink("../secret", inner.path().join("up")).unwrap();

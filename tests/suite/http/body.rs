@@ -1,9 +1,9 @@
-//! Bodies of requests: framing, those that are discarded, expectations. To add a case, add a row to the table
-//! of framings, or a `check` of `post`.
+//! Request bodies: framing, discarding, and Expect. To add a case, add a row to the table of framings, or a
+//! `check` of a `post`.
 
 use std::time::Duration;
 
-use evserve::close_reason::CloseReason::{self, Answered, BodyUnwanted};
+use evserve::close_reason::CloseReason::{self, BodyUnread, CloseRequested};
 
 use super::script::End::{Closed, Open};
 use super::script::{check, get, post, refused};
@@ -11,7 +11,7 @@ use crate::conversation::{Talk, however_cut, site};
 use crate::reading::responses;
 
 #[test]
-fn bodies_that_nobody_wants_are_read_to_their_end() {
+fn unused_request_bodies_are_read_up_to_64_kib() {
     for method in ["POST", "GET", "HEAD", "OPTIONS", "DELETE"] {
         let status = match method {
             "GET" | "HEAD" => 200,
@@ -26,21 +26,21 @@ fn bodies_that_nobody_wants_are_read_to_their_end() {
     }
     check(post("Content-Length: 0\r\n", "") + &get(""), &[405, 200], Open);
     check(post("Content-Length: 010\r\n", "0123456789") + &get(""), &[405, 200], Open);
-    // Not before it has come to its end.
+    // There is no response before the body is complete.
     check(post("Content-Length: 5\r\n", "1234"), &[], Open);
     let most = "x".repeat(65_536);
     check(post("Content-Length: 65536\r\n", &most) + &get(""), &[405, 200], Open);
-    check(post("Content-Length: 65537\r\n", &most), &[405], Closed(BodyUnwanted));
-    check(post("Content-Length: 18446744073709551615\r\n", ""), &[405], Closed(BodyUnwanted));
-    check(post("Transfer-Encoding: chunked\r\n", &format!("fffff\r\n{most}")), &[405], Closed(BodyUnwanted));
-    check("GET / HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc", &[200], Closed(Answered));
-    // What its framing costs counts, too, and does so wherever the input is cut.
+    check(post("Content-Length: 65537\r\n", &most), &[405], Closed(BodyUnread));
+    check(post("Content-Length: 18446744073709551615\r\n", ""), &[405], Closed(BodyUnread));
+    check(post("Transfer-Encoding: chunked\r\n", &format!("fffff\r\n{most}")), &[405], Closed(BodyUnread));
+    check("GET / HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc", &[200], Closed(CloseRequested));
+    // The bytes of the chunk framing count towards the limit.
     let all = format!("10000\r\n{most}\r\n0\r\n\r\n");
-    check(post("Transfer-Encoding: chunked\r\n", &all) + &get(""), &[405], Closed(BodyUnwanted));
+    check(post("Transfer-Encoding: chunked\r\n", &all) + &get(""), &[405], Closed(BodyUnread));
 }
 
 #[test]
-fn framing_is_decided_once_and_strictly() {
+fn malformed_or_ambiguous_body_framing_is_rejected() {
     for fields in [
         "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
         "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n",
@@ -82,19 +82,19 @@ fn framing_is_decided_once_and_strictly() {
 }
 
 #[test]
-fn expectations() {
-    // The client hears at once, and what it sends then cannot be told from a request.
-    check(post("Expect: 100-Continue\r\nContent-Length: 5\r\n", ""), &[405], Closed(BodyUnwanted));
-    check(post("Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n", ""), &[405], Closed(BodyUnwanted));
+fn expectations_other_than_100_continue_are_rejected() {
+    // The server responds without the body, then closes: the next bytes could be a body or a request.
+    check(post("Expect: 100-Continue\r\nContent-Length: 5\r\n", ""), &[405], Closed(BodyUnread));
+    check(post("Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n", ""), &[405], Closed(BodyUnread));
     check(get("Expect: 100-continue\r\n"), &[200], Open);
     refused(get("Expect: 200-maybe\r\n"), 417);
     refused(get("Expect: 100-continue, x\r\n"), 417);
     check(get("Expect: 100-continue\r\nExpect: 100-continue\r\n"), &[200], Open);
-    check("GET / HTTP/1.0\r\nExpect: nonsense\r\n\r\n", &[200], Closed(Answered));
+    check("GET / HTTP/1.0\r\nExpect: nonsense\r\n\r\n", &[200], Closed(CloseRequested));
 }
 
 #[test]
-fn a_request_whose_body_pauses_is_answered_and_the_body_read_on() {
+fn requests_with_a_stalled_body_get_an_early_response() {
     let mut talk = Talk::new(site());
     talk.input(post("Content-Length: 100\r\n", "").as_bytes());
     talk.wait(Duration::from_millis(299));
@@ -102,7 +102,7 @@ fn a_request_whose_body_pauses_is_answered_and_the_body_read_on() {
     talk.wait(Duration::from_millis(1));
     let found = responses(&talk.outcome.output, &[]);
     assert_eq!((found.len(), found[0].status, found[0].closes()), (1, 405, false));
-    // The rest may be slow, but must move.
+    // The rest may arrive slowly, with pauses of less than 30 seconds.
     for _ in 0..99 {
         talk.wait(Duration::from_secs(29));
         talk.input(b"x");
@@ -118,10 +118,10 @@ fn a_request_whose_body_pauses_is_answered_and_the_body_read_on() {
     assert_eq!(talk.outcome.ending, Some(CloseReason::BodyTimeout));
     assert_eq!(responses(&talk.outcome.output, &[]).len(), 1);
 
-    // How much of a chunked one is to come nobody knows.
+    // The remaining length of a chunked body is unknown, so the connection closes.
     let mut talk = Talk::new(site());
     talk.input(post("Transfer-Encoding: chunked\r\n", "5\r\nhel").as_bytes());
     talk.wait(Duration::from_millis(300));
-    assert_eq!(talk.outcome.ending, Some(BodyUnwanted));
+    assert_eq!(talk.outcome.ending, Some(BodyUnread));
     assert!(responses(&talk.outcome.output, &[])[0].closes());
 }

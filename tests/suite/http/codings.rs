@@ -1,5 +1,5 @@
-//! Codings of files: which one is chosen, what is compressed, and what is not. To add a case, add a row
-//! (path, Accept-Encoding, coding) to `the_coding_is_the_one_that_is_liked_best`.
+//! Content codings: which one is selected, and which files are compressed. To add a case, add a row (path,
+//! Accept-Encoding, coding) to `accept_encoding_selects_the_content_coding`.
 
 use std::io::Read;
 
@@ -7,7 +7,7 @@ use evserve::site::Rules;
 use evserve::store::{DiskStore, MemoryStore};
 use flate2::read::GzDecoder;
 
-use super::static_files::answers;
+use super::static_files::fetch_all;
 use crate::conversation::Talk;
 use crate::reading::{Response, responses};
 
@@ -34,7 +34,7 @@ fn coded_site() -> MemoryStore {
 }
 
 #[test]
-fn the_coding_is_the_one_that_is_liked_best() {
+fn accept_encoding_selects_the_content_coding() {
     for (path, accept, coding) in [
         ("/page.html", "gzip", Some("gzip")),
         ("/page.html", "br, gzip;q=0.1", Some("gzip")),
@@ -53,26 +53,27 @@ fn the_coding_is_the_one_that_is_liked_best() {
         ("/sub/", "zstd, gzip", Some("zstd")),
     ] {
         let request = format!("GET {path}\nAccept-Encoding: {accept}");
-        let found = answers(Rules::default(), coded_site(), &[&request, &request]);
+        let found = fetch_all(Rules::default(), coded_site(), &[&request, &request]);
         assert_eq!(found[0].fields, found[1].fields, "{request}");
         assert_eq!((found[0].status, found[0].field("Content-Encoding")), (200, coding), "{request}");
         let varies = found[0].field("Vary") == Some("Accept-Encoding");
         assert_eq!(varies, path != "/image.png", "{request}");
-        let plain = answers(Rules::default(), coded_site(), &[&format!("GET {path}")]).remove(0);
+        let plain = fetch_all(Rules::default(), coded_site(), &[&format!("GET {path}")]).remove(0);
         assert_eq!(plain.field("Content-Type"), found[0].field("Content-Type"), "{request}");
         assert_eq!(plain.field("ETag") == found[0].field("ETag"), coding.is_none(), "{request}");
         let rules = Rules { compress: false, ..Rules::default() };
-        let plain = answers(rules, coded_site(), &[&format!("GET {path}\nAccept-Encoding: gzip")]).remove(0);
+        let plain =
+            fetch_all(rules, coded_site(), &[&format!("GET {path}\nAccept-Encoding: gzip")]).remove(0);
         assert_eq!((plain.field("Content-Encoding"), plain.field("Vary")), (None, None));
     }
-    let refused = answers(Rules::default(), coded_site(), &["GET /image.png\nAccept-Encoding: *;q=0"]);
+    let refused = fetch_all(Rules::default(), coded_site(), &["GET /image.png\nAccept-Encoding: *;q=0"]);
     assert_eq!(refused[0].status, 406);
 }
 
 #[test]
-fn what_was_compressed_is_the_file_and_has_conditions_and_ranges_of_its_own() {
+fn compressed_files_have_their_own_entity_tags_and_ranges() {
     let gzip = "Accept-Encoding: gzip";
-    let found = answers(
+    let found = fetch_all(
         Rules::default(),
         coded_site(),
         &[&format!("GET /page.html\n{gzip}"), &format!("HEAD /page.html\n{gzip}"), "GET /page.html"],
@@ -80,7 +81,7 @@ fn what_was_compressed_is_the_file_and_has_conditions_and_ranges_of_its_own() {
     assert_eq!(unpack(&found[0]), page());
     assert_eq!(found[1].fields, found[0].fields);
     let (tag, plain_tag) = (found[0].field("ETag").unwrap(), found[2].field("ETag").unwrap());
-    let found = answers(
+    let found = fetch_all(
         Rules::default(),
         coded_site(),
         &[
@@ -100,7 +101,7 @@ fn what_was_compressed_is_the_file_and_has_conditions_and_ranges_of_its_own() {
 }
 
 #[test]
-fn a_large_file_is_compressed_in_slices_while_others_are_served() {
+fn large_files_are_compressed_over_several_turns_and_cached() {
     let mut random = fastrand::Rng::with_seed(7);
     let large: String = (0..600_000).map(|_| random.alphanumeric()).collect();
     let site = coded_site().with("large.txt", large.as_bytes());
@@ -110,14 +111,14 @@ fn a_large_file_is_compressed_in_slices_while_others_are_served() {
     talk.each_turn(request, |_| turns += 1);
     assert!(turns >= 600_000 / (64 * 1024), "{turns} turns");
     assert_eq!(unpack(&responses(&talk.outcome.output, &[])[0]), large);
-    // From then on it is remembered.
+    // The next request is served from the cache.
     let mut turns = 0;
     talk.each_turn(request, |_| turns += 1);
     assert_eq!(turns, 0);
 }
 
 #[test]
-fn a_file_that_changes_while_it_is_compressed_is_sent_as_it_is_by_then() {
+fn a_file_that_changes_during_compression_is_sent_uncompressed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log.txt");
     for identity in ["", ", identity;q=0"] {
@@ -140,12 +141,12 @@ fn a_file_that_changes_while_it_is_compressed_is_sent_as_it_is_by_then() {
 }
 
 #[test]
-fn what_cannot_be_made_smaller_is_sent_as_it_is() {
+fn incompressible_files_are_sent_uncompressed() {
     let mut random = fastrand::Rng::with_seed(7);
     let noise: Vec<u8> = (0..40_000).map(|_| random.u8(..)).collect();
     let site = MemoryStore::default().with("noise.txt", noise.clone());
     let request = "GET /noise.txt\nAccept-Encoding: gzip";
-    for found in answers(Rules::default(), site, &[request, request]) {
+    for found in fetch_all(Rules::default(), site, &[request, request]) {
         assert_eq!((found.field("Content-Encoding"), found.field("Vary")), (None, Some("Accept-Encoding")));
         assert!(found.body == noise);
     }

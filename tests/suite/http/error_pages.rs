@@ -1,16 +1,16 @@
-//! Pages for errors: the site's own and those of the server, as HTML or JSON. To add a case, add a request or
-//! a row with the beginning of its body.
+//! Error pages: the site's own and the built-in ones, as HTML or JSON. To add a case, add a request, or a row
+//! with the start of the expected body.
 
 use evserve::site::Rules;
 
-use super::static_files::answers;
+use super::static_files::fetch_all;
 use crate::conversation::{Talk, site};
 use crate::reading::responses;
 
 #[test]
-fn errors_come_as_the_client_likes_them() {
+fn error_pages_follow_the_accept_header() {
     let site = || site().with("404.html", "<p>lost").with("416.html", "<p>too far");
-    let found = answers(
+    let found = fetch_all(
         Rules::default(),
         site(),
         &[
@@ -35,20 +35,20 @@ fn errors_come_as_the_client_likes_them() {
     assert_eq!((found[0].text(), found[2].text(), found[3].text()), ("<p>lost", "<p>lost", "<p>too far"));
     assert_eq!(
         found[1].text(),
-        "{\"status\":404,\"title\":\"Not Found\",\"detail\":\"There is nothing at this address\"}\n"
+        "{\"status\":404,\"title\":\"Not Found\",\"detail\":\"No file or folder has this address\"}\n"
     );
     assert_eq!(found[1].field("Content-Type"), Some("application/json"));
     assert_eq!(found[3].field("Content-Range"), Some("bytes */5"));
     assert!(found[4].text().contains("412 Precondition Failed"));
     assert_eq!(found[5].field("Allow"), Some("GET, HEAD, OPTIONS"));
     assert!(found[5].text().starts_with("{\"status\":405,"));
-    // A page of that name is a file like others.
-    let page = answers(Rules::default(), site(), &["GET /404.html"]).remove(0);
+    // Requested by its own path, the error page is an ordinary file.
+    let page = fetch_all(Rules::default(), site(), &["GET /404.html"]).remove(0);
     assert!(page.status == 200 && page.field("ETag").is_some());
 }
 
 #[test]
-fn what_is_refused_at_the_head_has_the_site_s_page_too() {
+fn requests_with_a_bad_head_get_the_error_pages_of_the_site() {
     let site = || site().with("501.html", "<p>never heard of it").with("400.html", "<p>what?");
     for (script, body) in [
         ("BREW /a.txt HTTP/1.1\r\nHost: h\r\n\r\n", "<p>never heard of it"),

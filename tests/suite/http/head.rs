@@ -1,5 +1,5 @@
-//! Heads of requests, to the byte: versions, Host, field lines, limits, garbage. To add a case, add a row to
-//! a table of malformed heads, or a `check` or `refused` of a whole script.
+//! Request heads: versions, Host, field lines, limits, garbage. To add a case, add a row to a table of
+//! malformed heads, or call `check` or `refused` with a script.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::conversation::{Talk, converse, however_cut, site};
 use crate::reading::responses;
 
 #[test]
-fn versions() {
+fn unsupported_and_malformed_versions_are_rejected() {
     for version in ["HTTP/1.2", "HTTP/1.9"] {
         let found = check(format!("GET /a.txt {version}\r\nHost: h\r\n\r\n"), &[200], Open);
         assert_eq!(found[0].text(), "hello");
@@ -46,7 +46,7 @@ fn versions() {
 }
 
 #[test]
-fn host() {
+fn missing_duplicate_and_malformed_host_fields_are_rejected() {
     for host in ["", "h", "h:80", "[::1]:7890", "a_b", "1.2.3.4"] {
         check(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"), &[200], Open);
     }
@@ -71,7 +71,7 @@ fn host() {
 }
 
 #[test]
-fn field_lines() {
+fn malformed_field_lines_are_rejected() {
     check(get("X:\r\nY: \t v \t \r\nZ:\t\u{e9}\r\n"), &[200], Open);
     check("GET /a.txt HTTP/1.1\nHost: h\n\n", &[200], Open);
     for line in [
@@ -101,7 +101,7 @@ fn field_lines() {
 }
 
 #[test]
-fn limits_of_the_head() {
+fn oversized_heads_are_rejected() {
     let target = |length: usize| format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "a".repeat(length - 1));
     check(target(8 * 1024), &[404], Open);
     refused(target(8 * 1024 + 1), 414);
@@ -120,7 +120,7 @@ fn limits_of_the_head() {
 }
 
 #[test]
-fn empty_lines_before_a_request_are_dropped_within_a_bound() {
+fn empty_lines_before_a_request_are_ignored_up_to_a_limit() {
     check(format!("\r\n{}\r\n\n{}", get(""), get("")), &[200, 200], Open);
     check("\r\n".repeat(32), &[], Open);
     refused("\r\n".repeat(33), 400);
@@ -129,7 +129,7 @@ fn empty_lines_before_a_request_are_dropped_within_a_bound() {
 }
 
 #[test]
-fn head_never_gets_a_body_not_even_when_it_is_refused() {
+fn error_responses_to_head_have_no_body() {
     let head_only = |script: &str, statuses: &[u16]| {
         let outcome = however_cut(script.as_bytes(), true);
         let found = responses(&outcome.output, &[true; 4]);
@@ -155,7 +155,7 @@ fn head_never_gets_a_body_not_even_when_it_is_refused() {
 }
 
 #[test]
-fn garbage_is_refused_and_never_hangs() {
+fn corrupted_requests_get_valid_responses_and_never_hang() {
     for seed in 0..300 {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut script = get("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n").into_bytes();

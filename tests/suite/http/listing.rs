@@ -1,5 +1,5 @@
-//! Listings of folders: what they say, in which order, and that a large one neither stalls nor grows. To add
-//! a case, call `listed` or `names` with a site and a request.
+//! Folder listings: formats, order, and large folders. To add a case, call `list` or `names` with a site and
+//! a request.
 
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
@@ -12,7 +12,7 @@ use crate::conversation::Talk;
 use crate::process::folder_in_memory;
 use crate::reading::{Response, responses};
 
-fn listed(site: impl Store + 'static, request: &str) -> Response {
+fn list(site: impl Store + 'static, request: &str) -> Response {
     let mut talk = Talk::by(Rules { list: true, ..Rules::default() }, site);
     let (line, fields) = request.split_once('\n').unwrap_or((request, ""));
     let fields: String = fields.lines().map(|field| format!("{field}\r\n")).collect();
@@ -31,15 +31,15 @@ fn folder() -> MemoryStore {
 }
 
 fn names(site: impl Store + 'static, path: &str) -> String {
-    let found = listed(site, &format!("GET {path}\nAccept: text/plain"));
+    let found = list(site, &format!("GET {path}\nAccept: text/plain"));
     assert_eq!(found.field("Content-Type"), Some("text/plain; charset=utf-8"));
     found.text().lines().collect::<Vec<_>>().join(" ")
 }
 
 #[test]
-fn a_listing_over_http_1_0_ends_with_the_connection() {
-    use evserve::close_reason::CloseReason::{Answered, LastAnswer};
-    for (fields, close) in [("", Answered), ("Connection: keep-alive\r\n", LastAnswer)] {
+fn http_1_0_listings_close_the_connection() {
+    use evserve::close_reason::CloseReason::{CloseRequested, ServerClosed};
+    for (fields, close) in [("", CloseRequested), ("Connection: keep-alive\r\n", ServerClosed)] {
         let mut talk = Talk::by(Rules { list: true, ..Rules::default() }, crate::conversation::site());
         talk.input(format!("GET /empty/ HTTP/1.0\r\n{fields}\r\n").as_bytes());
         assert_eq!(talk.outcome.ending, Some(close), "{fields:?}");
@@ -52,7 +52,7 @@ fn a_listing_over_http_1_0_ends_with_the_connection() {
 }
 
 #[test]
-fn the_form_is_the_one_that_is_liked_best() {
+fn the_listing_format_follows_the_accept_header() {
     for (fields, kind, start) in [
         ("", "text/html; charset=utf-8", "<!doctype html>"),
         ("Accept: */*", "text/html; charset=utf-8", "<!doctype html>"),
@@ -60,7 +60,7 @@ fn the_form_is_the_one_that_is_liked_best() {
         ("Accept: text/plain", "text/plain; charset=utf-8", "plain/\nzoo/\na9.txt\na10.txt\nb.txt\n"),
         ("Accept: image/png", "text/html; charset=utf-8", "<!doctype html>"),
     ] {
-        let found = listed(folder(), &format!("GET /\n{fields}"));
+        let found = list(folder(), &format!("GET /\n{fields}"));
         assert_eq!((found.status, found.field("Content-Type")), (200, Some(kind)), "{fields}");
         assert_eq!(
             (found.field("Vary"), found.field("Transfer-Encoding")),
@@ -69,17 +69,17 @@ fn the_form_is_the_one_that_is_liked_best() {
         assert!(found.text().starts_with(start), "{fields}: {}", found.text());
         assert!(!found.text().contains(".secret"));
     }
-    let head = listed(folder(), "HEAD /");
+    let head = list(folder(), "HEAD /");
     assert!(head.status == 200 && head.body.is_empty());
 }
 
 #[test]
-fn only_folders_without_a_page_are_listed_and_only_if_asked_for() {
-    assert_eq!(listed(folder(), "GET /zoo/").text(), "<p>zoo");
-    assert_eq!(listed(folder(), "GET /plain").field("Location"), Some("/plain/"));
+fn only_folders_without_an_index_page_are_listed() {
+    assert_eq!(list(folder(), "GET /zoo/").text(), "<p>zoo");
+    assert_eq!(list(folder(), "GET /plain").field("Location"), Some("/plain/"));
     assert_eq!(names(folder(), "/plain/"), "x");
     for path in ["/nowhere/", "/b.txt/", "/.secret/", "/plain/x/"] {
-        assert_eq!(listed(folder(), &format!("GET {path}")).status, 404, "{path}");
+        assert_eq!(list(folder(), &format!("GET {path}")).status, 404, "{path}");
     }
     let mut talk = Talk::new(folder());
     talk.input(b"GET /plain/ HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -87,14 +87,14 @@ fn only_folders_without_a_page_are_listed_and_only_if_asked_for() {
 }
 
 #[test]
-fn the_order_is_the_query_s() {
+fn the_query_string_sets_the_sort_order() {
     assert_eq!(names(folder(), "/?sort=name&order=desc"), "zoo/ plain/ b.txt a10.txt a9.txt");
     assert_eq!(names(folder(), "/?sort=size"), "plain/ zoo/ a10.txt b.txt a9.txt");
     assert_eq!(names(folder(), "/?sort=nonsense&order=&page=x"), "plain/ zoo/ a9.txt a10.txt b.txt");
 }
 
 #[test]
-fn http_1_0_has_no_chunks() {
+fn http_1_0_listings_are_not_chunked() {
     let mut talk = Talk::by(Rules { list: true, ..Rules::default() }, folder());
     talk.input(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\nAccept: text/plain\r\n\r\n");
     assert!(talk.outcome.ending.is_some(), "the end of the connection is the end of the body");
@@ -104,7 +104,7 @@ fn http_1_0_has_no_chunks() {
 }
 
 #[test]
-fn requests_behind_a_listing_are_answered_behind_it() {
+fn requests_pipelined_after_a_listing_are_answered_in_order() {
     let mut talk = Talk::by(Rules { list: true, ..Rules::default() }, folder());
     talk.input(&b"GET / HTTP/1.1\r\nHost: h\r\n\r\nGET /b.txt HTTP/1.1\r\nHost: h\r\n\r\n".repeat(3));
     let found = responses(&talk.outcome.output, &[]);
@@ -113,15 +113,15 @@ fn requests_behind_a_listing_are_answered_behind_it() {
 }
 
 #[test]
-fn conditions_on_what_has_no_validators() {
-    assert_eq!(listed(folder(), "GET /\nIf-None-Match: *").status, 304);
-    assert_eq!(listed(folder(), "GET /\nIf-None-Match: \"x\"").status, 200);
-    assert_eq!(listed(folder(), "GET /\nIf-Match: \"x\"").status, 412);
-    assert_eq!(listed(folder(), "GET /\nRange: bytes=0-1").status, 200);
+fn listings_honor_preconditions_and_ignore_ranges() {
+    assert_eq!(list(folder(), "GET /\nIf-None-Match: *").status, 304);
+    assert_eq!(list(folder(), "GET /\nIf-None-Match: \"x\"").status, 200);
+    assert_eq!(list(folder(), "GET /\nIf-Match: \"x\"").status, 412);
+    assert_eq!(list(folder(), "GET /\nRange: bytes=0-1").status, 200);
 }
 
 #[test]
-fn the_disk_s_folders() {
+fn disk_listings_escape_names_and_omit_unservable_entries() {
     let site = tempfile::tempdir().unwrap();
     let outside = tempfile::tempdir().unwrap();
     let path = |name: &str| site.path().join(name);
@@ -138,7 +138,7 @@ fn the_disk_s_folders() {
             None => DiskStore::new(site.path()).unwrap(),
             Some(lookup) => DiskStore::with_resolution(site.path(), lookup).unwrap(),
         };
-        let found = listed(store, "GET /\nAccept: application/json");
+        let found = list(store, "GET /\nAccept: application/json");
         let lines: Vec<&str> = found.text().lines().filter(|line| line.starts_with('{')).collect();
         assert_eq!(lines.len(), 4, "{lines:?}");
         assert!(lines[0].starts_with("{\"name\":\"link\",\"type\":\"folder\""));
@@ -150,8 +150,8 @@ fn the_disk_s_folders() {
     }
 }
 
-/// A folder of 12,345 files.
-fn large() -> (tempfile::TempDir, DiskStore) {
+/// Creates a folder of 12,345 files.
+fn large_folder() -> (tempfile::TempDir, DiskStore) {
     let folder = folder_in_memory();
     for index in 0..12_345 {
         File::create(folder.path().join(format!("file-{index}"))).unwrap();
@@ -161,8 +161,8 @@ fn large() -> (tempfile::TempDir, DiskStore) {
 }
 
 #[test]
-fn a_large_folder_comes_in_slices_and_whole() {
-    let (_folder, store) = large();
+fn a_large_folder_is_listed_completely_over_many_turns() {
+    let (_folder, store) = large_folder();
     let mut talk = Talk::by(Rules { list: true, ..Rules::default() }, store);
     let (mut turns, mut most) = (0, 0);
     talk.each_turn(b"GET / HTTP/1.1\r\nHost: h\r\nAccept: text/plain\r\n\r\n", |bytes| {
@@ -178,14 +178,14 @@ fn a_large_folder_comes_in_slices_and_whole() {
 }
 
 #[test]
-fn the_pages_of_a_large_folder_are_the_folder() {
-    let (folder, store) = large();
-    let first = listed(store, "GET /");
-    assert!(first.text().contains("more entries than are sorted") && first.text().contains("page=2"));
+fn the_pages_of_a_large_listing_hold_every_entry_once() {
+    let (folder, store) = large_folder();
+    let first = list(store, "GET /");
+    assert!(first.text().contains("too many entries to sort") && first.text().contains("page=2"));
     let mut names = Vec::new();
     for page in 1..=14 {
         let store = DiskStore::new(folder.path()).unwrap();
-        let found = listed(store, &format!("GET /?page={page}\nAccept: text/plain"));
+        let found = list(store, &format!("GET /?page={page}\nAccept: text/plain"));
         let lines = found.text().lines().count();
         assert_eq!(
             lines,

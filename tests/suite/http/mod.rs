@@ -1,4 +1,4 @@
-//! HTTP: every rule that a request can keep or break, and what is served by it. To add a file, declare it here.
+//! HTTP: request parsing, connection handling and responses. To add a file, declare it here.
 
 mod attacks;
 mod body;

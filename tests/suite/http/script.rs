@@ -1,23 +1,21 @@
-//! A script of requests as bytes, and the check of what comes of it however it is cut. A case is a call of
-//! `check` (statuses and ending) or of `refused` (the one status of a bad head).
+//! Checks the responses to a script of raw requests, wherever the input is cut. A case is a call of `check`
+//! (statuses and close reason) or of `refused` (the status of a bad head).
 
 use evserve::close_reason::CloseReason;
 
 use crate::conversation::however_cut;
 use crate::reading::{Response, responses};
 
-/// What should come of a script.
+/// The expected state of the connection after a script.
 pub enum End {
-    /// The connection goes on.
     Open,
-    /// It ends, for this reason.
     Closed(CloseReason),
 }
-use CloseReason::Refused;
+use CloseReason::Rejected;
 use End::{Closed, Open};
 
-/// Checks that `script` gets these statuses and this ending, however it is cut, and that the last
-/// response before an ending says so, and no other.
+/// Checks the statuses of the responses to `script` and whether the connection closes, wherever the input is
+/// cut. Only the last response before a close may have `Connection: close`, and it must.
 #[track_caller]
 pub fn check(script: impl AsRef<[u8]>, statuses: &[u16], end: End) -> Vec<Response> {
     let script = script.as_ref();
@@ -40,7 +38,7 @@ pub fn check(script: impl AsRef<[u8]>, statuses: &[u16], end: End) -> Vec<Respon
     found
 }
 
-/// The methods of a script of bodiless requests; of others only the first is right.
+/// Returns the methods of the requests in `script`. Only the first is reliable if a request has a body.
 fn methods(script: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(script).into_owned();
     text.split("\r\n\r\n")
@@ -48,15 +46,15 @@ fn methods(script: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// A request for `/a.txt` with these fields besides Host.
+/// Builds a GET request for `/a.txt` with `fields` after Host.
 pub fn get(fields: &str) -> String {
     format!("GET /a.txt HTTP/1.1\r\nHost: h\r\n{fields}\r\n")
 }
 
-/// Checks one request for its status. 4xx and 5xx of heads end the connection.
+/// Checks that a request gets `status` and that the connection closes, as it does after every bad head.
 #[track_caller]
 pub fn refused(script: impl AsRef<[u8]>, status: u16) {
-    check(script, &[status], Closed(Refused));
+    check(script, &[status], Closed(Rejected));
 }
 
 pub fn post(fields: &str, body: &str) -> String {

@@ -1,5 +1,5 @@
-//! `/session`: visitors who are known again, under a virtual clock. To add a case, let a `Visitor` visit with
-//! a cookie, or add an id to the forged ones.
+//! `/session`: the sessions of visitors, under a virtual clock. To add a case, call `Visitor::visit` with a
+//! cookie, or add an id to the forged ones.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use crate::reading::{Response, responses};
 
 struct Visitor(Talk);
 
-/// What `/session` says, taken apart.
+/// The parsed text of `/session`.
 #[derive(Debug, PartialEq, Eq)]
-struct Said {
+struct Visit {
     id: String,
     visits: u64,
     first: String,
-    /// The id of a new cookie.
+    /// The id in Set-Cookie, if the response has one.
     cookie: Option<String>,
 }
 
@@ -28,14 +28,14 @@ impl Visitor {
         Visitor(Talk::with_library(Kind::Http, site(), no_library()))
     }
 
-    fn ask(&mut self, target: &str, fields: &str) -> Response {
+    fn get(&mut self, target: &str, fields: &str) -> Response {
         self.0.outcome.output.clear();
         self.0.input(format!("GET {target} HTTP/1.1\r\nHost: h\r\n{fields}\r\n").as_bytes());
         responses(&self.0.outcome.output, &[false]).remove(0)
     }
 
-    fn visit(&mut self, target: &str, fields: &str) -> Said {
-        let response = self.ask(target, fields);
+    fn visit(&mut self, target: &str, fields: &str) -> Visit {
+        let response = self.get(target, fields);
         assert_eq!((response.status, response.field("Cache-Control")), (200, Some("no-store")));
         let value = |name: &str| {
             let line = response.text().lines().find_map(|line| line.strip_prefix(name)).unwrap();
@@ -46,7 +46,7 @@ impl Visitor {
             assert_eq!(attributes, "HttpOnly; SameSite=Lax; Path=/");
             id.to_owned()
         });
-        Said {
+        Visit {
             id: value("id"),
             visits: value("visits").parse().unwrap(),
             first: value("first visit"),
@@ -54,13 +54,13 @@ impl Visitor {
         }
     }
 
-    fn with_cookie(&mut self, id: &str) -> Said {
+    fn with_cookie(&mut self, id: &str) -> Visit {
         self.visit("/session", &format!("Cookie: sid={id}\r\n"))
     }
 }
 
 #[test]
-fn a_visitor_is_known_again() {
+fn visitors_are_recognized_by_cookie_or_query_string() {
     let mut visitor = Visitor::new();
     let first = visitor.visit("/session", "");
     assert_eq!((first.visits, first.first.as_str()), (1, "2027-01-15T08:00:00Z"));
@@ -74,16 +74,16 @@ fn a_visitor_is_known_again() {
         (5, format!("Cookie: sid=;sid={}\r\n", first.id)),
     ] {
         let again = visitor.visit("/session", &fields);
-        assert_eq!(again, Said { visits, cookie: None, id: first.id.clone(), first: first.first.clone() });
+        assert_eq!(again, Visit { visits, cookie: None, id: first.id.clone(), first: first.first.clone() });
     }
     let by_address = visitor.visit(&format!("/session?a=b&sid={}", first.id), "");
     assert_eq!((by_address.visits, by_address.cookie), (6, None));
 }
 
 #[test]
-fn json_for_who_wants_it() {
+fn the_session_page_is_json_for_clients_that_prefer_json() {
     let mut visitor = Visitor::new();
-    let response = visitor.ask("/session", "Accept: application/json\r\n");
+    let response = visitor.get("/session", "Accept: application/json\r\n");
     assert_eq!(response.field("Content-Type"), Some("application/json"));
     assert_eq!(response.field("Vary"), Some("Accept, Cookie"));
     let json: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
@@ -92,13 +92,13 @@ fn json_for_who_wants_it() {
     assert_eq!(visitor.with_cookie(&id).visits, 2);
     let browser = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n";
     for accept in [browser, "Accept: text/html\r\n", "Accept: */*\r\n"] {
-        let response = visitor.ask("/session", accept);
+        let response = visitor.get("/session", accept);
         assert_eq!(response.field("Content-Type"), Some("text/plain; charset=utf-8"), "{accept}");
     }
 }
 
 #[test]
-fn an_id_that_was_not_given_out_never_becomes_a_session() {
+fn forged_session_ids_are_never_accepted() {
     let mut visitor = Visitor::new();
     let real = visitor.visit("/session", "").id;
     let mut flipped = real.clone().into_bytes();
@@ -127,30 +127,30 @@ fn an_id_that_was_not_given_out_never_becomes_a_session() {
             assert_eq!((said.visits, said.cookie.as_ref()), (1, Some(&said.id)), "{id}");
             assert!(said.id != *id && said.id != real);
         }
-        // Nor does a second try find it.
+        // The second attempt does not find it either.
         assert_eq!(visitor.with_cookie(id).visits, 1, "{id}");
     }
     assert_eq!(visitor.with_cookie(&real).visits, 2);
 }
 
 #[test]
-fn a_link_does_not_give_a_visitor_somebody_elses_session() {
+fn a_link_cannot_replace_the_session_of_a_visitor() {
     let mut visitor = Visitor::new();
     let (own, other) = (visitor.visit("/session", "").id, visitor.visit("/session", "").id);
     let said = visitor.visit(&format!("/session?sid={other}"), &format!("Cookie: sid={own}\r\n"));
     assert_eq!((said.id, said.visits, said.cookie), (own.clone(), 2, None));
-    // Nor does it leave one behind in a cookie.
+    // Without a session of its own, the visitor joins the one in the link, but gets no cookie for it.
     let said = visitor.visit(&format!("/session?sid={other}"), "Cookie: sid=gone\r\n");
     assert_eq!((said.id, said.visits, said.cookie), (other, 2, None));
     assert_eq!(visitor.with_cookie(&own).visits, 3);
 }
 
 #[test]
-fn a_session_expires_when_it_is_left_alone() {
+fn idle_sessions_expire() {
     let mut visitor = Visitor::new();
     let id = visitor.visit("/session", "").id;
     let mut later = |wait: Duration| {
-        // Connections do not last so long, the services do.
+        // Advances only the clock of the services: the connection would time out long before.
         visitor.0.now = visitor.0.now + wait;
         visitor.0.services.core.clock.advance(visitor.0.now);
         visitor.with_cookie(&id)
@@ -162,7 +162,7 @@ fn a_session_expires_when_it_is_left_alone() {
 }
 
 #[test]
-fn there_are_no_more_sessions_than_the_table_has_places() {
+fn the_least_recent_session_is_evicted_when_the_table_is_full() {
     let mut visitor = Visitor::new();
     let first = visitor.visit("/session", "").id;
     let ids: HashSet<String> = (0..SESSIONS_MAX).map(|_| visitor.visit("/session", "").id).collect();
@@ -171,24 +171,24 @@ fn there_are_no_more_sessions_than_the_table_has_places() {
 }
 
 #[test]
-fn it_is_a_data_url_like_the_others() {
+fn the_session_page_behaves_like_other_generated_pages() {
     let mut visitor = Visitor::new();
-    assert_eq!(visitor.ask("/session", "If-None-Match: *\r\n").status, 304);
-    assert_eq!(visitor.ask("/session", "If-Match: \"x\"\r\n").status, 412);
+    assert_eq!(visitor.get("/session", "If-None-Match: *\r\n").status, 304);
+    assert_eq!(visitor.get("/session", "If-Match: \"x\"\r\n").status, 412);
     visitor.0.outcome.output.clear();
     visitor.0.input(b"HEAD /session HTTP/1.1\r\nHost: h\r\n\r\nPOST /session HTTP/1.1\r\nHost: h\r\n\r\n");
     let answers = responses(&visitor.0.outcome.output, &[true, false]);
     assert!(answers[0].status == 200 && answers[0].body.is_empty());
     assert!(answers[0].field("Set-Cookie").is_some());
     assert_eq!(answers[1].status, 405);
-    // A file of the site comes first.
+    // A file of that name takes precedence.
     let mut visitor = Visitor(Talk::new(site().with("session", "a file")));
-    let response = visitor.ask("/session", "");
+    let response = visitor.get("/session", "");
     assert_eq!((response.text(), response.field("Set-Cookie")), ("a file", None));
 }
 
 #[test]
-fn curl_keeps_its_session_in_a_jar() {
+fn curl_keeps_its_session_in_a_cookie_jar() {
     let Some(curl) = tool("curl") else { return };
     let server = Server::start(&[]);
     let jar = server.site.path().join("jar");

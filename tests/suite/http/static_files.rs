@@ -1,5 +1,5 @@
-//! Files as HTTP has them: conditions, ranges, and the options that change them. To add a case, add a row
-//! (fields, status) to the table of its test, or call `answers` with rules, a site and requests.
+//! Static files: preconditions, ranges, and the options of the site. To add a case, add a row (fields,
+//! status) to the table of a test, or call `fetch_all` with rules, a site and requests.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use evserve::store::MemoryStore;
 use crate::conversation::{Talk, site};
 use crate::reading::{Response, responses};
 
-/// What a site served by `rules` answers to these requests, all on one connection.
-pub fn answers(rules: Rules, site: MemoryStore, requests: &[&str]) -> Vec<Response> {
+/// Sends `requests` on one connection to a site served by `rules`, and returns the responses.
+pub fn fetch_all(rules: Rules, site: MemoryStore, requests: &[&str]) -> Vec<Response> {
     let mut talk = Talk::by(rules, site);
     let script: String = requests
         .iter()
@@ -28,8 +28,8 @@ pub fn answers(rules: Rules, site: MemoryStore, requests: &[&str]) -> Vec<Respon
     found
 }
 
-fn answer(request: &str) -> Response {
-    answers(Rules::default(), site(), &[request]).remove(0)
+fn fetch(request: &str) -> Response {
+    fetch_all(Rules::default(), site(), &[request]).remove(0)
 }
 
 const TAG: &str = "\"ae1b981bc490a00-5\"";
@@ -37,7 +37,7 @@ const THEN: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 const BEFORE: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
 
 #[test]
-fn conditions_decide_whether_a_file_is_sent() {
+fn preconditions_choose_between_200_304_and_412() {
     for (fields, status) in [
         (format!("If-None-Match: {TAG}"), 304),
         (format!("If-None-Match: W/{TAG}"), 304),
@@ -56,20 +56,20 @@ fn conditions_decide_whether_a_file_is_sent() {
         (format!("If-Match: {TAG}\nIf-Unmodified-Since: {BEFORE}"), 200),
     ] {
         for method in ["GET", "HEAD"] {
-            assert_eq!(answer(&format!("{method} /a.txt\n{fields}")).status, status, "{method} {fields}");
+            assert_eq!(fetch(&format!("{method} /a.txt\n{fields}")).status, status, "{method} {fields}");
         }
-        // What is not there, or elsewhere, is so under any condition (RFC 9110 section 13.2.1).
-        assert_eq!(answer(&format!("GET /missing\n{fields}")).status, 404, "{fields}");
-        assert_eq!(answer(&format!("GET /sub\n{fields}")).status, 308, "{fields}");
-        assert_eq!(answer(&format!("OPTIONS /a.txt\n{fields}")).status, 204, "{fields}");
+        // Preconditions do not apply to errors, redirects and OPTIONS (RFC 9110 section 13.2.1).
+        assert_eq!(fetch(&format!("GET /missing\n{fields}")).status, 404, "{fields}");
+        assert_eq!(fetch(&format!("GET /sub\n{fields}")).status, 308, "{fields}");
+        assert_eq!(fetch(&format!("OPTIONS /a.txt\n{fields}")).status, 204, "{fields}");
     }
 }
 
 #[test]
-fn a_304_repeats_what_guides_a_cache_and_nothing_else() {
+fn a_304_repeats_only_the_fields_that_caches_need() {
     let rules =
         Rules { cache_control: CacheRule::parse("no-cache").into_iter().collect(), ..Rules::default() };
-    let found = answers(
+    let found = fetch_all(
         rules,
         site(),
         &["GET /a.txt", "GET /a.txt\nIf-None-Match: *", "GET /a.txt\nRange: bytes=1-2"],
@@ -86,7 +86,7 @@ fn a_304_repeats_what_guides_a_cache_and_nothing_else() {
 }
 
 #[test]
-fn ranges_of_a_file() {
+fn range_requests_return_the_selected_part() {
     for (fields, status, range, body) in [
         ("Range: bytes=1-2", 206, Some("bytes 1-2/5"), "el"),
         ("Range: bytes=-2", 206, Some("bytes 3-4/5"), "lo"),
@@ -100,18 +100,18 @@ fn ranges_of_a_file() {
         ("Range: bytes=9-\nIf-Range: \"x\"", 200, None, "hello"),
         ("Range: bytes=1-2\nIf-None-Match: *", 304, None, ""),
     ] {
-        let found = answer(&format!("GET /a.txt\n{fields}"));
+        let found = fetch(&format!("GET /a.txt\n{fields}"));
         assert_eq!((found.status, found.field("Content-Range")), (status, range), "{fields}");
         assert!(status == 416 || found.text() == body, "{fields}: {found:?}");
     }
     for validator in [TAG, THEN] {
-        assert_eq!(answer(&format!("GET /a.txt\nRange: bytes=1-2\nIf-Range: {validator}")).text(), "el");
+        assert_eq!(fetch(&format!("GET /a.txt\nRange: bytes=1-2\nIf-Range: {validator}")).text(), "el");
     }
-    let head = answer("HEAD /a.txt\nRange: bytes=1-2");
+    let head = fetch("HEAD /a.txt\nRange: bytes=1-2");
     assert_eq!((head.status, head.field("Content-Length")), (200, Some("5")));
 }
 
-/// The parts of a `multipart/byteranges`: each with its Content-Range.
+/// Parses a `multipart/byteranges` body into pairs of Content-Range and content.
 fn parts(response: &Response) -> Vec<(String, Vec<u8>)> {
     let kind = response.field("Content-Type").unwrap();
     let boundary = kind.strip_prefix("multipart/byteranges; boundary=").unwrap();
@@ -133,7 +133,7 @@ fn parts(response: &Response) -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn several_ranges_are_the_parts_that_were_asked_for() {
+fn multipart_parts_hold_the_bytes_named_by_content_range() {
     let text: String = (0..1000).map(|number| format!("{number:04} ")).collect();
     let mut random = fastrand::Rng::with_seed(206);
     let mut several = 0;
@@ -145,8 +145,9 @@ fn several_ranges_are_the_parts_that_were_asked_for() {
             })
             .collect();
         let request = format!("GET /t\nRange: bytes={}", specs.join(", "));
-        let found = answers(Rules::default(), MemoryStore::default().with("t", text.as_bytes()), &[&request])
-            .remove(0);
+        let found =
+            fetch_all(Rules::default(), MemoryStore::default().with("t", text.as_bytes()), &[&request])
+                .remove(0);
         if found.status != 206 || found.field("Content-Range").is_some() {
             continue;
         }
@@ -163,7 +164,7 @@ fn several_ranges_are_the_parts_that_were_asked_for() {
 }
 
 #[test]
-fn a_single_page_app_gets_its_page_for_navigations_only() {
+fn spa_mode_serves_the_front_page_only_for_navigations() {
     let rules = || Rules { spa: true, ..Rules::default() };
     for (fields, status) in [
         ("Accept: text/html,*/*;q=0.8", 200),
@@ -172,19 +173,19 @@ fn a_single_page_app_gets_its_page_for_navigations_only() {
         ("Accept: */*", 404),
         ("", 404),
     ] {
-        let found = answers(rules(), site(), &[&format!("GET /users/7\n{fields}")]).remove(0);
+        let found = fetch_all(rules(), site(), &[&format!("GET /users/7\n{fields}")]).remove(0);
         assert_eq!(found.status, status, "{fields}");
         let vary = found.field("Vary").unwrap();
         assert!(vary.contains("Accept") && vary.contains("Sec-Fetch-Mode"), "{vary}");
         assert_eq!(found.text() == "<p>front", status == 200);
     }
-    let found = answers(rules(), site(), &["GET /users/7\nAccept: text/html\nIf-None-Match: *"]);
+    let found = fetch_all(rules(), site(), &["GET /users/7\nAccept: text/html\nIf-None-Match: *"]);
     assert_eq!(found[0].status, 304);
-    assert_eq!(answer("GET /users/7\nAccept: text/html").status, 404);
+    assert_eq!(fetch("GET /users/7\nAccept: text/html").status, 404);
 }
 
 #[test]
-fn pretty_addresses_are_pages() {
+fn pretty_urls_lead_to_html_files() {
     let site = || {
         site()
             .with("about.html", "<p>about")
@@ -196,18 +197,18 @@ fn pretty_addresses_are_pages() {
     let paths = ["/about", "/docs", "/docs/more", "/a.txt", "/about.html", "/sub", "/nowhere", "/about/"];
     let requests: Vec<String> = paths.iter().map(|path| format!("GET {path}")).collect();
     let requests: Vec<&str> = requests.iter().map(String::as_str).collect();
-    let found = answers(rules(), site(), &requests);
+    let found = fetch_all(rules(), site(), &requests);
     let statuses: Vec<u16> = found.iter().map(|response| response.status).collect();
     assert_eq!(statuses, [200, 200, 200, 200, 200, 308, 404, 404]);
     assert_eq!((found[0].text(), found[1].text(), found[3].text()), ("<p>about", "<p>docs", "hello"));
     assert_eq!(found[0].field("Content-Type"), Some("text/html; charset=utf-8"));
-    assert_eq!(answer("GET /about").status, 404);
+    assert_eq!(fetch("GET /about").status, 404);
 }
 
 #[test]
-fn other_origins_are_told_what_they_may_do() {
+fn cors_preflights_list_the_allowed_methods_and_fields() {
     let rules = Rules { cors: true, ..Rules::default() };
-    let found = answers(
+    let found = fetch_all(
         rules,
         site(),
         &[
@@ -217,11 +218,11 @@ fn other_origins_are_told_what_they_may_do() {
     assert_eq!(found[0].status, 204);
     assert_eq!(found[0].field("Access-Control-Allow-Methods"), Some("GET, HEAD, OPTIONS"));
     assert_eq!(found[0].field("Access-Control-Allow-Headers"), Some("*"));
-    assert_eq!(answer("OPTIONS /a.txt").field("Access-Control-Allow-Methods"), None);
+    assert_eq!(fetch("OPTIONS /a.txt").field("Access-Control-Allow-Methods"), None);
 }
 
 #[test]
-fn what_is_made_on_the_spot_has_conditions_too() {
+fn generated_pages_honor_preconditions() {
     for (fields, status) in [
         ("", 200),
         ("If-Match: \"x\"", 412),
@@ -230,14 +231,14 @@ fn what_is_made_on_the_spot_has_conditions_too() {
         ("If-None-Match: \"x\"", 200),
         ("If-Modified-Since: Fri, 15 Jan 2027 08:00:00 GMT", 200),
     ] {
-        assert_eq!(answer(&format!("GET /time\n{fields}")).status, status, "{fields}");
+        assert_eq!(fetch(&format!("GET /time\n{fields}")).status, status, "{fields}");
     }
 }
 
 #[test]
 fn last_modified_is_never_later_than_date() {
     let mut talk = Talk::new(site());
-    // The clock stands before the file's time.
+    // The clock is behind the file's modification time.
     talk.now.wall = std::time::UNIX_EPOCH + Duration::from_secs(700_000_000);
     talk.wait(Duration::ZERO);
     talk.input(b"GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -245,7 +246,7 @@ fn last_modified_is_never_later_than_date() {
     assert_eq!(found.field("Last-Modified"), found.field("Date"));
 }
 
-/// What is answered to a request, to the byte.
+/// Sends a request and returns the raw response.
 fn raw(talk: &mut Talk, line: &str, fields: &str) -> String {
     talk.outcome.output.clear();
     talk.input(format!("{line}\r\nHost: h\r\n{fields}\r\n").as_bytes());
@@ -253,29 +254,29 @@ fn raw(talk: &mut Talk, line: &str, fields: &str) -> String {
 }
 
 #[test]
-fn what_is_remembered_in_one_piece_is_what_was_put_together() {
-    let standing_fields = vec![("Server".into(), "evserve".into()), ("X-Own".into(), "line".into())];
-    let rules = Rules { standing_fields, ..Rules::default() };
+fn cached_responses_are_identical_to_assembled_ones() {
+    let extra_fields = vec![("Server".into(), "evserve".into()), ("X-Own".into(), "line".into())];
+    let rules = Rules { extra_fields, ..Rules::default() };
     let mut talk = Talk::by(rules, site());
-    // Has no answer in one piece.
-    let apart = "If-None-Match: \"other\"\r\n";
+    // A conditional request is never served from the cached message.
+    let conditional = "If-None-Match: \"other\"\r\n";
     for path in ["/a.txt", "/", "/large.bin", "/.well-known/acme"] {
         let get = format!("GET {path} HTTP/1.1");
         let first = raw(&mut talk, &get, "");
         assert_eq!(raw(&mut talk, &get, ""), first);
-        assert_eq!(raw(&mut talk, &get, apart), first);
+        assert_eq!(raw(&mut talk, &get, conditional), first);
         let head = raw(&mut talk, &format!("HEAD {path} HTTP/1.1"), "");
         assert!(first.starts_with(&head) && head.ends_with("\r\n\r\n"), "{head}");
         talk.wait(Duration::from_secs(1));
         let second = raw(&mut talk, &get, "");
         assert_ne!(second, first, "the date stands still");
-        assert_eq!(raw(&mut talk, &get, apart), second);
+        assert_eq!(raw(&mut talk, &get, conditional), second);
     }
 }
 
 #[test]
-fn what_is_remembered_says_how_the_connection_goes_on() {
-    let says = |line: &str, fields: &str, drains: bool| {
+fn cached_files_are_sent_with_the_right_connection_field() {
+    let connection_after = |line: &str, fields: &str, drains: bool| {
         let mut talk = Talk::new(site());
         raw(&mut talk, "GET /a.txt HTTP/1.1", "");
         talk.services.core.draining_since = drains.then_some(talk.now.monotonic);
@@ -284,12 +285,15 @@ fn what_is_remembered_says_how_the_connection_goes_on() {
         let said = answer.lines().find_map(|line| line.strip_prefix("Connection: ").map(str::to_owned));
         (said.unwrap_or_default(), talk.outcome.ending.is_some())
     };
-    let (goes_on, ends) = ((String::new(), false), ("close".to_owned(), true));
-    assert_eq!(says("GET /a.txt HTTP/1.1", "", false), goes_on);
-    assert_eq!(says("GET /a.txt HTTP/1.1", "Connection: close\r\n", false), ends);
-    assert_eq!(says("GET /a.txt HTTP/1.1", "Content-Length: 9\r\nExpect: 100-continue\r\n", false), ends);
-    assert_eq!(says("GET /a.txt HTTP/1.1", "", true), ends);
-    assert_eq!(says("GET /a.txt HTTP/1.0", "", false), ends);
-    let keep_alive = says("GET /a.txt HTTP/1.0", "Connection: keep-alive\r\n", false);
+    let (stays_open, closes) = ((String::new(), false), ("close".to_owned(), true));
+    assert_eq!(connection_after("GET /a.txt HTTP/1.1", "", false), stays_open);
+    assert_eq!(connection_after("GET /a.txt HTTP/1.1", "Connection: close\r\n", false), closes);
+    assert_eq!(
+        connection_after("GET /a.txt HTTP/1.1", "Content-Length: 9\r\nExpect: 100-continue\r\n", false),
+        closes
+    );
+    assert_eq!(connection_after("GET /a.txt HTTP/1.1", "", true), closes);
+    assert_eq!(connection_after("GET /a.txt HTTP/1.0", "", false), closes);
+    let keep_alive = connection_after("GET /a.txt HTTP/1.0", "Connection: keep-alive\r\n", false);
     assert_eq!(keep_alive, ("keep-alive".to_owned(), false));
 }

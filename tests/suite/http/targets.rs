@@ -1,7 +1,7 @@
-//! Targets and what they lead to: files, folders, pages of the server, and methods. To add a case, add a row
-//! to the table of `paths_and_what_they_lead_to` or a `check`.
+//! Request targets and methods: files, folders, and generated pages. To add a case, add a row to the table of
+//! `paths_are_decoded_and_lead_to_files_and_folders`, or a `check`.
 
-use evserve::close_reason::CloseReason::LastAnswer;
+use evserve::close_reason::CloseReason::ServerClosed;
 use evserve::store::MemoryStore;
 
 use super::script::End::{Closed, Open};
@@ -10,7 +10,7 @@ use crate::conversation::{Talk, converse};
 use crate::reading::responses;
 
 #[test]
-fn a_file_and_its_fields() {
+fn files_are_sent_with_their_type_and_validators() {
     let found = check(get(""), &[200], Open);
     assert_eq!(found[0].text(), "hello");
     assert_eq!(found[0].field("Content-Type"), Some("text/plain; charset=utf-8"));
@@ -22,7 +22,7 @@ fn a_file_and_its_fields() {
 }
 
 #[test]
-fn head_is_get_without_the_body() {
+fn head_returns_the_fields_of_get_without_the_body() {
     let whole = check(get(""), &[200], Open);
     let head = check(get("").replace("GET", "HEAD"), &[200], Open);
     assert_eq!(head[0].fields, whole[0].fields);
@@ -38,7 +38,7 @@ fn status_of(path: &str) -> u16 {
 }
 
 #[test]
-fn paths_and_what_they_lead_to() {
+fn paths_are_decoded_and_lead_to_files_and_folders() {
     for (path, status) in [
         ("/", 200),
         ("/?query", 200),
@@ -65,7 +65,7 @@ fn paths_and_what_they_lead_to() {
 }
 
 #[test]
-fn a_folder_without_its_slash_redirects_within_this_host() {
+fn folders_without_a_trailing_slash_redirect_on_the_same_host() {
     for bad in ["OPTIONS /%zz", "POST /%00", "DELETE /%"] {
         check(format!("{bad} HTTP/1.1\r\nHost: h\r\n\r\n"), &[400], Open);
     }
@@ -82,7 +82,7 @@ fn a_folder_without_its_slash_redirects_within_this_host() {
 }
 
 #[test]
-fn the_site_s_own_page_for_what_it_does_not_have() {
+fn missing_paths_get_the_404_page_of_the_site() {
     let mut talk = Talk::new(MemoryStore::default().with("404.html", "<p>lost?"));
     talk.input(b"GET /x HTTP/1.1\r\nHost: h\r\n\r\nHEAD /x HTTP/1.1\r\nHost: h\r\n\r\n");
     let found = responses(&talk.outcome.output, &[false, true]);
@@ -92,10 +92,10 @@ fn the_site_s_own_page_for_what_it_does_not_have() {
 }
 
 #[test]
-fn time_is_a_page_unless_the_site_has_one() {
+fn the_time_page_yields_to_a_file_of_that_name() {
     let found = check("GET /time HTTP/1.1\r\nHost: h\r\n\r\n", &[200], Open);
     assert_eq!(found[0].field("Cache-Control"), Some("no-store"));
-    // Fri Jan 15 08:00:00 2027, in whatever time zone this runs.
+    // "Fri Jan 15 08:00:00 2027" in UTC. The server uses the local time zone.
     let words: Vec<&str> = found[0].text().split_whitespace().collect();
     assert!(words.len() == 5 && words[4] == "2027" && found[0].text().len() == 24, "{words:?}");
     let mut talk = Talk::new(MemoryStore::default().with("time", "tea"));
@@ -104,7 +104,7 @@ fn time_is_a_page_unless_the_site_has_one() {
 }
 
 #[test]
-fn methods_and_forms_of_the_target() {
+fn unsupported_methods_and_target_forms_are_rejected() {
     for method in ["POST", "PUT", "DELETE", "PATCH", "TRACE"] {
         let found = check(format!("{method} /a.txt HTTP/1.1\r\nHost: h\r\n\r\n"), &[405], Open);
         assert_eq!(found[0].field("Allow"), Some("GET, HEAD, OPTIONS"));
@@ -116,7 +116,7 @@ fn methods_and_forms_of_the_target() {
             (Some("GET, HEAD, OPTIONS"), None)
         );
     }
-    let found = check("CONNECT h:443 HTTP/1.1\r\nHost: h\r\n\r\n", &[405], Closed(LastAnswer));
+    let found = check("CONNECT h:443 HTTP/1.1\r\nHost: h\r\n\r\n", &[405], Closed(ServerClosed));
     assert_eq!(found[0].field("Allow"), Some("GET, HEAD, OPTIONS"));
     for method in ["BREW", "get", "GETS", "X-Y", "PROPFIND", "!#$%&'*+-.^_`|~"] {
         refused(format!("{method} / HTTP/1.1\r\nHost: h\r\n\r\n"), 501);

@@ -1,5 +1,5 @@
-//! Forms that upload files: what is stored, what is said of it, and what is refused. To add a case, add a row
-//! (Accept, body, status, text) or (request line, fields, status) to the table of its test.
+//! Uploads by HTML forms: storage, reports, and rejections. To add a case, add a row (Accept, body, status,
+//! text) or (request line, fields, status) to the table of a test.
 
 use std::fs;
 use std::process::Command;
@@ -8,12 +8,12 @@ use evserve::store::LibraryRules;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::http::{answer, folder, request, rules, talk};
+use super::http::{folder, request, rules, send, talk};
 use crate::process::{PROGRAM, Server, large_file, output, small_site, tool};
 
 const FORM: &str = "Content-Type: multipart/form-data; boundary=b";
 
-/// A form of files.
+/// Builds the `multipart/form-data` body that uploads these files (name, content).
 fn form(files: &[(&str, &str)]) -> String {
     let part = |(name, content): &(&str, &str)| {
         format!(
@@ -33,10 +33,10 @@ fn names(folder: &TempDir) -> Vec<String> {
 }
 
 #[test]
-fn a_form_s_files_are_stored_however_it_is_cut() {
+fn form_uploads_are_stored_wherever_the_input_is_cut() {
     let body = form(&[("one", "1\r\n--\r\n-"), ("", ""), ("dir/two", ""), ("dr%22ei", "333")]);
     let script = request("POST /files/", &format!("{FORM}\nAccept: application/json"), &body);
-    let behind = "GET /files/one HTTP/1.1\r\nHost: h\r\n\r\n";
+    let next = "GET /files/one HTTP/1.1\r\nHost: h\r\n\r\n";
     for cut in 0..script.len() {
         let folder = folder();
         let mut talk = talk(&folder, rules());
@@ -47,7 +47,7 @@ fn a_form_s_files_are_stored_however_it_is_cut() {
                 .filter(|piece| !piece.is_empty())
                 .for_each(|piece| talk.input(piece.as_bytes())),
         }
-        let found = answer(&mut talk, &script[script.len() - 1..]);
+        let found = send(&mut talk, &script[script.len() - 1..]);
         assert_eq!(found.status, 201, "cut at {cut}");
         let said: Value = serde_json::from_str(found.text()).unwrap();
         let expected = ["one", "two", "dr\"ei"].map(|name| json!([name, 201]));
@@ -56,12 +56,12 @@ fn a_form_s_files_are_stored_however_it_is_cut() {
         assert_eq!(said, expected);
         assert_eq!(names(&folder), ["dr\"ei", "old.txt", "one", "two"]);
         assert_eq!(fs::read(folder.path().join("one")).unwrap(), b"1\r\n--\r\n-");
-        assert_eq!(answer(&mut talk, behind).text(), "1\r\n--\r\n-");
+        assert_eq!(send(&mut talk, next).text(), "1\r\n--\r\n-");
     }
 }
 
 #[test]
-fn what_has_become_of_each_file_is_said() {
+fn form_responses_report_the_result_for_each_file() {
     let files = form(&[("new", "abc"), ("old.txt", "x"), (".hidden", "x"), ("<b>", "x")]);
     let large = "x".repeat(1001);
     let (large, empty) = (form(&[("large", &large), ("new", "x")]), form(&[("", "")]));
@@ -69,24 +69,24 @@ fn what_has_become_of_each_file_is_said() {
     let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     for (accept, body, status, wanted) in [
         ("*/*", form(&[("new", "abc")]), 201, format!("new: stored, 3 bytes, SHA-256 {sha256}\n")),
-        ("*/*", files.clone(), 409, "\nold.txt: There is a file of that name\n".into()),
-        ("*/*", files.clone(), 409, "\n.hidden: The name cannot be that of a file here\n".into()),
+        ("*/*", files.clone(), 409, "\nold.txt: A file with this name exists\n".into()),
+        ("*/*", files.clone(), 409, "\n.hidden: This is not a valid file name\n".into()),
         ("application/json", files.clone(), 409, format!("\"size\":3,\"sha256\":\"{sha256}\"}}")),
-        ("application/json", files.clone(), 409, "\"status\":409,\"detail\":\"There is a file of".into()),
+        ("application/json", files.clone(), 409, "\"status\":409,\"detail\":\"A file with this".into()),
         ("text/html", files, 409, "<li><b>&lt;b&gt;</b>: Stored.</li>".into()),
         ("text/html", form(&[("new", "abc")]), 303, String::new()),
-        ("*/*", large, 413, "large: The file is larger than is taken\nnew: stored, 1 bytes".into()),
-        ("*/*", empty, 400, "The form brings no file".into()),
-        ("*/*", "--b--".into(), 400, "The form brings no file".into()),
-        ("*/*", String::new(), 400, "The form ends in the middle".into()),
+        ("*/*", large, 413, "large: The file exceeds the size limit\nnew: stored, 1 bytes".into()),
+        ("*/*", empty, 400, "The form contains no file".into()),
+        ("*/*", "--b--".into(), 400, "The form contains no file".into()),
+        ("*/*", String::new(), 400, "The form is incomplete".into()),
         ("*/*", "--bx".into(), 400, "A delimiter of the form is malformed".into()),
-        // What was stored before something went wrong is said, too.
-        ("*/*", cut_short.clone(), 400, "\n(the rest): The form ends in the middle\n".into()),
+        // Files stored before an error are reported, too.
+        ("*/*", cut_short.clone(), 400, "\n(the rest): The form is incomplete\n".into()),
         ("*/*", cut_short + "--bx", 400, "new: stored, 3 bytes".into()),
     ] {
         let folder = folder();
         let mut talk = talk(&folder, rules());
-        let found = answer(&mut talk, &request("POST /files/", &format!("{FORM}\nAccept: {accept}"), &body));
+        let found = send(&mut talk, &request("POST /files/", &format!("{FORM}\nAccept: {accept}"), &body));
         assert_eq!(found.status, status, "{body}");
         assert!(found.text().contains(&wanted), "{wanted} is not in {}", found.text());
         assert_eq!(found.field("Location"), (status == 303).then_some("/files/"));
@@ -97,7 +97,7 @@ fn what_has_become_of_each_file_is_said() {
 }
 
 #[test]
-fn what_is_no_form_or_comes_from_elsewhere_is_refused() {
+fn malformed_and_cross_origin_forms_are_rejected() {
     let body = form(&[("new", "abc")]);
     for (line, fields, status) in [
         ("POST /files/", "Content-Type: multipart/form-data; boundary=b\nIf-None-Match: *", 412),
@@ -115,7 +115,7 @@ fn what_is_no_form_or_comes_from_elsewhere_is_refused() {
     ] {
         let folder = folder();
         let mut talk = talk(&folder, rules());
-        let found = answer(&mut talk, &request(line, fields, &body));
+        let found = send(&mut talk, &request(line, fields, &body));
         assert_eq!(found.status, status, "{line} {fields}");
         let allow = (line != "POST /files/new").then_some("GET, HEAD, OPTIONS");
         let allow = allow.unwrap_or("GET, HEAD, PUT, PATCH, DELETE, OPTIONS");
@@ -124,34 +124,34 @@ fn what_is_no_form_or_comes_from_elsewhere_is_refused() {
     }
     let folder = folder();
     let mut talk = talk(&folder, LibraryRules { read_only: true, ..rules() });
-    assert_eq!(answer(&mut talk, &request("POST /files/", FORM, &body)).status, 403);
+    assert_eq!(send(&mut talk, &request("POST /files/", FORM, &body)).status, 403);
 }
 
 #[test]
-fn a_form_is_bounded() {
-    // By its length, before it is read.
+fn forms_are_limited_in_size_and_number_of_files() {
+    // By Content-Length, before the body is read.
     let folder = folder();
     let too_long = format!("POST /files/ HTTP/1.1\r\nHost: h\r\n{FORM}\r\nContent-Length: 66537\r\n\r\n");
-    assert_eq!(answer(&mut talk(&folder, rules()), &too_long).status, 413);
-    // By its bytes, where it does not say how many they are.
+    assert_eq!(send(&mut talk(&folder, rules()), &too_long).status, 413);
+    // By the bytes received, if the length is not announced.
     let body = form(&[("a", &"x".repeat(900))]) + &"behind".repeat(11_000);
     let chunked = format!(
         "POST /files/ HTTP/1.1\r\nHost: h\r\n{FORM}\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
         body.len()
     );
-    assert_eq!(answer(&mut talk(&folder, rules()), &chunked).status, 413);
-    // By its files.
+    assert_eq!(send(&mut talk(&folder, rules()), &chunked).status, 413);
+    // By the number of files.
     let many = form(&[(".", ""); 257]);
     let rules = LibraryRules { max_upload: 1 << 20, ..rules() };
-    let found = answer(&mut talk(&folder, rules.clone()), &request("POST /files/", FORM, &many));
+    let found = send(&mut talk(&folder, rules.clone()), &request("POST /files/", FORM, &many));
     assert_eq!((found.status, found.text().contains("too many files")), (413, true));
-    // By what it says of a name that is none.
-    let found = answer(
+    // In the response, an invalid name is cut to 255 bytes.
+    let found = send(
         &mut talk(&folder, rules.clone()),
         &request("POST /files/", FORM, &form(&[(&"n".repeat(1500), "")])),
     );
-    assert_eq!(found.text(), format!("{}: The name cannot be that of a file here\n", "n".repeat(255)));
-    // A peer that leaves in the middle of a file leaves nothing of that.
+    assert_eq!(found.text(), format!("{}: This is not a valid file name\n", "n".repeat(255)));
+    // A file that is cut off by a disconnect is dropped; those before it stay.
     let script = request("POST /files/", FORM, &form(&[("first", "1"), ("second", "2")]));
     let end = script.find("2\r\n--b--").unwrap() + 3;
     let mut talk = talk(&folder, rules);
@@ -162,7 +162,7 @@ fn a_form_is_bounded() {
 }
 
 #[test]
-fn curl_sends_a_form() {
+fn curl_uploads_files_with_a_form() {
     let Some(curl) = tool("curl") else { return };
     let library = tempfile::tempdir().unwrap();
     let path = library.path().to_str().unwrap();

@@ -1,5 +1,6 @@
-//! The library over HTTP: stored, listed, read and deleted, and who may not. To add a case, add a row
-//! (request line, fields, body, status) to `what_a_write_comes_to`, or call `answer`.
+//! The library over HTTP: uploads, listings, downloads, deletions, and access rules. To add a case, add a row
+//! (request line, fields, body, status) to `writes_are_checked_for_name_preconditions_and_origin`, or call
+//! `send`.
 
 use std::fs;
 use std::process::Command;
@@ -30,32 +31,34 @@ pub fn rules() -> LibraryRules {
     LibraryRules { max_upload: 1000, ..LibraryRules::default() }
 }
 
-/// A library with one file.
+/// Creates the folder of a library with one file.
 pub fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("old.txt"), "old").unwrap();
     folder
 }
 
-/// A request with these fields besides Host, and a body of which the length is said.
+/// Builds a request with these fields, Content-Length, and Host unless it is among them.
 pub fn request(line: &str, fields: &str, body: &str) -> String {
     let fields: String = fields.lines().map(|field| format!("{}\r\n", field.trim())).collect();
     let host = if fields.contains("Host: ") { "" } else { "Host: 127.0.0.1:7890\r\n" };
     format!("{line} HTTP/1.1\r\n{host}{fields}Content-Length: {}\r\n\r\n{body}", body.len())
 }
 
-pub fn answer(talk: &mut Talk, script: &str) -> Response {
+pub fn send(talk: &mut Talk, script: &str) -> Response {
     talk.outcome.output.clear();
     talk.input(script.as_bytes());
     responses(&talk.outcome.output, &[script.starts_with("HEAD")]).remove(0)
 }
 
 #[test]
-fn a_put_is_stored_however_it_is_cut() {
+fn uploads_by_put_are_stored_wherever_the_input_is_cut() {
     let chunked = "PUT /files/new%20file HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n\
         3\r\nhel\r\n2;x=y\r\nlo\r\n0\r\nTrailer: t\r\n\r\n";
-    let behind = "GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n";
-    for script in [request("PUT /files/new%20file", "", "hello") + behind, chunked.to_owned() + behind] {
+    let next_request = "GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n";
+    for script in
+        [request("PUT /files/new%20file", "", "hello") + next_request, chunked.to_owned() + next_request]
+    {
         let bytes = script.as_bytes();
         for cut in 0..=bytes.len() {
             let folder = folder();
@@ -72,7 +75,7 @@ fn a_put_is_stored_however_it_is_cut() {
 }
 
 #[test]
-fn what_a_write_comes_to() {
+fn writes_are_checked_for_name_preconditions_and_origin() {
     for (line, fields, body, status) in [
         ("PUT /files/new", "", "x", 201),
         ("PUT /files/new", "", "", 201),
@@ -81,7 +84,7 @@ fn what_a_write_comes_to() {
         ("PUT /files/new", "If-Match: *", "x", 412),
         ("PUT /files/old.txt", "If-Match: \"other\"", "x", 412),
         ("PUT /files/old.txt", "If-Match: *", "x", 409),
-        // Says nothing of what is written.
+        // PUT ignores If-Modified-Since (RFC 9110 section 13.1.3).
         ("PUT /files/old.txt", "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT", "x", 409),
         ("PUT /files/old.txt", "", "x", 409),
         ("PUT /files/new", "Content-Range: bytes 0-0/1", "x", 400),
@@ -95,7 +98,7 @@ fn what_a_write_comes_to() {
         ("DELETE /files/old.txt", "If-Match: \"other\"", "", 412),
         ("DELETE /files/new", "", "", 404),
         ("DELETE /a.txt", "", "", 405),
-        // A browser's writes come from pages of this very server.
+        // Browsers may write only from pages of this server.
         ("PUT /files/new", "Sec-Fetch-Site: same-origin", "x", 201),
         ("PUT /files/new", "Sec-Fetch-Site: none", "x", 201),
         ("PUT /files/new", "Sec-Fetch-Site: cross-site", "x", 403),
@@ -113,19 +116,19 @@ fn what_a_write_comes_to() {
     ] {
         let folder = folder();
         let mut talk = talk(&folder, rules());
-        let found = answer(&mut talk, &request(line, fields, body));
+        let found = send(&mut talk, &request(line, fields, body));
         assert_eq!(found.status, status, "{line} {fields}");
         let stored = fs::read(folder.path().join("new")).ok();
         assert_eq!(stored, (status == 201).then(|| body.as_bytes().to_vec()), "{line} {fields}");
         assert_eq!(folder.path().join("old.txt").exists(), status != 204, "{line} {fields}");
-        // The connection goes on in step.
-        let next = answer(&mut talk, "GET /files/old.txt HTTP/1.1\r\nHost: h\r\n\r\n");
+        // The connection stays in step.
+        let next = send(&mut talk, "GET /files/old.txt HTTP/1.1\r\nHost: h\r\n\r\n");
         assert_eq!(next.status, if status == 204 { 404 } else { 200 }, "{line} {fields}");
     }
 }
 
 #[test]
-fn what_is_too_large_or_stops_in_the_middle_leaves_nothing() {
+fn oversized_and_interrupted_uploads_leave_no_file() {
     let large = "x".repeat(1001);
     let chunked = format!(
         "PUT /files/new HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n{large}\r\n0\r\n\r\n"
@@ -133,7 +136,7 @@ fn what_is_too_large_or_stops_in_the_middle_leaves_nothing() {
     for script in [request("PUT /files/new", "", &large), chunked] {
         let folder = folder();
         let mut talk = talk(&folder, rules());
-        assert_eq!(answer(&mut talk, &script).status, 413);
+        assert_eq!(send(&mut talk, &script).status, 413);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
     let folder = folder();
@@ -154,11 +157,11 @@ fn what_is_too_large_or_stops_in_the_middle_leaves_nothing() {
 }
 
 #[test]
-fn the_library_s_bound_counts_what_is_under_way() {
+fn the_library_limit_counts_uploads_in_progress() {
     let folder = folder();
     let rules = LibraryRules { max_library: Some(1003), ..rules() };
     let mut talk = talk(&folder, rules);
-    let mut status = |script: &str| answer(&mut talk, script).status;
+    let mut status = |script: &str| send(&mut talk, script).status;
     let [small, large] = [100, 900].map(|length| request("PUT /files/a", "", &"x".repeat(length)));
     let chunk = |length: usize| {
         let head = "PUT /files/b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -170,26 +173,26 @@ fn the_library_s_bound_counts_what_is_under_way() {
         (status(&small.replace("/a", "/c")), status("DELETE /files/a HTTP/1.1\r\nHost: h\r\n\r\n")),
         (507, 204)
     );
-    // What somebody else puts there counts, too.
+    // Files of other programs count, too.
     fs::write(folder.path().join("theirs"), [0; 850]).unwrap();
     assert_eq!(status(&small), 507);
     fs::remove_file(folder.path().join("theirs")).unwrap();
-    // Also when it came just before a change of ours.
+    // They count even if they appear just before an upload is stored.
     let whole = request("PUT /files/e", "", "x");
     talk.input(&whole.as_bytes()[..whole.len() - 1]);
     fs::write(folder.path().join("theirs"), [0; 850]).unwrap();
-    assert_eq!(answer(&mut talk, "x").status, 201);
-    assert_eq!(answer(&mut talk, &small).status, 507);
+    assert_eq!(send(&mut talk, "x").status, 201);
+    assert_eq!(send(&mut talk, &small).status, 507);
     fs::remove_file(folder.path().join("theirs")).unwrap();
-    // And what is still on its way.
-    let begun = cut_short(&mut talk.services, "d", 850);
-    assert_eq!(answer(&mut talk, &small).status, 507);
+    // Uploads in progress count, too.
+    let begun = incomplete_upload(&mut talk.services, "d", 850);
+    assert_eq!(send(&mut talk, &small).status, 507);
     drop(begun);
-    assert_eq!(answer(&mut talk, &small).status, 201);
+    assert_eq!(send(&mut talk, &small).status, 201);
 }
 
-/// An upload of which one byte is missing.
-fn cut_short(services: &mut Services, name: &str, length: u64) -> Upload {
+/// Starts an upload and writes all but its last byte.
+fn incomplete_upload(services: &mut Services, name: &str, length: u64) -> Upload {
     let name = Name::parse(name.as_bytes()).unwrap();
     let mut upload = services.core.library.create(&name, Some(length)).unwrap();
     upload.write(&vec![b'x'; length as usize - 1]).unwrap();
@@ -197,16 +200,16 @@ fn cut_short(services: &mut Services, name: &str, length: u64) -> Upload {
 }
 
 #[test]
-fn what_is_replaced_is_new_at_once() {
+fn a_replaced_file_is_served_at_once() {
     let folder = folder();
     let mut talk = talk(&folder, LibraryRules { overwrite: true, ..rules() });
     let get = "GET /files/old.txt HTTP/1.1\r\nHost: h\r\n\r\n";
-    assert_eq!(answer(&mut talk, get).text(), "old");
-    assert_eq!(answer(&mut talk, &request("PUT /files/old.txt", "", "new")).status, 204);
-    assert_eq!(answer(&mut talk, get).text(), "new");
+    assert_eq!(send(&mut talk, get).text(), "old");
+    assert_eq!(send(&mut talk, &request("PUT /files/old.txt", "", "new")).status, 204);
+    assert_eq!(send(&mut talk, get).text(), "new");
     let put = request("PUT /files/old.txt", "If-None-Match: \"another\"", "newer");
-    assert_eq!(answer(&mut talk, &put).status, 204);
-    let read_only = answer(
+    assert_eq!(send(&mut talk, &put).status, 204);
+    let read_only = send(
         &mut self::talk(&folder, LibraryRules { read_only: true, ..rules() }),
         &request("PUT /files/x", "", "x"),
     );
@@ -214,7 +217,7 @@ fn what_is_replaced_is_new_at_once() {
 }
 
 #[test]
-fn the_library_is_listed_as_the_client_likes_it() {
+fn the_library_listing_follows_the_accept_header() {
     let folder = folder();
     fs::create_dir(folder.path().join("sub")).unwrap();
     fs::write(folder.path().join(".hidden"), "").unwrap();
@@ -224,8 +227,7 @@ fn the_library_is_listed_as_the_client_likes_it() {
         ("text/html,*/*;q=0.8", "text/html; charset=utf-8"),
         ("application/json", "application/json"),
     ] {
-        let found =
-            answer(&mut talk, &format!("GET /files/ HTTP/1.1\r\nHost: h\r\nAccept: {accept}\r\n\r\n"));
+        let found = send(&mut talk, &format!("GET /files/ HTTP/1.1\r\nHost: h\r\nAccept: {accept}\r\n\r\n"));
         assert_eq!((found.field("Content-Type"), found.field("Vary")), (Some(kind), Some("Accept")));
         assert!(found.text().contains("old.txt") && !found.text().contains("sub/"));
         assert!(accept != "*/*" || found.text() == "old.txt\n");
@@ -238,66 +240,66 @@ fn the_library_is_listed_as_the_client_likes_it() {
         ("/files/../x", 404),
         ("/files/.hidden", 404),
     ] {
-        assert_eq!(answer(&mut talk, &format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")).status, status);
+        assert_eq!(send(&mut talk, &format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")).status, status);
     }
-    let found = answer(&mut talk, "GET /files/old.txt?download HTTP/1.1\r\nHost: h\r\n\r\n");
+    let found = send(&mut talk, "GET /files/old.txt?download HTTP/1.1\r\nHost: h\r\n\r\n");
     assert_eq!(found.field("Content-Disposition"), Some("attachment"));
-    let found = answer(&mut talk, "GET /files/old.txt?a&download=1 HTTP/1.1\r\nHost: h\r\n\r\n");
+    let found = send(&mut talk, "GET /files/old.txt?a&download=1 HTTP/1.1\r\nHost: h\r\n\r\n");
     assert_eq!(found.field("Content-Disposition"), Some("attachment"));
 }
 
 #[test]
-fn what_is_compressed_of_the_library_is_finished() {
+fn library_files_are_compressed_on_request() {
     let folder = folder();
     fs::write(folder.path().join("words.txt"), "words ".repeat(50_000)).unwrap();
     let mut talk = talk(&folder, rules());
     let request = "GET /files/words.txt HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\n\r\n";
-    let found = answer(&mut talk, request);
+    let found = send(&mut talk, request);
     assert_eq!((found.status, found.field("Content-Encoding")), (200, Some("gzip")));
     assert!(found.body.len() < 5000);
 }
 
 #[test]
-fn no_upload_changes_what_another_file_is() {
+fn an_uploaded_gz_file_is_not_served_for_the_plain_name() {
     let folder = folder();
     let mut talk = talk(&folder, rules());
-    assert_eq!(answer(&mut talk, &request("PUT /files/old.txt.gz", "", "theirs")).status, 201);
+    assert_eq!(send(&mut talk, &request("PUT /files/old.txt.gz", "", "theirs")).status, 201);
     let get = "GET /files/old.txt HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip, br\r\n\r\n";
-    let found = answer(&mut talk, get);
+    let found = send(&mut talk, get);
     assert_eq!((found.text(), found.field("Content-Encoding")), ("old", None));
     let coded = request("PUT /files/new", "Content-Encoding: gzip", "x");
-    assert_eq!(answer(&mut talk, &coded).status, 415);
+    assert_eq!(send(&mut talk, &coded).status, 415);
 }
 
 #[test]
-fn every_door_has_the_same_files() {
+fn both_protocols_serve_the_same_files() {
     let folder = folder();
     std::os::unix::fs::symlink("old.txt", folder.path().join("link")).unwrap();
     let mut talk = talk(&folder, LibraryRules { overwrite: true, ..rules() });
     for (line, status) in [("GET /files/link", 404), ("PUT /files/link", 409), ("DELETE /files/link", 404)] {
-        assert_eq!(answer(&mut talk, &request(line, "", "")).status, status, "{line}");
+        assert_eq!(send(&mut talk, &request(line, "", "")).status, status, "{line}");
     }
-    assert_eq!(answer(&mut talk, "GET /files/ HTTP/1.1\r\nHost: h\r\n\r\n").text(), "old.txt\n");
-    // What one has stored the other has at once.
+    assert_eq!(send(&mut talk, "GET /files/ HTTP/1.1\r\nHost: h\r\n\r\n").text(), "old.txt\n");
+    // HTTP serves at once what another protocol has stored.
     let get = "GET /%66iles/new HTTP/1.1\r\nHost: h\r\n\r\n";
     for content in ["1", "2"] {
-        answer(&mut talk, get);
+        send(&mut talk, get);
         let name = Name::parse(b"new").unwrap();
         let mut upload = talk.services.core.library.create(&name, Some(1)).unwrap();
         upload.write(content.as_bytes()).unwrap();
         talk.services.context(Peer::Unix).store(upload).unwrap();
-        assert_eq!(answer(&mut talk, get).text(), content);
+        assert_eq!(send(&mut talk, get).text(), content);
     }
 }
 
 #[test]
-fn versions_have_tags_of_their_own() {
+fn each_version_of_a_file_has_its_own_entity_tag() {
     let folder = folder();
     let mut talk = talk(&folder, LibraryRules { overwrite: true, ..rules() });
     let mut tags: Vec<String> = (0..20)
         .map(|number| {
-            answer(&mut talk, &request("PUT /files/new", "", &number.to_string().repeat(2)[..2]));
-            let found = answer(&mut talk, "GET /files/new HTTP/1.1\r\nHost: h\r\n\r\n");
+            send(&mut talk, &request("PUT /files/new", "", &number.to_string().repeat(2)[..2]));
+            let found = send(&mut talk, "GET /files/new HTTP/1.1\r\nHost: h\r\n\r\n");
             found.field("ETag").unwrap().to_owned()
         })
         .collect();
@@ -307,36 +309,35 @@ fn versions_have_tags_of_their_own() {
 }
 
 #[test]
-fn what_is_replaced_makes_room() {
+fn a_replaced_file_does_not_count_towards_the_library_limit() {
     let folder = folder();
     let rules = LibraryRules { overwrite: true, max_library: Some(1003), ..rules() };
     let mut talk = talk(&folder, rules);
     let large = request("PUT /files/new", "", &"x".repeat(900));
-    let statuses =
-        [&large, &large, &large.replace("/new", "/other")].map(|put| answer(&mut talk, put).status);
+    let statuses = [&large, &large, &large.replace("/new", "/other")].map(|put| send(&mut talk, put).status);
     assert_eq!(statuses, [201, 204, 507]);
 }
 
 #[test]
-fn a_write_s_conditions_look_at_the_disk() {
+fn preconditions_of_uploads_are_checked_against_the_disk() {
     let folder = folder();
     let mut talk = talk(&folder, LibraryRules { overwrite: true, ..rules() });
-    assert_eq!(answer(&mut talk, "GET /files/new HTTP/1.1\r\nHost: h\r\n\r\n").status, 404);
-    // Another door stores a file of that name, which HTTP has just seen to be absent.
+    assert_eq!(send(&mut talk, "GET /files/new HTTP/1.1\r\nHost: h\r\n\r\n").status, 404);
+    // Another program creates a file whose absence HTTP has just cached.
     fs::write(folder.path().join("new"), "theirs").unwrap();
-    assert_eq!(answer(&mut talk, &request("PUT /files/new", "If-None-Match: *", "ours")).status, 412);
-    // And one while the body is coming.
+    assert_eq!(send(&mut talk, &request("PUT /files/new", "If-None-Match: *", "ours")).status, 412);
+    // The same while the body is being received.
     let script = request("PUT /files/late", "If-None-Match: *", "ours");
     talk.input(&script.as_bytes()[..script.len() - 1]);
     fs::write(folder.path().join("late"), "theirs").unwrap();
-    assert_eq!(answer(&mut talk, &script[script.len() - 1..]).status, 412);
+    assert_eq!(send(&mut talk, &script[script.len() - 1..]).status, 412);
     for name in ["new", "late"] {
         assert_eq!(fs::read(folder.path().join(name)).unwrap(), b"theirs", "{name}");
     }
 }
 
 #[test]
-fn curl_stores_and_takes_a_download_up_again() {
+fn curl_uploads_a_file_resumes_its_download_and_deletes_it() {
     let Some(curl) = tool("curl") else { return };
     let library = tempfile::tempdir().unwrap();
     let path = library.path().to_str().unwrap();

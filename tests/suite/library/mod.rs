@@ -1,8 +1,8 @@
-//! The library, through both of its protocols. To add a file, declare it here.
+//! The library, over HTTP and the file protocol. To add a file, declare it here.
 
 mod forms;
 mod http;
 mod model;
+mod operations;
 mod resuming;
 mod trouble;
-mod wishes;

@@ -1,6 +1,6 @@
-//! The library against a model of it: a map, under random commands from many connections of both protocols at
-//! once, cut anywhere, of which some are never finished. To add a command, see `wishes.rs`, and let
-//! `Town::job` choose it.
+//! Compares the library with a model, a map, under random operations from many connections of both protocols
+//! at once, cut anywhere, some never finished. To add an operation, see `operations.rs`, and let `Harness::job`
+//! choose it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,13 +15,13 @@ use fastrand::Rng;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use super::wishes::{Job, MAX_UPLOAD, NAMES, Peer, Reply, Wish, is_name, line, lines_script};
+use super::operations::{Job, MAX_UPLOAD, NAMES, Op, Peer, Reply, is_name, line, lines_script};
 use crate::conversation::{Talk, no_library, start};
 use crate::process::folder_in_memory;
 use crate::reading::take_response;
 
-/// A library, and what must be in it.
-struct Town {
+/// A library, and the model of its content.
+struct Harness {
     folder: TempDir,
     services: Services,
     now: Now,
@@ -29,12 +29,12 @@ struct Town {
     overwrite: bool,
     model: BTreeMap<&'static str, Vec<u8>>,
     tags: Vec<(String, Vec<u8>)>,
-    /// Also the length of the next one: no two files are alike, and so no two tags.
+    /// The number of uploads, which is the length of most of them, so that files and their tags differ.
     uploads: usize,
 }
 
-impl Town {
-    fn new(seed: u64, overwrite: bool) -> Town {
+impl Harness {
+    fn new(seed: u64, overwrite: bool) -> Harness {
         let folder = folder_in_memory();
         let rules = LibraryRules { overwrite, max_upload: MAX_UPLOAD as u64, ..LibraryRules::default() };
         let library = Library::open(folder.path(), rules).unwrap();
@@ -43,7 +43,7 @@ impl Town {
         let site = Site::new(Box::new(store), Rules::of_uploads(), Bounds::within(100));
         services.http.library = Some(LibrarySite { site, allow_delete: true, hosts: Vec::new() });
         let (random, model) = (Rng::with_seed(seed), BTreeMap::new());
-        Town { folder, services, now: start(), random, overwrite, model, tags: Vec::new(), uploads: 0 }
+        Harness { folder, services, now: start(), random, overwrite, model, tags: Vec::new(), uploads: 0 }
     }
 
     fn peer(&mut self) -> Peer {
@@ -56,24 +56,24 @@ impl Town {
 
     fn job(&mut self, http: bool) -> Job {
         let name = NAMES[self.random.usize(..NAMES.len())];
-        let wish = match self.random.u8(..16) {
+        let op = match self.random.u8(..16) {
             0..8 => self.put(http),
-            8..10 => Wish::Get(self.random.choice(&self.tags).filter(|_| http).cloned()),
-            10 => Wish::Get(None),
-            11 => Wish::List,
-            12 | 13 if http => Wish::Delete,
-            12 => Wish::Restart(self.random.usize(..100)),
-            13 => Wish::Stat,
-            14 if http => Wish::Get(None),
-            14 => Wish::Nonsense,
-            _ => Wish::List,
+            8..10 => Op::Get(self.random.choice(&self.tags).filter(|_| http).cloned()),
+            10 => Op::Get(None),
+            11 => Op::List,
+            12 | 13 if http => Op::Delete,
+            12 => Op::Restart(self.random.usize(..100)),
+            13 => Op::Stat,
+            14 if http => Op::Get(None),
+            14 => Op::Nonsense,
+            _ => Op::List,
         };
-        let (head, body) = if http { self.http_script(name, &wish) } else { lines_script(name, &wish) };
+        let (head, body) = if http { self.http_script(name, &op) } else { lines_script(name, &op) };
         let (head, script) = (head.len(), [head.into_bytes(), body].concat());
-        Job { name, wish, script, head, sent: 0, accepted: false }
+        Job { name, op, script, head, sent: 0, accepted: false }
     }
 
-    fn put(&mut self, http: bool) -> Wish {
+    fn put(&mut self, http: bool) -> Op {
         self.uploads += 1;
         let length_known = self.random.u8(..3) > 0;
         let length = match self.random.u8(..20) {
@@ -81,7 +81,7 @@ impl Town {
             1 => 0,
             _ => self.uploads,
         };
-        // Ends of text, commands and telnet's bytes are data, except in text that is typed.
+        // The terminator, commands and telnet controls are plain data, except in typed text.
         let words: &[&[u8]] =
             if http || length_known { &[b"\n##\n", b"Q\n", b"\xff\xf4\0"] } else { &[b"ab\n"] };
         let mut bytes = Vec::new();
@@ -90,22 +90,22 @@ impl Town {
         }
         bytes.truncate(length);
         if !http && !length_known {
-            // Text ends with a line.
+            // Typed text ends with a line feed.
             bytes.last_mut().into_iter().for_each(|last| *last = b'\n');
         }
-        Wish::Put { bytes, length_known, only_new: http && self.random.u8(..4) == 0 }
+        Op::Put { bytes, length_known, only_new: http && self.random.u8(..4) == 0 }
     }
 
-    fn http_script(&mut self, name: &str, wish: &Wish) -> (String, Vec<u8>) {
+    fn http_script(&mut self, name: &str, op: &Op) -> (String, Vec<u8>) {
         let path: String = name.bytes().map(|byte| format!("%{byte:02X}")).collect();
         let request = |line: &str, fields: &str| {
             format!("{line} HTTP/1.1\r\nHost: h\r\n{fields}\r\n").replace("NAME", &path)
         };
-        let head = match wish {
-            Wish::Get(Some((tag, _))) => request("GET /files/NAME", &format!("If-None-Match: {tag}\r\n")),
-            Wish::List => request("GET /files/", ""),
-            Wish::Delete => request("DELETE /files/NAME", ""),
-            Wish::Put { bytes, length_known, only_new } => {
+        let head = match op {
+            Op::Get(Some((tag, _))) => request("GET /files/NAME", &format!("If-None-Match: {tag}\r\n")),
+            Op::List => request("GET /files/", ""),
+            Op::Delete => request("DELETE /files/NAME", ""),
+            Op::Put { bytes, length_known, only_new } => {
                 let condition = if *only_new { "If-None-Match: *\r\n" } else { "" };
                 if *length_known {
                     let fields = format!("{condition}Content-Length: {}\r\n", bytes.len());
@@ -124,68 +124,68 @@ impl Town {
         (head, Vec::new())
     }
 
-    /// What a line brings at once.
-    fn line(&self, job: &mut Job, restart: &mut usize) -> Vec<Reply> {
+    /// Returns the replies that follow a command line at once.
+    fn line_replies(&self, job: &mut Job, restart: &mut usize) -> Vec<Reply> {
         let from = std::mem::take(restart);
         let file = self.model.get(job.name);
         let missing = || match is_name(job.name) {
-            true => line("ERR not-found there is no such file"),
+            true => line("ERR not-found no such file"),
             false => line(
-                "ERR bad-name a name has 1 to 255 bytes of UTF-8, no / and no control characters, no dot first",
+                "ERR bad-name a name is 1 to 255 bytes of UTF-8 without / and control characters, and does not start with a dot",
             ),
         };
-        vec![match (&job.wish, file) {
-            (Wish::Put { bytes, .. }, _) if is_name(job.name) && bytes.len() > MAX_UPLOAD => {
-                return vec![line("ERR too-large the file is larger than is taken"), Reply::Close];
+        vec![match (&job.op, file) {
+            (Op::Put { bytes, .. }, _) if is_name(job.name) && bytes.len() > MAX_UPLOAD => {
+                return vec![line("ERR too-large the file exceeds the size limit"), Reply::Close];
             }
-            (Wish::Put { .. }, _) if !is_name(job.name) => missing(),
-            (Wish::Put { .. }, Some(_)) if !self.overwrite => line("ERR exists there is a file of that name"),
-            (Wish::Put { length_known, .. }, _) => {
+            (Op::Put { .. }, _) if !is_name(job.name) => missing(),
+            (Op::Put { .. }, Some(_)) if !self.overwrite => line("ERR exists a file with this name exists"),
+            (Op::Put { length_known, .. }, _) => {
                 job.accepted = true;
                 let ready = line("OK send lines, end with ##");
                 return if *length_known { Vec::new() } else { vec![ready] };
             }
-            (Wish::Get(_) | Wish::Stat, None) => missing(),
-            (Wish::Get(_), Some(bytes)) if from > bytes.len() => {
+            (Op::Get(_) | Op::Stat, None) => missing(),
+            (Op::Get(_), Some(bytes)) if from > bytes.len() => {
                 line(format!("ERR bad-length the file has {} bytes", bytes.len()))
             }
-            (Wish::Get(_), Some(bytes)) => {
+            (Op::Get(_), Some(bytes)) => {
                 let start = format!("OK {}\r\n", bytes.len() - from).into_bytes();
                 Reply::Line([&start, &bytes[from..]].concat())
             }
-            (Wish::Stat, Some(bytes)) => line(format!("OK {} {}", bytes.len(), "?".repeat(20))),
-            (Wish::Restart(offset), _) => {
+            (Op::Stat, Some(bytes)) => line(format!("OK {} {}", bytes.len(), "?".repeat(20))),
+            (Op::Restart(offset), _) => {
                 *restart = *offset;
                 line(format!("OK {offset}"))
             }
-            (Wish::List, _) => {
+            (Op::List, _) => {
                 let files = self.model.iter();
                 let items: String = files
                     .map(|(name, bytes)| format!("\r\n{} {} {name}", bytes.len(), "?".repeat(20)))
                     .collect();
                 line(format!("OK {}{items}", self.model.len()))
             }
-            (Wish::Nonsense | Wish::Delete, _) => line("ERR bad-command HELP lists the commands"),
+            (Op::Nonsense | Op::Delete, _) => line("ERR bad-command HELP lists the commands"),
         }]
     }
 
-    /// What the end of a PUT's bytes brings.
-    fn line_end(&mut self, job: &Job) -> Option<Reply> {
-        let Wish::Put { bytes, .. } = &job.wish else { return None };
+    /// Returns the reply that follows the last byte of a PUT.
+    fn upload_reply(&mut self, job: &Job) -> Option<Reply> {
+        let Op::Put { bytes, .. } = &job.op else { return None };
         if !job.accepted {
             return None;
         }
         if !self.overwrite && self.model.contains_key(job.name) {
-            return Some(line("ERR exists there is a file of that name"));
+            return Some(line("ERR exists a file with this name exists"));
         }
         self.model.insert(job.name, bytes.clone());
         let digits: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         Some(line(format!("OK {} {digits}", bytes.len())))
     }
 
-    /// Why a PUT over HTTP is refused, if it is.
+    /// Returns the status of a PUT over HTTP that is refused.
     fn refusal(&self, job: &Job) -> Option<u16> {
-        let Wish::Put { bytes, only_new, length_known } = &job.wish else { return None };
+        let Op::Put { bytes, only_new, length_known } = &job.op else { return None };
         let exists = self.model.contains_key(job.name);
         match () {
             () if !is_name(job.name) => Some(400),
@@ -196,30 +196,30 @@ impl Town {
         }
     }
 
-    /// What the end of a request brings.
-    fn http_end(&mut self, job: &Job) -> Reply {
+    /// Returns the response that follows the last byte of a request.
+    fn http_reply(&mut self, job: &Job) -> Reply {
         let file = self.model.get(job.name);
-        match &job.wish {
-            Wish::Put { bytes, .. } => match self.refusal(job) {
+        match &job.op {
+            Op::Put { bytes, .. } => match self.refusal(job) {
                 Some(status) => Reply::Http(status, None),
-                // The reason to refuse it has gone since.
+                // It was refused at the end of its head, for a reason that is gone by now.
                 None if !job.accepted => Reply::Http(503, None),
                 None => {
                     let replaced = self.model.insert(job.name, bytes.clone()).is_some();
                     Reply::Http(if replaced { 204 } else { 201 }, None)
                 }
             },
-            Wish::List => Reply::Http(
+            Op::List => Reply::Http(
                 200,
                 Some(self.model.keys().map(|name| format!("{name}\n")).collect::<String>().into()),
             ),
-            Wish::Delete => Reply::Http(if self.model.remove(job.name).is_some() { 204 } else { 404 }, None),
-            Wish::Get(Some((_, bytes))) if file == Some(bytes) => Reply::Http(304, None),
+            Op::Delete => Reply::Http(if self.model.remove(job.name).is_some() { 204 } else { 404 }, None),
+            Op::Get(Some((_, bytes))) if file == Some(bytes) => Reply::Http(304, None),
             _ => file.map_or(Reply::Http(404, None), |bytes| Reply::Http(200, Some(bytes.clone()))),
         }
     }
 
-    /// Lets a peer say the next piece of what it has to say, and checks what that brings at once.
+    /// Sends the next piece of a peer's operations, and checks the replies that follow at once.
     fn step(&mut self, peer: &mut Peer) {
         let most = [5, 100, 2 * MAX_UPLOAD][self.random.usize(..3)];
         let mut left = self.random.usize(1..=most);
@@ -234,16 +234,16 @@ impl Town {
             if to_head > 0 && job.sent == job.head {
                 match peer.http {
                     true => job.accepted = self.refusal(&job).is_none(),
-                    false => replies.extend(self.line(&mut job, &mut peer.restart)),
+                    false => replies.extend(self.line_replies(&mut job, &mut peer.restart)),
                 }
-                // Text is typed only if it is wanted.
-                if !peer.http && !job.accepted && matches!(job.wish, Wish::Put { length_known: false, .. }) {
+                // Text is typed only after the PUT was accepted.
+                if !peer.http && !job.accepted && matches!(job.op, Op::Put { length_known: false, .. }) {
                     continue;
                 }
             }
             match job.sent == job.script.len() {
-                true if peer.http => replies.push(self.http_end(&job)),
-                true => replies.extend(self.line_end(&job)),
+                true if peer.http => replies.push(self.http_reply(&job)),
+                true => replies.extend(self.upload_reply(&job)),
                 false => peer.job = Some(job),
             }
         }
@@ -252,9 +252,9 @@ impl Town {
         self.check(peer, &replies, &piece);
     }
 
-    /// All share the services, and each has them for its turn.
+    /// Lends the shared services to a peer for one turn.
     fn with_services(&mut self, peer: &mut Peer, turn: impl FnOnce(&mut Talk)) {
-        // What HTTP remembers of the disk is good for 100 ms.
+        // `step` advances the clock by more than the 100 ms for which HTTP may serve cached files.
         self.services.core.clock.advance(self.now);
         peer.talk.now = self.now;
         std::mem::swap(&mut self.services, &mut peer.talk.services);
@@ -290,41 +290,41 @@ impl Town {
         assert!(rest.is_empty(), "{:?} brought {:?} too much", text(piece), text(rest));
         assert_eq!(peer.talk.outcome.ending.is_some(), closes, "{:?}", text(piece));
         let names = fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
-        // Elsewhere than on Linux what is not whole has a hidden name.
+        // Except on Linux, an incomplete upload has a hidden name.
         let visible = names.filter(|name| !name.to_str().unwrap().starts_with('.')).count();
         assert_eq!(visible, self.model.len(), "after {:?}", text(piece));
     }
 }
 
 #[test]
-fn the_library_is_as_its_model() {
+fn the_library_matches_its_model_under_random_operations() {
     for seed in 0..16 {
-        let mut town = Town::new(seed, seed % 2 == 0);
-        let mut peers: Vec<Peer> = (0..12).map(|_| town.peer()).collect();
+        let mut harness = Harness::new(seed, seed % 2 == 0);
+        let mut peers: Vec<Peer> = (0..12).map(|_| harness.peer()).collect();
         for _ in 0..700 {
-            let index = town.random.usize(..peers.len());
+            let index = harness.random.usize(..peers.len());
             let peer = &mut peers[index];
-            match town.random.u8(..50) {
-                // It leaves wherever it is: in the middle of an upload, too.
+            match harness.random.u8(..50) {
+                // The peer disconnects, maybe in the middle of an upload.
                 0 => {
                     let in_body = peer.job.as_ref().is_some_and(|job| job.sent >= job.head);
                     if in_body {
-                        town.with_services(peer, Talk::eof);
+                        harness.with_services(peer, Talk::eof);
                     }
-                    peers[index] = town.peer();
+                    peers[index] = harness.peer();
                 }
-                _ => town.step(peer),
+                _ => harness.step(peer),
             }
             if peers[index].talk.outcome.ending.is_some() {
-                peers[index] = town.peer();
+                peers[index] = harness.peer();
             }
         }
         drop(peers);
-        let entries = fs::read_dir(town.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        let entries = fs::read_dir(harness.folder.path()).unwrap().map(|entry| entry.unwrap().path());
         let found: BTreeMap<String, Vec<u8>> = entries
             .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap()))
             .collect();
-        let model = town.model.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect();
+        let model = harness.model.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect();
         assert!(found == model, "seed {seed}: {:?} are there, {:?} should be", found.keys(), model.keys());
     }
 }

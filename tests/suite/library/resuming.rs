@@ -1,5 +1,5 @@
-//! Uploads that are cut off and resumed, through the same protocol or another one. To add a case, cut a
-//! `resume` or an `ask` off, and look at `head` and `stored`.
+//! Interrupted uploads, resumed over the same protocol or the other one. To add a case, interrupt a `resume`
+//! or a `send`, and check `head` and `stored`.
 
 use std::fs;
 use std::time::{Duration, SystemTime};
@@ -17,7 +17,7 @@ use crate::conversation::{Talk, site};
 use crate::process::{Client, Server, output, tool, wait_for};
 use crate::reading::{Response, responses};
 
-/// Two hundred bytes.
+/// Returns the content to upload, 200 bytes.
 fn content() -> Vec<u8> {
     (0..200).collect()
 }
@@ -26,7 +26,7 @@ fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A server that was started just now, by the clock of the disk.
+/// Opens a connection to a new server, whose clock agrees with the timestamps of the disk.
 fn talk(kind: Kind, folder: &TempDir, rules: LibraryRules) -> Talk {
     let library = Library::open(folder.path(), rules).unwrap();
     let mut talk = Talk::with_library(kind, site(), library);
@@ -35,7 +35,7 @@ fn talk(kind: Kind, folder: &TempDir, rules: LibraryRules) -> Talk {
     talk
 }
 
-/// A connection in lines.
+/// Opens a connection over the file protocol.
 fn lines(folder: &TempDir) -> Talk {
     talk(Kind::File(Dialect::Lines), folder, LibraryRules::default())
 }
@@ -52,7 +52,7 @@ fn http(folder: &TempDir) -> Talk {
     http_with(folder, LibraryRules::default())
 }
 
-fn said(talk: &mut Talk) -> String {
+fn replies(talk: &mut Talk) -> String {
     String::from_utf8(std::mem::take(&mut talk.outcome.output)).unwrap()
 }
 
@@ -60,12 +60,12 @@ fn command(bytes: &[u8]) -> String {
     format!("RESUME {} {} the file\n", bytes.len(), sha256(bytes))
 }
 
-/// Begins or goes on in lines. Returns the connection and the offset.
+/// Starts or resumes an upload with RESUME. Returns the connection and the offset.
 #[track_caller]
 fn resume(folder: &TempDir, bytes: &[u8]) -> (Talk, usize) {
     let mut talk = lines(folder);
     talk.input(command(bytes).as_bytes());
-    let reply = said(&mut talk);
+    let reply = replies(&mut talk);
     let offset = reply.lines().next().unwrap().strip_prefix("OK ").expect(&reply);
     (talk, offset.parse().unwrap())
 }
@@ -74,7 +74,7 @@ fn address(bytes: &[u8]) -> String {
     format!("/files/the%20file?length={}&sha-256={}", bytes.len(), sha256(bytes))
 }
 
-fn ask(talk: &mut Talk, method: &str, bytes: &[u8], fields: &str, body: &[u8]) -> Response {
+fn send(talk: &mut Talk, method: &str, bytes: &[u8], fields: &str, body: &[u8]) -> Response {
     talk.outcome.output.clear();
     let fields: String = fields.lines().map(|field| format!("{field}\r\n")).collect();
     let length = body.len();
@@ -90,16 +90,17 @@ fn part(offset: usize) -> String {
     format!("Content-Type: application/partial-upload\nUpload-Offset: {offset}")
 }
 
+/// Returns the offset that HEAD reports.
 #[track_caller]
 fn head(folder: &TempDir, bytes: &[u8]) -> usize {
-    let found = ask(&mut http(folder), "HEAD", bytes, "", b"");
+    let found = send(&mut http(folder), "HEAD", bytes, "", b"");
     assert_eq!((found.status, found.field("Upload-Complete")), (204, Some("?0")));
     assert_eq!(found.field("Cache-Control"), Some("no-store"));
     assert_eq!(found.field("Upload-Length"), Some(bytes.len().to_string().as_str()));
     found.field("Upload-Offset").unwrap().parse().unwrap()
 }
 
-/// What is in the folder: the file, or nothing.
+/// Returns the content of the uploaded file, if it is there. Panics if the folder holds any other file.
 #[track_caller]
 fn stored(folder: &TempDir) -> Option<Vec<u8>> {
     let names: Vec<_> =
@@ -111,9 +112,9 @@ fn stored(folder: &TempDir) -> Option<Vec<u8>> {
 }
 
 #[test]
-fn an_upload_goes_on_where_it_was_cut_off_through_either_door() {
+fn interrupted_uploads_resume_over_either_protocol() {
     let bytes = content();
-    // Which door it begins and ends at.
+    // The protocols in which the upload starts and ends.
     for (first, last) in [("lines", "lines"), ("lines", "http"), ("http", "lines"), ("http", "http")] {
         for cut in (0..=bytes.len()).step_by(10) {
             let folder = tempfile::tempdir().unwrap();
@@ -132,22 +133,22 @@ fn an_upload_goes_on_where_it_was_cut_off_through_either_door() {
                 talk.input(&bytes[..cut.min(199)]);
                 talk.eof();
             }
-            let came = cut.min(199);
-            assert_eq!((head(&folder, &bytes), stored(&folder)), (came, None), "{first}");
+            let received = cut.min(199);
+            assert_eq!((head(&folder, &bytes), stored(&folder)), (received, None), "{first}");
             let reply = format!("OK 200 {}\r\n", sha256(&bytes));
             if last == "lines" {
                 let (mut talk, offset) = resume(&folder, &bytes);
-                assert_eq!(offset, came);
+                assert_eq!(offset, received);
                 talk.input(&bytes[offset..]);
-                assert_eq!(said(&mut talk), reply);
+                assert_eq!(replies(&mut talk), reply);
                 talk.input(b"STAT the file\n");
-                assert!(said(&mut talk).starts_with("OK 200 "));
+                assert!(replies(&mut talk).starts_with("OK 200 "));
             } else {
                 let mut talk = http(&folder);
-                assert_eq!(ask(&mut talk, "PATCH", &bytes, &part(came), &bytes[came..]).status, 201);
+                assert_eq!(send(&mut talk, "PATCH", &bytes, &part(received), &bytes[received..]).status, 201);
             }
             assert_eq!(stored(&folder), Some(bytes.clone()), "{first} {last} {cut}");
-            // Nothing is kept of it, and the hidden folder goes with the next look.
+            // The partial file is gone, and the next sweep removes the hidden folder.
             assert_eq!(fs::read_dir(folder.path().join(".evserve-partial")).unwrap().count(), 0);
             lines(&folder).services.run_background_tasks();
             assert!(!folder.path().join(".evserve-partial").exists());
@@ -156,7 +157,7 @@ fn an_upload_goes_on_where_it_was_cut_off_through_either_door() {
 }
 
 #[test]
-fn what_is_not_the_same_upload_begins_anew() {
+fn a_different_upload_does_not_resume_an_earlier_one() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = content();
     let (mut talk, _) = resume(&folder, &bytes);
@@ -167,70 +168,70 @@ fn what_is_not_the_same_upload_begins_anew() {
     }
     let mut talk = lines(&folder);
     talk.input(command(&bytes).replace("the file", "another").as_bytes());
-    assert_eq!(said(&mut talk), "OK 0\r\n");
+    assert_eq!(replies(&mut talk), "OK 0\r\n");
     assert_eq!(head(&folder, &bytes), 100);
 }
 
 #[test]
-fn two_at_once_are_not_both_taken() {
+fn only_one_client_at_a_time_can_write_to_an_upload() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = content();
     let (mut first, _) = resume(&folder, &bytes);
     first.input(&bytes[..100]);
     let mut second = lines(&folder);
     second.input(command(&bytes).as_bytes());
-    assert!(said(&mut second).starts_with("ERR busy "));
-    assert_eq!(ask(&mut http(&folder), "PATCH", &bytes, &part(100), &bytes[100..]).status, 503);
+    assert!(replies(&mut second).starts_with("ERR busy "));
+    assert_eq!(send(&mut http(&folder), "PATCH", &bytes, &part(100), &bytes[100..]).status, 503);
     first.input(&bytes[100..]);
-    assert!(said(&mut first).starts_with("OK 200 "));
-    // Now the name is taken.
+    assert!(replies(&mut first).starts_with("OK 200 "));
+    // The name is taken by now.
     second.input(command(&bytes).as_bytes());
-    assert!(said(&mut second).starts_with("ERR exists "));
+    assert!(replies(&mut second).starts_with("ERR exists "));
     second.input(b"L\n");
-    assert!(said(&mut second).starts_with("OK 1\r\n"));
+    assert!(replies(&mut second).starts_with("OK 1\r\n"));
 }
 
 #[test]
-fn a_name_that_is_taken_meanwhile_stays_with_who_has_it() {
+fn a_resumed_upload_does_not_replace_an_existing_file() {
     let bytes = content();
-    for door in ["lines", "http"] {
+    for protocol in ["lines", "http"] {
         let folder = tempfile::tempdir().unwrap();
         let (mut talk, _) = resume(&folder, &bytes);
         talk.input(&bytes[..100]);
-        if door == "lines" {
+        if protocol == "lines" {
             fs::write(folder.path().join("the file"), "theirs").unwrap();
             talk.input(&bytes[100..]);
-            assert!(said(&mut talk).starts_with("ERR exists "));
+            assert!(replies(&mut talk).starts_with("ERR exists "));
         } else {
             drop(talk);
             fs::write(folder.path().join("the file"), "theirs").unwrap();
-            assert_eq!(ask(&mut http(&folder), "PATCH", &bytes, &part(100), &bytes[100..]).status, 409);
+            assert_eq!(send(&mut http(&folder), "PATCH", &bytes, &part(100), &bytes[100..]).status, 409);
         }
         assert_eq!(stored(&folder), Some(b"theirs".to_vec()));
     }
 }
 
 #[test]
-fn what_has_another_hash_than_was_announced_is_not_stored() {
+fn uploads_that_do_not_match_their_hash_are_not_stored() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = content();
     let (mut talk, _) = resume(&folder, &bytes);
     talk.input(&[0; 200]);
-    assert!(said(&mut talk).starts_with("ERR bad-hash "));
+    assert!(replies(&mut talk).starts_with("ERR bad-hash "));
     assert_eq!((stored(&folder), head(&folder, &bytes)), (None, 0));
-    // Nor is what has changed on the disk since.
+    // The same if the partial file was changed on the disk.
     let (mut talk, _) = resume(&folder, &bytes);
     talk.input(&bytes[..100]);
     drop(talk);
     let hidden = folder.path().join(".evserve-partial");
     let hidden = fs::read_dir(hidden).unwrap().next().unwrap().unwrap().path();
     fs::write(&hidden, vec![7; 100]).unwrap();
-    assert_eq!(ask(&mut http(&folder), "PATCH", &bytes, &part(100), &bytes[100..]).status, 409);
+    assert_eq!(send(&mut http(&folder), "PATCH", &bytes, &part(100), &bytes[100..]).status, 409);
     assert_eq!((stored(&folder), head(&folder, &bytes)), (None, 0));
 }
 
 #[test]
-fn a_part_that_does_not_fit_is_refused() {
+fn invalid_parts_of_an_upload_are_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = content();
     let mut talk = http(&folder);
@@ -244,9 +245,9 @@ fn a_part_that_does_not_fit_is_refused() {
         (part(100) + "\nContent-Length: 1", 100..150, 400),
     ] {
         let mut talk = http(&folder);
-        assert_eq!(ask(&mut talk, "PATCH", &bytes, &fields, &bytes[body]).status, status, "{fields}");
+        assert_eq!(send(&mut talk, "PATCH", &bytes, &fields, &bytes[body]).status, status, "{fields}");
     }
-    let found = ask(&mut talk, "PATCH", &bytes, &part(0), b"x");
+    let found = send(&mut talk, "PATCH", &bytes, &part(0), b"x");
     assert_eq!((found.status, found.field("Upload-Offset")), (409, Some("100")));
     for (fields, status) in [
         ("Content-Type: application/partial-upload", 400),
@@ -254,26 +255,26 @@ fn a_part_that_does_not_fit_is_refused() {
         ("Upload-Offset: 100", 415),
         (&(part(100) + "\nSec-Fetch-Site: cross-site"), 403),
     ] {
-        assert_eq!(ask(&mut talk, "PATCH", &bytes, fields, b"x").status, status, "{fields}");
+        assert_eq!(send(&mut talk, "PATCH", &bytes, fields, b"x").status, status, "{fields}");
     }
     let long = [&bytes[100..], b"x"].concat();
-    assert_eq!(ask(&mut talk, "PATCH", &bytes, &part(100), &long).status, 400);
+    assert_eq!(send(&mut talk, "PATCH", &bytes, &part(100), &long).status, 400);
     let plain = "PATCH /files/a HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n";
     talk.outcome.output.clear();
     talk.input(plain.as_bytes());
     assert_eq!(responses(&talk.outcome.output, &[])[0].status, 400);
-    // An empty part at the end asks for the end.
+    // An empty part with `Upload-Complete: ?1` stores the file.
     assert_eq!(
-        ask(&mut talk, "PATCH", &bytes, &(part(100) + "\nUpload-Complete: ?0"), &bytes[100..]).status,
+        send(&mut talk, "PATCH", &bytes, &(part(100) + "\nUpload-Complete: ?0"), &bytes[100..]).status,
         204
     );
     assert_eq!((head(&folder, &bytes), stored(&folder)), (200, None));
-    assert_eq!(ask(&mut talk, "PATCH", &bytes, &(part(200) + "\nUpload-Complete: ?1"), b"").status, 201);
+    assert_eq!(send(&mut talk, "PATCH", &bytes, &(part(200) + "\nUpload-Complete: ?1"), b"").status, 201);
     assert_eq!(stored(&folder), Some(bytes));
 }
 
 #[test]
-fn commands_that_are_none_are_refused_and_nothing_follows_them() {
+fn malformed_resume_commands_are_rejected_and_read_no_data() {
     let folder = tempfile::tempdir().unwrap();
     let sha256 = sha256(b"x");
     for (line, code) in [
@@ -288,7 +289,7 @@ fn commands_that_are_none_are_refused_and_nothing_follows_them() {
     ] {
         let mut talk = lines(&folder);
         talk.input(format!("{line}\nL\n").as_bytes());
-        let said = said(&mut talk);
+        let said = replies(&mut talk);
         assert!(
             said.starts_with(&format!("ERR {code} ")) && said.ends_with("\r\nOK 0\r\n"),
             "{line}: {said}"
@@ -298,12 +299,12 @@ fn commands_that_are_none_are_refused_and_nothing_follows_them() {
 }
 
 #[test]
-fn what_was_cut_off_is_bounded_in_number_and_age() {
+fn partial_uploads_are_limited_in_number_and_age() {
     let folder = tempfile::tempdir().unwrap();
     let rules = LibraryRules { partial_max: 2, partial_age: Duration::from_secs(100), ..Default::default() };
     let begin = |content: &[u8]| {
         let mut talk = http_with(&folder, rules.clone());
-        assert_eq!(ask(&mut talk, "PATCH", content, &part(0), &content[..1]).status, 204);
+        assert_eq!(send(&mut talk, "PATCH", content, &part(0), &content[..1]).status, 204);
     };
     let contents = [b"one", b"two", b"six"];
     contents.into_iter().for_each(|content| begin(content));
@@ -318,25 +319,25 @@ fn what_was_cut_off_is_bounded_in_number_and_age() {
     talk.wait(Duration::from_secs(101));
     talk.services.run_background_tasks();
     assert_eq!(partials(), 0);
-    // Given up by hand.
+    // DELETE discards a partial upload.
     begin(b"one");
-    assert_eq!(ask(&mut http(&folder), "DELETE", b"one", "", b"").status, 204);
+    assert_eq!(send(&mut http(&folder), "DELETE", b"one", "", b"").status, 204);
     assert_eq!((head(&folder, b"one"), partials()), (0, 0));
 }
 
 #[test]
-fn what_there_is_no_space_for_leaves_nothing() {
+fn uploads_beyond_the_library_limit_leave_no_partial_file() {
     let folder = tempfile::tempdir().unwrap();
     let rules = LibraryRules { max_library: Some(150), ..LibraryRules::default() };
     let bytes = content();
     let mut talk = http_with(&folder, rules);
-    assert_eq!(ask(&mut talk, "PATCH", &bytes, &part(0), &bytes[..50]).status, 507);
+    assert_eq!(send(&mut talk, "PATCH", &bytes, &part(0), &bytes[..50]).status, 507);
     let partial = folder.path().join(".evserve-partial");
     assert_eq!(fs::read_dir(partial).unwrap().count(), 0);
 }
 
 #[test]
-fn a_killed_server_goes_on_with_what_it_had() {
+fn uploads_resume_after_the_server_is_killed() {
     let library = tempfile::tempdir().unwrap();
     let path = library.path().to_str().unwrap();
     let start = || {

@@ -1,5 +1,5 @@
-//! The library in trouble: the server killed, the disk full, the folder forbidden or gone. To add a case,
-//! open `Doors` on a folder, make the trouble, and ask through both protocols.
+//! Failures of the library: the server killed, the disk full, the folder forbidden or gone. To add a case,
+//! open a `Fixture` on a folder, cause the failure, and use both protocols.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -17,24 +17,24 @@ use sha2::Digest;
 
 use crate::process::{Client, PROGRAM, Server, small_site, tool, wait_for};
 
-/// A server with a library, and a connection in lines.
-struct Doors {
+/// A server with a library, and a connection over the file protocol.
+struct Fixture {
     server: Server,
     file: SocketAddr,
     lines: Client,
 }
 
-impl Doors {
-    fn open(command: Command, library: &Path, arguments: &[&str]) -> Doors {
+impl Fixture {
+    fn open(command: Command, library: &Path, arguments: &[&str]) -> Fixture {
         let own = ["--files", library.to_str().unwrap(), "--file", "0", "--allow-delete"];
         let server = Server::start_with(command, small_site(), &[&own, arguments].concat());
         let line = server.wait_for_line("listening file tcp://");
         let file = line.split("tcp://").nth(1).unwrap().parse().unwrap();
         let lines = Client::new(TcpStream::connect(file).unwrap());
-        Doors { server, file, lines }
+        Fixture { server, file, lines }
     }
 
-    /// The first two words of the next reply in lines, behind which the connection is in step.
+    /// Returns the first two words of the next reply. Panics if the connection is out of step after it.
     #[track_caller]
     fn reply(&mut self) -> String {
         let reply = self.lines.line();
@@ -49,7 +49,8 @@ impl Doors {
         self.reply()
     }
 
-    /// The status of a request. Behind it the connection is in step, or ends.
+    /// Sends the rest of a request and returns the status. Panics if the connection is neither in step after
+    /// it nor closed.
     #[track_caller]
     fn status(&self, client: &mut Client, rest: impl AsRef<[u8]>) -> u16 {
         client.send(rest);
@@ -69,7 +70,7 @@ impl Doors {
     }
 }
 
-/// Waits until the server has written `length` bytes of a file that is not whole yet.
+/// Waits until the server has written `length` bytes of an incomplete upload.
 #[track_caller]
 fn wait_for_bytes(server: &Server, disk: &Path, length: u64) {
     let device = fs::metadata(disk).unwrap().dev();
@@ -96,7 +97,7 @@ fn http_put_chunked(name: &str, bytes: &[u8]) -> Vec<u8> {
     [head.as_bytes(), format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n0\r\n\r\n"].concat()
 }
 
-/// All that is there, hidden or not.
+/// Returns the sorted names in `folder`, hidden ones included.
 fn entries(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
     let mut names: Vec<String> = entries.map(|name| name.into_string().unwrap()).collect();
@@ -104,7 +105,7 @@ fn entries(folder: &Path) -> Vec<String> {
     names
 }
 
-/// A version of a client's file, which says what it is.
+/// Builds a version of a client's file; the first line names the client and the version.
 fn version(client: usize, number: usize) -> Vec<u8> {
     let mut random = Rng::with_seed((client * 1_000_000 + number) as u64);
     let length = random.usize(..100_000);
@@ -113,10 +114,10 @@ fn version(client: usize, number: usize) -> Vec<u8> {
     bytes
 }
 
-/// Uploads one version after the other until the server dies, and notes what was acknowledged.
+/// Uploads one version after the other until the server dies, and records the acknowledged ones.
 fn upload(
     client: usize,
-    doors: (SocketAddr, SocketAddr),
+    addresses: (SocketAddr, SocketAddr),
     first: usize,
     name: impl Fn(usize) -> String,
     acknowledged: &Mutex<BTreeMap<String, usize>>,
@@ -124,8 +125,8 @@ fn upload(
 ) -> io::Result<()> {
     use std::io::{Read, Write};
     let over_http = client < 3;
-    let mut stream = TcpStream::connect(if over_http { doors.0 } else { doors.1 })?;
-    // As many as nobody waits for.
+    let mut stream = TcpStream::connect(if over_http { addresses.0 } else { addresses.1 })?;
+    // The test kills the server long before the last one.
     for number in first..first + 1000 {
         let (name, bytes) = (name(number), version(client, number));
         stream.write_all(&if over_http { http_put(&name, &bytes) } else { put(&name, &bytes) })?;
@@ -145,25 +146,25 @@ fn upload(
 }
 
 #[test]
-fn a_kill_leaves_nothing_half_and_loses_nothing_acknowledged() {
+fn a_kill_loses_no_acknowledged_upload_and_exposes_no_partial_one() {
     let library = tempfile::tempdir().unwrap();
     let acknowledged = Mutex::new(BTreeMap::new());
     let mut random = Rng::with_seed(11);
     for round in 0..6 {
-        // Every other time the files of the rounds before are replaced.
+        // Odd rounds replace files of earlier rounds.
         let overwrite = round % 2 == 1;
         let arguments: &[&str] = if overwrite { &["--fsync", "--overwrite"] } else { &["--fsync"] };
-        // What a kill leaves between the two steps of a replacement; this one is for the sweep.
+        // A kill in the middle of a replacement can leave such a file; the next start removes it.
         fs::write(library.path().join(".evserve-upload-0123456789abcdef"), "half").unwrap();
-        let mut doors = Doors::open(Command::new(PROGRAM), library.path(), arguments);
+        let mut fixture = Fixture::open(Command::new(PROGRAM), library.path(), arguments);
         let hidden = entries(library.path()).into_iter().filter(|name| name.starts_with('.')).count();
         assert_eq!(hidden, 0, "in round {round}");
-        // Some are sure to be in the middle.
-        doors.lines.send("PUT 100000 half\nhalf");
-        let mut typing = Client::new(TcpStream::connect(doors.file).unwrap());
+        // These two uploads are certainly incomplete at the kill.
+        fixture.lines.send("PUT 100000 half\nhalf");
+        let mut typing = Client::new(TcpStream::connect(fixture.file).unwrap());
         typing.send("P typed\nhalf a te");
         assert!(typing.line().starts_with("OK send"));
-        let addresses = (doors.server.address, doors.file);
+        let addresses = (fixture.server.address, fixture.file);
         let count = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for client in 0..6 {
@@ -176,8 +177,8 @@ fn a_kill_leaves_nothing_half_and_loses_nothing_acknowledged() {
             }
             let enough = random.usize(1..80);
             wait_for("uploads", || (count.load(Ordering::SeqCst) >= enough).then_some(()));
-            doors.server.signal(Signal::KILL);
-            doors.server.ended();
+            fixture.server.signal(Signal::KILL);
+            fixture.server.ended();
         });
         let mut left = acknowledged.lock().unwrap().clone();
         for name in entries(library.path()).into_iter().filter(|name| !name.starts_with('.')) {
@@ -186,15 +187,16 @@ fn a_kill_leaves_nothing_half_and_loses_nothing_acknowledged() {
             let (client, number) = std::str::from_utf8(said).unwrap().split_once(' ').unwrap();
             let number = number.parse().unwrap();
             assert!(bytes == version(client.parse().unwrap(), number), "{name} is not whole");
-            // It may be a later one, whose acknowledgement was lost.
+            // The version may be newer than the last acknowledged one: an acknowledgement can be lost.
             assert!(left.remove(&name).is_none_or(|least| number >= least), "{name} is an old one");
         }
         assert!(left.is_empty(), "lost: {left:?}");
     }
 }
 
-/// The program in namespaces of its own, after `mount` was done there. `None` where that is forbidden.
-fn among(mount: &str) -> Option<Command> {
+/// Returns a command that runs the program after `mount` in separate namespaces, or `None` where these are
+/// forbidden.
+fn in_namespaces(mount: &str) -> Option<Command> {
     let unshare = |script: String| {
         let mut command = Command::new("unshare");
         command.args(["-rm", "sh", "-c", &script, PROGRAM]);
@@ -210,83 +212,83 @@ fn among(mount: &str) -> Option<Command> {
 }
 
 #[test]
-fn beyond_the_limit_of_a_file_s_size_it_is_too_large() {
+fn uploads_beyond_the_file_size_limit_of_the_process_are_rejected() {
     let library = tempfile::tempdir().unwrap();
     let mut shell = Command::new("sh");
     shell.args(["-c", "ulimit -f 64; exec \"$0\" \"$@\"", PROGRAM]);
-    let mut doors = Doors::open(shell, library.path(), &[]);
+    let mut fixture = Fixture::open(shell, library.path(), &[]);
     let large = [b'x'; 200_000];
-    assert_eq!(doors.ask(put("large", &large)), "ERR too-large");
-    doors.lines.send("P large\n");
-    assert!(doors.lines.line().starts_with("OK send "));
-    assert_eq!(doors.ask([&large[..], b"\n##\n"].concat()), "ERR too-large");
-    assert_eq!(doors.http(http_put("large", &large)), 413);
-    assert_eq!(doors.http(http_put_chunked("large", &large)), 413);
+    assert_eq!(fixture.ask(put("large", &large)), "ERR too-large");
+    fixture.lines.send("P large\n");
+    assert!(fixture.lines.line().starts_with("OK send "));
+    assert_eq!(fixture.ask([&large[..], b"\n##\n"].concat()), "ERR too-large");
+    assert_eq!(fixture.http(http_put("large", &large)), 413);
+    assert_eq!(fixture.http(http_put_chunked("large", &large)), 413);
     assert!(entries(library.path()).is_empty());
-    assert_eq!(doors.ask(put("small", &large[..1000])), "OK 1000");
-    assert_eq!(doors.http(http_put("smaller", &large[..999])), 201);
+    assert_eq!(fixture.ask(put("small", &large[..1000])), "OK 1000");
+    assert_eq!(fixture.http(http_put("smaller", &large[..999])), 201);
     assert_eq!(entries(library.path()), ["small", "smaller"]);
 }
 
 #[test]
-fn a_full_disk_is_said_and_leaves_nothing() {
+fn a_full_disk_reports_no_space_and_leaves_no_file() {
     let library = tempfile::tempdir().unwrap();
     let mount = format!("mount -t tmpfs -o size=1m none {}", library.path().display());
-    let Some(command) = among(&mount) else { return };
-    let mut doors = Doors::open(command, library.path(), &["--keep-free", "0"]);
-    let disk = PathBuf::from(format!("/proc/{}/root{}", doors.server.pid(), library.path().display()));
+    let Some(command) = in_namespaces(&mount) else { return };
+    let mut fixture = Fixture::open(command, library.path(), &["--keep-free", "0"]);
+    let disk = PathBuf::from(format!("/proc/{}/root{}", fixture.server.pid(), library.path().display()));
     let bytes = vec![b'x'; 2_000_000];
-    // What cannot fit is refused before it comes.
-    assert_eq!(doors.ask(put("large", &bytes)), "ERR no-space");
-    assert_eq!(doors.http(http_put("large", &bytes)), 507);
-    // Of what another has announced nothing is given away.
+    // An upload that cannot fit is refused before its data is sent.
+    assert_eq!(fixture.ask(put("large", &bytes)), "ERR no-space");
+    assert_eq!(fixture.http(http_put("large", &bytes)), 507);
+    // Space that one upload has announced is not available to others.
     let half = &bytes[..600_000];
     let script = put("half", half);
     let rest = script.len() - 100_000;
-    doors.lines.send(&script[..100_000]);
-    wait_for_bytes(&doors.server, &disk, (half.len() - rest) as u64);
-    assert_eq!(doors.http(http_put("other", half)), 507);
-    // And it may fill up meanwhile.
+    fixture.lines.send(&script[..100_000]);
+    wait_for_bytes(&fixture.server, &disk, (half.len() - rest) as u64);
+    assert_eq!(fixture.http(http_put("other", half)), 507);
+    // The disk fills up in the middle of an upload.
     let filler = disk.join("filler");
     let fill = || assert!(fs::write(&filler, &bytes).is_err());
     fill();
-    assert_eq!(doors.ask(&script[100_000..]), "ERR no-space");
+    assert_eq!(fixture.ask(&script[100_000..]), "ERR no-space");
     for script in [http_put("half", half), http_put_chunked("half", half)] {
         fs::remove_file(&filler).unwrap();
-        let mut client = doors.server.connect();
+        let mut client = fixture.server.connect();
         client.send(&script[..100_000]);
-        // A chunked body has its end behind these, too.
+        // The rest of a chunked body includes the last chunk, so this waits for a few bytes less.
         let rest = script.len() - 100_000;
-        wait_for_bytes(&doors.server, &disk, (half.len() - rest) as u64);
+        wait_for_bytes(&fixture.server, &disk, (half.len() - rest) as u64);
         fill();
-        assert_eq!(doors.status(&mut client, &script[100_000..]), 507);
+        assert_eq!(fixture.status(&mut client, &script[100_000..]), 507);
     }
     assert_eq!(entries(&disk), ["filler"]);
     fs::remove_file(&filler).unwrap();
-    assert_eq!(doors.ask(put("half", half)), "OK 600000");
-    assert_eq!(doors.http(http_put("small", &bytes[..1000])), 201);
+    assert_eq!(fixture.ask(put("half", half)), "OK 600000");
+    assert_eq!(fixture.http(http_put("small", &bytes[..1000])), 201);
     assert_eq!(entries(&disk), ["half", "small"]);
-    // What was cut off by it goes on when there is room again.
+    // An upload that the full disk has interrupted resumes when there is space again.
     fs::remove_file(disk.join("half")).unwrap();
     let sha256: String = sha2::Sha256::digest(half).iter().map(|byte| format!("{byte:02x}")).collect();
     let resume = format!("RESUME 600000 {sha256} half\n");
-    doors.lines.send(&resume);
-    assert_eq!(doors.lines.line().trim_end(), "OK 0");
-    doors.lines.send(&half[..100_000]);
-    wait_for_bytes(&doors.server, &disk, 100_000);
+    fixture.lines.send(&resume);
+    assert_eq!(fixture.lines.line().trim_end(), "OK 0");
+    fixture.lines.send(&half[..100_000]);
+    wait_for_bytes(&fixture.server, &disk, 100_000);
     fill();
-    assert_eq!(doors.ask(&half[100_000..]), "ERR no-space");
+    assert_eq!(fixture.ask(&half[100_000..]), "ERR no-space");
     fs::remove_file(&filler).unwrap();
-    doors.lines.send(&resume);
-    let offset: usize = doors.lines.line().trim_end().strip_prefix("OK ").unwrap().parse().unwrap();
+    fixture.lines.send(&resume);
+    let offset: usize = fixture.lines.line().trim_end().strip_prefix("OK ").unwrap().parse().unwrap();
     assert!((100_000..600_000).contains(&offset), "{offset}");
-    assert_eq!(doors.ask(&half[offset..]), "OK 600000");
+    assert_eq!(fixture.ask(&half[offset..]), "OK 600000");
     assert!(fs::read(disk.join("half")).unwrap() == half);
 }
 
-/// The program without the rights of the root, which no permission stops. `None` where nothing
-/// takes them away.
-fn without_rights() -> Option<Command> {
+/// Returns a command that runs the program without the capabilities of root, which override permissions, or
+/// `None` where they cannot be dropped.
+fn without_capabilities() -> Option<Command> {
     if !rustix::process::geteuid().is_root() {
         return Some(Command::new(PROGRAM));
     }
@@ -302,71 +304,71 @@ fn without_rights() -> Option<Command> {
 }
 
 #[test]
-fn what_the_system_forbids() {
-    let Some(command) = without_rights() else { return };
+fn permission_errors_are_reported_by_both_protocols() {
+    let Some(command) = without_capabilities() else { return };
     let library = tempfile::tempdir().unwrap();
     let allow = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     for name in ["old", "secret"] {
         fs::write(library.path().join(name), "hello").unwrap();
     }
     allow(&library.path().join("secret"), 0);
-    let mut doors = Doors::open(command, library.path(), &["--overwrite"]);
-    assert_eq!(doors.ask("G secret\n"), "ERR internal");
-    assert_eq!(doors.ask("STAT secret\n"), "OK 5");
-    assert_eq!(doors.http("GET /files/secret HTTP/1.1\r\nHost: h\r\n\r\n"), 403);
+    let mut fixture = Fixture::open(command, library.path(), &["--overwrite"]);
+    assert_eq!(fixture.ask("G secret\n"), "ERR internal");
+    assert_eq!(fixture.ask("STAT secret\n"), "OK 5");
+    assert_eq!(fixture.http("GET /files/secret HTTP/1.1\r\nHost: h\r\n\r\n"), 403);
 
-    // These have begun when the folder is closed: each is behind a command that was answered.
-    doors.lines.send("STAT old\nPUT 5 late\nhel");
-    doors.lines.line();
-    let mut client = doors.server.connect();
+    // Both uploads are in progress when the folder becomes read-only, as each follows an answered request.
+    fixture.lines.send("STAT old\nPUT 5 late\nhel");
+    fixture.lines.line();
+    let mut client = fixture.server.connect();
     let late = [b"GET /1k.txt HTTP/1.1\r\nHost: h\r\n\r\n", &http_put("late", b"hello")[..]].concat();
     client.send(&late[..late.len() - 2]);
     client.response();
     allow(library.path(), 0o555);
-    assert_eq!(doors.ask("lo"), "ERR read-only");
-    assert_eq!(doors.status(&mut client, "lo"), 403);
+    assert_eq!(fixture.ask("lo"), "ERR read-only");
+    assert_eq!(fixture.status(&mut client, "lo"), 403);
     for (script, reply) in [
         (&b"PUT 5 new\nhello"[..], "ERR read-only"),
         (b"PUT 5 old\nhello", "ERR read-only"),
         (b"P new\n", "ERR read-only"),
         (b"STAT old\n", "OK 5"),
     ] {
-        assert_eq!(doors.ask(script), reply, "{:?}", String::from_utf8_lossy(script));
+        assert_eq!(fixture.ask(script), reply, "{:?}", String::from_utf8_lossy(script));
     }
-    assert_eq!(doors.http(http_put("new", b"hello")), 403);
-    assert_eq!(doors.http(http_put("old", b"hello")), 403);
-    assert_eq!(doors.http("DELETE /files/old HTTP/1.1\r\nHost: h\r\n\r\n"), 403);
+    assert_eq!(fixture.http(http_put("new", b"hello")), 403);
+    assert_eq!(fixture.http(http_put("old", b"hello")), 403);
+    assert_eq!(fixture.http("DELETE /files/old HTTP/1.1\r\nHost: h\r\n\r\n"), 403);
     allow(library.path(), 0);
     for script in ["L\n", "G old\n", "STAT old\n"] {
-        assert_eq!(doors.ask(script), "ERR internal", "{script:?}");
+        assert_eq!(fixture.ask(script), "ERR internal", "{script:?}");
     }
-    assert_eq!(doors.http("GET /files/ HTTP/1.1\r\nHost: h\r\n\r\n"), 403);
+    assert_eq!(fixture.http("GET /files/ HTTP/1.1\r\nHost: h\r\n\r\n"), 403);
     allow(library.path(), 0o755);
-    assert_eq!(doors.ask("PUT 5 new\nhello"), "OK 5");
-    // Where an upload has a hidden name the next start removes it: it could not be removed then.
+    assert_eq!(fixture.ask("PUT 5 new\nhello"), "OK 5");
+    // An upload with a hidden name could not be removed from the read-only folder; the next start removes it.
     let visible = entries(library.path()).into_iter().filter(|name| !name.starts_with('.'));
     assert_eq!(visible.collect::<Vec<_>>(), ["new", "old", "secret"]);
 }
 
 #[test]
-fn a_folder_that_goes_away_is_an_error_for_each_command() {
+fn every_command_fails_after_the_library_folder_is_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let library = folder.path().join("library");
     fs::create_dir(&library).unwrap();
     fs::write(library.join("old"), "hello").unwrap();
-    let mut doors = Doors::open(Command::new(PROGRAM), &library, &[]);
-    doors.lines.send("STAT old\nPUT 5 late\nhel");
-    doors.lines.line();
+    let mut fixture = Fixture::open(Command::new(PROGRAM), &library, &[]);
+    fixture.lines.send("STAT old\nPUT 5 late\nhel");
+    fixture.lines.line();
     fs::remove_dir_all(&library).unwrap();
-    assert!(doors.ask("lo").starts_with("ERR "));
+    assert!(fixture.ask("lo").starts_with("ERR "));
     for script in ["L\n", "G old\n", "STAT old\n", "PUT 5 new\nhello", "P new\n"] {
-        let reply = doors.ask(script);
+        let reply = fixture.ask(script);
         assert!(reply.starts_with("ERR "), "{script:?}: {reply}");
     }
     for line in ["GET /files/", "GET /files/old", "DELETE /files/old"] {
-        let status = doors.http(format!("{line} HTTP/1.1\r\nHost: h\r\n\r\n"));
+        let status = fixture.http(format!("{line} HTTP/1.1\r\nHost: h\r\n\r\n"));
         assert!((400..600).contains(&status), "{line}: {status}");
     }
-    let status = doors.http(http_put("new", b"hello"));
+    let status = fixture.http(http_put("new", b"hello"));
     assert!((400..600).contains(&status), "{status}");
 }

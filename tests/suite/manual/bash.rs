@@ -1,4 +1,4 @@
-//! Completion for bash 4 and newer, with or without the package bash-completion. Cases stand in trial.rs.
+//! Completion for bash 4 and newer, with or without the package bash-completion. The cases are in trial.rs.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -7,7 +7,7 @@ use argh::CommandInfoWithArgs;
 
 use super::command::{Value, flags, places, tree, value};
 
-/// Names are completed by readline, which knows how to quote them.
+/// Writes the script. File names are left to readline, which quotes them.
 pub fn write(name: &str, program: &CommandInfoWithArgs) -> String {
     let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let (mut below, mut takers, mut known, mut at) = (vec![], vec![], String::new(), String::new());

@@ -1,20 +1,21 @@
-//! A program's options as argh tells them, in the form that all four writers want. To have values offered,
-//! add them to `value`; `LINES` in trial.rs tests them.
+//! The options of a program as argh reports them, in the form that all four writers use. To offer values, add
+//! them to `value`; `LINES` in trial.rs tests them.
 
 use argh::{CommandInfoWithArgs, FlagInfoKind, Optionality};
 
 /// An option or a switch.
+#[derive(Clone)]
 pub struct Flag {
-    /// `-h` and `--help`.
+    /// All names, such as `-h` and `--help`.
     pub names: Vec<String>,
     pub long: &'static str,
-    /// What stands for the value of an option.
+    /// The placeholder for the value of an option, such as `DIR`.
     pub argument: Option<&'static str>,
     pub repeatable: bool,
     pub text: String,
 }
 
-/// What can be offered for a value.
+/// The values that completion offers.
 #[derive(Clone, Copy)]
 pub enum Value {
     Folder,
@@ -23,14 +24,14 @@ pub enum Value {
     Free,
 }
 
-/// What the name of an argument says of its values.
+/// Returns the values to offer for an argument of this name.
 pub fn value(argument: &str) -> Value {
     match argument {
         "DIR" => Value::Folder,
         "FILE" | "PATH" => Value::File,
         "DIALECT" => Value::OneOf(&["auto", "lines", "joined", "listed"]),
         "LEVEL" => Value::OneOf(&["off", "error", "warn", "info", "debug", "trace"]),
-        // A command, and behind it most often a file of ours.
+        // A command, usually followed by local files.
         "COMMAND" => Value::File,
         "FORMAT" => Value::OneOf(&["combined", "json"]),
         _ => Value::Free,
@@ -43,12 +44,12 @@ impl Flag {
     }
 }
 
-/// The options of a command in their order, help at the end.
+/// Returns the options of a command in order, with --help last.
 pub fn flags(command: &CommandInfoWithArgs) -> Vec<Flag> {
     let shown = command.flags.iter().filter(|flag| !flag.hidden);
     let mut flags: Vec<Flag> = shown
         .map(|flag| {
-            // argh does not tell what else triggers help.
+            // argh does not report the short name of --help.
             let short = if flag.long == "--help" { Some('h') } else { flag.short };
             let mut names: Vec<String> = short.iter().map(|short| format!("-{short}")).collect();
             names.push(flag.long.to_owned());
@@ -57,7 +58,7 @@ pub fn flags(command: &CommandInfoWithArgs) -> Vec<Flag> {
                 FlagInfoKind::Switch => None,
             };
             let repeatable = matches!(flag.optionality, Optionality::Repeating);
-            // argh keeps it as a format string, in which braces are doubled.
+            // argh keeps the text as a format string with doubled braces.
             let text = flag.description.replace("{{", "{").replace("}}", "}");
             Flag { names, long: flag.long, argument, repeatable, text }
         })
@@ -66,7 +67,7 @@ pub fn flags(command: &CommandInfoWithArgs) -> Vec<Flag> {
     flags
 }
 
-/// An argument that is told by its place.
+/// A positional argument.
 pub struct Place {
     pub name: &'static str,
     pub text: &'static str,
@@ -85,7 +86,7 @@ pub fn places(command: &CommandInfoWithArgs) -> Vec<Place> {
     shown.map(place).collect()
 }
 
-/// The program and its commands, each with the words that lead to it.
+/// Returns the program and its commands, each with the words that select it.
 pub fn tree(program: &CommandInfoWithArgs) -> Vec<(Vec<&'static str>, &CommandInfoWithArgs)> {
     let mut found = vec![(Vec::new(), program)];
     let mut next = 0;

@@ -1,4 +1,4 @@
-//! Completion for fish: a line an option. Cases stand in trial.rs.
+//! Completion for fish: one line per option. The cases are in trial.rs.
 
 use std::fmt::Write;
 
@@ -39,7 +39,7 @@ pub fn write(name: &str, program: &CommandInfoWithArgs) -> String {
     script
 }
 
-/// Where the options of a command stand: behind its words, and before those of the commands below.
+/// Returns the condition for the options of a command: after its words, and before those of its subcommands.
 fn condition(words: &[&str], command: &CommandInfoWithArgs) -> String {
     let seen = "__fish_seen_subcommand_from";
     let mut tests: Vec<String> = words.iter().map(|word| format!("{seen} {word}")).collect();
@@ -52,7 +52,7 @@ fn condition(words: &[&str], command: &CommandInfoWithArgs) -> String {
 
 fn offer(value: Value) -> Option<String> {
     match value {
-        // It takes what stands before = for a part of the name.
+        // fish takes the text before `=` for a part of the name.
         Value::Folder => Some(
             " -a '(__fish_complete_directories (commandline -ct | string replace -r -- \"^--[^=]*=\" \"\"))'"
                 .to_owned(),

@@ -1,14 +1,15 @@
-//! The man page: what the options give, and the prose between and behind. Cases stand in trial.rs.
+//! The man page: the options, and the prose before and after them. The cases are in trial.rs.
 //!
-//! The crate `roff` is of no use here: it leaves out the empty date, so that the version takes its place.
+//! The crate `roff` cannot be used: it omits the empty date, so that the version moves to the date's place.
 
 use std::fmt::Write;
 
 use argh::CommandInfoWithArgs;
+use evserve::config::help::{GROUPS, split_default};
 
 use super::command::{Flag, flags, places, tree};
 
-/// `prose` is roff: the rest of the description, then sections that go behind the options.
+/// Writes a man page. `prose` is roff: the rest of the description, then the sections after the options.
 pub fn write(name: &str, program: &CommandInfoWithArgs, prose: &str) -> String {
     let (first, _) = program.description.split_once(". ").unwrap_or((program.description, ""));
     let first = first.trim_end_matches('.');
@@ -39,7 +40,7 @@ pub fn write(name: &str, program: &CommandInfoWithArgs, prose: &str) -> String {
 
 fn synopsis(name: &str, program: &CommandInfoWithArgs) -> String {
     let lines = tree(program).into_iter().filter(|(_, command)| command.commands.is_empty());
-    // Options of the program itself stand before the command; help alone is not worth it.
+    // Options of the program itself go before the command, unless --help is the only one.
     let own = flags(program).len() > 1 && !program.commands.is_empty();
     let begin = if own { format!("{}{OPTIONS}\n", bold(&[name])) } else { String::new() };
     let name = if own { None } else { Some(name) };
@@ -47,7 +48,7 @@ fn synopsis(name: &str, program: &CommandInfoWithArgs) -> String {
     lines.collect::<Vec<_>>().join(".br\n")
 }
 
-/// How one command is called.
+/// Returns the synopsis of one command.
 fn line(name: Option<&str>, words: &[&str], command: &CommandInfoWithArgs) -> String {
     let words: Vec<&str> = name.into_iter().chain(words.iter().copied()).collect();
     let mut line = format!("{}{OPTIONS}", bold(&words));
@@ -65,16 +66,31 @@ fn bold(words: &[&str]) -> String {
     format!("\\fB{}\\fR", text(&words.join(" ")))
 }
 
-/// The arguments and options of a command; that each has `--help` is said once.
+/// Writes the arguments and options of a command. Only the program itself lists `--help`.
 fn list(page: &mut String, command: &CommandInfoWithArgs, with_help: bool) {
     for place in places(command) {
         let _ = writeln!(page, ".TP\n\\fI{}\\fR\n{}", text(place.name), text(&sentences(place.text)));
     }
-    for flag in flags(command) {
-        if with_help || flag.long != "--help" {
-            let _ = writeln!(page, ".TP\n{}\n{}", tag(&flag), text(&sentences(&flag.text)));
+    for (heading, flags) in groups(command) {
+        if let Some(heading) = heading {
+            let _ = writeln!(page, ".SS {heading}");
+        }
+        for flag in flags.iter().filter(|flag| with_help || flag.long != "--help") {
+            let _ = writeln!(page, ".TP\n{}\n{}", tag(flag), text(&sentences(&flag.text)));
         }
     }
+}
+
+/// The options under the headings of `--help`, or under none if the program has no groups.
+fn groups(command: &CommandInfoWithArgs) -> Vec<(Option<&'static str>, Vec<Flag>)> {
+    let flags = flags(command);
+    let is_grouped = |flag: &Flag| GROUPS.iter().any(|(_, names)| names.contains(&flag.long));
+    if !flags.iter().all(is_grouped) {
+        return vec![(None, flags)];
+    }
+    let find = |name: &str| flags.iter().find(|flag| flag.long == name).cloned();
+    let group = |names: &[&str]| names.iter().filter_map(|name| find(name)).collect();
+    GROUPS.iter().map(|(heading, names)| (Some(*heading), group(names))).collect()
 }
 
 fn tag(flag: &Flag) -> String {
@@ -83,15 +99,14 @@ fn tag(flag: &Flag) -> String {
     names.collect::<Vec<_>>().join(", ") + &argument.unwrap_or_default()
 }
 
-/// The text of an option as sentences; what stands in parentheses at its end is the default.
+/// Turns the text of an option into sentences; parentheses at its end hold the default.
 fn sentences(said: &str) -> String {
     let mut letters = said.chars();
     let first = letters.next().into_iter().flat_map(char::to_uppercase);
     let said: String = first.chain(letters).collect();
-    let said = said.trim_end_matches('.');
-    match said.strip_suffix(')').and_then(|said| said.rsplit_once(" (")) {
-        Some((said, default)) => format!("{said}.\nDefault: {default}."),
-        None => format!("{said}."),
+    match split_default(said.trim_end_matches('.')) {
+        (said, Some(default)) => format!("{said}.\nDefault: {default}."),
+        (said, None) => format!("{said}."),
     }
 }
 
@@ -100,7 +115,7 @@ fn uncapitalised(said: &str) -> String {
     letters.next().into_iter().flat_map(char::to_lowercase).chain(letters).collect()
 }
 
-/// Text that roff prints as it is.
+/// Escapes text for roff.
 fn text(said: &str) -> String {
     let said = said.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq").replace('`', "\\(ga");
     let lines =

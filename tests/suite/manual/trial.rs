@@ -1,7 +1,7 @@
-//! A program that has what ours lack (commands, arguments by place, letters), and all completions in the
-//! shells themselves. To add a case, add a line and what is offered to `LINES`.
+//! Tests the completions in the shells themselves, with evserve and with a program that has commands,
+//! positional arguments and short options. To add a case, add a line and the offered words to `LINES`.
 
-#![allow(dead_code)] // Only what argh tells of the fields is of interest.
+#![allow(dead_code)] // The fields are only read by argh's derive.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -67,7 +67,7 @@ struct Put {
     log: Option<String>,
 }
 
-/// A line, and what is offered for its last word in a folder with `plain` and `sub/`.
+/// A command line, and the words offered for its last word in a folder with `plain` and `sub/`.
 const LINES: &[(&str, &str)] = &[
     ("evserve --lo", "--log-level --log-file"),
     ("evserve --http 1 --htt", "--http"),
@@ -92,7 +92,7 @@ const LINES: &[(&str, &str)] = &[
 
 type Writer = fn(&str, &CommandInfoWithArgs) -> String;
 
-/// The scripts of both programs, in a folder with what is to be offered.
+/// Creates a folder with the scripts of both programs and the files to offer.
 fn scripts(write: Writer) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, command) in [("evserve", Options::get_args_info()), ("trial", Trial::get_args_info())] {
@@ -115,7 +115,7 @@ fn check(line: &str, offered: &str, expected: &str) {
     assert_eq!(words(offered), words(expected), "{line:?}");
 }
 
-/// The words of a line as bash makes them.
+/// Splits a line into words as bash does, that is, also at `:` and `=`.
 fn bash_words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     for word in line.split(' ') {
@@ -134,10 +134,10 @@ fn bash_words(line: &str) -> Vec<String> {
 }
 
 #[test]
-fn manual_completes_in_bash() {
+fn manual_completion_works_in_bash() {
     let Some(bash) = tool("bash") else { return };
     let folder = scripts(bash::write);
-    // What readline would offer, where the script leaves it to it.
+    // `compopt` prints the file names that readline would offer.
     let script = "compopt() { [[ $2 == dirnames ]] && echo sub/ || echo plain sub/; }
         . ./.$1; COMP_WORDS=(\"$@\") COMP_CWORD=$(($# - 1)); _$1; echo ${COMPREPLY[*]}";
     let offered = |line: &str| {
@@ -148,19 +148,19 @@ fn manual_completes_in_bash() {
     for (line, expected) in LINES {
         check(line, &offered(line), expected);
     }
-    // What is refused when it comes twice is offered once.
+    // An option that must not be repeated is not offered again.
     check("twice", &offered("evserve --list --lis"), "");
 }
 
 #[test]
-fn manual_completes_in_fish() {
+fn manual_completion_works_in_fish() {
     let Some(fish) = tool("fish") else { return };
     let folder = scripts(fish::write);
     for (line, expected) in LINES {
         let script = format!("source .evserve; source .trial; complete -C'{line}'");
         let offered = ask(&fish, &["--no-config", "-c", &script], &folder);
         let offered = offered.lines().map(|line| line.split('\t').next().unwrap());
-        // fish says the whole word again.
+        // fish repeats the part before the value.
         let word = line.rsplit_once(' ').unwrap().1;
         let before = &word[..word.find('=').map_or(0, |at| at + 1)];
         let offered: Vec<&str> = offered.map(|word| word.strip_prefix(before).unwrap()).collect();
@@ -168,9 +168,9 @@ fn manual_completes_in_fish() {
     }
 }
 
-/// What zsh offers is seen only in a terminal; here it reads the scripts.
+/// zsh completes only in a terminal, so this test only parses the scripts.
 #[test]
-fn manual_completion_is_understood_by_zsh() {
+fn manual_completion_scripts_parse_in_zsh() {
     let Some(zsh) = tool("zsh") else { return };
     let folder = scripts(zsh::write);
     ask(&zsh, &["-f", "-n", ".evserve"], &folder);
@@ -178,7 +178,7 @@ fn manual_completion_is_understood_by_zsh() {
 }
 
 #[test]
-fn manual_page_has_commands_and_their_arguments() {
+fn manual_page_lists_commands_and_their_arguments() {
     let page = page::write("trial", &Trial::get_args_info(), "More.\n.SH SEE ALSO\nnothing\n");
     for part in [
         "trial \\- asks a server for files\n",

@@ -1,4 +1,4 @@
-//! Completion for zsh: specifications for its `_arguments`. Cases stand in trial.rs.
+//! Completion for zsh: specifications for its `_arguments`. The cases are in trial.rs.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use argh::CommandInfoWithArgs;
 
 use super::command::{Flag, Value, flags, places, tree, value};
 
-/// Works as a file of `$fpath`, and when it is sourced.
+/// Writes a script that works as a file of `$fpath` and when it is sourced.
 pub fn write(name: &str, program: &CommandInfoWithArgs) -> String {
     let mut script =
         format!("#compdef {name}\n# Completion of {name} for zsh. Made from its options by make manual.\n");
@@ -71,7 +71,7 @@ _{name}() {{
 }
 
 fn option(flag: &Flag) -> String {
-    // The value may come behind = or as the next word; behind a letter at once, too.
+    // The value follows `=` or is the next word; after a short option it may also follow directly.
     let name = |name: &String| match (flag.argument, name.starts_with("--")) {
         (None, _) => name.clone(),
         (Some(_), true) => format!("{name}="),
@@ -85,7 +85,7 @@ fn option(flag: &Flag) -> String {
         .collect();
     let argument = flag.argument.map(|argument| format!(":{argument}:{}", action(value(argument))));
     let rest = format!("[{said}]{}", argument.unwrap_or_default());
-    // What excludes what: help excludes all, and what is not repeatable itself.
+    // --help excludes all other words, and an option that is not repeatable excludes itself.
     let once =
         if flag.long == "--help" { "(- : *)".to_owned() } else { format!("({})", flag.names.join(" ")) };
     let mark = if flag.repeatable { "*" } else { &once };

@@ -1,26 +1,26 @@
-//! Limits of connections and descriptors: who makes room, who waits, what idle connections cost. To add a
-//! case, start the server with a limit and fill it with `served` connections.
+//! Limits of connections and descriptors: which connections are evicted, which wait, and what idle ones cost.
+//! To add a case, start the server with a limit and fill it with `connect_and_get`.
 
 use std::fs::File;
 use std::io::Write;
 use std::time::Duration;
 
-use super::sockets::{GET, served};
-use crate::process::{Client, Server, large_file, more_descriptors, wait_for, wait_until_read};
+use super::sockets::{GET, connect_and_get};
+use crate::process::{Client, Server, large_file, raise_descriptor_limit, wait_for, wait_until_read};
 
 #[test]
-fn ten_thousand_idle_connections() {
-    let count = more_descriptors().saturating_sub(2000).min(10_000) as usize;
+fn ten_thousand_idle_connections_cost_at_most_1_kib_each() {
+    let count = raise_descriptor_limit().saturating_sub(2000).min(10_000) as usize;
     if count < 1000 {
         eprintln!("left out: RLIMIT_NOFILE is too small");
         return;
     }
-    // However long it takes until all have come.
+    // Long enough for all of them to connect.
     let server = Server::start(&["--idle-timeout", "600s"]);
-    let mut clients: Vec<Client> = (0..100).map(|_| served(&server)).collect();
+    let mut clients: Vec<Client> = (0..100).map(|_| connect_and_get(&server)).collect();
     let before = server.status("VmRSS");
     while clients.len() < count {
-        clients.push(served(&server));
+        clients.push(connect_and_get(&server));
     }
     let each = (server.status("VmRSS").saturating_sub(before)) * 1024 / (count as u64 - 100);
     assert!(each <= 1024, "{each} bytes of memory for each idle connection");
@@ -33,13 +33,13 @@ fn ten_thousand_idle_connections() {
 }
 
 #[test]
-fn at_the_connection_limit_the_longest_idle_makes_room() {
+fn at_the_limit_the_least_recently_active_connection_is_evicted() {
     let server = Server::start(&["--max-connections", "4"]);
-    let mut clients: Vec<Client> = (0..4).map(|_| served(&server)).collect();
+    let mut clients: Vec<Client> = (0..4).map(|_| connect_and_get(&server)).collect();
     clients[0].send(GET);
     clients[0].response();
-    let mut fifth = served(&server);
-    // The second was idle for longest.
+    let mut fifth = connect_and_get(&server);
+    // The second one is the least recently active.
     clients.remove(1).expect_end();
     for client in clients.iter_mut().chain([&mut fifth]) {
         client.send(GET);
@@ -48,9 +48,9 @@ fn at_the_connection_limit_the_longest_idle_makes_room() {
 }
 
 #[test]
-fn at_the_connection_limit_new_ones_wait_while_all_are_busy() {
+fn at_the_limit_new_connections_wait_while_all_others_are_busy() {
     let server = Server::start(&["--max-connections", "3", "--head-timeout", "60s"]);
-    let mut busy: Vec<Client> = (0..3).map(|_| served(&server)).collect();
+    let mut busy: Vec<Client> = (0..3).map(|_| connect_and_get(&server)).collect();
     busy.iter_mut().for_each(|client| client.send(&GET[..10]));
     busy[0].send(&GET[10..]);
     busy[0].response();
@@ -70,9 +70,9 @@ fn at_the_connection_limit_new_ones_wait_while_all_are_busy() {
 }
 
 #[test]
-fn one_connection_over_a_client_s_number_is_closed_at_once() {
+fn connections_over_max_per_client_are_closed() {
     let server = Server::start(&["--max-per-client", "2"]);
-    let mut clients = [served(&server), served(&server)];
+    let mut clients = [connect_and_get(&server), connect_and_get(&server)];
     server.connect().expect_end();
     clients[0].send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
     assert_eq!(clients[0].response().status, 200);
@@ -81,8 +81,8 @@ fn one_connection_over_a_client_s_number_is_closed_at_once() {
 }
 
 #[test]
-fn without_descriptors_the_server_stays_in_service() {
-    // Half of the 40 may be connections, and each one's own large file takes one more descriptor.
+fn the_server_survives_running_out_of_descriptors() {
+    // Up to half of the 40 descriptors are connections, and the large file of each takes another one.
     let server = Server::start_within(40, &[]);
     let mut stuck = Vec::new();
     let told = wait_for("the last descriptor", || {
@@ -92,7 +92,7 @@ fn without_descriptors_the_server_stays_in_service() {
         client.send(format!("GET /{name} HTTP/1.1\r\nHost: h\r\n\r\n"));
         wait_for("the first bytes", || client.stream.peek(&mut [0; 1]).ok());
         stuck.push(client);
-        // Somebody who comes then is told, either for want of a file or of a connection.
+        // The next client gets a 503, for lack of a descriptor for its file or its connection.
         (server.descriptors() >= 40).then(|| server.get("/1k.txt"))
     });
     assert_eq!((told.status, told.field("Retry-After")), (503, Some("1")));

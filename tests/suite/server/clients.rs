@@ -1,5 +1,5 @@
-//! The clients that people have: curl, netcat, telnet, wrk, ab. To add one, find it with `tool`, and run it
-//! with `output`; an example in the README is run by itself.
+//! Runs common clients against the server: curl, netcat, telnet, wrk, ab. To add a client, find it with
+//! `tool` and run it with `output`. `documents.rs` runs the examples in the documents.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -7,10 +7,10 @@ use std::process::{Command, Stdio};
 
 use std::path::Path;
 
-use crate::process::{PROGRAM, Server, at_once, large_file, output, small_site, tool, wait_for};
+use crate::process::{Server, at_once, large_file, output, tool};
 
 #[test]
-fn curl() {
+fn curl_gets_files_headers_and_errors() {
     let Some(curl) = tool("curl") else { return };
     let server = Server::start(&[]);
     let url = |path: &str| format!("http://{}{path}", server.address);
@@ -23,7 +23,7 @@ fn curl() {
     assert_eq!(output(&curl, &[&connects[..], &[&url("/1k.txt"), &url("/")]].concat()), "1 0 ");
     assert!(output(&curl, &["-sSI", &url("/")]).contains("Content-Length: 8\r\n"));
     assert!(output(&curl, &["-sSi", "-X", "OPTIONS", &url("/")]).contains("Allow: GET, HEAD, OPTIONS"));
-    // An upload is refused without being sent, or with; both end well.
+    // The upload is rejected whether or not curl waits for 100 Continue.
     let large = server.site.path().join("large.bin");
     for expect in ["Expect: 100-continue", "Expect:"] {
         let code = output(
@@ -50,7 +50,7 @@ fn curl() {
 }
 
 #[test]
-fn netcat() {
+fn netcat_requests_may_end_lines_with_crlf_or_lf() {
     let Some(nc) = tool("nc") else { return };
     let server = Server::start(&[]);
     for request in ["GET / HTTP/1.0\r\n\r\n", "GET / HTTP/1.0\n\n"] {
@@ -66,15 +66,14 @@ fn netcat() {
     }
 }
 
-/// The README's conversation, as a person types it.
 #[test]
-fn telnet() {
+fn the_telnet_session_in_the_documents_works() {
     let Some(telnet) = tool("telnet") else { return };
     let library = tempfile::tempdir().unwrap();
     let server = Server::start(&["--files", library.path().to_str().unwrap(), "--file", "0"]);
     let port = server.wait_for_line("listening file").rsplit(':').next().unwrap().to_owned();
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let (_, talk) = readme.split_once("$ telnet 127.0.0.1 8888\n").unwrap();
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/library.md")).unwrap();
+    let (_, talk) = page.split_once("$ telnet 127.0.0.1 8888\n").unwrap();
     let (talk, _) = talk.split_once("```").unwrap();
     let mut child = Command::new(&telnet)
         .args(["127.0.0.1", &port])
@@ -97,7 +96,7 @@ fn telnet() {
 }
 
 #[test]
-fn wrk() {
+fn wrk_reports_no_socket_errors() {
     let Some(wrk) = tool("wrk") else { return };
     let server = Server::start(&[]);
     at_once(["1k.txt", "large.bin", "nowhere"], |path| {
@@ -110,7 +109,7 @@ fn wrk() {
 }
 
 #[test]
-fn ab() {
+fn ab_reports_no_failed_requests() {
     let Some(ab) = tool("ab") else { return };
     let server = Server::start(&[]);
     let url = format!("http://{}/1k.txt", server.address);
@@ -123,7 +122,7 @@ fn ab() {
 }
 
 #[test]
-fn curl_takes_a_download_up_again_and_unpacks_what_comes_packed() {
+fn curl_resumes_decompresses_and_revalidates_downloads() {
     let Some(curl) = tool("curl") else { return };
     let server = Server::start(&[]);
     let url = |path: &str| format!("http://{}{path}", server.address);
@@ -135,14 +134,14 @@ fn curl_takes_a_download_up_again_and_unpacks_what_comes_packed() {
     let printed = output(&curl, &["-sS", "--compressed", "-w", "%{size_download}", &url("/page.html")]);
     let (page, size) = printed.split_at("<p>words ".len() * 40_000);
     assert!(page == "<p>words ".repeat(40_000) && size.parse::<usize>().unwrap() < 5000, "{size} bytes");
-    // What curl has is not sent again.
+    // With -z, curl sends If-Modified-Since.
     let newer = ["-sS", "-z", copy.to_str().unwrap(), "-w", "%{http_code}", &url("/page.html")];
     output(&curl, &["-sS", "-R", "-o", copy.to_str().unwrap(), &url("/page.html")]);
     assert_eq!(output(&curl, &newer), "304");
 }
 
 #[test]
-fn files_beyond_four_gigabytes() {
+fn files_over_4_gib_are_served_with_ranges() {
     let Some(curl) = tool("curl") else { return };
     let server = Server::start(&[]);
     let file = fs::File::create(server.site.path().join("huge")).unwrap();
@@ -152,91 +151,4 @@ fn files_beyond_four_gigabytes() {
     assert_eq!(output(&curl, &["-sS", "-r", "5368709113-", &url]), "the end");
     let two = output(&curl, &["-sS", "-r", "5368709113-5368709115,5368709117-", &url]);
     assert!(two.contains("\r\n\r\nthe\r\n--") && two.contains("\r\n\r\nend\r\n--"), "{two}");
-}
-
-#[test]
-fn the_examples_of_the_readme() {
-    let Some(_) = tool("curl").and(tool("nc")) else { return };
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let demo = Server::start_on(&root.join("html"), &[]);
-    let listing = Server::start_on(root, &["--list"]);
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("a.bin"), large_file()).unwrap();
-    let library = tempfile::tempdir().unwrap();
-    let files =
-        Server::start_on(&root.join("html"), &["--files", library.path().to_str().unwrap(), "--file", "0"]);
-    let acknowledging =
-        Server::start_on(&root.join("html"), &["--file", "off", "--ack", "0", "--ack-udp", "0"]);
-    let port =
-        |server: &Server, banner: &str| server.wait_for_line(banner).rsplit(':').next().unwrap().to_owned();
-    let (tcp, udp) = (port(&acknowledging, "listening ack tcp"), port(&acknowledging, "listening ack-udp"));
-    let port = port(&files, "listening file");
-    let readme = fs::read_to_string(root.join("README.md")).unwrap();
-    let blocks = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("\n```").next());
-    let mut count = 0;
-    for line in blocks.flat_map(str::lines) {
-        let (command, comment) = line.split_once("  # ").unwrap_or((line, ""));
-        match command.split(' ').next().unwrap() {
-            "curl" | "printf" | "echo" | "(printf" => {
-                let web = if command.contains("/files/") { &files } else { &demo };
-                let command = command
-                    .replace(
-                        "127.0.0.1 9999",
-                        &format!("127.0.0.1 {}", if command.contains("-u") { &udp } else { &tcp }),
-                    )
-                    .replace("127.0.0.1 8888", &format!("127.0.0.1 {port}"))
-                    .replace("127.0.0.1:7890", &web.address.to_string())
-                    .replace("127.0.0.1 7890", &format!("127.0.0.1 {}", demo.address.port()))
-                    .replace("127.0.0.1:7892", &listing.address.to_string());
-                let mut shell = Command::new("sh");
-                shell.args(["-c", &command]).current_dir(folder.path());
-                // Over UDP netcat waits for an answer for a second.
-                let made = match command.contains(" -u ") {
-                    true => wait_for("an answer in time", || {
-                        Some(shell.output().unwrap()).filter(|made| !made.stdout.is_empty())
-                    }),
-                    false => shell.output().unwrap(),
-                };
-                let printed = String::from_utf8_lossy(&made.stdout).into_owned();
-                assert!(made.status.success(), "{line}: {}", String::from_utf8_lossy(&made.stderr));
-                // Where a comment begins with a status, that is what comes.
-                let status =
-                    comment.trim().split([' ', ',']).next().filter(|word| word.parse::<u16>().is_ok());
-                assert!(
-                    status.is_none_or(|status| printed.contains(&format!("HTTP/1.1 {status} "))),
-                    "{line}: {printed}"
-                );
-                let saves = [" -O ", " -o ", " > "].iter().any(|option| command.contains(option));
-                assert!(!printed.is_empty() || saves, "{line}");
-                count += 1;
-            }
-            "evclient" => {
-                let program =
-                    format!("{} </dev/null", command.replacen("evclient", env!("CARGO_BIN_EXE_evclient"), 1));
-                let program = program.replace("127.0.0.1:8888", &format!("127.0.0.1:{port}"));
-                let mut shell = Command::new("sh");
-                shell.args(["-c", &program]).current_dir(folder.path()).env("XDG_STATE_HOME", folder.path());
-                let made = shell.output().unwrap();
-                assert!(made.status.success(), "{line}: {}", String::from_utf8_lossy(&made.stderr));
-                count += 1;
-            }
-            "evserve" => {
-                // On a site and a port of its own.
-                let words: Vec<&str> = command.split_whitespace().skip(1).collect();
-                let own = |at: usize| {
-                    ["--html", "--http", "--files", "--file", "--ack", "--ack-udp"].contains(&words[at])
-                };
-                let kept = (0..words.len()).filter(|at| !own(*at) && (*at == 0 || !own(at - 1)));
-                let options: Vec<&str> = kept.map(|at| words[at]).collect();
-                let mut shell = Command::new("sh");
-                shell.args(["-c", &format!("exec {PROGRAM} {} \"$@\"", options.join(" ")), "sh"]);
-                shell.stdout(Stdio::null());
-                Server::start_with(shell, small_site(), &[]);
-                count += 1;
-            }
-            _ => {}
-        }
-    }
-    assert!(count >= 20, "{count} examples");
-    assert!(fs::read(folder.path().join("copy")).unwrap() == large_file());
 }

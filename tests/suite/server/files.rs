@@ -1,5 +1,5 @@
-//! Files of the site as the disk has them: special, odd, forbidden, changing. To add a case, add a row (path,
-//! status) to the table of its test.
+//! Files of a site on disk: special, oddly named, unreadable and changing ones. To add a case, add a row
+//! (path, status) to the table of its test.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -13,14 +13,14 @@ use super::sockets::GET_LARGE;
 use crate::process::{Client, PROGRAM, Server, large_file, small_site, wait_for};
 
 #[test]
-fn special_files_are_not_found_and_block_nobody() {
+fn special_files_are_not_found_and_never_opened() {
     let site = small_site();
     let fifo = site.path().join("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     let _socket = UnixListener::bind(site.path().join("socket")).unwrap();
     std::os::unix::fs::symlink("/dev/zero", site.path().join("zero")).unwrap();
     std::os::unix::fs::symlink("fifo", site.path().join("link")).unwrap();
-    // A writer that waits for a reader of the FIFO must go on waiting.
+    // If the server opened the FIFO, this writer would stop waiting for a reader.
     let writer = std::thread::spawn({
         let fifo = fifo.clone();
         move || File::options().write(true).open(fifo).map(|mut fifo| fifo.write_all(b"secret"))
@@ -37,7 +37,7 @@ fn special_files_are_not_found_and_block_nobody() {
 }
 
 #[test]
-fn odd_paths_are_not_found_and_never_an_error_of_the_server() {
+fn symlinks_and_odd_paths_never_cause_a_server_error() {
     let site = small_site();
     let link = |from: &str, to: &str| std::os::unix::fs::symlink(from, site.path().join(to)).unwrap();
     link("circle", "circle");
@@ -67,7 +67,7 @@ fn odd_paths_are_not_found_and_never_an_error_of_the_server() {
 }
 
 #[test]
-fn a_file_that_may_not_be_read_is_forbidden() {
+fn unreadable_files_are_forbidden() {
     let site = small_site();
     let open = |path: &str, mode| {
         fs::set_permissions(site.path().join(path), fs::Permissions::from_mode(mode)).unwrap()
@@ -76,10 +76,10 @@ fn a_file_that_may_not_be_read_is_forbidden() {
     open("1k.txt", 0);
     open("sub", 0);
     open("", 0o755);
-    // Root may read everything: then the program runs as nobody, from a place where that may.
+    // Root may read everything, so root runs a copy of the program as nobody (65534).
     let program = site.path().join("evserve");
-    // Copied by another process: a child of another test that still holds a descriptor of ours to a program
-    // keeps it from being started.
+    // Copied by cp: if this process wrote the copy, the child of another test could inherit the descriptor,
+    // and exec would fail with ETXTBSY.
     assert!(Command::new("cp").arg(PROGRAM).arg(&program).status().unwrap().success());
     let mut command = Command::new(program);
     if rustix::process::geteuid().is_root() {
@@ -94,7 +94,7 @@ fn a_file_that_may_not_be_read_is_forbidden() {
 }
 
 #[test]
-fn a_file_that_shrinks_ends_early_and_one_that_grows_ends_in_time() {
+fn a_grown_file_ends_at_its_old_length_and_a_shrunk_file_ends_early() {
     let server = Server::start(&[]);
     let path = server.site.path().join("large.bin");
     let length = large_file().len();
@@ -120,7 +120,7 @@ fn a_file_that_shrinks_ends_early_and_one_that_grows_ends_in_time() {
 }
 
 #[test]
-fn an_edit_is_seen_at_once() {
+fn edits_and_deletions_are_noticed() {
     let server = Server::start(&[]);
     let path = server.site.path().join("page.html");
     for version in 0..20 {

@@ -1,5 +1,5 @@
-//! Start, listeners, signals, end. To add a case, add a row (arguments, exit code, word) to
-//! `what_cannot_start_says_why_in_one_line`, or send a signal to a `Server`.
+//! Startup, listeners, signals and shutdown. To add a case, add a row (arguments, exit code, word) to
+//! `startup_errors_are_reported_in_one_line`, or send a signal to a `Server`.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -16,7 +16,7 @@ use crate::process::{Client, PROGRAM, Server, run, small_site, wait_for};
 const GET: &str = "GET /1k.txt HTTP/1.1\r\nHost: h\r\n\r\n";
 
 #[test]
-fn help_and_version() {
+fn help_and_version_are_printed_to_stdout() {
     let (code, out, err) = run(&["--help"]);
     assert!(code == 0 && out.contains("--html") && err.is_empty());
     let (code, out, _) = run(&["--version"]);
@@ -24,7 +24,7 @@ fn help_and_version() {
 }
 
 #[test]
-fn what_cannot_start_says_why_in_one_line() {
+fn startup_errors_are_reported_in_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     let site = small_site();
@@ -33,7 +33,7 @@ fn what_cannot_start_says_why_in_one_line() {
         (&["--prot", "80"], 2, "--prot"),
         (&["--http"], 2, "--http"),
         (&["--html", html, "--http", "x"], 1, "--http \"x\""),
-        (&["--html", html, "--http", "off"], 1, "nothing to listen on"),
+        (&["--html", html, "--http", "off"], 1, "no listener is configured"),
         (&["--html", html, "--idle-timeout=0"], 1, "--idle-timeout"),
         (&["--html", html, "--file", "x"], 1, "--file"),
         (&["--html", html, "--cache-control", "*.js=sometimes"], 1, "--cache-control"),
@@ -58,13 +58,13 @@ fn what_cannot_start_says_why_in_one_line() {
 }
 
 #[test]
-fn a_small_descriptor_limit_is_said() {
+fn a_small_descriptor_limit_is_logged() {
     let server = Server::start_within(100, &[]);
     server.wait_for_line("RLIMIT_NOFILE is 100");
 }
 
 #[test]
-fn the_descriptor_limit_is_raised_to_its_hard_limit() {
+fn the_soft_descriptor_limit_is_raised_to_the_hard_limit() {
     let mut shell = Command::new("sh");
     shell.args(["-c", "ulimit -S -n 100; exec \"$0\" \"$@\"", PROGRAM]);
     let server = Server::start_with(shell, small_site(), &[]);
@@ -75,7 +75,7 @@ fn the_descriptor_limit_is_raised_to_its_hard_limit() {
 }
 
 #[test]
-fn several_listeners_and_both_families() {
+fn several_listeners_serve_ipv4_and_ipv6() {
     let server = Server::start(&["--http", "0", "--http", ":0"]);
     let banner = server.wait_for_line("listening http http://[::]:");
     let port: u16 = banner.rsplit(':').next().unwrap().trim_end_matches('/').parse().unwrap();
@@ -93,18 +93,18 @@ fn several_listeners_and_both_families() {
 }
 
 #[test]
-fn ipv6_by_itself() {
+fn a_single_ipv6_listener_serves_requests() {
     let server = Server::start(&["--http=[::1]:0"]);
     assert!(server.address.is_ipv6());
     assert_eq!(server.get("/1k.txt").status, 200);
 }
 
 #[test]
-fn a_unix_socket_is_replaced_when_stale_and_removed_in_the_end() {
+fn a_stale_unix_socket_is_replaced_and_removed_at_exit() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
     let address = format!("unix:{}", path.display());
-    // A listener that is gone leaves its name behind.
+    // A closed listener leaves its socket file behind.
     drop(UnixListener::bind(&path).unwrap());
     let mut server = Server::start(&["--http", &address]);
     server.wait_for_line(&format!("listening http {address}"));
@@ -117,7 +117,7 @@ fn a_unix_socket_is_replaced_when_stale_and_removed_in_the_end() {
     stream.read_to_string(&mut response).unwrap();
     assert!(response.ends_with("<p>front"), "{response}");
 
-    // One that is alive is left alone, and so is what is no socket.
+    // A socket in use is not replaced, and neither is an ordinary file.
     let site = small_site();
     let html = site.path().to_str().unwrap();
     let (code, _, err) = run(&["--html", html, "--http", &address]);
@@ -133,8 +133,8 @@ fn a_unix_socket_is_replaced_when_stale_and_removed_in_the_end() {
 }
 
 #[test]
-fn the_time_is_local() {
-    // A zone by its rule needs no table of zones, a zone by its name does.
+fn the_time_page_shows_local_time() {
+    // A rule such as CST-8 needs no zoneinfo, the name of a zone does.
     for (zone, named) in [("CST-8", false), ("Asia/Shanghai", true)] {
         if named && !std::path::Path::new("/usr/share/zoneinfo").join(zone).exists() {
             eprintln!("left out: no table of time zones is installed");
@@ -146,14 +146,14 @@ fn the_time_is_local() {
         let response = server.get("/time");
         let date = httpdate::parse_http_date(response.field("Date").unwrap()).unwrap();
         let local = httpdate::fmt_http_date(date + std::time::Duration::from_secs(8 * 3600));
-        // Sat, 21 Nov 2026 16:58:54 GMT, and Sat Nov 21 16:58:54 2026.
+        // The formats are `Sat, 21 Nov 2026 16:58:54 GMT` and `Sat Nov 21 16:58:54 2026`.
         let time = response.text().split_whitespace().nth(3).unwrap().to_owned();
         assert!(local.contains(&time), "{zone}: {local} and {time}");
     }
 }
 
 #[test]
-fn both_signals_drain_and_exit_0() {
+fn sigterm_and_sigint_drain_and_exit_with_0() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut server = Server::start(&[]);
         let mut idle = server.connect();
@@ -167,7 +167,7 @@ fn both_signals_drain_and_exit_0() {
 }
 
 #[test]
-fn draining_finishes_what_is_under_way() {
+fn draining_completes_requests_in_progress() {
     let mut server = Server::start(&[]);
     let mut begun = server.connect();
     begun.send(&GET[..10]);
@@ -186,13 +186,13 @@ fn draining_finishes_what_is_under_way() {
         client.expect_end();
     }
     assert!(large.response().body == crate::process::large_file());
-    // A client that stays is waited for until it was silent for long.
+    // The server lingers for clients that stay connected.
     drop((begun, both, large));
     assert_eq!(server.ended().code(), Some(0));
 }
 
 #[test]
-fn a_second_signal_ends_at_once_and_so_does_the_drain_timeout() {
+fn a_second_signal_or_the_drain_timeout_ends_the_drain() {
     let stuck = |server: &Server| {
         let mut client = server.connect();
         client.send("GET /large.bin HTTP/1.1\r\nHost: h\r\n\r\n".repeat(20));
@@ -209,12 +209,12 @@ fn a_second_signal_ends_at_once_and_so_does_the_drain_timeout() {
     let mut server = Server::start(&["--drain-timeout", "300ms"]);
     let _client = stuck(&server);
     server.signal(Signal::INT);
-    server.wait_for_line("cutting off 1 connections");
+    server.wait_for_line("closing 1 connections");
     assert_eq!(server.ended().code(), Some(0));
 }
 
 #[test]
-fn no_response_is_broken_by_a_sigterm_under_load() {
+fn sigterm_under_load_breaks_no_response() {
     for _ in 0..5 {
         let mut server = Server::start_with(Command::new(PROGRAM), small_site(), &[]);
         let address = server.address;
@@ -224,8 +224,8 @@ fn no_response_is_broken_by_a_sigterm_under_load() {
                 scope.spawn(|| {
                     while let Ok(stream) = TcpStream::connect(address) {
                         let mut client = Client::new(stream);
-                        // A peer that has sent its request before the listener closed is answered,
-                        // whole; one that comes later is not connected.
+                        // A request sent before the listener closed gets a complete response; later
+                        // clients cannot connect.
                         while client.stream.write_all(GET.as_bytes()).is_ok() {
                             let Some(response) = client.try_response() else {
                                 assert!(ending.load(Ordering::SeqCst), "closed without an answer");

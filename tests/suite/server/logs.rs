@@ -1,5 +1,5 @@
-//! The logs: what stands in them, and that they never stop the loop. To add a case, start `logging(options)`,
-//! ask for something, and `wait_for_lines`.
+//! The logs: their lines, and that they never block the loop. To add a case, start
+//! `with_access_log(options)`, send a request, and `wait_for_lines`.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -17,8 +17,8 @@ use crate::process::{PROGRAM, Server, small_site, wait_for};
 
 const GET: &str = "GET /1k.txt HTTP/1.1\r\nHost: h\r\nUser-Agent: test\r\n\r\n";
 
-/// A server whose access log is at a path of its own.
-fn logging(arguments: &[&str]) -> (Server, std::path::PathBuf, tempfile::TempDir) {
+/// Starts a server with an access log and returns the path of the log.
+fn with_access_log(arguments: &[&str]) -> (Server, std::path::PathBuf, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log");
     let all = [&["--access-log", path.to_str().unwrap()], arguments].concat();
@@ -35,8 +35,8 @@ fn wait_for_lines(path: &std::path::Path, count: usize) -> Vec<String> {
 }
 
 #[test]
-fn every_answer_has_its_line() {
-    let (server, path, _folder) = logging(&[]);
+fn every_response_is_logged() {
+    let (server, path, _folder) = with_access_log(&[]);
     let mut client = server.connect();
     client.send(GET);
     client.send("HEAD / HTTP/1.1\r\nHost: h\r\nReferer: http://x/\"\r\n\r\n");
@@ -58,8 +58,8 @@ fn every_answer_has_its_line() {
 }
 
 #[test]
-fn json_lines() {
-    let (server, path, _folder) = logging(&["--access-format", "json"]);
+fn the_access_log_can_be_json() {
+    let (server, path, _folder) = with_access_log(&["--access-format", "json"]);
     server.get("/1k.txt");
     let line = &wait_for_lines(&path, 1)[0];
     let (start, end) = (
@@ -73,7 +73,7 @@ fn json_lines() {
 }
 
 #[test]
-fn after_a_rotation_sighup_opens_the_files_anew() {
+fn sighup_reopens_the_logs_after_a_rotation() {
     let folder = tempfile::tempdir().unwrap();
     let events = folder.path().join("events.log");
     let (server, path, _folder) = {
@@ -94,7 +94,7 @@ fn after_a_rotation_sighup_opens_the_files_anew() {
     for name in [&path, &events] {
         fs::rename(name, name.with_extension("old")).unwrap();
     }
-    // Until it hears of it, it goes on writing to the renamed file.
+    // Until it gets the signal, the server keeps writing to the renamed file.
     server.get("/1k.txt");
     wait_for_lines(&path.with_extension("old"), 2);
     server.signal(Signal::HUP);
@@ -102,11 +102,11 @@ fn after_a_rotation_sighup_opens_the_files_anew() {
     server.get("/1k.txt");
     assert_eq!(wait_for_lines(&path, 1).len(), 1);
     assert_eq!(wait_for_lines(&path.with_extension("old"), 2).len(), 2);
-    assert!(wait_for_lines(&events, 1)[0].contains("opened the logs anew"));
+    assert!(wait_for_lines(&events, 1)[0].contains("reopened the log files"));
 }
 
 #[test]
-fn a_full_disk_drops_lines_and_nothing_else() {
+fn a_full_disk_drops_log_lines_only() {
     let server = Server::start(&["--access-log", "/dev/full"]);
     for _ in 0..50 {
         assert_eq!(server.get("/1k.txt").status, 200);
@@ -117,7 +117,7 @@ fn a_full_disk_drops_lines_and_nothing_else() {
 }
 
 #[test]
-fn a_turn_of_more_lines_than_the_buffer_holds_loses_none() {
+fn a_turn_may_log_more_lines_than_the_buffer_holds() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log");
     let mut log = AccessLog::new(LogFile::append_to(&path).unwrap(), Format::Combined);
@@ -140,22 +140,22 @@ fn a_turn_of_more_lines_than_the_buffer_holds_loses_none() {
 }
 
 #[test]
-fn a_stalled_pipe_drops_lines_and_counts_them() {
+fn a_stalled_pipe_drops_and_counts_log_lines() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("fifo");
     assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
-    // Somebody has it open and does not read.
+    // The reader opens the FIFO with O_NONBLOCK and does not read yet.
     let reader = File::options().read(true).custom_flags(0o4000).open(&path).unwrap();
     let server = Server::start(&["--access-log", path.to_str().unwrap()]);
     let mut client = server.connect();
-    // Far more than pipe and buffer hold: 64 KiB and 256 KiB.
+    // Far more than the pipe (64 KiB) and the buffer (256 KiB) hold.
     for _ in 0..60 {
         client.send(GET.repeat(100));
         for _ in 0..100 {
             assert_eq!(client.response().status, 200);
         }
     }
-    // Once it is read, what waited comes, whole lines only, and what is missing is said.
+    // Once the pipe is read, the buffered lines follow, all of them complete.
     let mut lines = 0;
     let mut reader = BufReader::new(reader);
     let mut line = String::new();
@@ -173,7 +173,7 @@ fn a_stalled_pipe_drops_lines_and_counts_them() {
 }
 
 #[test]
-fn a_stalled_stderr_does_not_stop_the_loop() {
+fn a_stalled_stderr_does_not_block_the_server() {
     let site = small_site();
     let mut command = Command::new(PROGRAM);
     command.args(["--log-level", "debug", "--http", "0", "--html"]).arg(site.path()).stderr(Stdio::piped());
@@ -187,11 +187,12 @@ fn a_stalled_stderr_does_not_stop_the_loop() {
     let address =
         banner.trim_end().split_once("http http://").unwrap().1.trim_end_matches('/').parse().unwrap();
     let mut server = Server::adopt(child, address, site);
-    // A line for each connection, and nobody reads them: more than a pipe holds.
+    // One line per connection, in total more than the unread pipe holds.
     for _ in 0..1500 {
         assert_eq!(server.get("/1k.txt").status, 200);
     }
-    // Read again, it says what is missing. The end closes the pipe.
+    // Once stderr is read, the log reports the dropped lines. The thread ends when the server closes the
+    // pipe.
     let is_said = AtomicBool::new(false);
     let said = "lines of this log were dropped here";
     std::thread::scope(|scope| {
@@ -201,7 +202,7 @@ fn a_stalled_stderr_does_not_stop_the_loop() {
             }
         });
         wait_for(said, || {
-            // More lines, as the pipe has room again.
+            // Logs more lines, now that the pipe has room again.
             server.get("/1k.txt");
             is_said.load(Ordering::SeqCst).then_some(())
         });

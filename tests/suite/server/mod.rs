@@ -1,4 +1,4 @@
-//! The program as it is started: sockets, signals, logs, and the clients that people have. To add a file, declare it here.
+//! The running program: sockets, signals, logs and common clients. To add a file, declare it here.
 
 mod capacity;
 mod clients;

@@ -1,17 +1,17 @@
-//! The program over real sockets, with peers that send and receive as they like: fast, slowly, not at all. To
-//! add a case, start a `Server` and let a `Client` behave badly.
+//! The program over real sockets, with peers that are fast, slow or silent. To add a case, start a `Server`
+//! and let a `Client` misbehave.
 
 use std::fs;
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
-use crate::process::{Client, Server, large_file, uninterrupted, wait_for, wait_until_read};
+use crate::process::{Client, Server, large_file, retry_interrupted, wait_for, wait_until_read};
 
 pub const GET: &str = "GET /1k.txt HTTP/1.1\r\nHost: h\r\n\r\n";
 pub const GET_LARGE: &str = "GET /large.bin HTTP/1.1\r\nHost: h\r\n\r\n";
 
 #[test]
-fn a_thousand_pipelined_requests() {
+fn a_thousand_pipelined_requests_are_answered() {
     let server = Server::start(&[]);
     let mut client = server.connect();
     let mut sender = client.stream.try_clone().unwrap();
@@ -26,7 +26,7 @@ fn a_thousand_pipelined_requests() {
 }
 
 #[test]
-fn a_half_close_behind_a_large_pipelined_answer_loses_nothing() {
+fn a_half_close_after_pipelined_requests_loses_no_response() {
     let server = Server::start(&[]);
     let mut client = server.connect();
     client.send(format!("{}{GET}", GET_LARGE.repeat(5)));
@@ -39,7 +39,7 @@ fn a_half_close_behind_a_large_pipelined_answer_loses_nothing() {
 }
 
 #[test]
-fn many_large_files_at_once() {
+fn large_files_are_sent_to_many_clients_at_once() {
     let server = Server::start(&[]);
     let clients: Vec<_> = (0..8).map(|_| server.connect()).collect();
     let expected = large_file();
@@ -56,8 +56,8 @@ fn many_large_files_at_once() {
     });
 }
 
-/// A connection on which one request was answered.
-pub fn served(server: &Server) -> Client {
+/// Connects and completes one request.
+pub fn connect_and_get(server: &Server) -> Client {
     let mut client = server.connect();
     client.send(GET);
     assert_eq!(client.response().status, 200);
@@ -65,13 +65,13 @@ pub fn served(server: &Server) -> Client {
 }
 
 #[test]
-fn dripping_heads_are_ended_and_nobody_waits_for_them() {
+fn slow_heads_time_out_and_delay_no_other_client() {
     let server = Server::start(&["--head-timeout", "600ms"]);
     let mut slow: Vec<Client> = (0..50).map(|_| server.connect()).collect();
     let mut silent = server.connect();
     let mut script = GET.trim_end().bytes().chain(std::iter::repeat(b'x'));
     wait_for("the end of the slow", || {
-        // A byte for each, which puts off nothing.
+        // Another byte on each connection does not extend its deadline.
         let byte = [script.next().unwrap()];
         slow.iter_mut().for_each(|client| drop(client.stream.write_all(&byte)));
         assert_eq!(server.get("/1k.txt").status, 200);
@@ -84,14 +84,14 @@ fn dripping_heads_are_ended_and_nobody_waits_for_them() {
 }
 
 #[test]
-fn a_peer_that_never_reads_is_ended() {
+fn connections_to_peers_that_never_read_are_closed() {
     let server = Server::start(&["--write-timeout", "500ms"]);
     let idle = server.descriptors();
     let mut stuck: Vec<Client> = (0..5).map(|_| server.connect()).collect();
     for client in &mut stuck {
         client.send(GET_LARGE.repeat(20));
     }
-    // Each is served by now; whether all are so at once depends on how fast we are.
+    // On a slow machine the first may time out before the last is served.
     for client in &stuck {
         wait_for("the first bytes", || client.stream.peek(&mut [0; 1]).ok());
     }
@@ -100,13 +100,13 @@ fn a_peer_that_never_reads_is_ended() {
 }
 
 #[test]
-fn an_upload_that_is_refused_still_hears_the_answer() {
+fn the_client_of_a_rejected_upload_receives_the_response() {
     let server = Server::start(&[]);
     for _ in 0..5 {
         let mut client = server.connect();
         client.send("PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 20000000\r\n\r\n");
         let piece = vec![b'x'; 100_000];
-        // A close with unread input would be a reset, and the answer lost.
+        // A close with unread input would cause a reset and destroy the response.
         for _ in 0..200 {
             if client.stream.write_all(&piece).is_err() {
                 break;
@@ -119,7 +119,7 @@ fn an_upload_that_is_refused_still_hears_the_answer() {
 }
 
 #[test]
-fn who_goes_on_sending_after_an_answer_is_heard_out() {
+fn input_after_a_closing_response_does_not_cause_a_reset() {
     let server = Server::start(&[]);
     for request in
         ["PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 20000000\r\n\r\n", "GET / HTTP/1.1\r\nX : y\r\n\r\n"]
@@ -127,27 +127,27 @@ fn who_goes_on_sending_after_an_answer_is_heard_out() {
         let mut client = server.connect();
         client.send(request);
         assert!(client.response().closes());
-        // Had the server closed, the first of these would get a reset and the others fail.
+        // If the server had closed, the first of these would cause a reset, and the others would fail.
         for _ in 0..5 {
             client.send([b'x'; 1000]);
-            assert_eq!(uninterrupted(|| client.stream.read(&mut [0])).unwrap(), 0);
+            assert_eq!(retry_interrupted(|| client.stream.read(&mut [0])).unwrap(), 0);
         }
     }
 }
 
 #[test]
-fn a_close_behind_a_large_answer_does_not_destroy_it() {
+fn stray_input_does_not_destroy_a_large_closing_response() {
     let server = Server::start(&[]);
     fs::write(server.site.path().join("300k"), vec![b'x'; 300_000]).unwrap();
     for stray in ["\r\n", GET] {
-        // The server lingers for 5 s of silence: a try that took longer has shown nothing.
+        // The server lingers for 5 s of silence, so a slower attempt proves nothing.
         let in_time = (0..20).any(|_| {
             let mut client = server.connect();
             client.send("GET /300k HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
             wait_for("the first bytes", || client.stream.peek(&mut [0; 1]).ok());
             let begun = Instant::now();
-            // All of the answer is in the socket by now. What comes after the last request would be
-            // answered by a reset, had the server closed.
+            // The whole response is in the socket by now. If the server had closed, this input would cause a
+            // reset.
             client.send(stray);
             wait_until_read(&client.stream);
             client.send(stray);
@@ -163,12 +163,11 @@ fn a_close_behind_a_large_answer_does_not_destroy_it() {
 }
 
 #[test]
-fn an_upload_is_taken_while_its_answer_goes_out() {
-    // Longer than a client of ours waits until it can send.
+fn a_client_may_send_its_whole_body_before_it_reads() {
+    // Longer than the write timeout of `Client`.
     let server = Server::start(&["--write-timeout", "60s"]);
     let mut client = server.connect();
     client.send("GET /large.bin HTTP/1.1\r\nHost: h\r\nContent-Length: 30000000\r\n\r\n");
-    // A peer that sends all before it reads anything.
     for _ in 0..300 {
         client.send(vec![b'x'; 100_000]);
     }
@@ -178,30 +177,30 @@ fn an_upload_is_taken_while_its_answer_goes_out() {
 
 #[test]
 #[cfg(all(target_os = "linux", not(evserve_portable)))]
-fn a_slow_but_steady_reader_gets_all_of_it() {
-    use crate::process::{PATIENCE, starved};
+fn slow_but_steady_readers_get_the_whole_response() {
+    use crate::process::{PATIENCE, cpu_wait_time};
 
     let server = Server::start(&["--write-timeout", "500ms"]);
     let begun = Instant::now();
     loop {
         let mut client = server.connect();
         client.send("GET /large.bin HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
-        // 1 MB/s: the socket's buffer of megabytes has no room again for longer than the timeout.
+        // At 1 MB/s, a socket buffer of several megabytes stays full for longer than the timeout.
         let (mut received, mut buffer) = (Vec::new(), vec![0; 50_000]);
         let (opened, mut longest) = (Instant::now(), Duration::ZERO);
-        while let Ok(count @ 1..) = uninterrupted(|| client.stream.read(&mut buffer)) {
+        while let Ok(count @ 1..) = retry_interrupted(|| client.stream.read(&mut buffer)) {
             received.extend_from_slice(&buffer[..count]);
-            // Behind several timeouts what is left may come faster.
+            // After several timeouts, the rest may be read faster.
             if opened.elapsed() < Duration::from_millis(2500) {
-                let (asleep, waited) = (Instant::now(), starved());
+                let (asleep, waited) = (Instant::now(), cpu_wait_time());
                 std::thread::sleep(Duration::from_millis(50));
-                longest = longest.max(asleep.elapsed()).max(starved() - waited);
+                longest = longest.max(asleep.elapsed()).max(cpu_wait_time() - waited);
             }
         }
         if received.ends_with(&large_file()) {
             return;
         }
-        // A reader whom the machine did not let read proves nothing.
+        // A reader that was not scheduled in time proves nothing.
         let is_late = longest > Duration::from_millis(200) && begun.elapsed() < 3 * PATIENCE;
         assert!(is_late, "it got {} bytes, and paused for {longest:?} at most", received.len());
     }

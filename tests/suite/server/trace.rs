@@ -1,5 +1,5 @@
-//! `--trace`: what it says of a turn, and that nobody waits for it. To add a case, start a server with
-//! `printing`, and look for its lines.
+//! `--trace`: the lines of a turn, and that a stalled reader does not block the server. To add a case, start
+//! a server `with_stdout` and search its lines.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,18 +12,18 @@ use tempfile::TempDir;
 
 use crate::process::{Client, PROGRAM, Server, small_site, tool, wait_for};
 
-/// A server whose standard output is this file.
-fn printing(out: File, arguments: &[&str]) -> Server {
+/// Starts a server with this file as its standard output.
+fn with_stdout(out: File, arguments: &[&str]) -> Server {
     let mut command = Command::new(PROGRAM);
     command.stdout(Stdio::from(out));
     Server::start_with(command, small_site(), &[&["--file", "off"], arguments].concat())
 }
 
 #[test]
-fn every_turn_is_printed() {
+fn the_trace_prints_every_turn() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trace");
-    let server = printing(File::create(&path).unwrap(), &["--trace", "--idle-timeout", "300ms"]);
+    let server = with_stdout(File::create(&path).unwrap(), &["--trace", "--idle-timeout", "300ms"]);
     let requests = "GET /1k.txt HTTP/1.1\r\nHost: h\r\n\r\n".repeat(3);
     let mut client = wait_for("a connection that is not idle for so long before it asks", || {
         let mut client = server.connect();
@@ -34,7 +34,7 @@ fn every_turn_is_printed() {
     });
     let peer = format!("http {}", client.stream.local_addr().unwrap());
     client.expect_end();
-    // The trace, once it has such a line and the end of its turn.
+    // Returns the trace once it has a line with these words and the end of that turn.
     let traced = |words: &[&str]| {
         let text = fs::read_to_string(&path).unwrap();
         let mut lines = text.lines().skip_while(|line| !words.iter().all(|word| line.contains(word)));
@@ -44,7 +44,7 @@ fn every_turn_is_printed() {
     let mut text = wait_for("its end", || traced(&[&peer, "closed: idle"]));
     let accepted = ["http listener", "readable", "accepted 1"];
     if traced(&accepted).is_none() {
-        // The first one came before the server slept, and was no event.
+        // The first connection was accepted before the server slept, so there was no event.
         drop(server.connect());
         text = wait_for("an event of the listener", || traced(&accepted));
     }
@@ -65,12 +65,12 @@ fn every_turn_is_printed() {
 }
 
 #[test]
-fn a_trace_that_nobody_reads_stops_nobody() {
+fn an_unread_trace_does_not_block_the_server() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("fifo");
     assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
     let reader = File::options().read(true).custom_flags(0o4000).open(&path).unwrap();
-    let mut server = printing(File::options().write(true).open(&path).unwrap(), &["--trace"]);
+    let mut server = with_stdout(File::options().write(true).open(&path).unwrap(), &["--trace"]);
     for _ in 0..500 {
         assert_eq!(server.get("/1k.txt").status, 200);
     }
@@ -78,7 +78,7 @@ fn a_trace_that_nobody_reads_stops_nobody() {
     let mut reader = BufReader::new(reader);
     let mut line = String::new();
     wait_for("what is missing to be said", || {
-        // More turns, as the trace has room again.
+        // Causes more turns, now that the pipe has room again.
         server.get("/1k.txt");
         while reader.read_line(&mut line).is_ok_and(|count| count > 0) && line.ends_with('\n') {
             lines.push(std::mem::take(&mut line));
@@ -89,7 +89,7 @@ fn a_trace_that_nobody_reads_stops_nobody() {
     assert!(server.ended().success());
 }
 
-/// A server whose standard output is a terminal: that of `script`, which passes on what it shows.
+/// A server whose standard output is a terminal of script(1), which copies it to its own output.
 struct Terminal {
     child: Child,
     site: TempDir,
@@ -97,7 +97,7 @@ struct Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // The terminal's end alone would be no reason for the server to end: SIGHUP opens the logs anew.
+        // Closing the terminal does not end the server: SIGHUP only reopens the logs.
         let pid = fs::read_to_string(self.site.path().join("pid")).ok();
         if let Some(pid) = pid.and_then(|pid| Pid::from_raw(pid.trim().parse().ok()?)) {
             let _ = kill_process(pid, Signal::KILL);
@@ -108,14 +108,14 @@ impl Drop for Terminal {
 }
 
 #[test]
-fn a_terminal_that_nobody_reads_stops_nobody() {
+fn an_unread_terminal_does_not_block_the_server() {
     let Some(script) = tool("script") else { return };
     let site = small_site();
     let folder = site.path().display();
     let command = format!(
         "echo $$ >{folder}/pid; exec {PROGRAM} --trace --file off --http 0 --html {folder} 2>{folder}/log"
     );
-    // Nobody reads what it passes on, so its pipe and then the terminal fill up.
+    // The output of script is not read, so its pipe and then the terminal fill up.
     let child = Command::new(script)
         .args(["-qfec", &command, "/dev/null"])
         .stdin(Stdio::piped())
@@ -136,10 +136,10 @@ fn a_terminal_that_nobody_reads_stops_nobody() {
 }
 
 #[test]
-fn without_it_nothing_is_printed() {
+fn nothing_is_printed_without_the_trace_option() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out");
-    let mut server = printing(File::create(&path).unwrap(), &[]);
+    let mut server = with_stdout(File::create(&path).unwrap(), &[]);
     assert_eq!(server.get("/1k.txt").status, 200);
     server.signal(Signal::TERM);
     assert!(server.ended().success());

@@ -1,5 +1,5 @@
-//! Listeners and their backlog in the simulation: what accept says, and who makes room. To add a case, add a
-//! test that fills `Backlog::failures` or has many peers connect.
+//! Listeners and their backlog in the simulation: errors of accept, and eviction. To add a case, fill
+//! `Backlog::failures` or connect many peers.
 
 use std::time::Duration;
 
@@ -12,18 +12,18 @@ use super::peers::SimPeer;
 use super::world::{Simulation, for_every_seed};
 
 #[test]
-fn nobody_makes_room_before_it_was_heard() {
+fn eviction_skips_connections_with_unread_input() {
     let limits = Limits { max_connections: 10, ..Limits::default() };
-    let mut simulation = Simulation::of(Kind::Ack, 1, limits);
+    let mut simulation = Simulation::with_protocol(Kind::Ack, 1, limits);
     for _ in 0..40 {
-        let mut peer = SimPeer::echoed(&mut simulation.random, 0);
+        let mut peer = SimPeer::echo(&mut simulation.random, 0);
         (peer.script, peer.sent) = (b"hello".to_vec(), 5);
         {
             let wire = &mut *peer.wire.borrow_mut();
             wire.arrived.extend(b"hello");
             wire.window = 1000;
         }
-        simulation.take_in(peer);
+        simulation.add(peer);
     }
     for _ in 0..100 {
         let arrived = |peer: &SimPeer| {
@@ -41,7 +41,7 @@ fn nobody_makes_room_before_it_was_heard() {
 }
 
 #[test]
-fn a_listener_survives_what_accept_says() {
+fn listeners_survive_accept_errors() {
     for_every_seed(|seed| {
         const ECONNABORTED: i32 = rustix::io::Errno::CONNABORTED.raw_os_error();
         const EMFILE: i32 = rustix::io::Errno::MFILE.raw_os_error();
@@ -58,7 +58,7 @@ fn a_listener_survives_what_accept_says() {
                 simulation.backlog.borrow_mut().failures.push_back(failure);
             }
         }
-        // No further event comes of the listener: what was left in the backlog must be remembered.
+        // The listener gets no further event, so it must remember that connections are waiting.
         simulation.turn(Vec::new());
         let mut turns = 0;
         while !simulation.backlog.borrow().waiting.is_empty() {
@@ -76,7 +76,7 @@ fn a_listener_survives_what_accept_says() {
 }
 
 #[test]
-fn draining_takes_the_whole_backlog_and_ends_the_idle_within_the_grace() {
+fn draining_accepts_the_backlog_and_closes_idle_connections() {
     let mut simulation = Simulation::new(9, Limits::default());
     (0..10).for_each(|_| simulation.connect(0));
     simulation.turn(Vec::new());
@@ -92,7 +92,7 @@ fn draining_takes_the_whole_backlog_and_ends_the_idle_within_the_grace() {
 }
 
 #[test]
-fn a_listener_that_may_not_accept_does_not_spin() {
+fn a_listener_whose_accept_keeps_failing_does_not_spin() {
     let mut simulation = Simulation::new(9, Limits::default());
     simulation.connect(0);
     simulation.backlog.borrow_mut().failures.extend([rustix::io::Errno::PERM.raw_os_error(); 1000]);

@@ -1,5 +1,5 @@
-//! Datagram endpoints in the loop, over a simulated socket under a virtual clock: who is answered, with how
-//! much, and that none is forgotten. To add a case, let datagrams `arrive` at a `Service`.
+//! Datagram endpoints in the loop, over a simulated socket under a virtual clock: which datagrams get a
+//! reply, of which size, and that none is lost. To add a case, let datagrams `arrive` at a `Service`.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -23,23 +23,23 @@ use evserve::transport::{DatagramSocket, Destination, Received};
 use super::network::SimNetwork;
 use crate::conversation::{no_library, start};
 
-/// A socket as the network sees it.
-pub struct Post {
+/// The state of a simulated socket.
+pub struct SocketState {
     arrived: VecDeque<Result<(SocketAddr, Vec<u8>), ErrorKind>>,
     answers: Vec<(SocketAddr, Vec<u8>)>,
-    /// What sending says instead, if anything.
+    /// The error of every send, if any.
     failure: Option<ErrorKind>,
     destination: Destination,
 }
 
-impl Default for Post {
-    fn default() -> Post {
+impl Default for SocketState {
+    fn default() -> SocketState {
         let (arrived, answers) = (VecDeque::new(), Vec::new());
-        Post { arrived, answers, failure: None, destination: Destination::Unknown }
+        SocketState { arrived, answers, failure: None, destination: Destination::Unknown }
     }
 }
 
-pub struct SimSocket(Rc<RefCell<Post>>);
+pub struct SimSocket(Rc<RefCell<SocketState>>);
 
 impl DatagramSocket for SimSocket {
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
@@ -51,20 +51,20 @@ impl DatagramSocket for SimSocket {
     }
 
     fn reply(&mut self, bytes: &[u8], received: &Received) -> io::Result<()> {
-        let post = &mut *self.0.borrow_mut();
-        match post.failure {
+        let socket = &mut *self.0.borrow_mut();
+        match socket.failure {
             Some(failure) => Err(failure.into()),
             None => {
-                post.answers.push((received.peer, bytes.to_vec()));
+                socket.answers.push((received.peer, bytes.to_vec()));
                 Ok(())
             }
         }
     }
 }
 
-/// A loop with one endpoint, on port 7000.
+/// An event loop with one endpoint, on port 7000.
 struct Service {
-    post: Rc<RefCell<Post>>,
+    socket: Rc<RefCell<SocketState>>,
     event_loop: EventLoop<SimNetwork>,
     now: Now,
     timeout: Option<Duration>,
@@ -72,30 +72,30 @@ struct Service {
 
 impl Service {
     fn new(template: &str, rate: u32) -> Service {
-        let (now, post) = (start(), Rc::default());
+        let (now, socket) = (start(), Rc::default());
         let site = Box::new(MemoryStore::default());
         let mut services = Services::new(site, Rules::default(), no_library(), Limits::default(), now);
         services.ack.reply = Template::parse(template).unwrap();
         services.ack.rate_limiter = RateLimiter::new(rate);
         let mut event_loop = EventLoop::new(SimNetwork::default(), services);
-        event_loop.listen_datagrams(SimSocket(Rc::clone(&post)), 7000, Kind::Ack).unwrap();
+        event_loop.listen_datagrams(SimSocket(Rc::clone(&socket)), 7000, Kind::Ack).unwrap();
         let timeout = event_loop.turn(now, []);
-        Service { post, event_loop, now, timeout }
+        Service { socket, event_loop, now, timeout }
     }
 
     fn arrive(&mut self, peer: impl Into<SocketAddr>, bytes: &[u8]) {
-        self.post.borrow_mut().arrived.push_back(Ok((peer.into(), bytes.to_vec())));
+        self.socket.borrow_mut().arrived.push_back(Ok((peer.into(), bytes.to_vec())));
     }
 
-    /// One turn, with the one event that an edge-triggered poll gives.
+    /// Runs one turn, with the single event of an edge-triggered poll.
     fn event(&mut self) {
-        // It was the first source of all.
+        // The endpoint is the first source of the loop.
         let token = Token::new(0, 1);
         let readiness = Readiness { token, readable: true, writable: false, ending: false };
         self.timeout = self.event_loop.turn(self.now, [readiness]);
     }
 
-    /// Turns without an event until the loop wants to sleep.
+    /// Runs turns without events until the loop sleeps, and returns their number.
     fn settle(&mut self) -> usize {
         let mut turns = 0;
         while self.timeout == Some(Duration::ZERO) {
@@ -106,9 +106,9 @@ impl Service {
         turns
     }
 
-    /// What was answered since the last time.
+    /// Takes the replies sent since the last call.
     fn answers(&self) -> Vec<(SocketAddr, Vec<u8>)> {
-        std::mem::take(&mut self.post.borrow_mut().answers)
+        std::mem::take(&mut self.socket.borrow_mut().answers)
     }
 
     fn counts(&self) -> &DatagramCounts {
@@ -119,7 +119,7 @@ impl Service {
 const PEER: ([u8; 4], u16) = ([10, 0, 0, 1], 5000);
 
 #[test]
-fn one_event_answers_all_that_came_a_share_in_each_turn() {
+fn one_event_answers_all_received_datagrams_within_the_turn_budgets() {
     let mut service = Service::new("{count} {message}", 0);
     (0..1000).for_each(|number: u32| service.arrive(PEER, &number.to_be_bytes()));
     service.event();
@@ -127,7 +127,7 @@ fn one_event_answers_all_that_came_a_share_in_each_turn() {
     let turns = service.settle();
     assert_eq!(turns, 1000 / TURN_REQUESTS);
     assert_eq!(service.counts().answered, 1000);
-    // Large ones are fewer.
+    // Of large datagrams, a turn answers fewer.
     (0..10).for_each(|_| service.arrive(PEER, &[b'x'; 60_000]));
     service.event();
     assert_eq!(service.answers().len() - 936, TURN_READ_BYTES.div_ceil(60_000));
@@ -136,25 +136,25 @@ fn one_event_answers_all_that_came_a_share_in_each_turn() {
 }
 
 #[test]
-fn errors_and_truncated_datagrams_are_no_end() {
+fn errors_and_truncated_datagrams_do_not_stop_the_endpoint() {
     let mut service = Service::new("ok", 0);
     service.arrive(PEER, b"one");
-    service.post.borrow_mut().arrived.push_back(Err(ErrorKind::ConnectionRefused));
+    service.socket.borrow_mut().arrived.push_back(Err(ErrorKind::ConnectionRefused));
     service.arrive(PEER, &[b'x'; 70_000]);
-    service.post.borrow_mut().arrived.push_back(Err(ErrorKind::Interrupted));
+    service.socket.borrow_mut().arrived.push_back(Err(ErrorKind::Interrupted));
     service.arrive(PEER, b"two");
     service.event();
     service.settle();
     assert_eq!(service.answers(), [(PEER.into(), b"ok".to_vec()), (PEER.into(), b"ok".to_vec())]);
     assert_eq!(*service.counts(), DatagramCounts { received: 3, answered: 2, truncated: 1, unsent: 0 });
-    service.post.borrow_mut().failure = Some(ErrorKind::WouldBlock);
+    service.socket.borrow_mut().failure = Some(ErrorKind::WouldBlock);
     service.arrive(PEER, b"three");
     service.event();
     assert_eq!(service.counts().unsent, 1);
 }
 
 #[test]
-fn no_answer_is_more_than_three_times_what_came_and_64_bytes() {
+fn replies_are_at_most_three_times_the_datagram_plus_64_bytes() {
     for seed in 0..300 {
         let mut random = fastrand::Rng::with_seed(seed);
         let pieces = ["{message}", "{time}", "{peer}", "{count}", "收到了", "word", "{bytes}", "\u{1f600}"];
@@ -172,7 +172,7 @@ fn no_answer_is_more_than_three_times_what_came_and_64_bytes() {
             assert!(std::str::from_utf8(&answer).is_ok(), "{template}: cut within a character");
         }
     }
-    // It is the bound, not less.
+    // A large reply reaches the bound exactly.
     let mut service = Service::new(&"{message}".repeat(16), 0);
     service.arrive(PEER, &[b'x'; 100]);
     service.event();
@@ -180,7 +180,7 @@ fn no_answer_is_more_than_three_times_what_came_and_64_bytes() {
 }
 
 #[test]
-fn whose_answer_would_be_answered_gets_none() {
+fn datagrams_whose_reply_could_start_a_loop_are_not_answered() {
     let mut service = Service::new("ok", 0);
     let silent = [
         "10.0.0.1:7",
@@ -189,7 +189,7 @@ fn whose_answer_would_be_answered_gets_none() {
         "[2001:db8::1]:19",
         "224.0.0.1:5000",
         "[ff02::1]:5000",
-        // Ourselves, or one like us.
+        // The endpoint itself, or another server on the same port.
         "127.0.0.1:7000",
         "[::ffff:10.0.0.9]:7000",
         "[::1]:7000",
@@ -201,18 +201,18 @@ fn whose_answer_would_be_answered_gets_none() {
     heard.iter().for_each(|peer| service.arrive(peer.parse::<SocketAddr>().unwrap(), b"hello"));
     service.event();
     assert_eq!(service.answers().len(), heard.len());
-    // What everyone was asked.
-    service.post.borrow_mut().destination = Destination::Everyone;
+    // A datagram to a broadcast or multicast address.
+    service.socket.borrow_mut().destination = Destination::Everyone;
     service.arrive(PEER, b"hello");
     service.event();
     assert_eq!(service.answers(), []);
 }
 
 #[test]
-fn nothing_but_errors_is_looked_at_again_later() {
+fn an_endpoint_with_only_errors_is_retried_later() {
     let mut service = Service::new("ok", 0);
     let errors = || std::iter::repeat_n(Err(ErrorKind::NetworkDown), TURN_REQUESTS);
-    service.post.borrow_mut().arrived.extend(errors());
+    service.socket.borrow_mut().arrived.extend(errors());
     service.arrive(PEER, b"behind them");
     service.event();
     assert!(service.timeout > Some(Duration::ZERO), "it spins");
@@ -222,14 +222,14 @@ fn nothing_but_errors_is_looked_at_again_later() {
 }
 
 #[test]
-fn nobody_is_answered_more_often_than_the_rate() {
+fn replies_to_an_address_stay_within_the_rate() {
     let mut random = fastrand::Rng::with_seed(1);
     let mut service = Service::new("ok", 20);
     let mut answered: HashMap<SocketAddr, Vec<Duration>> = HashMap::new();
     let begun = service.now.monotonic;
     while service.now.monotonic - begun < Duration::from_secs(5) {
         service.now = service.now + Duration::from_millis(random.u64(..20));
-        // The same address with different ports is the same peer.
+        // All ports of an address count as one peer.
         (0..random.u16(..30)).for_each(|port| {
             let host = random.u8(1..4);
             service.arrive(([10, 0, 0, host], 2000 + port), b"x");
@@ -251,7 +251,7 @@ fn nobody_is_answered_more_often_than_the_rate() {
 }
 
 #[test]
-fn draining_answers_what_has_come() {
+fn draining_answers_datagrams_that_are_already_received() {
     let mut service = Service::new("ok", 0);
     (0..200).for_each(|_| service.arrive(PEER, b"x"));
     service.event_loop.drain(service.now);

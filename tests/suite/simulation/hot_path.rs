@@ -1,4 +1,4 @@
-//! What a keep-alive request costs, counted: system calls and allocations. The loop is the real one, over a
+//! Counts what a keep-alive request costs: system calls and allocations. The loop is the real one, over a
 //! transport that counts. To add a case, add a row (path, fields, allocations), or `play` a batch.
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -28,26 +28,26 @@ thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Counts the allocations of each thread.
+/// An allocator that counts the allocations of each thread.
 struct Counting;
 
-// SAFETY: everything is passed on to the system's allocator as it came.
+// SAFETY: every call is forwarded unchanged to the system allocator.
 #[allow(unsafe_code)]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller keeps the contract of `alloc`.
+        // SAFETY: the caller upholds the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the pointer came from `alloc` or `realloc` above, that is from the system.
+        // SAFETY: the pointer comes from `alloc` or `realloc` above, and thus from the system allocator.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: the pointer came from `alloc` or `realloc` above, that is from the system.
+        // SAFETY: the pointer comes from `alloc` or `realloc` above, and thus from the system allocator.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }
@@ -55,7 +55,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// What happened on a wire.
+/// The calls on the transport and the store.
 #[derive(Default)]
 struct Counts {
     recv: Cell<u64>,
@@ -64,11 +64,11 @@ struct Counts {
     sent: Cell<u64>,
     /// Files and folders that were opened.
     opened: Cell<u64>,
-    /// Whether the next batch of requests has come.
+    /// Whether the next batch of requests has arrived.
     arrived: Cell<bool>,
 }
 
-/// A peer that sends the same batch again and again, and takes everything.
+/// A peer that sends the same batch repeatedly and reads everything.
 struct Replay {
     counts: Rc<Counts>,
     batch: Rc<[u8]>,
@@ -109,7 +109,7 @@ impl Transport for Replay {
     }
 }
 
-/// A disk that counts.
+/// A disk store that counts opened files and folders.
 struct CountingDisk(DiskStore, Rc<Counts>);
 
 impl Store for CountingDisk {
@@ -163,8 +163,8 @@ impl Network for OnePeer {
 
 const ROUNDS: u64 = 2000;
 
-/// Plays `batch` again and again, a millisecond apart, and returns what [`ROUNDS`] of them cost at
-/// steady state: allocations, and what was counted.
+/// Sends `batch` repeatedly, a millisecond apart, and returns the allocations and calls of [`ROUNDS`] batches
+/// in the steady state.
 fn play(batch: &str, log: bool) -> (u64, Counts) {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("1k.html"), "k".repeat(1024)).unwrap();
@@ -188,7 +188,7 @@ fn play(batch: &str, log: bool) -> (u64, Counts) {
     let token = token.get().unwrap();
     let mut rounds = |count: u64| {
         for _ in 0..count {
-            // The files were just made; from here on they are old enough to be trusted.
+            // During the first rounds, the new files stop being racily clean (see `FileVersion`).
             now = now + Duration::from_millis(1);
             counts.arrived.set(true);
             event_loop.turn(now, [Readiness { token, readable: true, writable: false, ending: false }]);
@@ -213,7 +213,7 @@ fn a_request_costs_one_recv_one_send_and_no_allocation() {
         for method in ["GET", "HEAD"] {
             let (allocations, counts) = play(&GET.replace("GET", method).replace("/1k.html", path), false);
             assert_eq!((counts.recv.get(), counts.send.get()), (ROUNDS, ROUNDS), "{method} {path}");
-            // An escape is decoded into memory of its own.
+            // A path with an escape is decoded into a new allocation.
             let decoded = if path.contains('%') { ROUNDS } else { 0 };
             assert_eq!(allocations, decoded, "{method} {path}");
         }
@@ -221,7 +221,7 @@ fn a_request_costs_one_recv_one_send_and_no_allocation() {
 }
 
 #[test]
-fn conditions_ranges_codings_and_404_open_no_file() {
+fn conditions_ranges_codings_and_404s_open_no_file() {
     for (path, fields, allocations_max) in [
         ("1k.html", "If-None-Match: *\r\nIf-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n", 0),
         ("1k.html", "Accept-Encoding: identity\r\n", 0),
@@ -246,14 +246,14 @@ fn a_pipelined_batch_costs_one_recv_and_one_send() {
 }
 
 #[test]
-fn a_large_file_costs_one_send_more() {
+fn a_large_file_costs_one_additional_sendfile() {
     let (allocations, counts) = play(&GET.replace("1k.html", "large.bin"), false);
     let calls = (counts.recv.get(), counts.send.get(), counts.send_file.get());
     assert_eq!((calls, allocations), ((ROUNDS, ROUNDS, ROUNDS), 0));
 }
 
 #[test]
-fn the_access_log_allocates_for_a_new_second_only() {
+fn the_access_log_allocates_only_when_a_new_second_begins() {
     let (allocations, counts) = play(GET, true);
     assert_eq!((counts.recv.get(), counts.send.get()), (ROUNDS, ROUNDS));
     assert!(allocations <= 20 * ROUNDS / 1000, "{allocations} allocations");

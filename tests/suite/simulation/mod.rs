@@ -1,4 +1,4 @@
-//! The event loop without sockets: a simulated network under a virtual clock. To add a file, declare it here.
+//! The event loop without sockets: a simulated network and a virtual clock. To add a file, declare it here.
 
 mod accepting;
 mod datagrams;

@@ -1,5 +1,5 @@
-//! The simulated network: wires whose calls fail or fall short as a seed says, and a backlog to accept from.
-//! To add a failure, let `Wire::call` or `Wire::take` return it.
+//! The simulated network: wires whose calls fail or fall short at random, and a backlog to accept from. To
+//! add a failure, return it from `Wire::call` or `Wire::write`.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -15,31 +15,31 @@ use evserve::transport::Transport;
 
 use super::datagrams::SimSocket;
 
-/// A connection as the network sees it. One end is the server's [`SimStream`], the other a
-/// [`SimPeer`].
+/// A simulated connection between a `SimStream` of the server and a `SimPeer`.
 pub struct Wire {
     pub random: fastrand::Rng,
-    /// How often calls fail or fall short, in percent.
+    /// The probability that a call fails or falls short, in percent.
     pub faults: u8,
     pub token: Option<Token>,
     /// Whether a short recv means that nothing is left, as with sockets under epoll.
     pub short_recv_drains: bool,
-    /// What the peer has sent and the server has not received.
+    /// The bytes that the peer has sent and the server has not received.
     pub arrived: VecDeque<u8>,
-    /// The peer has ended its output.
+    /// Whether the peer has shut down its output.
     pub ended: bool,
     pub reset: bool,
-    /// How much more the network takes before the peer reads.
+    /// The number of bytes that the network accepts until the peer reads.
     pub window: usize,
-    /// The server was told that the window is closed, and waits for an event.
+    /// Whether a send of the server has returned `WouldBlock`, so that it waits for an event.
     pub blocked: bool,
-    /// What the peer has received.
+    /// The bytes that the peer has received.
     pub received: Vec<u8>,
-    /// The server has ended its output, or closed.
+    /// Whether the server has shut down its output or closed.
     pub server_ended: bool,
     pub closed: bool,
-    /// Bytes that moved in this turn.
+    /// The number of bytes that the server has received in this turn.
     pub read_in_turn: usize,
+    /// The number of bytes that the server has sent in this turn.
     pub written_in_turn: usize,
 }
 
@@ -50,7 +50,7 @@ impl Wire {
         self.random.u8(..100) < self.faults
     }
 
-    /// The kernel's part of every call: interruptions and resets.
+    /// Fails as any system call may: interrupted, or with a reset.
     pub fn call(&mut self) -> io::Result<()> {
         if self.reset {
             return Err(ErrorKind::ConnectionReset.into());
@@ -58,7 +58,7 @@ impl Wire {
         if self.fails() { Err(ErrorKind::Interrupted.into()) } else { Ok(()) }
     }
 
-    pub fn take(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         assert!(!self.server_ended, "output behind its end");
         let mut count = bytes.len().min(self.window);
         if count == 0 {
@@ -97,7 +97,7 @@ impl Transport for SimStream {
         let mut bytes = Vec::new();
         pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
         assert!(!bytes.is_empty(), "an empty send");
-        wire.take(&bytes)
+        wire.write(&bytes)
     }
 
     fn send_file(&mut self, file: &File, offset: u64, count: usize) -> io::Result<usize> {
@@ -105,7 +105,7 @@ impl Transport for SimStream {
         wire.call()?;
         let mut bytes = vec![0; count];
         let length = file.read_at(&mut bytes, offset)?;
-        if length == 0 { Ok(0) } else { wire.take(&bytes[..length]) }
+        if length == 0 { Ok(0) } else { wire.write(&bytes[..length]) }
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
@@ -114,7 +114,7 @@ impl Transport for SimStream {
     }
 
     fn unacknowledged(&self) -> Option<usize> {
-        // The window is all there is between the ends of a wire.
+        // The peer has received every sent byte immediately.
         Some(0)
     }
 
@@ -131,14 +131,14 @@ impl Drop for SimStream {
     }
 }
 
-/// The network's side of accepting.
+/// The connections that wait to be accepted.
 #[derive(Default)]
 pub struct Backlog {
     pub waiting: VecDeque<Rc<RefCell<Wire>>>,
     pub accepted: u16,
-    /// What accept says instead, so many times.
+    /// The errors that the next calls of accept return.
     pub failures: VecDeque<i32>,
-    /// How often the reserve was given up.
+    /// The number of accepts that used the reserve descriptor.
     pub reserve_used: usize,
 }
 

@@ -1,5 +1,5 @@
-//! The simulated peers: how they behave, what they ask for, and whether they got it. To add a manner, add it
-//! to `Manner` and to `SimPeer::act`; to add a request, add it to `script`.
+//! The simulated peers: their behavior, their requests, and the output that they expect. To add a behavior,
+//! add it to `Behavior` and to `SimPeer::act`; to add a request, add it to `script`.
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::VecDeque;
@@ -12,25 +12,25 @@ use super::site::{converse_with_disk, without_dates};
 
 /// How a peer behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
-    /// Sends all, reads all, and sees what it should see.
+pub enum Behavior {
+    /// Sends and reads everything.
     Polite,
-    /// As polite, and ends its output, behind its last request or in the middle of one.
+    /// Like `Polite`, then shuts down its output, after its last request or in the middle of one.
     HalfCloses,
-    /// Sends all and reads nothing.
+    /// Sends everything and reads nothing.
     NeverReads,
-    /// Stops sending somewhere.
+    /// Stops sending halfway.
     Stops,
-    /// Vanishes somewhere.
+    /// Resets the connection halfway.
     Resets,
 }
 
-/// A peer: its end of a wire, and what it has still to do.
+/// A peer: its end of a wire, and the script that it sends.
 pub struct SimPeer {
     pub wire: Rc<RefCell<Wire>>,
-    pub manner: Manner,
+    pub behavior: Behavior,
     pub script: Vec<u8>,
-    /// Which of its requests are HEAD.
+    /// Which requests of the script are HEAD.
     pub heads: Vec<bool>,
     pub sent: usize,
     expected: OnceCell<Vec<u8>>,
@@ -38,33 +38,33 @@ pub struct SimPeer {
 
 impl SimPeer {
     pub fn new(random: &mut fastrand::Rng, faults: u8) -> SimPeer {
-        let manner = *random
+        let behavior = *random
             .choice(&[
-                Manner::Polite,
-                Manner::Polite,
-                Manner::HalfCloses,
-                Manner::NeverReads,
-                Manner::Stops,
-                Manner::Resets,
+                Behavior::Polite,
+                Behavior::Polite,
+                Behavior::HalfCloses,
+                Behavior::NeverReads,
+                Behavior::Stops,
+                Behavior::Resets,
             ])
             .unwrap();
         let (mut script, heads) = script(random);
-        if manner == Manner::HalfCloses && random.bool() {
+        if behavior == Behavior::HalfCloses && random.bool() {
             script.truncate(random.usize(..=script.len()));
         }
-        SimPeer::with(manner, (script, heads), OnceCell::new(), random, faults)
+        SimPeer::with(behavior, (script, heads), OnceCell::new(), random, faults)
     }
 
-    /// One that wants the same bytes back.
-    pub fn echoed(random: &mut fastrand::Rng, faults: u8) -> SimPeer {
-        let manner = if random.bool() { Manner::Polite } else { Manner::HalfCloses };
+    /// Creates a peer that sends random bytes and expects them back.
+    pub fn echo(random: &mut fastrand::Rng, faults: u8) -> SimPeer {
+        let behavior = if random.bool() { Behavior::Polite } else { Behavior::HalfCloses };
         let mut script = vec![0; random.usize(..200_000)];
         random.fill(&mut script);
-        SimPeer::with(manner, (script.clone(), Vec::new()), script.into(), random, faults)
+        SimPeer::with(behavior, (script.clone(), Vec::new()), script.into(), random, faults)
     }
 
     pub fn with(
-        manner: Manner,
+        behavior: Behavior,
         (script, heads): (Vec<u8>, Vec<bool>),
         expected: OnceCell<Vec<u8>>,
         random: &mut fastrand::Rng,
@@ -86,21 +86,22 @@ impl SimPeer {
             read_in_turn: 0,
             written_in_turn: 0,
         };
-        SimPeer { wire: Rc::new(RefCell::new(wire)), manner, script, heads, sent: 0, expected }
+        SimPeer { wire: Rc::new(RefCell::new(wire)), behavior, script, heads, sent: 0, expected }
     }
 
-    /// What its requests come to. Most tests do not ask, and it takes long.
+    /// Returns the expected output of the server. It is computed on demand, since that takes long and most
+    /// tests do not need it.
     pub fn expected(&self) -> &[u8] {
-        self.expected.get_or_init(|| converse_with_disk(&self.script, self.manner == Manner::HalfCloses))
+        self.expected.get_or_init(|| converse_with_disk(&self.script, self.behavior == Behavior::HalfCloses))
     }
 
-    /// Does something, and says what event the server gets of it.
+    /// Acts at random and returns the event for the server, if any.
     pub fn act(&mut self, random: &mut fastrand::Rng) -> Option<Readiness> {
         let wire = &mut *self.wire.borrow_mut();
         let token = wire.token.filter(|_| !wire.closed && !wire.reset)?;
         let mut readiness = Readiness { token, readable: false, writable: false, ending: false };
-        let stops_at = match self.manner {
-            Manner::Stops | Manner::Resets => self.script.len() / 2,
+        let stops_at = match self.behavior {
+            Behavior::Stops | Behavior::Resets => self.script.len() / 2,
             _ => self.script.len(),
         };
         if self.sent < stops_at && random.bool() {
@@ -111,34 +112,34 @@ impl SimPeer {
             readiness.readable = true;
         }
         let all_sent = self.sent == self.script.len();
-        if self.manner == Manner::HalfCloses && all_sent && !wire.ended && random.bool() {
+        if self.behavior == Behavior::HalfCloses && all_sent && !wire.ended && random.bool() {
             wire.ended = true;
             (readiness.readable, readiness.ending) = (true, true);
         }
-        if self.manner == Manner::Resets && self.sent == stops_at && random.u8(..10) == 0 {
+        if self.behavior == Behavior::Resets && self.sent == stops_at && random.u8(..10) == 0 {
             wire.reset = true;
             return Some(Readiness { token, readable: true, writable: true, ending: true });
         }
-        if self.manner != Manner::NeverReads && wire.window < 50_000 && random.bool() {
+        if self.behavior != Behavior::NeverReads && wire.window < 50_000 && random.bool() {
             wire.window += random.usize(1..600_000);
             readiness.writable = std::mem::take(&mut wire.blocked);
         }
         (readiness.readable || readiness.writable).then_some(readiness)
     }
 
-    /// Whether this peer got what it should, and will do nothing more by itself.
-    pub fn is_content(&self) -> bool {
+    /// Returns whether this peer has received the expected output and has nothing left to do.
+    pub fn is_satisfied(&self) -> bool {
         let wire = self.wire.borrow();
         let all_sent = self.sent == self.script.len();
-        match self.manner {
-            Manner::Polite => all_sent && without_dates(&wire.received) == self.expected(),
-            Manner::HalfCloses => wire.closed && without_dates(&wire.received) == self.expected(),
+        match self.behavior {
+            Behavior::Polite => all_sent && without_dates(&wire.received) == self.expected(),
+            Behavior::HalfCloses => wire.closed && without_dates(&wire.received) == self.expected(),
             _ => true,
         }
     }
 }
 
-/// Requests of all kinds, one behind the other, and which of them are HEAD.
+/// Returns a random sequence of requests, and which of them are HEAD.
 fn script(random: &mut fastrand::Rng) -> (Vec<u8>, Vec<bool>) {
     let (mut script, mut heads) = (Vec::new(), Vec::new());
     let count = if random.u8(..8) == 0 { 200 } else { random.usize(1..12) };

@@ -1,5 +1,5 @@
-//! What must hold for every seed of the simulation: many peers, good and bad, over transports that fail in
-//! every way. To add a property, call `for_every_seed` with what must hold of one seed.
+//! Properties that hold for every seed of the simulation, with many peers, good and bad, over transports that
+//! fail in every way. To add a property, call `for_every_seed` with a check of one seed.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use evserve::event_loop::Readiness;
 use evserve::limits::Limits;
 use evserve::protocol::Kind;
 
-use super::peers::{Manner, SimPeer};
+use super::peers::{Behavior, SimPeer};
 use super::site::without_dates;
 use super::world::{Simulation, for_every_seed};
 use crate::reading::responses;
 
 #[test]
-fn every_peer_gets_what_it_should_whatever_the_others_do() {
+fn every_peer_gets_its_responses_whatever_the_other_peers_do() {
     for_every_seed(|seed| {
         let mut simulation = Simulation::new(seed, Limits::default());
         let faults = [0, 10, 40][(seed % 3) as usize];
@@ -29,46 +29,47 @@ fn every_peer_gets_what_it_should_whatever_the_others_do() {
         for (index, peer) in simulation.peers.iter().enumerate() {
             let wire = peer.wire.borrow();
             assert!(
-                peer.is_content(),
+                peer.is_satisfied(),
                 "peer {index}, {:?}: sent {} of {}, got {} of {} bytes, closed: {}",
-                peer.manner,
+                peer.behavior,
                 peer.sent,
                 peer.script.len(),
                 without_dates(&wire.received).len(),
                 peer.expected().len(),
                 wire.closed
             );
-            // Nobody gets anything else than the beginning of what it should.
+            // Every peer has received a prefix of its expected output; the last 40 bytes may be a partial
+            // Date.
             let received = without_dates(&wire.received);
             let compared = received.len().saturating_sub(40).min(peer.expected().len());
             assert!(received[..compared] == peer.expected()[..compared], "peer {index} got something else");
         }
-        simulation.outlast();
+        simulation.run_until_closed();
     });
 }
 
 #[test]
 fn every_byte_is_echoed_whatever_the_network_does() {
     for_every_seed(|seed| {
-        let mut simulation = Simulation::of(Kind::Ack, seed, Limits::default());
+        let mut simulation = Simulation::with_protocol(Kind::Ack, seed, Limits::default());
         let faults = [0, 10, 40][(seed % 3) as usize];
         for _ in 0..10 {
-            let peer = SimPeer::echoed(&mut simulation.random, faults);
-            simulation.take_in(peer);
+            let peer = SimPeer::echo(&mut simulation.random, faults);
+            simulation.add(peer);
         }
         simulation.settle();
         for peer in &simulation.peers {
             let wire = peer.wire.borrow();
             assert!(wire.received == peer.expected(), "{} of {}", wire.received.len(), peer.expected().len());
-            assert_eq!(wire.closed, peer.manner == Manner::HalfCloses);
+            assert_eq!(wire.closed, peer.behavior == Behavior::HalfCloses);
         }
         simulation.now = simulation.now + Limits::default().timeouts.file_idle;
-        simulation.outlast();
+        simulation.run_until_closed();
     });
 }
 
 #[test]
-fn with_few_places_everyone_is_served_in_the_end() {
+fn every_waiting_peer_is_accepted_eventually_at_a_low_limit() {
     for_every_seed(|seed| {
         let mut limits = Limits { max_connections: 3, ..Limits::default() };
         limits.timeouts.write = Duration::from_secs(5);
@@ -82,12 +83,12 @@ fn with_few_places_everyone_is_served_in_the_end() {
         }
         simulation.settle();
         assert_eq!(simulation.event_loop.services().core.statistics.accepted, 20);
-        simulation.outlast();
+        simulation.run_until_closed();
     });
 }
 
 #[test]
-fn draining_ends_with_nobody_left_and_nothing_broken() {
+fn draining_closes_every_connection_and_breaks_no_response() {
     for_every_seed(|seed| {
         let mut simulation = Simulation::new(seed, Limits::default());
         for _ in 0..20 {
@@ -116,8 +117,8 @@ fn draining_ends_with_nobody_left_and_nothing_broken() {
                     <= simulation.event_loop.services().core.limits.timeouts.drain + Duration::from_millis(2)
             );
         }
-        for peer in simulation.peers.iter().filter(|peer| peer.manner == Manner::Polite) {
-            // Answers come whole or not at all.
+        for peer in simulation.peers.iter().filter(|peer| peer.behavior == Behavior::Polite) {
+            // Panics if a response is incomplete.
             responses(&peer.wire.borrow().received, &peer.heads);
         }
     });

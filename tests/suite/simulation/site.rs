@@ -1,4 +1,4 @@
-//! The site that the simulation serves, and what a script comes to on it without any network. To add a file,
+//! The site that the simulation serves, and the output of a script on it without a network. To add a file,
 //! add it to `simulated_site`.
 
 use std::fs::File;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::conversation::{Talk, site};
 
-/// The site of the other tests, and a file that goes out by `send_file`.
+/// The simulated site, plus a file on disk that is sent by `send_file`.
 pub struct WithDisk {
     memory: Shared,
     disk: DiskStore,
@@ -22,10 +22,10 @@ pub struct WithDisk {
 static DISK_FILE: LazyLock<Vec<u8>> =
     LazyLock::new(|| (0..700_001).map(|index| (index % 251) as u8).collect());
 
-/// Made once for all seeds: that takes longer than what most of them do.
+/// Built once for all seeds, since building it takes longer than most runs.
 static SITE: LazyLock<MemoryStore> = LazyLock::new(simulated_site);
 
-/// The same with the disk's file in memory.
+/// The same site, with the file on disk in memory.
 static SITE_WITH_DISK_FILE: LazyLock<MemoryStore> =
     LazyLock::new(|| simulated_site().with("disk.bin", DISK_FILE.as_slice()));
 
@@ -69,15 +69,15 @@ impl Store for WithDisk {
     }
 }
 
-/// The site of the other tests, with a text that takes several turns to be compressed and a folder
-/// that takes several to be listed.
+/// Returns the site of the other tests, plus a text that takes several turns to compress and a folder that
+/// takes several turns to list.
 fn simulated_site() -> MemoryStore {
     let words: String = (0..30_000).map(|index| format!("{} ", index * 7919 % 10_007)).collect();
     let site = site().with("words.txt", words);
     (0..700).fold(site, |site, index| site.with(&format!("many/{index}"), ""))
 }
 
-/// What a script comes to without any network. The disk's file stands in memory here.
+/// Returns the output for a script without a network. The file on disk is in memory here.
 pub fn converse_with_disk(script: &[u8], ends: bool) -> Vec<u8> {
     let rules = Rules { list: true, ..Rules::default() };
     let mut talk = Talk::by(rules, Shared(&SITE_WITH_DISK_FILE));
@@ -88,7 +88,7 @@ pub fn converse_with_disk(script: &[u8], ends: bool) -> Vec<u8> {
     without_dates(&talk.outcome.output)
 }
 
-/// Dates depend on the turn in which an answer is written.
+/// Removes the Date fields, which depend on the turn in which a response is written.
 pub fn without_dates(bytes: &[u8]) -> Vec<u8> {
     const LINE: &[u8] = b"\r\nDate: ";
     const LENGTH: usize = LINE.len() + 29;

@@ -1,5 +1,5 @@
-//! What one turn of the loop does for a peer, and what it leaves for the next. To add a case, give `one_turn`
-//! a script and a window.
+//! The work of one turn of the loop for a peer, and the work left to the next turn. To add a case, give
+//! `one_turn` a script and a window.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use evserve::event_loop::Readiness;
 use evserve::limits::{INBOX_MAX_BYTES, Limits, TURN_BULK, TURN_READ_BYTES, TURN_REQUESTS};
 
 use super::network::Wire;
-use super::peers::Manner;
+use super::peers::Behavior;
 use super::world::Simulation;
 use crate::reading::responses;
 
 #[test]
-fn an_event_for_a_connection_that_is_gone_reaches_nobody() {
+fn events_for_a_closed_connection_do_not_reach_its_successor() {
     let mut simulation = Simulation::new(1, Limits::default());
     simulation.connect(0);
     simulation.turn(Vec::new());
@@ -36,15 +36,15 @@ fn an_event_for_a_connection_that_is_gone_reaches_nobody() {
 fn idle_connections_own_no_buffer() {
     let mut simulation = Simulation::new(3, Limits::default());
     (0..50).for_each(|_| simulation.connect(0));
-    let lasting = simulation.peers.iter_mut().filter(|peer| peer.manner != Manner::HalfCloses);
-    lasting.for_each(|peer| peer.manner = Manner::Polite);
+    let lasting = simulation.peers.iter_mut().filter(|peer| peer.behavior != Behavior::HalfCloses);
+    lasting.for_each(|peer| peer.behavior = Behavior::Polite);
     simulation.settle();
     let idle = simulation.peers.iter().filter(|peer| !peer.wire.borrow().closed).count();
     assert!(idle > 10 && simulation.event_loop.connections() == idle);
     assert_eq!(simulation.event_loop.buffered(), 0);
 }
 
-/// What one turn does for a peer that has sent `script` and takes `window` bytes.
+/// Runs one turn for a peer that has sent `script` and accepts `window` bytes.
 fn one_turn(script: &[u8], window: usize) -> Simulation {
     let mut simulation = Simulation::new(5, Limits::default());
     simulation.connect(0);
@@ -60,7 +60,7 @@ fn one_turn(script: &[u8], window: usize) -> Simulation {
 }
 
 #[test]
-fn a_turn_answers_so_many_requests_and_the_next_one_goes_on() {
+fn a_turn_answers_64_requests_and_the_next_turn_continues() {
     let mut simulation = one_turn(&b"GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n".repeat(200), usize::MAX);
     for answered in [64, 128, 192, 200] {
         assert_eq!(simulation.event_loop.services().core.statistics.requests, answered);
@@ -69,21 +69,21 @@ fn a_turn_answers_so_many_requests_and_the_next_one_goes_on() {
 }
 
 #[test]
-fn nothing_more_is_answered_for_a_peer_that_does_not_take_what_it_has() {
+fn pipelined_requests_wait_while_the_peer_does_not_read() {
     for (path, most) in [("disk.bin", 1), ("large.bin", 3)] {
         let script = format!("GET /{path} HTTP/1.1\r\nHost: h\r\n\r\n").repeat(300);
         let mut simulation = one_turn(script.as_bytes(), 1000);
         (0..20).for_each(|_| simulation.turn(Vec::new()));
         assert_eq!(simulation.event_loop.services().core.statistics.requests, most, "{path}");
-        // No more is received than one head may have, either.
+        // Unread input is bounded by the size of one head, too.
         assert!(simulation.peers[0].wire.borrow().arrived.len() < script.len());
         assert!(simulation.event_loop.buffered() <= INBOX_MAX_BYTES + 4096);
     }
 }
 
 #[test]
-fn neither_deadline_is_put_off_by_bytes_that_drip_in() {
-    // Two answers in the outbox of which the peer takes nothing, and half a head behind them.
+fn slow_bytes_do_not_extend_deadlines() {
+    // Two responses in the outbox that the peer does not read, and then half a head.
     let script = b"GET /large.bin HTTP/1.1\r\nHost: h\r\n\r\n".repeat(2);
     let mut simulation = one_turn(&[&script[..], b"GET / HTTP/1.1\r\nX: "].concat(), 1000);
     let token = simulation.peers[0].wire.borrow().token.unwrap();
@@ -96,7 +96,7 @@ fn neither_deadline_is_put_off_by_bytes_that_drip_in() {
     simulation.turn(Vec::new());
     assert_eq!(simulation.event_loop.services().core.statistics.ended(CloseReason::WriteTimeout), 1);
 
-    // The same peer takes its answers later: the head's deadline has been met meanwhile.
+    // The same peer reads its responses later, when the deadline of the head has passed.
     let mut simulation = one_turn(&[&script[..], b"GET / HTTP/1.1\r\nX: "].concat(), 1000);
     simulation.now = simulation.now + Duration::from_secs(10);
     simulation.turn(Vec::new());
@@ -110,7 +110,7 @@ fn neither_deadline_is_put_off_by_bytes_that_drip_in() {
 }
 
 #[test]
-fn who_has_much_to_do_waits_for_the_others_of_that_kind_not_they_for_him() {
+fn bulk_connections_do_not_starve_small_requests() {
     let mut simulation = Simulation::new(5, Limits::default());
     (0..50).for_each(|_| simulation.connect(0));
     simulation.turn(Vec::new());
@@ -130,7 +130,8 @@ fn who_has_much_to_do_waits_for_the_others_of_that_kind_not_they_for_him() {
         events.push(readable(wire));
     }
     simulation.turn(events);
-    // Each has had its share. From now on a few of them go on in a turn, and small requests at once.
+    // Every bulk connection has used its budget. From now on a turn drives a few of them, and all small
+    // requests.
     let requests = |simulation: &Simulation| simulation.event_loop.services().core.statistics.requests;
     for _ in 0..100 {
         let (event, before) = {
@@ -143,13 +144,13 @@ fn who_has_much_to_do_waits_for_the_others_of_that_kind_not_they_for_him() {
         assert!(simulation.peers[0].wire.borrow().received.len() > before);
         assert!(requests(&simulation) - answered <= 1 + (TURN_BULK * TURN_REQUESTS) as u64);
     }
-    // Their turn comes round, too.
+    // The bulk connections are completed as well.
     (0..200).for_each(|_| simulation.turn(Vec::new()));
     assert_eq!(requests(&simulation), 100 + 49 * 641);
 }
 
-/// Two hundred turns in which a peer that takes nothing delivers more than its share each time, a
-/// second apart.
+/// Runs two hundred turns, a second apart; in each, a peer that reads nothing sends more than its read
+/// budget.
 fn flood(script: &[u8]) -> Simulation {
     let mut simulation = one_turn(script, 0);
     let token = simulation.peers[0].wire.borrow().token.unwrap();
@@ -163,7 +164,7 @@ fn flood(script: &[u8]) -> Simulation {
 }
 
 #[test]
-fn a_flood_puts_off_no_deadline_and_has_no_more_than_its_share() {
+fn a_flood_does_not_extend_deadlines_or_exceed_the_read_budget() {
     for script in [
         "GET /disk.bin HTTP/1.1\r\nHost: h\r\nContent-Length: 18446744073709551615\r\n\r\n",
         "PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 500000\r\n\r\n",
@@ -172,14 +173,14 @@ fn a_flood_puts_off_no_deadline_and_has_no_more_than_its_share() {
     ] {
         assert_eq!(flood(script.as_bytes()).event_loop.connections(), 0, "{script:?}");
     }
-    // The same where the answer goes out at once.
+    // The same when the response is sent immediately.
     let mut script = b"PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 500000\r\n\r\n".to_vec();
     script.resize(400_000, b'x');
     one_turn(&script, usize::MAX);
 }
 
 #[test]
-fn empty_lines_put_off_no_deadline() {
+fn empty_lines_do_not_extend_the_idle_deadline() {
     let mut simulation = one_turn(b"GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n\r", usize::MAX);
     let token = simulation.peers[0].wire.borrow().token.unwrap();
     for byte in b"\n\r\n\r\n\r\n\r\n" {

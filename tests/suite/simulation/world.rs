@@ -1,7 +1,8 @@
-//! The real loop over the simulated network and a virtual clock, with what must hold after every turn. To add
-//! such a rule, add it to `Simulation::turn`; everything follows from a seed, which a failure prints.
+//! The real loop over the simulated network and a virtual clock, with invariants that are checked after every
+//! turn. To add an invariant, add it to `Simulation::turn`. Everything depends on a seed, which a failure
+//! prints.
 //!
-//! `EVSERVE_SEEDS=1000 cargo test simulation` runs more of them, `EVSERVE_SEED=7` one.
+//! `EVSERVE_SEEDS=1000 cargo test simulation` runs more seeds, `EVSERVE_SEED=7` runs one.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -31,10 +32,10 @@ pub struct Simulation {
 
 impl Simulation {
     pub fn new(seed: u64, limits: Limits) -> Simulation {
-        Simulation::of(Kind::Http, seed, limits)
+        Simulation::with_protocol(Kind::Http, seed, limits)
     }
 
-    pub fn of(kind: Kind, seed: u64, limits: Limits) -> Simulation {
+    pub fn with_protocol(kind: Kind, seed: u64, limits: Limits) -> Simulation {
         let now = start();
         let backlog = Rc::new(RefCell::new(Backlog::default()));
         let mut services = Services::new(
@@ -51,21 +52,22 @@ impl Simulation {
         Simulation { random, backlog, event_loop, peers: Vec::new(), now, timeout: None }
     }
 
-    /// Lets somebody connect.
+    /// Connects a random peer.
     pub fn connect(&mut self, faults: u8) {
         let peer = SimPeer::new(&mut self.random, faults);
-        self.take_in(peer);
+        self.add(peer);
     }
 
-    pub fn take_in(&mut self, peer: SimPeer) {
+    /// Connects a peer.
+    pub fn add(&mut self, peer: SimPeer) {
         self.backlog.borrow_mut().waiting.push_back(Rc::clone(&peer.wire));
         self.peers.push(peer);
     }
 
-    /// One turn, with the listener's event if somebody waits, and what holds after every turn.
+    /// Runs one turn, with an event for the listener if peers wait, and checks the invariants.
     pub fn turn(&mut self, mut events: Vec<Readiness>) {
         if !self.backlog.borrow().waiting.is_empty() {
-            // The listener was the first source of all.
+            // The listener is the first source of the loop.
             events.push(Readiness {
                 token: Token::new(0, 1),
                 readable: true,
@@ -81,7 +83,7 @@ impl Simulation {
             assert!(wire.written_in_turn <= TURN_WRITE_BYTES, "wrote {}", wire.written_in_turn);
             (wire.read_in_turn, wire.written_in_turn) = (0, 0);
         }
-        // One answer may overshoot the high-water mark.
+        // One response may exceed the high-water mark.
         let bound = self.event_loop.connections() * (INBOX_MAX_BYTES + OUTBOX_MAX_BYTES + 120_000);
         assert!(self.event_loop.buffered() <= bound, "{} bytes in buffers", self.event_loop.buffered());
         assert!(self.event_loop.connections() <= self.event_loop.services().core.limits.max_connections);
@@ -92,7 +94,7 @@ impl Simulation {
         }
     }
 
-    /// Lets the peers act, in short time, until none has anything left to do and the loop sleeps.
+    /// Lets the peers act, at short intervals, until they have nothing left to do and the loop sleeps.
     pub fn settle(&mut self) {
         let mut quiet = 0;
         while quiet < 60 {
@@ -106,7 +108,7 @@ impl Simulation {
     }
 
     /// Lets time pass until no connection is left.
-    pub fn outlast(&mut self) {
+    pub fn run_until_closed(&mut self) {
         let deadline = self.now + Duration::from_secs(200);
         while self.event_loop.connections() > 0 {
             assert!(self.now.monotonic < deadline.monotonic, "a connection that never ends");
@@ -117,7 +119,6 @@ impl Simulation {
     }
 }
 
-/// The seeds to run.
 fn seeds() -> Vec<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok());
     match (number("EVSERVE_SEED"), number("EVSERVE_SEEDS")) {
@@ -126,7 +127,7 @@ fn seeds() -> Vec<u64> {
     }
 }
 
-/// Runs `test` for every seed and names the one that fails.
+/// Runs `test` for every seed and prints the seed that fails.
 pub fn for_every_seed(test: impl Fn(u64) + std::panic::RefUnwindSafe) {
     for seed in seeds() {
         if let Err(panic) = std::panic::catch_unwind(|| test(seed)) {

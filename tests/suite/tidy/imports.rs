@@ -1,14 +1,14 @@
-//! Imports: which rooms of `src` may import which others, and that no files import each other in a circle.
-//! To add a room, add a row to [`MAY_IMPORT`].
+//! Checks which parts of `src` import which others, and that no files import each other in a cycle. To add a
+//! part, add a row to [`MAY_IMPORT`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::source::{Source, sources};
 
-/// The rooms of `src`, and which others each may import. A file belongs to the row with the longest name
-/// that its path begins with.
+/// The parts of `src`, and the other parts that each may import. A file belongs to the row with the longest
+/// matching path prefix.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
-    // A program of its own, which names the library by its name.
+    // A separate program, which imports the library as `evserve`.
     ("evclient", &["config", "protocol/file", "protocol/file/vocabulary", "store", "transport"]),
     ("main", &["config", "event_loop", "observe", "server"]),
     (
@@ -90,12 +90,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("lib", &[]),
 ];
 
-/// The modules of `src`: each with its file and its names.
+/// The modules of `src` with their imports.
 struct Modules {
     sources: Vec<Source>,
-    /// What each of them imports.
+    /// The imports of each source, in the order of `sources`.
     imports: Vec<Vec<Import>>,
-    /// The index of a module's file by the module's path, as `store::cache`; the crate's own is empty.
+    /// The index into `sources` by module path, such as `store::cache`; the crate root is the empty path.
     files: BTreeMap<String, usize>,
 }
 
@@ -104,7 +104,7 @@ struct Modules {
 struct Import {
     line: usize,
     path: Vec<String>,
-    /// Whether it is only named again for others (`pub use`).
+    /// Whether the import is a re-export (`pub use`).
     is_export: bool,
 }
 
@@ -115,7 +115,7 @@ impl Modules {
         Modules { files: files.collect(), imports: sources.iter().map(imports).collect(), sources }
     }
 
-    /// The file that a path of names leads to from the module `from`, if it is one of ours.
+    /// Returns the file that declares what `path` names in the module `from`, or `None` for another crate.
     fn resolve(&self, from: &str, path: &[String]) -> Option<usize> {
         let names: Vec<&str> = path.iter().map(String::as_str).collect();
         let (mut module, mut rest) = match names.as_slice() {
@@ -125,16 +125,16 @@ impl Modules {
             [first, ..] if self.files.contains_key(&child(from, first)) => (from.to_owned(), &names[..]),
             _ => return None,
         };
-        while let ["super", behind @ ..] = rest {
-            (module, rest) = (parent(&module), behind);
+        while let ["super", tail @ ..] = rest {
+            (module, rest) = (parent(&module), tail);
         }
-        while let [name, behind @ ..] = rest {
+        while let [name, tail @ ..] = rest {
             let inner = child(&module, name);
             if self.files.contains_key(&inner) {
-                (module, rest) = (inner, behind);
+                (module, rest) = (inner, tail);
                 continue;
             }
-            // A name that the module has from elsewhere.
+            // The name may be a re-export of the module.
             let file = *self.files.get(&module)?;
             let mut exports = self.imports[file].iter();
             let named = exports.find(|import| import.path.last().is_some_and(|last| last == name));
@@ -146,7 +146,7 @@ impl Modules {
         self.files.get(&module).copied()
     }
 
-    /// The files that each file imports.
+    /// Returns the files that each file imports.
     fn graph(&self) -> Vec<BTreeSet<usize>> {
         let imported = |(source, imports): (&Source, &Vec<Import>)| {
             let module = module_of(&source.path);
@@ -157,12 +157,12 @@ impl Modules {
     }
 }
 
-/// The path of the module in a file below `src`.
+/// Returns the module path of a file below `src`.
 fn module_of(path: &str) -> String {
     let path = path.trim_end_matches(".rs");
     match path.strip_suffix("/mod").unwrap_or(path) {
         "lib" => String::new(),
-        // The programs are crates of their own, whose names `crate` stands for; none is imported.
+        // The programs are separate crates, which no module imports.
         module => module.replace('/', "::"),
     }
 }
@@ -175,7 +175,7 @@ fn child(module: &str, name: &str) -> String {
     if module.is_empty() { name.to_owned() } else { format!("{module}::{name}") }
 }
 
-/// What a file imports: its `use` items, and the paths in its code that begin with `crate`.
+/// Returns the imports of a file: its `use` items, and the paths in its code that begin with `crate::`.
 fn imports(source: &Source) -> Vec<Import> {
     let mut found = Vec::new();
     let mut open: Option<(usize, bool, String)> = None;
@@ -206,7 +206,7 @@ fn imports(source: &Source) -> Vec<Import> {
     found
 }
 
-/// The paths of a tree as `a::{b, c::{self, d as e}}`.
+/// Adds the paths of a use tree such as `a::{b, c::{self, d as e}}` to `paths`.
 fn expand(prefix: &[String], tree: &str, paths: &mut Vec<Vec<String>>) {
     let (names, group) = match tree.split_once('{') {
         Some((names, group)) => (names, Some(group.trim_end().trim_end_matches('}'))),
@@ -225,7 +225,7 @@ fn expand(prefix: &[String], tree: &str, paths: &mut Vec<Vec<String>>) {
             ',' if depth == 0 => {
                 let tree = group[start..at].trim();
                 if !tree.is_empty() {
-                    // A closing brace belongs to the last group that is open.
+                    // Restores the closing braces that were trimmed from the end of the group.
                     let missing = tree.matches('{').count() - tree.matches('}').count();
                     expand(&path, &format!("{tree}{}", "}".repeat(missing)), paths);
                 }
@@ -236,8 +236,8 @@ fn expand(prefix: &[String], tree: &str, paths: &mut Vec<Vec<String>>) {
     }
 }
 
-/// The row of the table that a file belongs to.
-fn room(path: &str) -> &'static str {
+/// Returns the row of [`MAY_IMPORT`] that a file belongs to.
+fn row_of(path: &str) -> &'static str {
     let path = path.trim_end_matches(".rs");
     let within =
         |row: &str| path.strip_prefix(row).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
@@ -246,25 +246,25 @@ fn room(path: &str) -> &'static str {
 }
 
 #[test]
-fn tidy_imports_go_one_way() {
+fn tidy_files_import_only_the_parts_that_the_table_allows() {
     let modules = Modules::read();
     for (source, imports) in modules.sources.iter().zip(&modules.imports) {
-        let own = room(&source.path);
+        let own = row_of(&source.path);
         let (_, allowed) = MAY_IMPORT.iter().find(|(row, _)| *row == own).unwrap();
         for import in imports {
-            // The crate's root names its modules, and a folder's file those in it.
+            // A `mod.rs` may import the modules of its folder.
             let Some(target) = modules.resolve(&module_of(&source.path), &import.path) else { continue };
             let target = &modules.sources[target].path;
             let is_below =
                 target.starts_with(source.path.trim_end_matches("mod.rs")) && source.path.ends_with("mod.rs");
-            let known = room(target) == own || allowed.contains(&room(target)) || is_below;
+            let known = row_of(target) == own || allowed.contains(&row_of(target)) || is_below;
             assert!(known, "{}:{} imports {target}", source.path, import.line);
         }
     }
 }
 
 #[test]
-fn tidy_no_files_import_each_other_in_a_circle() {
+fn tidy_no_files_import_each_other_in_a_cycle() {
     let modules = Modules::read();
     let graph = modules.graph();
     assert!(graph.iter().map(BTreeSet::len).sum::<usize>() > 300, "hardly any import was found");
@@ -289,7 +289,7 @@ fn tidy_no_files_import_each_other_in_a_circle() {
 }
 
 #[test]
-fn the_parser_of_imports_reads_every_form() {
+fn tidy_the_import_parser_expands_nested_groups() {
     let mut paths = Vec::new();
     expand(&[], "a::{b, c::{self, d as e}, f::g}", &mut paths);
     let paths: Vec<String> = paths.iter().map(|path| path.join("::")).collect();

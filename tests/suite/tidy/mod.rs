@@ -1,5 +1,5 @@
-//! The shape of the code: which files may touch the system, how long files and functions are, and whether the
-//! documents say what the program does. To keep a word to some files, add a row to [`KEPT_TO`].
+//! Checks the shape of the code: which files may use the system, how long files and functions are, and
+//! whether the docs match the program. To restrict a word to some files, add a row to [`RESTRICTED_WORDS`].
 
 mod imports;
 mod source;
@@ -7,11 +7,10 @@ mod source;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use crate::process::run;
 use source::{read, root, sources};
 
-/// What only some files may name: the word, and where it may stand.
-const KEPT_TO: &[(&str, &[&str])] = &[
+/// Words that only some files may contain: the word, and the allowed path prefixes below `src`.
+const RESTRICTED_WORDS: &[(&str, &[&str])] = &[
     ("mio::", &["event_loop/", "transport/"]),
     ("Instant::now", &["clock.rs", "evclient/"]),
     ("SystemTime::now", &["clock.rs"]),
@@ -21,7 +20,7 @@ const KEPT_TO: &[(&str, &[&str])] = &[
     ("std::thread", &["evclient/"]),
     ("async fn", &[]),
     ("unsafe", &["transport/queue.rs", "site/rules.rs"]),
-    // The ends of lines on a wire, and in the two media types that have them.
+    // Line ends of the wire formats, and of the two media types that use CRLF.
     (
         r"\r\n",
         &[
@@ -34,7 +33,7 @@ const KEPT_TO: &[(&str, &[&str])] = &[
     ),
     ("HTTP/1", &["protocol/http/h1/", "protocol/file/command.rs"]),
     (".unwrap()", &[]),
-    // Put together, so that a search for open ends does not find this list.
+    // Concatenated, so that a search for leftover markers does not match this list.
     (concat!("to", "do!"), &[]),
     ("dbg!", &[]),
     (concat!("FIX", "ME"), &[]),
@@ -48,14 +47,14 @@ const KEPT_TO: &[(&str, &[&str])] = &[
 const FILE_LINES_MAX: usize = 400;
 const FUNCTION_LINES_MAX: usize = 60;
 
-/// Names in one folder of `src`: a screenful.
+/// The maximum number of entries in a folder of `src`.
 const FOLDER_NAMES_MAX: usize = 17;
 
 #[test]
-fn tidy_what_only_some_may_name() {
+fn tidy_restricted_words_appear_only_in_the_allowed_files() {
     for source in sources() {
         for (number, line) in source.lines() {
-            for (word, places) in KEPT_TO {
+            for (word, places) in RESTRICTED_WORDS {
                 let allowed = places.iter().any(|place| source.path.starts_with(place));
                 assert!(allowed || !line.contains(word), "{}:{number} names {word}", source.path);
             }
@@ -64,7 +63,7 @@ fn tidy_what_only_some_may_name() {
 }
 
 #[test]
-fn tidy_files_and_functions_are_short_and_say_what_they_are() {
+fn tidy_files_and_functions_are_short_and_files_have_a_head() {
     for source in sources() {
         assert!(source.code.starts_with("//! "), "{} does not say what it is", source.path);
         let lines = source.code.lines().count();
@@ -89,7 +88,7 @@ fn tidy_files_and_functions_are_short_and_say_what_they_are() {
 }
 
 #[test]
-fn tidy_a_folder_is_a_screenful() {
+fn tidy_folders_have_few_entries() {
     let mut folders: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for source in sources() {
         let mut path = source.path.as_str();
@@ -105,8 +104,8 @@ fn tidy_a_folder_is_a_screenful() {
 }
 
 #[test]
-fn tidy_a_type_has_a_name_of_its_own() {
-    // The states of a machine are its own affair; twins for other systems have the same names on purpose.
+fn tidy_type_names_are_unique() {
+    // `State` is private to its state machine; the platform variants of the watches share their names.
     const SHARED: [&str; 3] = ["State", "Watch", "Watches"];
     let mut types: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for source in sources().into_iter().filter(|source| !source.path.starts_with("evclient/")) {
@@ -126,29 +125,17 @@ fn tidy_a_type_has_a_name_of_its_own() {
 }
 
 #[test]
-fn tidy_a_second_wire_needs_no_first() {
+fn tidy_the_http_2_sketch_does_not_use_h1() {
     let sketch = read("src/protocol/http/h2_sketch.rs");
     assert!(!sketch.lines().any(|line| line.contains("h1") && !line.starts_with("//!")));
 }
 
 #[test]
-fn tidy_the_readme_lists_every_option_and_no_other() {
-    let (_, help, _) = run(&["--help"]);
-    let options = |text: &str| -> BTreeSet<String> {
-        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
-        words.filter(|word| word.starts_with("--") && word.len() > 2).map(str::to_owned).collect()
-    };
-    let readme = read("README.md");
-    let table: String = readme.lines().filter(|line| line.starts_with("| `--")).collect();
-    assert_eq!(options(&table), options(&help));
-}
-
-#[test]
-fn tidy_the_documents_name_what_there_is() {
+fn tidy_the_docs_name_every_source_file_and_only_existing_files() {
     let architecture = read("ARCHITECTURE.md");
     let sources = sources();
     for source in &sources {
-        // A module's main file goes by the name of its folder.
+        // A `mod.rs` is named by its folder.
         let path = source.path.strip_suffix("mod.rs").unwrap_or(&source.path);
         let named = path.trim_end_matches('/').rsplit('/').next().unwrap();
         assert!(architecture.contains(named), "ARCHITECTURE.md does not name {}", source.path);
@@ -171,7 +158,7 @@ fn tidy_the_documents_name_what_there_is() {
 }
 
 #[test]
-fn tidy_the_site_needs_nothing_from_elsewhere() {
+fn tidy_the_demo_site_is_self_contained_and_has_no_broken_links() {
     for entry in fs::read_dir(root().join("html")).unwrap() {
         let path = entry.unwrap().path();
         let Some("html" | "css" | "svg") = path.extension().and_then(|extension| extension.to_str()) else {
@@ -181,7 +168,7 @@ fn tidy_the_site_needs_nothing_from_elsewhere() {
         for attribute in ["src=\"http", "href=\"http", "url(http", "@import", "<script src=\"//"] {
             assert!(!text.contains(attribute), "{path:?} has {attribute}");
         }
-        // What it links on this server is there, or made by the server.
+        // Each local link leads to a file, or to a page that the server generates.
         for link in text.split("href=\"/").skip(1).chain(text.split("src=\"/").skip(1)) {
             let link = link.split(['"', '#', '?']).next().unwrap();
             let made = ["", "time", "session", "files/", "nowhere"].contains(&link);

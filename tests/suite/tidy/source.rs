@@ -1,27 +1,27 @@
-//! The files of `src`, as the tests of its shape read them.
+//! Reads the files of `src` for the tidy tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A file below `src`.
 pub struct Source {
-    /// Its path below `src`.
+    /// The path below `src`.
     pub path: String,
-    /// Its text without its tests.
+    /// The text before the first `#[cfg(test)]`.
     pub code: String,
 }
 
-/// Where the project is.
+/// Returns the root folder of the project.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The text of a file of the project.
+/// Reads a file of the project.
 pub fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap()
 }
 
-/// All files of `src` but those that are tests.
+/// Returns all files of `src` except h2_sketch.rs, which is a test.
 pub fn sources() -> Vec<Source> {
     let mut folders = vec![root().join("src")];
     let mut found = Vec::new();
@@ -48,7 +48,7 @@ pub fn sources() -> Vec<Source> {
 }
 
 impl Source {
-    /// Its lines of code, numbered from 1, without comments.
+    /// Returns the lines of code with their numbers (from 1), without comment lines.
     pub fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
         let lines = self.code.lines().enumerate().map(|(index, line)| (index + 1, line));
         lines.filter(|(_, line)| !line.trim_start().starts_with("//"))

@@ -1,16 +1,16 @@
-//! What is counted and logged of a response.
+//! Counts and logs responses.
 
 use crate::observe::AccessRecord;
 use crate::services::Context;
 
-/// Counts and logs a response with `bytes` of body. `head` is the request's head or what came of it;
-/// nothing of it need be sound.
+/// Counts and logs a response with `bytes` of body. `head` is the head of the request as far as it was
+/// received; it may be malformed.
 pub(super) fn record(head: &[u8], status: u16, bytes: u64, cx: &mut Context<'_>) {
     cx.core.statistics.requests += 1;
     log(head, status, bytes, cx);
 }
 
-/// Logs a response, if responses are logged.
+/// Logs a response if there is an access log.
 pub(super) fn log(head: &[u8], status: u16, bytes: u64, cx: &mut Context<'_>) {
     let Some(log) = &mut cx.http.access_log else { return };
     let record = AccessRecord {
@@ -32,7 +32,7 @@ fn request_line(head: &[u8]) -> &[u8] {
     lines(head).next().unwrap_or_default()
 }
 
-/// The value of the first field of this name.
+/// Returns the value of the first field named `name`, which is empty if there is none.
 fn first_value<'a>(head: &'a [u8], name: &[u8]) -> &'a [u8] {
     let value = lines(head).skip(1).find_map(|line| {
         let (start, rest) = line.split_at_checked(name.len())?;
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_logged_is_found_in_any_head() {
+    fn logged_fields_are_found_even_in_malformed_heads() {
         let head = b"GET /a HTTP/1.1\r\nHost: h\r\nUSER-AGENT: me/1\r\nReferer:x y \r\n\r\n";
         assert_eq!(request_line(head), b"GET /a HTTP/1.1");
         assert_eq!(first_value(head, b"referer"), b"x y");

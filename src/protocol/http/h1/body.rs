@@ -1,22 +1,20 @@
-//! Bodies on their way in: by length, or in chunks (RFC 9112 sections 6 and 7.1).
+//! Request bodies, delimited by a length or by chunks (RFC 9112 sections 6 and 7.1).
 
 use super::chunked::Chunked;
+use super::consumed::{Consumed, take_length};
 use super::framing::Framing;
-use super::taken::{Taken, take_length};
 use crate::limits::TURN_READ_BYTES;
 use crate::protocol::http::semantics::HttpError;
 
 /// A body that is being received.
 #[derive(Debug)]
 pub(super) enum BodyDecoder {
-    /// So many bytes are to come.
+    /// The number of bytes still to be received.
     Length(u64),
-    /// Chunks are to come.
     Chunked(Chunked),
 }
 
 impl BodyDecoder {
-    /// A body that begins.
     pub(super) fn new(framing: Framing) -> BodyDecoder {
         match framing {
             Framing::Length(length) => BodyDecoder::Length(length),
@@ -24,7 +22,7 @@ impl BodyDecoder {
         }
     }
 
-    /// How many bytes are sure to come, as far as one turn can take them.
+    /// Returns the number of bytes that are sure to follow, at most as many as one turn reads.
     pub(super) fn expected(&self) -> usize {
         let left = match self {
             BodyDecoder::Length(left) => *left,
@@ -33,9 +31,9 @@ impl BodyDecoder {
         usize::try_from(left).unwrap_or(usize::MAX).min(TURN_READ_BYTES)
     }
 
-    /// Takes from `input` what belongs to the body and gives its content, piece by piece, to
-    /// `content`.
-    pub(super) fn take(&mut self, input: &[u8], content: impl FnMut(&[u8])) -> Result<Taken, HttpError> {
+    /// Reads the bytes at the beginning of `input` that belong to the body, and passes its content to
+    /// `content` piece by piece.
+    pub(super) fn take(&mut self, input: &[u8], content: impl FnMut(&[u8])) -> Result<Consumed, HttpError> {
         match self {
             BodyDecoder::Length(left) => Ok(take_length(left, input, content)),
             BodyDecoder::Chunked(chunked) => chunked.take(input, content),

@@ -1,63 +1,68 @@
-//! The decoder of the chunked coding (RFC 9112 section 7.1).
+//! The decoder for the chunked transfer coding (RFC 9112 section 7.1).
 
-use super::taken::{Taken, take_length};
+use super::consumed::{Consumed, take_length};
 use crate::limits::{CHUNK_LINE_MAX_BYTES, TRAILER_MAX_BYTES};
 use crate::protocol::http::semantics::HttpError;
 use crate::protocol::http::semantics::grammar::{hex, is_text, is_token};
 
-/// The decoder of the chunked coding. Lines end with CRLF and nothing else: what one parser takes
-/// for a line's end and another does not is how requests are smuggled.
+/// The decoder of one chunked body. Lines must end with CRLF, because request smuggling exploits parsers that
+/// disagree about the ends of lines.
 #[derive(Debug, Default)]
 pub(super) struct Chunked {
     state: State,
-    /// The chunk's size so far, then what is left of its content.
+    /// The size of the chunk while its size line is read, then the number of content bytes left.
     left: u64,
-    /// Bytes of the current chunk line, then of the trailer section.
+    /// The number of bytes read of the current size line, or of the trailer section.
     line: usize,
 }
 
-/// Where the decoder is.
+/// The position of the decoder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
     /// Before the first digit of a size.
     #[default]
     Size,
-    /// Behind a digit.
+    /// After a digit of a size.
     Digits,
-    /// In white space behind the size, which only an extension may follow.
+    /// In white space after a size, which only an extension may follow.
     Space,
-    /// In an extension, which means nothing to us.
+    /// In a chunk extension, which is ignored.
     Extension,
-    /// Behind the CR of a size line.
+    /// After the CR of a size line.
     SizeEnd,
-    /// In a chunk's content.
+    /// In the content of a chunk.
     Content,
-    /// Behind the content, where CR must come.
+    /// After the content of a chunk, before the CR.
     ContentEnd,
-    /// Behind that CR.
+    /// After the content of a chunk, between CR and LF.
     ContentEndLf,
-    /// State the beginning of a trailer line, or of the empty line that ends the body.
+    /// At the beginning of a trailer line, or of the empty line that ends the body.
     Trailer,
-    /// In a trailer field's name.
+    /// In the name of a trailer field.
     TrailerName,
-    /// In its value.
+    /// In the value of a trailer field.
     TrailerValue,
-    /// Behind the CR of a trailer line.
+    /// After the CR of a trailer line.
     TrailerEnd,
-    /// Behind the CR of the last line.
+    /// After the CR of the empty line that ends the body.
     LastLf,
-    /// Behind the body.
+    /// After the body.
     Done,
 }
 
 impl Chunked {
-    /// How many bytes of the current chunk are still to come.
+    /// Returns the number of content bytes left in the current chunk.
     pub(super) fn left_in_chunk(&self) -> u64 {
         if self.state == State::Content { self.left } else { 0 }
     }
 
-    /// Takes from `input` what belongs to the body and gives its content, piece by piece, to `content`.
-    pub(super) fn take(&mut self, input: &[u8], mut content: impl FnMut(&[u8])) -> Result<Taken, HttpError> {
+    /// Reads the bytes at the beginning of `input` that belong to the body, and passes its content to
+    /// `content` piece by piece.
+    pub(super) fn take(
+        &mut self,
+        input: &[u8],
+        mut content: impl FnMut(&[u8]),
+    ) -> Result<Consumed, HttpError> {
         let mut consumed = 0;
         while self.state != State::Done && consumed < input.len() {
             if self.state == State::Content {
@@ -71,10 +76,10 @@ impl Chunked {
                 consumed += 1;
             }
         }
-        Ok(Taken { consumed, done: self.state == State::Done })
+        Ok(Consumed { consumed, done: self.state == State::Done })
     }
 
-    /// Takes one byte of a line.
+    /// Processes one byte outside of a chunk's content, and returns the next state.
     fn step(&mut self, byte: u8) -> Result<State, HttpError> {
         self.count()?;
         match (self.state, byte) {
@@ -105,7 +110,7 @@ impl Chunked {
         }
     }
 
-    /// Bounds the size line, and the trailer section as a whole.
+    /// Counts a byte against the limit of the size line, or of the trailer section as a whole.
     fn count(&mut self) -> Result<(), HttpError> {
         if matches!(self.state, State::ContentEnd | State::ContentEndLf) {
             self.line = 0;
@@ -128,8 +133,8 @@ const TOO_LONG: HttpError = HttpError::bad_request("A line of the chunked body i
 mod tests {
     use super::*;
 
-    /// Feeds `input` in pieces of `step` bytes: the content and how many bytes were the body's,
-    /// if it ended.
+    /// Feeds `input` in pieces of `step` bytes. Returns the content and the number of bytes that belong to
+    /// the body, or `None` if the body is incomplete.
     fn decode(input: &[u8], step: usize) -> Result<Option<(Vec<u8>, usize)>, HttpError> {
         let mut body = Chunked::default();
         let mut content = Vec::new();
@@ -145,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_cut_anywhere_give_the_same_content() {
+    fn content_does_not_depend_on_where_the_input_is_cut() {
         let cases: &[(&str, &str)] = &[
             ("0\r\n\r\n", ""),
             ("5\r\nhello\r\n0\r\n\r\n", "hello"),
@@ -166,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn malformed_chunked_bodies_are_rejected() {
         let cases: &[&str] = &[
             "\r\n",
             "g\r\n",
@@ -203,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_bounded() {
+    fn size_lines_and_trailers_are_bounded() {
         for input in [
             format!("{}5\r\n", "0".repeat(2000)),
             format!("5;{}\r\n", "x".repeat(2000)),

@@ -1,38 +1,38 @@
-//! A body that no handler wants, and the request that waits for its end.
+//! Request bodies that no handler uses, and the requests that wait for their end.
 
 use super::body::BodyDecoder;
 use super::head::{Head, OwnedHead};
 use crate::limits::DISCARDED_BODY_MAX_BYTES;
 use crate::protocol::http::semantics::HttpError;
 
-/// A body that is being read and thrown away.
+/// A body that is read and dropped.
 #[derive(Debug)]
 pub(super) struct DiscardedBody {
     body: BodyDecoder,
     read: u64,
-    /// The request. It is handled at the body's end, so that a malformed body is refused, or when the body
-    /// pauses. None: it was handled.
+    /// The request, until it is handled. That happens at the body's end, so that a malformed body is refused,
+    /// or when the body pauses.
     head: Option<Box<OwnedHead>>,
 }
 
-/// How far a body has come.
+/// How much of a body was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BodyProgress {
-    /// More of it is to come.
+    /// More bytes of the body are expected.
     Pending,
-    /// To its end.
+    /// The body was read to its end.
     Complete,
-    /// Further than it is worth reading.
+    /// The body exceeds [`DISCARDED_BODY_MAX_BYTES`].
     OverLimit,
 }
 
 impl DiscardedBody {
-    /// The body of the request with this head.
     pub(super) fn new(head: &Head<'_>) -> DiscardedBody {
         DiscardedBody { body: BodyDecoder::new(head.framing), read: 0, head: Some(Box::new(head.into())) }
     }
 
-    /// Takes from `input` what belongs to the body: so many bytes, and how far it has come.
+    /// Drops the bytes at the beginning of `input` that belong to the body. Returns their number and the
+    /// body's progress.
     pub(super) fn take(&mut self, input: &[u8]) -> Result<(usize, BodyProgress), HttpError> {
         let taken = self.body.take(input, |_| ())?;
         self.read += taken.consumed as u64;
@@ -44,22 +44,22 @@ impl DiscardedBody {
         Ok((taken.consumed, progress))
     }
 
-    /// How many bytes of it are sure to come.
+    /// Returns the number of bytes that are sure to follow.
     pub(super) fn expected(&self) -> usize {
         self.body.expected()
     }
 
-    /// Whether it is sure to end within the limit.
+    /// Returns whether the body is sure to end within the limit.
     pub(super) fn is_bounded(&self) -> bool {
         matches!(self.body, BodyDecoder::Length(_))
     }
 
-    /// Whether the request was handled.
+    /// Returns whether the request was already handled.
     pub(super) fn is_handled(&self) -> bool {
         self.head.is_none()
     }
 
-    /// Takes the request, to handle it now.
+    /// Takes out the request, to be handled now.
     pub(super) fn take_head(&mut self) -> Option<Box<OwnedHead>> {
         self.head.take()
     }

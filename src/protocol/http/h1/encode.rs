@@ -1,4 +1,4 @@
-//! Responses as HTTP/1.1 writes them: status line, field lines, and the body in its cheapest way.
+//! The encoder for HTTP/1.1: status line, field lines, and the body in its cheapest form.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -11,26 +11,26 @@ use crate::protocol::http::semantics::{Body, FieldSink, Response, Status};
 use crate::site::{FieldSet, Metadata, Rules};
 use crate::store::Content;
 
-/// The response to a peer when no descriptor is left for its connection.
+/// The response to a new peer if no file descriptor is left for its connection.
 pub(crate) const BUSY_REPLY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nServer: evserve\r\nRetry-After: 1\r\n\
     Connection: close\r\nContent-Length: 0\r\n\r\n";
 
-/// The interim response that an expectation waits for (RFC 9110 section 10.1.1).
+/// The interim response to `Expect: 100-continue` (RFC 9110 section 10.1.1).
 pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// How the head of a 200 begins, up to the value of Date.
+/// The beginning of a 200, up to the value of Date.
 const OK_UP_TO_DATE: &str = "HTTP/1.1 200 OK\r\nDate: ";
 
-/// Where in a [prelude] the value of Date begins.
+/// The position of Date's value in a [prelude].
 pub(super) const PRELUDE_DATE_AT: usize = OK_UP_TO_DATE.len();
 
-/// What a head says beside the fields of its response.
+/// The sources of a response head other than the response itself.
 #[derive(Clone, Copy)]
 pub(super) struct HeadContext<'a> {
-    /// What the options add to every response.
+    /// The source of the fields that options add to every response.
     pub rules: &'a Rules,
-    /// The time.
+    /// The source of Date.
     pub clock: &'a Clock,
 }
 
@@ -46,7 +46,8 @@ impl FieldSink for FieldLines<'_> {
     }
 }
 
-/// The head of a 200 that carries a whole file and says nothing of the connection. Only its date changes.
+/// Renders the head of a 200 that carries a complete file and has no Connection field. Only its date needs to
+/// change later.
 pub(super) fn prelude(metadata: &Rc<Metadata>, length: u64, head: HeadContext<'_>) -> Vec<u8> {
     let response = Response {
         status: Status::Ok,
@@ -60,7 +61,7 @@ pub(super) fn prelude(metadata: &Rc<Metadata>, length: u64, head: HeadContext<'_
     prelude
 }
 
-/// Writes a response whose body is not made while it is sent; for HEAD without the body.
+/// Writes a response. `head_only` omits the body, for HEAD. A streamed body is left to the caller.
 pub(super) fn write(
     response: Response,
     head_only: bool,
@@ -86,8 +87,7 @@ pub(super) fn write(
     }
 }
 
-/// Writes the head of a response whose body is made while it is sent, in chunks or up to the connection's
-/// end.
+/// Writes the head of a response with a streamed body, which is sent in chunks or ends with the connection.
 pub(super) fn write_stream_head(
     response: &Response,
     is_chunked: bool,
@@ -98,7 +98,7 @@ pub(super) fn write_stream_head(
     out.write(|bytes| write_head(response, is_chunked, disposition, head, bytes));
 }
 
-/// Writes a slice of a body in chunks (RFC 9112 section 7.1), and after the last one their end.
+/// Writes a slice of a body as a chunk (RFC 9112 section 7.1), and after the last slice the end of the body.
 pub(super) fn write_chunk(slice: &[u8], is_last: bool, out: &mut Outbox) {
     out.write(|bytes| {
         if !slice.is_empty() {
@@ -130,7 +130,7 @@ fn write_head(
         Disposition::AnnounceKeepAlive => lines.field("Connection", b"keep-alive"),
         Disposition::Close(_) => lines.field("Connection", b"close"),
     }
-    for (name, value) in &head.rules.standing_fields {
+    for (name, value) in &head.rules.extra_fields {
         lines.field(name, value.as_bytes());
     }
     response.write_fields(&mut lines);
@@ -140,8 +140,8 @@ fn write_head(
     bytes.extend_from_slice(b"\r\n");
 }
 
-/// Writes a part of a file: a small one goes right behind its head instead of as a piece of its own,
-/// which would cost a system call more than reading it.
+/// Writes a part of a file. A small part is copied next to its head, because that is cheaper than the
+/// additional system call for a separate segment.
 #[inline]
 fn write_content(content: &Content, mut range: Range<u64>, out: &mut Outbox) {
     if range.end - range.start <= COPIED_BODY_MAX_BYTES {
@@ -152,12 +152,12 @@ fn write_content(content: &Content, mut range: Range<u64>, out: &mut Outbox) {
     }
     match content {
         Content::Memory(bytes) => out.share(bytes.part(in_memory(&range))),
-        // What could not be read is left to fail where the connection's end is decided.
+        // Bytes that could not be read are queued: sending them fails, and the connection closes.
         Content::Disk(file) => out.send_file(file.clone(), range),
     }
 }
 
-/// Copies the bytes of `range` that the content has, and returns their number.
+/// Copies the bytes of `range` that can be read, and returns their number.
 fn copy(content: &Content, range: &Range<u64>, bytes: &mut Vec<u8>) -> u64 {
     match content {
         Content::Memory(content) => {
@@ -174,7 +174,7 @@ fn copy(content: &Content, range: &Range<u64>, bytes: &mut Vec<u8>) -> u64 {
     }
 }
 
-/// A range of what a `usize` can count.
+/// Converts a range whose bytes fit into memory.
 fn in_memory(range: &Range<u64>) -> Range<usize> {
     range.start as usize..range.end as usize
 }

@@ -1,4 +1,4 @@
-//! A request and its response: sent at once, asked for again in the next turn, or sent while it is made.
+//! A request and its response: sent at once, retried in the next turn, or streamed while it is produced.
 
 use super::access::record;
 use super::encode::{self, HeadContext};
@@ -10,56 +10,56 @@ use crate::protocol::http::handlers::{self, error_response};
 use crate::protocol::http::semantics::{Body, BodySource, Headers, HttpError, Method, Outcome, Response};
 use crate::services::Context;
 
-/// A response that takes more than a turn.
+/// A response that takes more than one turn.
 #[derive(Debug)]
 pub(super) enum PendingResponse {
     /// The request is handled again in the next turn.
     Retry {
-        /// The request.
         head: OwnedHead,
-        /// Why the connection is closed after the response whatever the request says, if it is.
+        /// Why the connection closes after the response, whatever the request says; `None` if it depends on
+        /// the request.
         early_close: Option<CloseReason>,
     },
-    /// The body is sent while it is made.
+    /// The body is sent while it is produced.
     Stream(ResponseStream),
 }
 
-/// A body that is sent while it is made.
+/// A response whose body is sent while it is produced.
 #[derive(Debug)]
 pub(super) struct ResponseStream {
-    /// The request, for the log.
+    /// The request, for the access log.
     head: OwnedHead,
     status: u16,
     body: Box<dyn BodySource>,
-    /// In chunks, or up to the connection's end.
+    /// Whether the body is sent in chunks; otherwise it ends with the connection.
     is_chunked: bool,
     sent: u64,
-    /// Why the connection is closed after the response, if it is.
+    /// Why the connection closes after the response, if it does.
     close: Option<CloseReason>,
 }
 
-/// What came of a request.
+/// The outcome of a request.
 #[derive(Debug)]
 pub(super) enum Exchange {
-    /// The response is queued; the connection persists, or is closed for this reason.
+    /// The response is queued. The connection persists, or closes for this reason.
     Done(Option<CloseReason>),
     /// The response continues in the next turn.
     Pending(Box<PendingResponse>),
 }
 
-/// A request that is refused, of which nothing need be sound or whole.
+/// A request that is refused. It may be malformed or incomplete.
 #[derive(Clone, Copy)]
 pub(super) struct FailedRequest<'a> {
-    /// What came of its head.
+    /// The head as far as it was received, for the access log.
     pub bytes: &'a [u8],
-    /// Its method, if that is known.
+    /// The method, if it is known.
     pub method: Option<Method>,
-    /// The fields that say how its sender would like to hear it.
+    /// The fields that select the format of the error response.
     pub headers: Headers<'a>,
 }
 
 impl<'a> FailedRequest<'a> {
-    /// A request of which this is known and nothing else.
+    /// Creates a refused request whose header fields are not known.
     pub(super) fn unparsed(bytes: &'a [u8], method: Option<Method>) -> FailedRequest<'a> {
         FailedRequest { bytes, method, headers: Headers::NONE }
     }
@@ -72,8 +72,8 @@ impl<'a> From<&Head<'a>> for FailedRequest<'a> {
     }
 }
 
-/// Handles a request. `early_close` is why the connection is closed after the response whatever the request
-/// says, if it is.
+/// Handles a request. If `early_close` is given, the connection closes after the response, whatever the
+/// request says.
 pub(super) fn respond(
     head: &Head<'_>,
     early_close: Option<CloseReason>,
@@ -86,16 +86,16 @@ pub(super) fn respond(
     }
 }
 
-/// Handles a request before its body has come. `is_bounded` says that the body is sure to end soon: then it
-/// is read on behind the response, and there is no exchange that ends with it. Otherwise the connection is
-/// closed.
+/// Handles a request whose body is incomplete. Returns `None` if the response is queued and the rest of the
+/// body is read after it. This requires a bounded body, a response that is complete at once and a connection
+/// that persists. Otherwise the connection closes after the response.
 pub(super) fn respond_early(
     head: &Head<'_>,
     is_bounded: bool,
     out: &mut Outbox,
     cx: &mut Context<'_>,
 ) -> Option<Exchange> {
-    let early_close = Some(CloseReason::BodyUnwanted);
+    let early_close = Some(CloseReason::BodyUnread);
     let response = match handlers::respond(&head.request, cx) {
         Outcome::Handled(response) => response,
         Outcome::Pending => return Some(retry(head, early_close)),
@@ -108,12 +108,12 @@ pub(super) fn respond_early(
     None
 }
 
-/// Has a request handled again in the next turn.
+/// Schedules a request to be handled again in the next turn.
 fn retry(head: &Head<'_>, early_close: Option<CloseReason>) -> Exchange {
     Exchange::Pending(Box::new(PendingResponse::Retry { head: head.into(), early_close }))
 }
 
-/// Sends the response to a request, or begins to.
+/// Sends the response to a request, or begins to if it is streamed.
 pub(super) fn send(
     response: Response,
     head: &Head<'_>,
@@ -124,8 +124,8 @@ pub(super) fn send(
     let is_chunked = head.version == Version::Http11;
     let disposition = match head.disposition(early_close, cx.core.is_draining()) {
         Disposition::Close(reason) => Disposition::Close(reason),
-        // Only the connection's end can tell that of the body.
-        _ if response.is_stream() && !is_chunked => Disposition::Close(CloseReason::LastAnswer),
+        // HTTP/1.0 has no chunks, so only the end of the connection can mark the end of the body.
+        _ if response.is_stream() && !is_chunked => Disposition::Close(CloseReason::ServerClosed),
         persistent => persistent,
     };
     let close = if let Disposition::Close(reason) = disposition { Some(reason) } else { None };
@@ -148,7 +148,7 @@ pub(super) fn send(
     }
 }
 
-/// Writes a response, counts and logs it.
+/// Queues, counts and logs a response.
 fn write(
     response: Response,
     request: &[u8],
@@ -164,7 +164,7 @@ fn write(
     encode::write(response, head_only, disposition, context, out);
 }
 
-/// Refuses a request. What follows it cannot be told from requests, so the connection is closed.
+/// Refuses a request. The start of the next request cannot be found, so the connection closes.
 pub(super) fn refuse(
     error: HttpError,
     request: FailedRequest<'_>,
@@ -172,12 +172,12 @@ pub(super) fn refuse(
     cx: &mut Context<'_>,
 ) -> CloseReason {
     let response = error_response(error, &request.headers, &mut cx.http.site, &cx.core.clock);
-    let disposition = Disposition::Close(CloseReason::Refused);
+    let disposition = Disposition::Close(CloseReason::Rejected);
     write(response, request.bytes, request.method.unwrap_or(Method::Get), disposition, out, cx);
-    CloseReason::Refused
+    CloseReason::Rejected
 }
 
-/// Continues with a response.
+/// Continues a response.
 pub(super) fn resume(pending: PendingResponse, out: &mut Outbox, cx: &mut Context<'_>) -> Exchange {
     match pending {
         PendingResponse::Retry { head, early_close } => respond(&head.borrow(), early_close, out, cx),
@@ -192,8 +192,8 @@ impl ResponseStream {
         let more = match self.body.advance(&mut slice) {
             Ok(more) => more,
             Err(error) => {
-                // Without the end of the last chunk the client sees that it is not whole.
-                log::error!("cannot go on reading a folder: {error}");
+                // The missing last chunk shows an HTTP/1.1 client that the body is incomplete.
+                log::error!("cannot read the rest of a folder: {error}");
                 return self.end(Some(CloseReason::Failed), cx);
             }
         };

@@ -1,5 +1,5 @@
 //! A request head (RFC 9112 section 2.1): found in the input, parsed by httparse, and checked where the
-//! RFCs are stricter than it.
+//! RFCs are stricter than httparse.
 
 use std::borrow::Cow;
 use std::mem::MaybeUninit;
@@ -18,15 +18,11 @@ use crate::protocol::http::semantics::{
 /// A request head, borrowed from the input it was parsed from.
 #[derive(Clone, Debug)]
 pub(super) struct Head<'a> {
-    /// What it asks for, whatever the version.
     pub request: Request<'a>,
-    /// How the body is delimited.
     pub framing: Framing,
     /// Whether the client waits for 100 (Continue) before it sends the body.
     pub expects_continue: bool,
-    /// What it says about the life of its connection.
     pub persistence: Persistence,
-    /// The version of HTTP, as far as responses depend on it.
     pub version: Version,
 }
 
@@ -39,28 +35,28 @@ pub(super) struct OwnedHead {
     version: Version,
 }
 
-/// What stands at the beginning of the input.
+/// The result of parsing the beginning of the input.
 #[derive(Debug)]
 pub(super) enum Parsed<'a> {
-    /// A head of so many bytes.
+    /// A head and its length in bytes.
     Head(Head<'a>, usize),
-    /// The beginning of one.
+    /// An incomplete head.
     Partial,
-    /// Nothing that can be carried out, with the fields that say how its sender would like to hear that, if
-    /// the head is whole.
+    /// A head that is refused. The fields, which are empty unless the head is complete, select the format of
+    /// the error response.
     Invalid(HttpError, Headers<'a>),
 }
 
 impl Head<'_> {
-    /// What becomes of the connection after the response. `early_close` is why it is closed whatever the
-    /// request says, if it is.
+    /// Decides what happens to the connection after the response. If `early_close` is given, the connection
+    /// closes, whatever the request says.
     pub(super) fn disposition(&self, early_close: Option<CloseReason>, is_draining: bool) -> Disposition {
         match (early_close, self.persistence) {
             (Some(reason), _) => Disposition::Close(reason),
-            (None, Persistence::Close) => Disposition::Close(CloseReason::Answered),
-            // What follows a CONNECT was meant for another server.
+            (None, Persistence::Close) => Disposition::Close(CloseReason::CloseRequested),
+            // The bytes after a CONNECT are meant for another server.
             _ if is_draining || self.request.method == Method::Connect => {
-                Disposition::Close(CloseReason::LastAnswer)
+                Disposition::Close(CloseReason::ServerClosed)
             }
             (None, Persistence::Implied) => Disposition::KeepAlive,
             (None, Persistence::Agreed) => Disposition::AnnounceKeepAlive,
@@ -76,7 +72,7 @@ impl From<&Head<'_>> for OwnedHead {
 }
 
 impl OwnedHead {
-    /// The head, borrowed. A 100 (Continue) was sent before it was kept, or is not due any more.
+    /// Borrows the head, without its expectation: a 100 (Continue) was already sent, or is no longer due.
     pub(super) fn borrow(&self) -> Head<'_> {
         let OwnedHead { request, framing, persistence, version } = self;
         Head {
@@ -89,20 +85,20 @@ impl OwnedHead {
     }
 }
 
-/// The method of a head of which only the beginning need be there or sound.
+/// Returns the method of a head. The rest of the head may be missing or malformed.
 pub(super) fn method_of(input: &[u8]) -> Option<Method> {
     let end = memchr::memchr(b' ', &input[..input.len().min(METHOD_MAX_BYTES + 1)])?;
     Method::parse(std::str::from_utf8(&input[..end]).ok()?)
 }
 
-/// Bytes of the longest method, CONNECT and OPTIONS.
+/// The length of the longest methods, CONNECT and OPTIONS.
 const METHOD_MAX_BYTES: usize = 7;
 
-/// Looks for a head in `input`, of which the first `seen` bytes were there at the last try.
+/// Parses the head at the beginning of `input`, whose first `seen` bytes were already scanned.
 ///
-/// A verdict falls only at the end of a line, or at a byte that no line may have, so that it does
-/// not depend on how the input was cut; and since only a new line is a reason to parse again, a
-/// head that drips in byte by byte costs no more than its lines times its length.
+/// A head is accepted or refused only at the end of a line, or at a byte that is invalid in every line, so
+/// the result does not depend on how the input was cut. Only a new line is a reason to parse again, so a head
+/// that arrives byte by byte costs at most the number of its lines times its length.
 pub(super) fn parse(input: &[u8], seen: usize) -> Parsed<'_> {
     let window = &input[..input.len().min(HEAD_MAX_BYTES)];
     let new = &window[seen.min(window.len())..];
@@ -117,9 +113,9 @@ pub(super) fn parse(input: &[u8], seen: usize) -> Parsed<'_> {
     let tail_start = memchr::memrchr(b'\n', window).map_or(0, |at| at + 1);
     let tail = &window[tail_start.max(seen.min(window.len()))..];
     if tail.iter().any(|byte| is_control(*byte)) {
-        // The words are those that the whole line would have got.
+        // The error is the one that the complete line would have caused.
         let error = parse_lines(window).err().map(|(error, _)| error);
-        let error = error.unwrap_or(HttpError::bad_request("The head has a control character"));
+        let error = error.unwrap_or(HttpError::bad_request("The request head contains a control character"));
         return Parsed::Invalid(error, Headers::NONE);
     }
     if input.len() >= HEAD_MAX_BYTES {
@@ -128,12 +124,12 @@ pub(super) fn parse(input: &[u8], seen: usize) -> Parsed<'_> {
     Parsed::Partial
 }
 
-/// What no line of a head may contain. CR is judged with its line.
+/// Returns whether a byte is invalid in every line of a head. CR is checked once its line is complete.
 fn is_control(byte: u8) -> bool {
     (byte < b' ' && byte != b'\t' && byte != b'\r') || byte == 0x7f
 }
 
-/// Parses whole lines. `None` when the empty line is not among them.
+/// Parses complete lines. Returns `None` if they do not include the empty line that ends the head.
 fn parse_lines(lines: &[u8]) -> Result<Option<(Head<'_>, usize)>, (HttpError, Headers<'_>)> {
     let mut storage = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; FIELDS_MAX];
     let mut parsed = httparse::Request::new(&mut []);
@@ -151,8 +147,8 @@ fn parse_lines(lines: &[u8]) -> Result<Option<(Head<'_>, usize)>, (HttpError, He
     }
 }
 
-/// HTTP/1.2 and later are answered as 1.1 (RFC 9110 section 2.5). httparse does not know them, but
-/// has kept the method and the target when it stops at the version.
+/// Parses HTTP/1.2 and later as HTTP/1.1 (RFC 9110 section 2.5). httparse rejects these versions, but has
+/// stored the method and the target by the time it does.
 fn parse_later_version(lines: &[u8]) -> Result<Option<(Head<'_>, usize)>, (HttpError, Headers<'_>)> {
     let mut parsed = httparse::Request::new(&mut []);
     let _ = parsed.parse(lines);
@@ -173,7 +169,7 @@ fn parse_later_version(lines: &[u8]) -> Result<Option<(Head<'_>, usize)>, (HttpE
     }
 }
 
-/// Makes a head of what httparse found.
+/// Checks the parts that httparse has found, and builds a head from them.
 fn head<'a>(
     lines: &'a [u8],
     method: Option<&'a str>,
@@ -187,11 +183,11 @@ fn head<'a>(
     }
     let fields = FramingHeaders::collect(fields)?;
     if fields.host.is_none() && version == Version::Http11 {
-        // RFC 9112 section 3.2; with an absolute-form target, too.
+        // RFC 9112 section 3.2 requires Host, even with an absolute-form target.
         return Err(HttpError::bad_request("The Host field is missing"));
     }
     let framing = fields.framing(version)?;
-    // An expectation that cannot be met is told last.
+    // An unknown expectation is reported only if nothing else is wrong.
     let expects_continue = fields.expects_continue(version);
     let persistence = fields.persistence(version);
     let method = Method::parse(method.unwrap_or_default()).ok_or(UNKNOWN_METHOD)?;
@@ -202,31 +198,31 @@ fn head<'a>(
     Ok(Head { request, framing, expects_continue: expects_continue?, persistence, version })
 }
 
-/// The fields that every request is judged by.
+/// The fields that are checked in every request.
 #[derive(Default)]
 struct FramingHeaders<'a> {
-    /// Present and valid, or absent.
+    /// The Host field, which is valid if it is present.
     host: Option<&'a [u8]>,
     content_length: Option<&'a [u8]>,
     transfer_encoding: Option<&'a [u8]>,
     expectation: Expectation,
     connection: ConnectionOption,
-    /// The other fields that the response may depend on.
+    /// Which of the other fields that a response may depend on are present.
     present: HeaderSet,
 }
 
-/// What Expect says (RFC 9110 section 10.1.1).
+/// The value of Expect (RFC 9110 section 10.1.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Expectation {
     #[default]
     None,
-    /// 100-continue, and nothing else.
+    /// Only 100-continue.
     Continue,
-    /// Something else, too.
+    /// At least one unknown expectation.
     Unknown,
 }
 
-/// What Connection says. `close` outweighs `keep-alive` (RFC 9112 section 9.3).
+/// The option in Connection. `close` takes precedence over `keep-alive` (RFC 9112 section 9.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum ConnectionOption {
     #[default]
@@ -236,7 +232,7 @@ enum ConnectionOption {
 }
 
 impl<'a> FramingHeaders<'a> {
-    /// Picks them out.
+    /// Collects the fields. Duplicate fields and a malformed Host are errors.
     fn collect(fields: &[httparse::Header<'a>]) -> Result<FramingHeaders<'a>, HttpError> {
         let mut found = FramingHeaders::default();
         for httparse::Header { name, value } in fields {
@@ -261,7 +257,7 @@ impl<'a> FramingHeaders<'a> {
         }
     }
 
-    /// Only whole tokens count (RFC 9110 section 7.6.1).
+    /// Applies a Connection field, in which only complete tokens count (RFC 9110 section 7.6.1).
     fn connection(&mut self, value: &[u8]) {
         for option in value.split(|byte| *byte == b',').map(trim) {
             if option.eq_ignore_ascii_case(b"close") {
@@ -273,7 +269,7 @@ impl<'a> FramingHeaders<'a> {
         }
     }
 
-    /// How the body is delimited. Most requests have neither field, and no body.
+    /// Returns how the body is delimited. Most requests have neither field, and so no body.
     fn framing(&self, version: Version) -> Result<Framing, HttpError> {
         match (self.transfer_encoding, self.content_length) {
             (None, None) => Ok(Framing::Length(0)),
@@ -291,19 +287,19 @@ impl<'a> FramingHeaders<'a> {
         }
     }
 
-    /// Whether the client waits for a 100. There is one expectation, and 1.0 has none (RFC 9110
-    /// section 10.1.1).
+    /// Returns whether the client waits for a 100. RFC 9110 section 10.1.1 defines no other expectation, and
+    /// a server ignores this one in HTTP/1.0.
     fn expects_continue(&self, version: Version) -> Result<bool, HttpError> {
         match (version, self.expectation) {
             (Version::Http10, _) | (Version::Http11, Expectation::None) => Ok(false),
             (Version::Http11, Expectation::Continue) => Ok(true),
-            (Version::Http11, Expectation::Unknown) => {
-                Err(HttpError::new(Status::ExpectationFailed, "The only expectation known is 100-continue"))
-            }
+            (Version::Http11, Expectation::Unknown) => Err(HttpError::new(
+                Status::ExpectationFailed,
+                "The only supported expectation is 100-continue",
+            )),
         }
     }
 
-    /// How the connection goes on.
     fn persistence(&self, version: Version) -> Persistence {
         match (self.connection, version) {
             (ConnectionOption::Close, _) | (ConnectionOption::None, Version::Http10) => Persistence::Close,
@@ -320,7 +316,7 @@ fn once<'a>(field: &mut Option<&'a [u8]>, value: &'a [u8], twice: &'static str) 
     }
 }
 
-/// Finds a field in the lines of a head that was parsed.
+/// Finds the value of a field in the lines of a parsed head.
 fn find_field<'a>(lines: &'a [u8], name: &str) -> Option<Cow<'a, [u8]>> {
     let name = name.as_bytes();
     let mut joined: Option<Cow<'a, [u8]>> = None;
@@ -346,7 +342,7 @@ mod tests {
     use crate::protocol::http::semantics::HeaderName;
 
     #[test]
-    fn values_are_found_and_lines_joined() {
+    fn field_values_are_found_and_repeated_fields_are_joined() {
         let head = b"GET /range: HTTP/1.1\r\nHost: h\r\nRANGE:\t bytes=0-1 \r\nIf-Match:\"a\"\n\
             x-range: no\r\nif-match: \"b:c\"\r\n\r\n";
         let mut present = HeaderSet::default();
@@ -358,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn an_owned_head_is_the_same_request() {
+    fn an_owned_head_equals_the_head_it_was_copied_from() {
         for target in ["/a?b", "/", "/a%20b", "http://h", "http://h?q", "http://h/x?y", "//x?"] {
             let input = format!("GET {target} HTTP/1.0\r\nRange: bytes=0-\r\nContent-Length: 5\r\n\r\n");
             let Parsed::Head(head, _) = parse(input.as_bytes(), 0) else { panic!("{target}") };

@@ -1,16 +1,16 @@
-//! What is wrong with a head that cannot be parsed: the status and the words that tell its sender.
+//! The errors of heads that cannot be parsed: a status and a text for the client.
 
 use crate::limits::TARGET_MAX_BYTES;
 use crate::protocol::http::semantics::grammar::is_token;
 use crate::protocol::http::semantics::{HttpError, Status};
 
-/// Whether the first line is three words, the last of them `HTTP/1.` and a digit.
+/// Returns whether the first line has three words, the last of them `HTTP/1.` and a digit.
 pub(super) fn is_later_minor_version(lines: &[u8]) -> bool {
     let line = first_line(lines);
     memchr::memchr_iter(b' ', line).count() == 2 && version(line).is_some_and(|(major, _)| major == b'1')
 }
 
-/// The version at a line's end, as its two digits (RFC 9112 section 2.3).
+/// Parses the version at the end of a line into its two digits (RFC 9112 section 2.3).
 fn version(line: &[u8]) -> Option<(u8, u8)> {
     match line.rsplitn(2, |byte| *byte == b' ').next()? {
         [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
@@ -27,7 +27,7 @@ fn first_line(lines: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// Why a head cannot be parsed.
+/// Returns the error for a head that httparse rejects.
 pub(super) fn syntax_error(lines: &[u8], error: httparse::Error) -> HttpError {
     request_line_error(lines).unwrap_or_else(|| parser_error(error))
 }
@@ -35,17 +35,19 @@ pub(super) fn syntax_error(lines: &[u8], error: httparse::Error) -> HttpError {
 fn parser_error(error: httparse::Error) -> HttpError {
     use httparse::Error;
     match error {
-        Error::TooManyHeaders => HttpError::new(Status::FieldsTooLarge, "The head has too many fields"),
-        Error::HeaderName => HttpError::bad_request("A field's name is malformed"),
-        Error::HeaderValue => HttpError::bad_request("A field's value is malformed"),
+        Error::TooManyHeaders => {
+            HttpError::new(Status::FieldsTooLarge, "The request has too many header fields")
+        }
+        Error::HeaderName => HttpError::bad_request("The name of a header field is malformed"),
+        Error::HeaderValue => HttpError::bad_request("The value of a header field is malformed"),
         Error::NewLine => HttpError::bad_request("A line of the head does not end in CRLF"),
         Error::Version => HttpError::bad_request("The HTTP version is malformed"),
         Error::Token | Error::Status => HttpError::bad_request("The request line is malformed"),
     }
 }
 
-/// What is wrong with the request line, if that is where the fault lies and it has a status of its
-/// own: an overlong target, or another major version behind a sound method and target.
+/// Returns the error of a request line that has its own status: a target that is too long, or another major
+/// version after a valid method and target.
 fn request_line_error(lines: &[u8]) -> Option<HttpError> {
     let line = first_line(lines);
     let method = line.iter().take_while(|byte| is_token(**byte)).count();
@@ -63,16 +65,16 @@ fn request_line_error(lines: &[u8]) -> Option<HttpError> {
     }
 }
 
-/// The target has more than [`TARGET_MAX_BYTES`].
+/// The target is longer than [`TARGET_MAX_BYTES`].
 pub(super) const TARGET_TOO_LONG: HttpError =
-    HttpError::new(Status::UriTooLong, "The request-target is too long");
+    HttpError::new(Status::UriTooLong, "The request target is too long");
 
-/// Which part of a head that is too large is to blame.
+/// Returns the error for a head that is too large, by the part that makes it so.
 pub(super) fn too_large(window: &[u8]) -> HttpError {
     let line = first_line(window);
     if line.len() < window.len() - 1 {
         return request_line_error(window)
-            .unwrap_or(HttpError::new(Status::FieldsTooLarge, "The head has more bytes than are taken"));
+            .unwrap_or(HttpError::new(Status::FieldsTooLarge, "The request head is too large"));
     }
     let method = line.iter().take_while(|byte| is_token(**byte)).count();
     match line.get(method) {
@@ -85,6 +87,5 @@ pub(super) fn too_large(window: &[u8]) -> HttpError {
     }
 }
 
-/// RFC 9110 section 15.6.2.
-pub(super) const UNKNOWN_METHOD: HttpError =
-    HttpError::new(Status::NotImplemented, "The method is not known here");
+/// The server does not implement the method (RFC 9110 section 15.6.2).
+pub(super) const UNKNOWN_METHOD: HttpError = HttpError::new(Status::NotImplemented, "The method is unknown");

@@ -1,16 +1,16 @@
-//! HTTP/1.1 and 1.0 (RFC 9112): one connection's state, from head to head. What a request comes to is for
-//! the [handlers](super::handlers); here it is read from the wire and its response written to it.
+//! HTTP/1.1 and 1.0 (RFC 9112): the state of one connection. This module reads requests from the wire and
+//! writes responses to it; the [handlers](super::handlers) decide what the responses are.
 
 mod access;
 mod body;
 mod chunked;
+mod consumed;
 mod discard;
 mod encode;
 mod exchange;
 mod framing;
 mod head;
 mod head_error;
-mod taken;
 mod upload;
 mod version;
 
@@ -32,7 +32,7 @@ use head::{Head, Parsed};
 use upload::{UploadInProgress, UploadProgress};
 use version::Disposition;
 
-/// What it is called in logs.
+/// The protocol's name in logs.
 pub(crate) const NAME: &str = "http";
 
 /// The server's side of one HTTP/1 connection.
@@ -44,40 +44,40 @@ pub struct Http1 {
 /// What the connection is waiting for.
 #[derive(Debug)]
 enum State {
-    /// A first request, or the next one.
+    /// The start of a request.
     Idle(Waiting),
-    /// The rest of a head, of which `seen` bytes have been looked at. `blank` bytes of empty lines
-    /// came before it.
+    /// The rest of a head that began at `since`. Its first `seen` bytes were already scanned, and `blank`
+    /// bytes of empty lines preceded it.
     Head { since: Instant, blank: usize, seen: usize, method: Option<Method> },
-    /// The rest of a body that no handler wants.
+    /// The rest of a body that no handler uses.
     Discarding(DiscardedBody),
     /// The rest of a body that is being stored.
     Receiving(Box<UploadInProgress>),
-    /// Its own next turn, to continue with a response.
+    /// The connection's next turn, to continue a response.
     Responding(Box<PendingResponse>),
-    /// Its own next turn, to hash what came before a body that is to be stored behind it.
+    /// The connection's next turn, to hash the stored part of an upload before the body is appended to it.
     Verifying(Box<UploadInProgress>),
 }
 
-/// How long an idle connection has to begin a request.
+/// How long an idle connection may wait for a request to begin.
 #[derive(Clone, Copy, Debug)]
 enum Waiting {
-    /// As long as a head may take, since it was accepted.
+    /// The head timeout, counted from the accept at this time.
     ForTheFirst(Instant),
-    /// As long as a connection may be idle, since its last response left.
+    /// The idle timeout, counted from the last activity.
     ForTheNext,
 }
 
 const IDLE: State = State::Idle(Waiting::ForTheNext);
 
 impl Http1 {
-    /// A connection that was accepted at `now`.
+    /// Creates the state of a connection that was accepted at `now`.
     pub fn new(now: Instant) -> Http1 {
         Http1 { state: State::Idle(Waiting::ForTheFirst(now)) }
     }
 
-    /// When the head began that is being received, or begins now, and how many bytes of empty
-    /// lines came before it.
+    /// Returns when the current head began, and the number of bytes of empty lines before it. The first head
+    /// of a connection begins at the accept, a later one with its first byte.
     fn head_began(&self, core: &Core) -> (Instant, usize) {
         match self.state {
             State::Head { since, blank, .. } => (since, blank),
@@ -86,8 +86,8 @@ impl Http1 {
         }
     }
 
-    /// Drops empty lines before a request line (RFC 9112 section 2.2), within a bound. They begin
-    /// the head, so that they put off nothing. `None` when there are none.
+    /// Skips empty lines before a request line (RFC 9112 section 2.2), up to a limit. They count as the start
+    /// of the head, so they do not extend its deadline. Returns `None` if there are none.
     fn skip_blank_lines(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Option<Step> {
         let mut length = 0;
         while let [b'\n', ..] | [b'\r', b'\n', ..] = &input[length..] {
@@ -99,7 +99,7 @@ impl Http1 {
         let (since, blank) = self.head_began(cx.core);
         let blank = blank + length;
         if blank > BLANK_MAX_BYTES {
-            let error = HttpError::bad_request("Too many empty lines stand before the request");
+            let error = HttpError::bad_request("Too many empty lines precede the request");
             let request = FailedRequest::unparsed(b"", None);
             return Some(Step::Finish(0, refuse(error, request, out, cx)));
         }
@@ -130,7 +130,7 @@ impl Http1 {
         }
     }
 
-    /// Responds to what most load is made of: a GET of a whole file that the cache has in one piece with
+    /// Responds to the most common request: a GET of a complete file that the cache holds in one piece with
     /// its head. Returns whether it did.
     fn respond_from_cache(&mut self, head: &Head<'_>, out: &mut Outbox, cx: &mut Context<'_>) -> bool {
         let (Method::Get, Target::Path { path, is_plain: true, .. }) =
@@ -162,17 +162,17 @@ impl Http1 {
         true
     }
 
-    /// Handles a request whose head is here. Returns why the connection is closed, if it is.
+    /// Handles a request whose head is complete. Returns why the connection closes, if it does.
     fn on_request(&mut self, head: &Head<'_>, out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
         if let Some(upload) = UploadInProgress::begin(head, out, cx) {
             return self.receive(upload, out, cx);
         }
         let early_close = match head.framing {
             Framing::Length(0) => None,
-            // RFC 9110 section 10.1.1: a client that is answered at once may keep the body back or
-            // send it, and what comes next could be either.
-            _ if head.expects_continue => Some(CloseReason::BodyUnwanted),
-            Framing::Length(body) if body > DISCARDED_BODY_MAX_BYTES => Some(CloseReason::BodyUnwanted),
+            // RFC 9110 section 10.1.1: after a final response the client may omit the body or send it, so
+            // the next bytes could be the body or another request.
+            _ if head.expects_continue => Some(CloseReason::BodyUnread),
+            Framing::Length(body) if body > DISCARDED_BODY_MAX_BYTES => Some(CloseReason::BodyUnread),
             _ => {
                 self.state = State::Discarding(DiscardedBody::new(head));
                 return None;
@@ -182,7 +182,7 @@ impl Http1 {
         self.proceed(exchange)
     }
 
-    /// Enters the state that follows a response. Returns why the connection is closed, if it is.
+    /// Enters the state that follows a response. Returns why the connection closes, if it does.
     fn proceed(&mut self, exchange: Exchange) -> Option<CloseReason> {
         match exchange {
             Exchange::Done(close) => {
@@ -196,7 +196,7 @@ impl Http1 {
         }
     }
 
-    /// Waits for a body that is stored, once what came before it is hashed.
+    /// Waits for the body of an upload, once the part that is already stored is hashed.
     fn receive(
         &mut self,
         upload: Box<UploadInProgress>,
@@ -221,7 +221,7 @@ impl Http1 {
                 self.state = State::Receiving(upload);
                 None
             }
-            UploadProgress::Answered(exchange) => self.proceed(exchange),
+            UploadProgress::Complete(exchange) => self.proceed(exchange),
         }
     }
 
@@ -233,8 +233,8 @@ impl Http1 {
         Step::after(consumed, self.on_received(received)).with_demand(self.demand())
     }
 
-    /// Takes what belongs to a body that no handler wants. At its end, or when it gets too long, the
-    /// request is handled if it was not before.
+    /// Drops the bytes of a body that no handler uses. At the body's end, or when the body exceeds the limit,
+    /// handles the request unless that was already done.
     fn on_discarded(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Step {
         let State::Discarding(body) = &mut self.state else { return Step::NeedInput };
         let (consumed, progress) = match body.take(input) {
@@ -243,7 +243,7 @@ impl Http1 {
             Err(error) => {
                 let close = match body.take_head() {
                     Some(head) => refuse(error, FailedRequest::from(&head.borrow()), out, cx),
-                    None => CloseReason::Refused,
+                    None => CloseReason::Rejected,
                 };
                 return Step::Finish(0, close);
             }
@@ -252,13 +252,14 @@ impl Http1 {
             self.state = IDLE;
             return Step::Consumed(consumed);
         };
-        let early_close = (progress == BodyProgress::OverLimit).then_some(CloseReason::BodyUnwanted);
+        let early_close = (progress == BodyProgress::OverLimit).then_some(CloseReason::BodyUnread);
         let exchange = respond(&head.borrow(), early_close, out, cx);
         Step::after(consumed, self.proceed(exchange)).with_demand(self.demand())
     }
 
-    /// The body has paused, and its sender may be waiting to hear. A body that is sure to end soon
-    /// is read on behind the response.
+    /// Handles a pause in a body that is being discarded. At the first pause the request is handled, because
+    /// the client may be waiting for the response; the rest of a bounded body is read after it. A second
+    /// pause closes the connection.
     fn on_pause(&mut self, out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
         let State::Discarding(body) = &mut self.state else { return None };
         let is_bounded = body.is_bounded();
@@ -280,8 +281,8 @@ impl Protocol for Http1 {
     }
 
     fn on_eof(&mut self, _rest: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
-        let error = HttpError::bad_request("The request ended in the middle");
-        // A client that ended its output only, as netcat does, still hears what was wrong.
+        let error = HttpError::bad_request("The request is incomplete");
+        // A client that shut down only its output, as netcat does, still receives the error.
         match &mut self.state {
             State::Idle(_) | State::Head { seen: 0, .. } => return Some(CloseReason::PeerClosed),
             State::Head { method, .. } => {
@@ -305,14 +306,16 @@ impl Protocol for Http1 {
         match &mut self.state {
             State::Idle(_) | State::Head { seen: 0, .. } => Some(cx.core.idle_close_reason()),
             State::Head { method, .. } => {
-                let error = HttpError::new(Status::RequestTimeout, "The request head took too long");
+                let error =
+                    HttpError::new(Status::RequestTimeout, "The request head was not received in time");
                 let request = FailedRequest::unparsed(b"", *method);
                 refuse(error, request, out, cx);
                 Some(CloseReason::HeadTimeout)
             }
             State::Discarding(_) => self.on_pause(out, cx),
             State::Receiving(upload) => {
-                let error = HttpError::new(Status::RequestTimeout, "The body took too long");
+                let error =
+                    HttpError::new(Status::RequestTimeout, "The request body was not received in time");
                 upload.refuse(error, out, cx);
                 Some(CloseReason::BodyTimeout)
             }
@@ -353,7 +356,7 @@ impl Protocol for Http1 {
             State::Receiving(_) => return Some(quiet_since? + timeouts.body),
             State::Discarding(body) if body.is_handled() => return Some(quiet_since? + timeouts.body),
             State::Discarding(_) => return Some(quiet_since? + timeouts.body.min(ANSWER_AFTER_PAUSE)),
-            // The peer is not waited for.
+            // These states do not wait for the peer, so their deadline never passes.
             State::Responding(_) | State::Verifying(_) => {
                 return Some(core.clock.now.monotonic + timeouts.idle);
             }

@@ -1,4 +1,4 @@
-//! Bodies that are stored: what comes for the library.
+//! Request bodies that are stored in the library.
 
 use super::body::BodyDecoder;
 use super::encode::CONTINUE;
@@ -18,17 +18,17 @@ pub(super) struct UploadInProgress {
     sink: UploadSink,
 }
 
-/// What came of a piece of a body.
+/// The state of an upload after a piece of its body.
 #[derive(Debug)]
 pub(super) enum UploadProgress {
-    /// More is to come.
+    /// More bytes of the body are expected.
     Pending(Box<UploadInProgress>),
-    /// The request was answered.
-    Answered(Exchange),
+    /// The upload has ended, and the request was answered.
+    Complete(Exchange),
 }
 
 impl UploadInProgress {
-    /// Begins to store the body of a request, if it is one that may be stored.
+    /// Begins to store the body of a request. Returns `None` if the body is not to be stored.
     #[inline(never)]
     pub(super) fn begin(
         head: &Head<'_>,
@@ -42,28 +42,29 @@ impl UploadInProgress {
         Some(Box::new(UploadInProgress { head: head.into(), body: BodyDecoder::new(head.framing), sink }))
     }
 
-    /// Whether what came before has to be [hashed](UploadInProgress::verify) before more is taken.
+    /// Returns whether the part that is already stored must be [hashed](UploadInProgress::verify) before the
+    /// body is read.
     pub(super) fn is_verifying(&self) -> bool {
         self.sink.is_rehashing()
     }
 
-    /// Hashes a slice of what came before.
+    /// Hashes a slice of the part that is already stored.
     pub(super) fn verify(&mut self) -> Result<(), HttpError> {
         self.sink.rehash()
     }
 
-    /// Whether no byte of the body is to come: then no input will end it.
+    /// Returns whether no bytes of the body are left, so that the upload completes without further input.
     pub(super) fn is_empty(&self) -> bool {
         matches!(self.body, BodyDecoder::Length(0))
     }
 
-    /// How many bytes of it are sure to come.
+    /// Returns the number of bytes that are sure to follow.
     pub(super) fn expected(&self) -> usize {
         self.body.expected()
     }
 
-    /// Stores what of `input` belongs to the body. At its end the request is answered. Returns how many
-    /// bytes it took.
+    /// Stores the bytes at the beginning of `input` that belong to the body, and responds to the request at
+    /// the body's end. Returns the number of bytes consumed.
     #[inline(never)]
     pub(super) fn receive(
         mut self: Box<Self>,
@@ -85,18 +86,18 @@ impl UploadInProgress {
             Ok(taken) => taken,
             Err(error) => {
                 let close = self.refuse(error, out, cx);
-                return (0, UploadProgress::Answered(Exchange::Done(Some(close))));
+                return (0, UploadProgress::Complete(Exchange::Done(Some(close))));
             }
         };
         let UploadInProgress { head, sink, .. } = *self;
         let head = head.borrow();
         let response = sink.finish(stored, &head.request, cx);
-        // A body that is refused in the middle is not read to its end.
-        let early_close = (!taken.done).then_some(CloseReason::BodyUnwanted);
-        (taken.consumed, UploadProgress::Answered(send(response, &head, early_close, out, cx)))
+        // After a refusal the rest of the body is not read.
+        let early_close = (!taken.done).then_some(CloseReason::BodyUnread);
+        (taken.consumed, UploadProgress::Complete(send(response, &head, early_close, out, cx)))
     }
 
-    /// Gives the upload up and tells its sender why.
+    /// Responds with an error to an upload that is abandoned.
     pub(super) fn refuse(&self, error: HttpError, out: &mut Outbox, cx: &mut Context<'_>) -> CloseReason {
         refuse(error, FailedRequest::from(&self.head.borrow()), out, cx)
     }

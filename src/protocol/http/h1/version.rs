@@ -1,8 +1,8 @@
-//! What becomes of a connection, by the version and the words of its requests.
+//! HTTP versions, and whether a connection persists after a response.
 
 use crate::close_reason::CloseReason;
 
-/// The versions that make a difference.
+/// The versions that the server distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Version {
     /// HTTP/1.0, which has no chunks.
@@ -11,24 +11,24 @@ pub(super) enum Version {
     Http11,
 }
 
-/// What a request says about the life of its connection (RFC 9112 section 9.3).
+/// Whether a request lets its connection persist (RFC 9112 section 9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Persistence {
-    /// HTTP/1.1 without `close`: it persists, and nothing needs to be said.
+    /// HTTP/1.1 without `close`: the connection persists, and the response need not say so.
     Implied,
-    /// HTTP/1.0 with `keep-alive`: it persists, and the response must say so.
+    /// HTTP/1.0 with `keep-alive`: the connection persists, and the response must say so.
     Agreed,
-    /// It ends with the response.
+    /// The connection closes after the response.
     Close,
 }
 
-/// What becomes of a connection after a response: the one decision that is made of it.
+/// What happens to a connection after a response. Only `Head::disposition` decides that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Disposition {
-    /// It persists, and nothing needs to be said.
+    /// The connection persists, and the response does not mention it.
     KeepAlive,
-    /// It persists, and the response says so.
+    /// The connection persists, and the response says so.
     AnnounceKeepAlive,
-    /// It is closed, for this reason.
+    /// The connection closes, for this reason.
     Close(CloseReason),
 }

@@ -1,5 +1,5 @@
-//! Several parts of a file as `multipart/byteranges` (RFC 9110 section 14.6). The line ends in it are those
-//! of the media type, whatever the version of HTTP.
+//! Responses with several ranges of a file, as `multipart/byteranges` (RFC 9110 section 14.6). The media type
+//! prescribes CRLF line ends, whatever the HTTP version.
 
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
@@ -9,9 +9,9 @@ use crate::protocol::http::semantics::response::ByteRanges;
 use crate::protocol::http::semantics::{Body, Response, Status, field};
 use crate::site::{FieldSet, Representation};
 
-/// 206 with these parts of `file`.
+/// Returns a 206 with `ranges` of `file`.
 pub(super) fn response(file: &Representation, ranges: &[Range<u64>]) -> Response {
-    // The boundary must not occur in the parts, so it must not be predictable: the keys are random.
+    // The boundary must not occur in the parts, so it must be unpredictable: `RandomState` has random keys.
     let boundary = format!("{:016x}", RandomState::new().hash_one(file.note.entity_tag()));
     let content_type = &file.note.content_type;
     let parts = ranges.iter().map(|range| {

@@ -1,5 +1,4 @@
-//! Responses to requests that are not carried out: in JSON for programs, with the site's page, or a short
-//! page.
+//! Error responses: JSON, the site's own error page, or a short built-in page.
 
 use std::rc::Rc;
 
@@ -12,7 +11,7 @@ use crate::protocol::http::semantics::{
 use crate::site::{FieldSet, Site, types};
 use crate::store::StoreError;
 
-/// Responds to an error in the form that the client likes best.
+/// Returns the response to an error in the format that the client prefers.
 pub(crate) fn error_response(
     error: HttpError,
     headers: &Headers<'_>,
@@ -44,7 +43,7 @@ pub(crate) fn error_response(
     }
 }
 
-/// The names are those of RFC 9457.
+/// Returns a JSON object with the member names of RFC 9457 (Problem Details).
 fn json(error: HttpError, fields: Vec<Field>) -> Response {
     let (code, title) = error.status.text().split_at(3);
     let (title, detail) = (title.trim_start(), error.detail);
@@ -61,12 +60,16 @@ fn short_page(error: HttpError, fields: Vec<Field>) -> Response {
     Response::page(error.status, fields, page)
 }
 
-/// What an error of the store is to a client.
+/// Returns the HTTP error for an error of the store.
 pub(super) fn store_error(error: StoreError) -> HttpError {
     match error {
         StoreError::NotFound => NOT_FOUND,
-        StoreError::Forbidden => HttpError::new(Status::Forbidden, "The server may not read this file"),
-        StoreError::Busy => HttpError::new(Status::ServiceUnavailable, "The file cannot be opened just now"),
+        StoreError::Forbidden => {
+            HttpError::new(Status::Forbidden, "The server has no permission to read this file")
+        }
+        StoreError::Busy => {
+            HttpError::new(Status::ServiceUnavailable, "The file cannot be opened at the moment")
+        }
         StoreError::Failed(error) => {
             log::error!("cannot read a file of the site: {error}");
             HttpError::new(Status::InternalServerError, "The file cannot be read")

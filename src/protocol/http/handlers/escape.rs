@@ -1,8 +1,8 @@
-//! Text that comes from elsewhere, within HTML and JSON.
+//! Escapes text for HTML and JSON.
 
 use std::fmt::Write;
 
-/// Writes text into a page or an attribute's value.
+/// Appends text, escaped for HTML content and double-quoted attributes.
 pub(super) fn escape_html(text: &str, out: &mut String) {
     for character in text.chars() {
         match character {
@@ -15,7 +15,7 @@ pub(super) fn escape_html(text: &str, out: &mut String) {
     }
 }
 
-/// Writes text into a string of JSON (RFC 8259 section 7).
+/// Appends text, escaped for a JSON string (RFC 8259 section 7).
 pub(super) fn escape_json(text: &str, out: &mut String) {
     for character in text.chars() {
         match character {

@@ -1,4 +1,4 @@
-//! Files as responses: which representation, whether it is sent, and how much of it.
+//! Responds with files: selects a representation, evaluates the preconditions and selects the ranges.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -14,8 +14,8 @@ use crate::protocol::http::semantics::{
 };
 use crate::site::{FieldSet, Representation, Selected, Site};
 
-/// Responds with the file of `site` at `path`, which is `plain` as it is, in the coding that the client
-/// likes best.
+/// Responds with the file at `path` in the content coding that the client prefers. `plain` is the file
+/// without a coding.
 pub(super) fn respond(
     path: &[u8],
     plain: Representation,
@@ -29,18 +29,21 @@ pub(super) fn respond(
             Selected::Ready(file) => file,
             Selected::Pending => return Ok(Outcome::Pending),
             Selected::Busy => {
-                let detail = "It cannot be compressed just now";
+                let detail = "The file cannot be compressed at the moment";
                 return Err(HttpError::new(Status::ServiceUnavailable, detail));
             }
             Selected::NotAcceptable => {
-                return Err(HttpError::new(Status::NotAcceptable, "There is no such coding of this"));
+                return Err(HttpError::new(
+                    Status::NotAcceptable,
+                    "No acceptable content coding is available",
+                ));
             }
         },
     };
     send(&file, request, clock).map(Outcome::Handled)
 }
 
-/// Sends what the preconditions and the range leave of `file`.
+/// Responds with `file` or ranges of it, according to the preconditions and the Range field.
 fn send(file: &Representation, request: &Request<'_>, clock: &Clock) -> Result<Response, HttpError> {
     if request.headers.is_unconditional() {
         return Ok(Response::file(file));
@@ -52,7 +55,7 @@ fn send(file: &Representation, request: &Request<'_>, clock: &Clock) -> Result<R
         Verdict::Failed => return Err(PRECONDITION_FAILED),
         Verdict::Proceed => {}
     }
-    // Section 14.2: Range has a meaning for GET only.
+    // Range is defined for GET only (RFC 9110 section 14.2).
     let range = conditions.range(validators, clock.now.wall).filter(|_| request.method == Method::Get);
     match range.map_or(Selection::Whole, |range| ranges::select(range, file.length)) {
         Selection::Whole => Ok(Response::file(file)),
@@ -62,7 +65,7 @@ fn send(file: &Representation, request: &Request<'_>, clock: &Clock) -> Result<R
     }
 }
 
-/// What the preconditions of a request for `file` are compared with.
+/// Returns the validators that the preconditions of a request for `file` are compared with.
 pub(super) fn validators(file: &Representation) -> Validators<'_> {
     Validators { entity_tag: file.note.entity_tag(), last_modified: file.note.last_modified() }
 }

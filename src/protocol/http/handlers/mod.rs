@@ -1,4 +1,4 @@
-//! A request and the services in, a response out, the same for every version of HTTP.
+//! Turns requests into responses, independent of the HTTP version.
 
 mod byte_ranges;
 mod error_pages;
@@ -23,15 +23,15 @@ use crate::services::{Context, HttpServices};
 use crate::site::{Resolved, Rules, types};
 use crate::store::StoreError;
 
-/// Handles a request whose body, if it has one, is not stored.
+/// Handles a request whose body, if any, is not stored.
 pub(super) fn respond(request: &Request<'_>, cx: &mut Context<'_>) -> Outcome {
     route(request, cx).unwrap_or_else(|error| {
         Outcome::Handled(error_response(error, &request.headers, &mut cx.http.site, &cx.core.clock))
     })
 }
 
-/// Begins to store the body of a request. `None` if the request may not store one: then it is
-/// [handled](respond) as any other.
+/// Starts to store the body of a request. Returns `None` if the request may not store one; the caller then
+/// passes it to [`respond`].
 pub(super) fn accept_upload(request: &Request<'_>, cx: &mut Context<'_>) -> Option<UploadSink> {
     match request.method {
         Method::Put | Method::Post | Method::Patch => {
@@ -73,7 +73,7 @@ fn get(
             session::respond(query, request, &mut http.sessions, clock)?
         }
         Err(StoreError::NotFound) if http.site.rules.spa && is_navigation(&request.headers) => {
-            // The front page's script knows what to do with the path.
+            // In a single-page application the script of the front page routes the path.
             return match http.site.find(b"/", clock).map_err(error_pages::store_error)? {
                 Resolved::File(file) => files::respond(b"/", file, request, &mut http.site, clock),
                 _ => Err(NOT_FOUND),
@@ -84,8 +84,8 @@ fn get(
     Ok(Outcome::Handled(response))
 }
 
-/// RFC 9110 section 9.3.7, and what a browser asks before it sends a request across origins (the
-/// Fetch Standard's CORS-preflight).
+/// Responds to OPTIONS (RFC 9110 section 9.3.7), which browsers also send as a CORS preflight (Fetch
+/// Standard).
 fn options(rules: &Rules) -> Response {
     let response = Response::empty(Status::NoContent, vec![field("Allow", ALLOW)]);
     if !rules.cors {
@@ -97,7 +97,7 @@ fn options(rules: &Rules) -> Response {
         .with(field("Access-Control-Max-Age", "86400"))
 }
 
-/// The time of day, unless the site has a file of that name.
+/// Responds to `/time`. A file of that name in the site takes precedence.
 fn time(request: &Request<'_>, clock: &Clock) -> Result<Response, HttpError> {
     let fields = vec![field("Cache-Control", "no-store")];
     match unvalidated_response(&request.headers, &fields)? {

@@ -1,4 +1,4 @@
-//! `/session`: a visitor is known again by a cookie (RFC 6265), or by an address that carries the id:
+//! `/session`: counts the visits of a client. The session id is in a cookie (RFC 6265) or in the query:
 //! `/session?sid=ID`.
 
 use crate::clock::{Clock, rfc3339};
@@ -19,7 +19,7 @@ pub(super) fn respond(
     sessions: &mut Sessions,
     clock: &Clock,
 ) -> Result<Response, HttpError> {
-    // Every response is another.
+    // No two responses are equal, so none may be cached.
     let mut fields = vec![field("Cache-Control", "no-store"), field("Vary", "Accept, Cookie")];
     if let Some(response) = unvalidated_response(&request.headers, &fields)? {
         return Ok(response);
@@ -28,16 +28,16 @@ pub(super) fn respond(
         return Ok(render(id, session, fields, &request.headers));
     }
     let (id, session) = sessions.begin(clock.now).map_err(|error| {
-        log::error!("cannot begin a session: {error}");
-        HttpError::new(Status::ServiceUnavailable, "The system has no random numbers now")
+        log::error!("cannot create a session: {error}");
+        HttpError::new(Status::ServiceUnavailable, "The system has no random numbers at the moment")
     })?;
     fields.push(field("Set-Cookie", format!("sid={id}; HttpOnly; SameSite=Lax; Path=/")));
     Ok(render(id, session, fields, &request.headers))
 }
 
-/// The session that a request names, if there is one. What the address says counts only where the
-/// cookie names no session, and sets no cookie: a link on another site cannot replace the session of a
-/// visitor.
+/// Counts a visit to the session that the request names, if there is one. The query counts only if the
+/// cookie names no session, and it sets no cookie, so that a link on another site cannot replace a visitor's
+/// session.
 fn find_session(
     query: Option<&[u8]>,
     headers: &Headers<'_>,
@@ -46,7 +46,7 @@ fn find_session(
 ) -> Option<(SessionId, Session)> {
     let now = clock.now;
     let cookies = headers.get(HeaderName::Cookie).unwrap_or_default();
-    // Lines of one field were joined by commas.
+    // `Headers::get` joins several Cookie lines with commas.
     let pairs = cookies.split(|byte| matches!(byte, b';' | b',')).map(trim);
     let names = pairs.filter_map(|pair| pair.strip_prefix(b"sid="));
     let mut ids = names.chain(query_value(query, b"sid")).filter_map(SessionId::parse);

@@ -1,51 +1,49 @@
-//! Requests that are not carried out: a status, and what to say about it.
+//! HTTP errors: a status and a text for the client.
 
 use std::borrow::Cow;
 
 use super::response::Field;
 use super::status::Status;
 
-/// The methods of a path of the site, as Allow lists them.
+/// The methods that the paths of the site allow, as the value of Allow.
 pub(crate) const ALLOW: &str = "GET, HEAD, OPTIONS";
 
-/// There is nothing at the address.
-pub(crate) const NOT_FOUND: HttpError = HttpError::new(Status::NotFound, "There is nothing at this address");
+pub(crate) const NOT_FOUND: HttpError =
+    HttpError::new(Status::NotFound, "No file or folder has this address");
 
-/// A precondition does not hold.
 pub(crate) const PRECONDITION_FAILED: HttpError =
-    HttpError::new(Status::PreconditionFailed, "It is not what the request expects");
+    HttpError::new(Status::PreconditionFailed, "A precondition of the request is false");
 
-/// Why a request is not carried out: the status of its response, and a sentence for its sender.
+/// The reason why a request is not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HttpError {
-    /// The status.
     pub status: Status,
-    /// A sentence without its full stop (RFC 9457 calls it so).
+    /// A sentence for the client without its full stop, which becomes `detail` in problem details (RFC 9457).
     pub detail: &'static str,
     field: ErrorField,
 }
 
-/// The field that belongs to the status.
+/// The header field that belongs to a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ErrorField {
     None,
-    /// Retry-After of 503, in seconds.
+    /// Retry-After of a 503.
     RetryAfter,
-    /// Content-Range of 416: how many bytes the file has.
+    /// Content-Range of a 416, with the length of the file.
     Length(u64),
-    /// Allow of 405 (RFC 9110 section 15.5.6 wants it with every one).
+    /// Allow, which every 405 must have (RFC 9110 section 15.5.6).
     Allow(&'static str),
-    /// Upload-Offset of 409: how many bytes of an upload there are.
+    /// Upload-Offset of a 409, with the number of bytes received so far.
     UploadOffset(u64),
 }
 
 impl HttpError {
-    /// 400: the request breaks the grammar or contradicts itself.
+    /// Returns a 400: the request violates the grammar or contradicts itself.
     pub(crate) const fn bad_request(detail: &'static str) -> HttpError {
         HttpError::new(Status::BadRequest, detail)
     }
 
-    /// Any other status.
+    /// Returns an error with any status. A 503 gets Retry-After.
     pub(crate) const fn new(status: Status, detail: &'static str) -> HttpError {
         let field = match status {
             Status::ServiceUnavailable => ErrorField::RetryAfter,
@@ -54,25 +52,25 @@ impl HttpError {
         HttpError { status, detail, field }
     }
 
-    /// 416: the range begins behind the end of `length` bytes.
+    /// Returns a 416: the range begins after the end of a file of `length` bytes.
     pub(crate) const fn range_not_satisfiable(length: u64) -> HttpError {
-        let detail = "The range lies behind the end";
+        let detail = "The range starts after the end of the file";
         HttpError { status: Status::RangeNotSatisfiable, detail, field: ErrorField::Length(length) }
     }
 
-    /// 409: of an upload there are `offset` bytes.
+    /// Returns a 409: `offset` bytes of the upload were received so far.
     pub(crate) const fn offset_conflict(offset: u64) -> HttpError {
-        let detail = "The part does not begin where the upload has stopped";
+        let detail = "Upload-Offset is not the number of bytes received so far";
         HttpError { status: Status::Conflict, detail, field: ErrorField::UploadOffset(offset) }
     }
 
-    /// 405, with the methods that are allowed.
+    /// Returns a 405 with the allowed methods.
     pub(crate) const fn method_not_allowed(allow: &'static str) -> HttpError {
-        let detail = "This cannot be done here";
+        let detail = "This method is not allowed here";
         HttpError { status: Status::MethodNotAllowed, detail, field: ErrorField::Allow(allow) }
     }
 
-    /// The field that belongs to the status, if one does.
+    /// Returns the header field that belongs to the status, if there is one.
     pub(crate) fn field(&self) -> Option<Field> {
         let (name, value): (_, Cow<'static, str>) = match self.field {
             ErrorField::None => return None,

@@ -1,9 +1,9 @@
-//! The header fields of a request that decide what response is sent. Most requests have few of them, so
-//! the parser notes which there are, and a value is looked up when a response depends on it.
+//! The header fields of a request that a response may depend on. Most requests have few of them, so the
+//! parser only records which are present, and a value is looked up when a response depends on it.
 
 use std::borrow::Cow;
 
-/// A field that a response may depend on.
+/// A header field that a response may depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub(crate) enum HeaderName {
@@ -20,10 +20,10 @@ pub(crate) enum HeaderName {
     IfUnmodifiedSince,
     Origin,
     Range,
-    /// Fetch Metadata Request Headers.
+    /// Defined, like `SecFetchSite`, by the W3C's Fetch Metadata Request Headers.
     SecFetchMode,
     SecFetchSite,
-    /// draft-ietf-httpbis-resumable-upload.
+    /// Defined, like `UploadOffset`, by draft-ietf-httpbis-resumable-upload.
     UploadComplete,
     UploadOffset,
 }
@@ -72,7 +72,7 @@ impl HeaderName {
     }
 }
 
-/// The lengths that these names have, a bit each.
+/// The lengths of all names, one bit per length.
 const LENGTHS: u32 = {
     let (mut lengths, mut index) = (0, 0);
     while index < HeaderName::ALL.len() {
@@ -82,7 +82,7 @@ const LENGTHS: u32 = {
     lengths
 };
 
-/// The preconditions, and Range.
+/// The precondition fields and Range, one bit per field.
 const CONDITIONAL_OR_RANGE: u32 = 1 << HeaderName::IfMatch as u32
     | 1 << HeaderName::IfModifiedSince as u32
     | 1 << HeaderName::IfNoneMatch as u32
@@ -90,17 +90,17 @@ const CONDITIONAL_OR_RANGE: u32 = 1 << HeaderName::IfMatch as u32
     | 1 << HeaderName::IfUnmodifiedSince as u32
     | 1 << HeaderName::Range as u32;
 
-/// Which of these fields a request has.
+/// The set of fields that are present in a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HeaderSet(u32);
 
 impl HeaderSet {
-    /// Every field may be there: the fields were not indexed.
+    /// The set for a head that was not indexed: any field may be present.
     pub(crate) const UNKNOWN: HeaderSet = HeaderSet(u32::MAX);
 
-    /// Notes a field, if it is one of them.
+    /// Adds the field named `name`, unless it is unknown.
     pub(crate) fn insert(&mut self, name: &str) {
-        // Most fields are none of these, and most of them by their length already.
+        // Most fields are unknown, and the length alone rules most of those out.
         if name.len() >= 32 || LENGTHS & 1 << name.len() == 0 {
             return;
         }
@@ -112,54 +112,52 @@ impl HeaderSet {
         }
     }
 
-    /// Whether a field is there.
     pub(crate) fn has(self, name: HeaderName) -> bool {
         self.0 & 1 << name as u32 != 0
     }
 }
 
-/// Finds the value of a field in a block of fields, whose form only the wire knows. Several lines of one
-/// field are one list, joined by commas (RFC 9110 section 5.3), which no single date, tag or range
-/// survives.
+/// Finds the value of a field in a block of fields, whose format only the wire knows. The lines of a repeated
+/// field are joined with commas into one list (RFC 9110 section 5.3); a field that takes a single date, tag
+/// or range is malformed then.
 pub(crate) type FindField = for<'b> fn(block: &'b [u8], name: &str) -> Option<Cow<'b, [u8]>>;
 
 /// The fields of one request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Headers<'a> {
-    /// The fields as their wire has them.
+    /// The fields in the format of their wire.
     pub(crate) block: &'a [u8],
-    /// Finds one in it.
+    /// The function that finds a field in the block.
     pub(crate) find: FindField,
-    /// Which of them there are.
     pub(crate) present: HeaderSet,
 }
 
 impl<'a> Headers<'a> {
-    /// No fields.
     pub(crate) const NONE: Headers<'static> =
         Headers { block: b"", find: |_, _| None, present: HeaderSet(0) };
 
-    /// What there is to know of them, apart from the block.
+    /// Returns these headers without their block, to be combined with a copy of it by
+    /// [`with_block`](Headers::with_block).
     pub(crate) fn without_block(&self) -> Headers<'static> {
         Headers { block: b"", ..*self }
     }
 
-    /// These fields in a copy of their block.
+    /// Returns these headers with `block`, a copy of their block.
     pub(crate) fn with_block<'b>(&self, block: &'b [u8]) -> Headers<'b> {
         Headers { block, find: self.find, present: self.present }
     }
 
-    /// Whether none of them is a precondition or Range: a file that is found is sent, and sent whole.
+    /// Returns whether the request has neither a precondition nor Range, so that a file is always sent, and
+    /// sent completely.
     pub(crate) fn is_unconditional(&self) -> bool {
         self.present.0 & CONDITIONAL_OR_RANGE == 0
     }
 
-    /// Whether a field is there.
     pub(crate) fn has(&self, name: HeaderName) -> bool {
         self.present.has(name)
     }
 
-    /// The value of a field.
+    /// Returns the value of a field.
     pub(crate) fn get(&self, name: HeaderName) -> Option<Cow<'a, [u8]>> {
         if !self.has(name) {
             return None;
@@ -167,7 +165,7 @@ impl<'a> Headers<'a> {
         (self.find)(self.block, name.as_str())
     }
 
-    /// The value of Host, which the parser of every request has checked.
+    /// Returns the value of Host, which the parser has already checked.
     pub(crate) fn host(&self) -> Option<Cow<'a, [u8]>> {
         (self.find)(self.block, "host")
     }

@@ -16,7 +16,7 @@ pub(crate) enum Method {
 }
 
 impl Method {
-    /// The method of this name, if it is one of them.
+    /// Returns the method with this name, or `None` if it is unknown.
     pub(crate) fn parse(name: &str) -> Option<Method> {
         Some(match name {
             "GET" => Method::Get,

@@ -1,5 +1,5 @@
-//! What HTTP means (RFC 9110): values without I/O and without a wire format. Handlers take and make them;
-//! each version's folder reads them from its wire and writes them to it.
+//! The semantics of HTTP (RFC 9110) as values, without I/O and without a wire format. Handlers turn requests
+//! into responses; each version of HTTP reads requests from its wire and writes responses to it.
 
 pub(super) mod error;
 pub(super) mod grammar;

@@ -1,4 +1,4 @@
-//! Content negotiation (RFC 9110 section 12): what the client would rather have.
+//! Content negotiation (RFC 9110 section 12): the preferences of the client.
 
 use super::grammar::{is_token, trim};
 use super::headers::{HeaderName, Headers};
@@ -7,8 +7,8 @@ use crate::site::{AcceptedCodings, Coding};
 /// A weight in thousandths (RFC 9110 section 12.4.2).
 type Weight = u16;
 
-/// Whether a person follows a link or types an address, as far as can be told: browsers say so; of
-/// others that name a page among what they accept it is assumed.
+/// Returns whether the request is likely a navigation: a person followed a link or typed an address. Browsers
+/// say so in Sec-Fetch-Mode. A request without that field is a navigation if its Accept names text/html.
 pub(crate) fn is_navigation(headers: &Headers<'_>) -> bool {
     if let Some(mode) = headers.get(HeaderName::SecFetchMode) {
         return mode.eq_ignore_ascii_case(b"navigate");
@@ -18,11 +18,11 @@ pub(crate) fn is_navigation(headers: &Headers<'_>) -> bool {
     headers.get(HeaderName::Accept).is_some_and(|accept| elements(&accept).any(names_page))
 }
 
-/// Text, as an Accept names it.
+/// The media type of plain text in Accept.
 pub(crate) const PLAIN: &str = "text/plain";
 
-/// Which of `kinds`, as `type/subtype`, an Accept likes best; of equals the first. `None` when none
-/// is acceptable.
+/// Returns which of `kinds`, each a `type/subtype`, an Accept prefers; among equals, the first. Returns
+/// `None` if none is acceptable.
 pub(crate) fn preferred_media_type<'k>(accept: Option<&[u8]>, kinds: &[&'k str]) -> Option<&'k str> {
     let Some(accept) = accept else { return kinds.first().copied() };
     let mut best = None;
@@ -35,7 +35,7 @@ pub(crate) fn preferred_media_type<'k>(accept: Option<&[u8]>, kinds: &[&'k str])
     best.map(|(_, kind)| kind)
 }
 
-/// The weight of the most specific range that covers a kind (RFC 9110 section 12.5.1).
+/// Returns the weight of the most specific media range that covers a kind (RFC 9110 section 12.5.1).
 fn media_weight(accept: &[u8], kind: &[u8]) -> Weight {
     let group = kind.split(|byte| *byte == b'/').next().unwrap_or_default();
     let mut best = (0, 0);
@@ -53,10 +53,10 @@ fn media_weight(accept: &[u8], kind: &[u8]) -> Weight {
     best.1
 }
 
-/// The codings that an Accept-Encoding names (RFC 9110 section 12.5.3), those first that are liked best.
+/// Parses an Accept-Encoding (RFC 9110 section 12.5.3) into the accepted codings, the preferred one first.
 pub(crate) fn accepted_codings(value: &[u8]) -> AcceptedCodings {
     let (weights, identity) = coding_weights(value);
-    // Those that are liked at least as much as the bytes as they are.
+    // A coding must be acceptable, and weigh no less than the uncoded form.
     let least = identity.unwrap_or(1).max(1);
     let mut order = [0, 1, 2];
     order.sort_by_key(|index| std::cmp::Reverse(weights[*index]));
@@ -64,7 +64,7 @@ pub(crate) fn accepted_codings(value: &[u8]) -> AcceptedCodings {
     AcceptedCodings { preferred, identity: identity != Some(0) }
 }
 
-/// The weights of the known codings, and that of the bytes as they are, if it is said.
+/// Returns the weights of the known codings, and the weight of the uncoded form if the value determines it.
 fn coding_weights(value: &[u8]) -> ([Weight; Coding::ALL.len()], Option<Weight>) {
     let mut named = [None; Coding::ALL.len()];
     let (mut identity, mut others) = (None, None);
@@ -73,7 +73,7 @@ fn coding_weights(value: &[u8]) -> ([Weight; Coding::ALL.len()], Option<Weight>)
         let slot = match name {
             b"*" => &mut others,
             _ if is("identity") => &mut identity,
-            // RFC 9110 section 8.4.1.3.
+            // RFC 9110 section 8.4.1.3: x-gzip is equivalent to gzip.
             _ if is("x-gzip") => &mut named[2],
             _ => match Coding::ALL.iter().position(|coding| is(coding.name())) {
                 Some(index) => &mut named[index],
@@ -85,8 +85,8 @@ fn coding_weights(value: &[u8]) -> ([Weight; Coding::ALL.len()], Option<Weight>)
     (named.map(|weight| weight.or(others).unwrap_or(0)), identity.or(others))
 }
 
-/// The elements of a list, each with its weight. What is malformed is left out, as if it had not
-/// been said; parameters besides the weight are not looked at.
+/// Returns the elements of a list, each with its weight. Malformed elements are skipped, and parameters other
+/// than the weight are ignored.
 fn elements(list: &[u8]) -> impl Iterator<Item = (&[u8], Weight)> {
     list.split(|byte| *byte == b',').filter_map(|element| {
         let mut parts = element.split(|byte| *byte == b';').map(trim);
@@ -104,7 +104,7 @@ fn elements(list: &[u8]) -> impl Iterator<Item = (&[u8], Weight)> {
     })
 }
 
-/// `0` or `1` with up to three digits behind the point.
+/// Parses a weight from 0 to 1 with up to three decimal places.
 fn parse_weight(value: &[u8]) -> Option<Weight> {
     let (whole, digits) = match value {
         [whole] => (whole, &[][..]),
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codings_by_their_weights() {
+    fn accepted_codings_are_ordered_by_weight() {
         use Coding::{Brotli, Gzip, Zstandard};
         for (value, preferred, identity) in [
             ("", &[][..], true),
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_choice_of_a_coding_is_never_liked_less_than_another() {
+    fn accepted_codings_never_weigh_less_than_identity() {
         let mut random = fastrand::Rng::with_seed(4);
         for _ in 0..5000 {
             let names = ["gzip", "br", "zstd", "identity", "*", "deflate"];
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_by_the_most_specific_range() {
+    fn the_most_specific_media_range_decides() {
         const KINDS: [&str; 3] = ["text/html", "application/json", "text/plain"];
         for (accept, best) in [
             (None, Some("text/html")),

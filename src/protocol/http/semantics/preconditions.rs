@@ -12,42 +12,36 @@ use super::status::Status;
 /// The fields that make a request conditional, and Range.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Preconditions<'a> {
-    /// If-Match.
     pub if_match: Option<Cow<'a, [u8]>>,
-    /// If-None-Match.
     pub if_none_match: Option<Cow<'a, [u8]>>,
-    /// If-Modified-Since.
     pub if_modified_since: Option<Cow<'a, [u8]>>,
-    /// If-Unmodified-Since.
     pub if_unmodified_since: Option<Cow<'a, [u8]>>,
-    /// If-Range.
     pub if_range: Option<Cow<'a, [u8]>>,
-    /// Range.
     pub range: Option<Cow<'a, [u8]>>,
 }
 
-/// What the preconditions of a GET or HEAD come to.
+/// The result of evaluating preconditions, with the statuses for GET and HEAD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// The request is carried out.
     Proceed,
-    /// 304: the client has it already.
+    /// 304: the client already has the representation.
     NotModified,
-    /// 412: it is not what the client thinks.
+    /// 412: a precondition is false.
     Failed,
 }
 
-/// What conditions are compared with: those of the representation that would be sent.
+/// The validators of the representation that would be sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Validators<'a> {
-    /// The entity tag, which is a strong one.
+    /// The entity tag, which is always strong.
     pub entity_tag: &'a [u8],
-    /// Last-Modified, of which whole seconds count.
+    /// Last-Modified. Fractions of a second are ignored.
     pub last_modified: SystemTime,
 }
 
 impl<'a> Preconditions<'a> {
-    /// Those of a request.
+    /// Returns the preconditions of a request.
     pub(crate) fn of(headers: &Headers<'a>) -> Preconditions<'a> {
         Preconditions {
             if_match: headers.get(HeaderName::IfMatch),
@@ -59,13 +53,14 @@ impl<'a> Preconditions<'a> {
         }
     }
 
-    /// Those of a request that writes, where If-Modified-Since says nothing (RFC 9110 section 13.1.3).
+    /// Returns the preconditions of a request that writes, where If-Modified-Since is ignored (RFC 9110
+    /// section 13.1.3).
     pub(crate) fn of_write(headers: &Headers<'a>) -> Preconditions<'a> {
         Preconditions { if_modified_since: None, ..Preconditions::of(headers) }
     }
 
-    /// Evaluates the preconditions in the order of RFC 9110 section 13.2.2. A tag's field hides the
-    /// date's field of the same sense, whether it holds or not.
+    /// Evaluates the preconditions in the order of RFC 9110 section 13.2.2. If-Match overrides
+    /// If-Unmodified-Since, and If-None-Match overrides If-Modified-Since, whether they hold or not.
     pub(crate) fn evaluate(&self, validators: Validators<'_>) -> Verdict {
         let modified = seconds(validators.last_modified);
         let holds = match (&self.if_match, &self.if_unmodified_since) {
@@ -84,7 +79,7 @@ impl<'a> Preconditions<'a> {
         if is_new { Verdict::Proceed } else { Verdict::NotModified }
     }
 
-    /// Evaluates the preconditions on what has no validators: `*` is all that says something of it.
+    /// Evaluates the preconditions on a resource without validators, which only `*` can match.
     pub(crate) fn evaluate_unvalidated(&self) -> Verdict {
         let any = |tags: &Option<Cow<'_, [u8]>>| tags.as_deref().map(|tags| trim(tags) == b"*");
         match (any(&self.if_match), any(&self.if_none_match)) {
@@ -94,16 +89,16 @@ impl<'a> Preconditions<'a> {
         }
     }
 
-    /// The Range to be honoured: If-Range takes it back unless the client's part is of what would
-    /// be sent (RFC 9110 section 13.1.5).
+    /// Returns the Range to apply. If-Range cancels it unless it matches the representation that would be
+    /// sent (RFC 9110 section 13.1.5).
     pub(crate) fn range(&self, validators: Validators<'_>, now: SystemTime) -> Option<&[u8]> {
         let range = self.range.as_deref()?;
         let Some(if_range) = self.if_range.as_deref().map(trim) else { return Some(range) };
         let unchanged = match if_range {
             [b'"', ..] => if_range == validators.entity_tag,
             [b'W', b'/', ..] => false,
-            // A date is as good as a tag if the file could not have changed again within its second
-            // (RFC 9110 section 8.8.2.2).
+            // A date is a strong validator once the file can no longer change within that second (RFC 9110
+            // section 8.8.2.2).
             date => {
                 let modified = seconds(validators.last_modified);
                 parse_date(date) == Some(modified) && modified < seconds(now)
@@ -113,8 +108,8 @@ impl<'a> Preconditions<'a> {
     }
 }
 
-/// The response that the preconditions ask for in place of one that is made each time, and so has no
-/// validators. `fields` are those that a 304 repeats.
+/// Evaluates the preconditions on a resource that is generated for each request, and so has no validators.
+/// Returns the response to send in its place, if any. `fields` are the fields that a 304 repeats.
 pub(crate) fn unvalidated_response(
     headers: &Headers<'_>,
     fields: &[Field],
@@ -129,18 +124,18 @@ pub(crate) fn unvalidated_response(
 /// How entity tags are compared (RFC 9110 section 8.8.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Comparison {
-    /// Weak tags equal nothing.
+    /// Weak tags never match.
     Strong,
-    /// Whether a tag is weak does not matter.
+    /// Weak tags match like strong ones.
     Weak,
 }
 
-/// Whether `tags`, which is `*` or a list, has one that equals `own`. What is neither has none.
+/// Returns whether `tags`, which is `*` or a list, matches `own`. A malformed value matches nothing.
 fn matches(tags: &[u8], own: &[u8], comparison: Comparison) -> bool {
     trim(tags) == b"*" || find(tags, own, comparison).unwrap_or(false)
 }
 
-/// Looks for `own` in a list of tags. `None` if the list is malformed anywhere.
+/// Looks for `own` in a list of tags. Returns `None` if any part of the list is malformed.
 fn find(tags: &[u8], own: &[u8], comparison: Comparison) -> Option<bool> {
     let mut found = false;
     let mut rest = tags;
@@ -163,22 +158,22 @@ fn find(tags: &[u8], own: &[u8], comparison: Comparison) -> Option<bool> {
     }
 }
 
-/// The length of the opaque tag at the beginning, with its quotes (RFC 9110 section 8.8.3).
+/// Returns the length of the opaque tag at the beginning, with its quotes (RFC 9110 section 8.8.3).
 fn tag_length(bytes: &[u8]) -> Option<usize> {
     let inner = bytes.strip_prefix(b"\"")?;
     let length = inner.iter().position(|byte| !matches!(byte, 0x21 | 0x23..=0x7e | 0x80..))?;
     (inner[length] == b'"').then_some(length + 2)
 }
 
-/// A date in any of the three formats (RFC 9110 section 5.6.7), as seconds since 1970.
+/// Parses a date in any of the three formats (RFC 9110 section 5.6.7) into seconds since 1970.
 fn parse_date(value: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(trim(value)).ok()?;
     let date = |text: &str| httpdate::parse_http_date(text).ok().map(seconds);
-    // A leap second, which the parser does not know, is the end of the second before.
+    // The parser rejects leap seconds, so `:60` is parsed as one second after `:59`.
     date(text).or_else(|| Some(date(&text.replacen(":60 ", ":59 ", 1))? + 1))
 }
 
-/// Whole seconds since 1970.
+/// Returns the whole seconds since 1970.
 fn seconds(time: SystemTime) -> i64 {
     let whole = |since: Duration| i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
     time.duration_since(UNIX_EPOCH).map_or(0, whole)
@@ -191,7 +186,7 @@ mod tests {
     const OWN: Validators<'_> = Validators { entity_tag: b"\"a\"", last_modified: UNIX_EPOCH };
 
     fn own() -> Validators<'static> {
-        // Sun, 06 Nov 1994 08:49:37 GMT, and a half.
+        // Sun, 06 Nov 1994 08:49:37.5 GMT.
         Validators { last_modified: UNIX_EPOCH + Duration::from_millis(784_111_777_500), ..OWN }
     }
 
@@ -216,7 +211,7 @@ mod tests {
     const AFTER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
 
     #[test]
-    fn preconditions_by_rfc_9110_section_13() {
+    fn preconditions_follow_rfc_9110_section_13() {
         use Verdict::{Failed, NotModified, Proceed};
         let table: &[(&[(&str, &str)], Verdict)] = &[
             (&[], Proceed),
@@ -245,7 +240,7 @@ mod tests {
             (&[("none", "\"a\"b")], Proceed),
             (&[("none", "\"a\", b")], Proceed),
             (&[("none", ", \"a\" , ,")], NotModified),
-            // 13.1.3 and 5.6.7: three formats; what is no date is ignored.
+            // 13.1.3 and 5.6.7: dates have three formats; other values are ignored.
             (&[("since", THEN)], NotModified),
             (&[("since", AFTER)], NotModified),
             (&[("since", BEFORE)], Proceed),
@@ -261,7 +256,7 @@ mod tests {
             (&[("unmodified", "0")], Proceed),
             (&[("unmodified", "Wed, 31 Dec 1986 23:59:60 GMT")], Failed),
             (&[("since", "Sat, 31 Dec 2016 23:59:60 GMT")], NotModified),
-            // 13.2.2: tags hide dates, and what must hold comes first.
+            // 13.2.2: tags override dates, and If-Match and If-Unmodified-Since are evaluated first.
             (&[("none", "\"b\""), ("since", AFTER)], Proceed),
             (&[("none", "a"), ("since", AFTER)], Proceed),
             (&[("none", "\"a\""), ("since", BEFORE)], NotModified),
@@ -277,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn if_range_by_rfc_9110_section_13_1_5() {
+    fn if_range_follows_rfc_9110_section_13_1_5() {
         let now = own().last_modified + Duration::from_secs(10);
         for (value, honoured) in [
             ("\"a\"", true),
@@ -301,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_half_of_a_list_matches_the_whole_does() {
+    fn a_joined_tag_list_matches_if_either_half_matches() {
         let mut random = fastrand::Rng::with_seed(9);
         let pieces = ["\"a\"", "\"b\"", "W/\"a\"", "\"a,b\"", "\"\"", "W/\"c d\"", "\"é\""];
         for _ in 0..5000 {

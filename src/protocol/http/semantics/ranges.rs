@@ -5,21 +5,22 @@ use std::ops::Range;
 use super::grammar::trim;
 use crate::limits::RANGES_MAX;
 
-/// What of a representation is to be sent.
+/// The part of a representation that is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Selection {
-    /// All of it.
+    /// The complete representation.
     Whole,
     /// One part.
     Part(Range<u64>),
-    /// Several parts, apart from each other, in the order they were asked for.
+    /// Several disjoint parts, in the order in which they were requested.
     Parts(Vec<Range<u64>>),
-    /// Nothing: no range that was asked for begins within it.
+    /// Nothing: no requested range begins within the representation.
     Unsatisfiable,
 }
 
-/// Selects from `length` bytes what the value of a Range field says. What is not understood is
-/// ignored (section 14.2), and so are more ranges than are worth it.
+/// Applies the value of a Range field to a representation of `length` bytes. A Range that is malformed or has
+/// an unknown unit is ignored (section 14.2). So is one with too many parts, or with parts that add up to the
+/// complete representation.
 pub(crate) fn select(value: &[u8], length: u64) -> Selection {
     let Some(set) = unit_bytes(value) else { return Selection::Whole };
     if memchr::memchr(b',', set).is_none() {
@@ -37,11 +38,11 @@ pub(crate) fn select(value: &[u8], length: u64) -> Selection {
     }
 }
 
-/// What a single range selects.
+/// Applies a single range.
 fn one(spec: Spec, length: u64) -> Selection {
     match spec.resolve(length) {
         Some(range) => Selection::Part(range),
-        // No part of nothing can be named by a Content-Range.
+        // A suffix of an empty file is satisfiable, but Content-Range cannot express it.
         None if matches!(spec, Spec::Last(1..)) => Selection::Whole,
         None => Selection::Unsatisfiable,
     }
@@ -55,19 +56,19 @@ fn several(ranges: Vec<Range<u64>>, length: u64) -> Selection {
     if ranges.len() > RANGES_MAX || bytes >= length { Selection::Whole } else { Selection::Parts(ranges) }
 }
 
-/// One range of the set.
+/// One range of a Range field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Spec {
-    /// From one position to another, both included.
+    /// The first and the last position, both inclusive.
     Between(u64, u64),
-    /// From a position to the end.
+    /// The first position of a range that extends to the end.
     From(u64),
-    /// So many bytes at the end.
+    /// The number of bytes at the end.
     Last(u64),
 }
 
 impl Spec {
-    /// The part of `length` bytes that is meant, if there is one.
+    /// Returns the part of `length` bytes that the range selects, unless it is empty.
     fn resolve(self, length: u64) -> Option<Range<u64>> {
         let range = match self {
             Spec::Between(first, last) => first..last.saturating_add(1).min(length),
@@ -78,13 +79,13 @@ impl Spec {
     }
 }
 
-/// What follows `bytes=`. `None` for another unit.
+/// Returns what follows `bytes=`, or `None` if the unit is another one.
 fn unit_bytes(value: &[u8]) -> Option<&[u8]> {
     let equals = memchr::memchr(b'=', value)?;
     value[..equals].eq_ignore_ascii_case(b"bytes").then_some(&value[equals + 1..])
 }
 
-/// One range (section 14.1.2). `None` if it is malformed, which makes the whole set so.
+/// Parses one range (section 14.1.2). Returns `None` if it is malformed, which makes the whole set malformed.
 fn parse_spec(spec: &[u8]) -> Option<Spec> {
     let dash = memchr::memchr(b'-', spec)?;
     match (&spec[..dash], &spec[dash + 1..]) {
@@ -97,7 +98,7 @@ fn parse_spec(spec: &[u8]) -> Option<Spec> {
     }
 }
 
-/// Digits; a number beyond 64 bits is beyond every file.
+/// Parses digits. A number that exceeds 64 bits saturates, because it lies beyond the end of every file.
 fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
@@ -106,8 +107,8 @@ fn number(digits: &[u8]) -> Option<u64> {
     Some(digits.iter().fold(0, |sum: u64, next| sum.saturating_mul(10).saturating_add(digit(next))))
 }
 
-/// Joins ranges that overlap or touch. The parts stay in the order in which they were first
-/// asked for (section 15.3.7.2).
+/// Joins ranges that overlap or touch. The parts stay in the order in which their first ranges were requested
+/// (section 15.3.7.2).
 fn coalesce(ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
     let mut ordered: Vec<(usize, Range<u64>)> = ranges.into_iter().enumerate().collect();
     ordered.sort_by_key(|(_, range)| range.start);
@@ -131,7 +132,7 @@ mod tests {
     use Selection::{Part, Parts, Unsatisfiable, Whole};
 
     #[test]
-    fn ranges_by_rfc_9110_section_14() {
+    fn ranges_follow_rfc_9110_section_14() {
         for (value, selection) in [
             ("bytes=0-499", Part(0..500)),
             ("bytes=500-999", Part(500..1000)),
@@ -148,13 +149,13 @@ mod tests {
             ("bytes=0-99999999999999999999999", Part(0..10_000)),
             ("bytes=-99999999999999999999999", Part(0..10_000)),
             ("bytes=9999-10000", Part(9999..10_000)),
-            // Unsatisfiable ones do not count beside others (section 14.1.1).
+            // Unsatisfiable ranges are ignored if others are satisfiable (section 14.1.1).
             ("bytes=10000-,0-0", Part(0..1)),
             ("bytes=10000-", Unsatisfiable),
             ("bytes=99999999999999999999999-", Unsatisfiable),
             ("bytes=-0", Unsatisfiable),
             ("bytes=-0,10000-20000", Unsatisfiable),
-            // Malformed or unknown: ignored (section 14.2).
+            // A malformed Range or an unknown unit is ignored (section 14.2).
             ("bytes=5-4", Whole),
             ("bytes=0-0,5-4", Whole),
             ("bytes=", Whole),
@@ -169,7 +170,7 @@ mod tests {
             ("seconds=0-1", Whole),
             ("0-1", Whole),
             ("", Whole),
-            // All of it in two parts costs more than all of it.
+            // Large parts are sent as parts if they leave a gap.
             ("bytes=0-4999,5500-9999", Parts(vec![0..5000, 5500..10_000])),
         ] {
             assert_eq!(select(value.as_bytes(), 10_000), selection, "{value:?}");
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn many_small_ranges_never_cost_more_than_the_whole() {
+    fn excessive_ranges_never_send_more_than_the_file() {
         let many: Vec<String> = (0..300).map(|index| format!("{}-{}", index * 1000, index * 1000)).collect();
         assert_eq!(select(format!("bytes={}", many.join(",")).as_bytes(), 300_000), Whole);
         let same = vec!["0-"; 300].join(",");
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn coalescing_never_changes_the_bytes() {
+    fn coalesced_ranges_cover_every_requested_byte_once() {
         let mut random = fastrand::Rng::with_seed(14);
         for round in 0..20_000 {
             let length = random.u64(1..5000);

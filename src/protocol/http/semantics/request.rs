@@ -1,4 +1,4 @@
-//! A request (RFC 9110 section 3.4): method, target and header fields, whichever version it came by.
+//! A request (RFC 9110 section 3.4): method, target and header fields, independent of the version of HTTP.
 
 use std::ops::Range;
 
@@ -9,20 +9,17 @@ use super::target::Target;
 /// A request, borrowed from the bytes it was parsed from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request<'a> {
-    /// What is to be done.
     pub method: Method,
-    /// With what.
     pub target: Target<'a>,
-    /// The header fields.
     pub headers: Headers<'a>,
-    /// Bytes of the body, if that is known before it has come; a request without a body has 0.
+    /// The length of the body, if it is known in advance; a request without a body has 0.
     pub body_length: Option<u64>,
 }
 
-/// A request that outlives the bytes it was parsed from. They are copied once and never parsed again.
+/// A request that outlives the bytes it was parsed from. The bytes are copied once and never parsed again.
 #[derive(Debug)]
 pub(crate) struct OwnedRequest {
-    /// The block of the header fields, which the target is a part of.
+    /// The block of the header fields, which also contains the target.
     block: Box<[u8]>,
     headers: Headers<'static>,
     method: Method,
@@ -30,7 +27,7 @@ pub(crate) struct OwnedRequest {
     body_length: Option<u64>,
 }
 
-/// A target as places in the block.
+/// A target as positions in the block.
 #[derive(Debug)]
 enum OwnedTarget {
     Path { path: Range<usize>, is_plain: bool, query: Option<Range<usize>> },
@@ -61,7 +58,6 @@ impl From<&Request<'_>> for OwnedRequest {
 }
 
 impl OwnedRequest {
-    /// The request, borrowed.
     pub(crate) fn borrow(&self) -> Request<'_> {
         let target = match &self.target {
             OwnedTarget::Path { path, is_plain, query } => Target::Path {
@@ -81,7 +77,7 @@ impl OwnedRequest {
     }
 }
 
-/// Where `part`, a subslice of `whole`, is in it.
+/// Returns the position of `part`, a subslice of `whole`.
 fn place_in(whole: &[u8], part: &[u8]) -> Range<usize> {
     let start = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
     assert!(start <= whole.len() && part.len() <= whole.len() - start, "the target is a part of its block");

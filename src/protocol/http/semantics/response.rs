@@ -1,5 +1,5 @@
-//! A response (RFC 9110 section 3.4) as one value: status, header fields as names and values, and a body.
-//! Each version's encoder writes it in its own form.
+//! A response (RFC 9110 section 3.4): status, header fields as names and values, and a body. The encoder of
+//! each version of HTTP writes it in its own format.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,94 +11,85 @@ use super::status::Status;
 use crate::site::{FieldSet, Metadata, Representation, types};
 use crate::store::{Content, StoreError};
 
-/// A response.
 #[derive(Debug)]
 pub(crate) struct Response {
-    /// The status.
     pub status: Status,
-    /// The representation whose fields it carries, and which of them.
+    /// The metadata of a representation, and which of its fields the response carries.
     pub metadata: Option<(Rc<Metadata>, FieldSet)>,
-    /// Its other fields, without Content-Length, which follows from the body.
+    /// The other fields, except those that follow from the body: Content-Length, and Content-Range of a
+    /// single part.
     pub fields: Vec<Field>,
-    /// The body.
     pub body: Body,
 }
 
-/// What comes of a request.
+/// The result of handling a request.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// Its response.
     Handled(Response),
-    /// None yet: the request has to be handled again in the next turn.
+    /// There is no response yet: the request must be handled again in the next turn.
     Pending,
 }
 
 /// A header field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Field {
-    /// Its name.
     pub name: &'static str,
-    /// Its value, in visible characters.
+    /// The value, in printable characters.
     pub value: Cow<'static, str>,
 }
 
-/// A response's body.
+/// The body of a response.
 #[derive(Debug)]
 pub(crate) enum Body {
-    /// None.
     Empty,
-    /// Text made for this response.
+    /// Text that was rendered for this response.
     Text(String),
-    /// A part of a file of `length` bytes.
+    /// A part of a file.
     File {
-        /// The file.
         content: Content,
         /// The part that is sent.
         range: Range<u64>,
-        /// Bytes of the file.
+        /// The length of the complete file.
         length: u64,
     },
     /// Several parts of one file (RFC 9110 section 14.6).
     ByteRanges(Box<ByteRanges>),
-    /// A body that is made while it is sent, so that its length is not known.
+    /// A body that is produced while it is sent, so that its length is unknown.
     Stream(Box<dyn BodySource>),
 }
 
-/// Several parts of a file.
+/// Several parts of a file, and the text around them.
 #[derive(Debug)]
 pub(crate) struct ByteRanges {
-    /// The file.
     pub content: Content,
-    /// Each with the text before it.
+    /// The parts, each with the text before it.
     pub parts: Vec<(String, Range<u64>)>,
-    /// The text behind the last one.
+    /// The text after the last part.
     pub end: String,
 }
 
-/// A body that is made in slices, one a turn.
+/// A body that is produced in slices, one per turn.
 pub(crate) trait BodySource: fmt::Debug {
-    /// Appends the next slice to `out`. Returns whether there is more.
+    /// Appends the next slice to `out`. Returns whether more slices follow.
     fn advance(&mut self, out: &mut Vec<u8>) -> Result<bool, StoreError>;
 }
 
-/// Where an encoder takes header fields.
+/// The side of an encoder that accepts header fields.
 pub(crate) trait FieldSink {
-    /// Takes one field.
     fn field(&mut self, name: &str, value: &[u8]);
 }
 
-/// Makes a field.
 pub(crate) fn field(name: &'static str, value: impl Into<Cow<'static, str>>) -> Field {
     Field { name, value: value.into() }
 }
 
 impl Response {
-    /// A response without a body.
+    /// Returns a response without a body.
     pub(crate) fn empty(status: Status, fields: Vec<Field>) -> Response {
         Response { status, metadata: None, fields, body: Body::Empty }
     }
 
-    /// 200 with the whole of a file.
+    /// Returns a 200 with a complete file.
     pub(crate) fn file(file: &Representation) -> Response {
         Response {
             status: Status::Ok,
@@ -108,7 +99,7 @@ impl Response {
         }
     }
 
-    /// 304, with the fields that it repeats.
+    /// Returns a 304 with the fields that it repeats (RFC 9110 section 15.4.5).
     pub(crate) fn not_modified(metadata: &Rc<Metadata>) -> Response {
         Response {
             metadata: Some((Rc::clone(metadata), FieldSet::NotModified)),
@@ -116,7 +107,7 @@ impl Response {
         }
     }
 
-    /// Text of this media type, with other fields beside.
+    /// Returns a response with text of the given media type.
     pub(crate) fn text(
         status: Status,
         content_type: &'static str,
@@ -127,30 +118,30 @@ impl Response {
         Response { status, metadata: None, fields, body: Body::Text(text) }
     }
 
-    /// A page in HTML.
+    /// Returns a response with an HTML page.
     pub(crate) fn page(status: Status, fields: Vec<Field>, text: String) -> Response {
         Response::text(status, types::HTML, fields, text)
     }
 
-    /// 308 to another address of this server.
+    /// Returns a 308 to another address on this server.
     pub(crate) fn permanent_redirect(address: String) -> Response {
         let text = format!("{address}\n");
         Response::text(Status::PermanentRedirect, types::TEXT, vec![field("Location", address)], text)
     }
 
-    /// The response with one more field.
+    /// Adds a field.
     pub(crate) fn with(mut self, field: Field) -> Response {
         self.fields.push(field);
         self
     }
 
-    /// Whether the length of the body is not known.
+    /// Returns whether the body is produced while it is sent.
     pub(crate) fn is_stream(&self) -> bool {
         matches!(self.body, Body::Stream(_))
     }
 
-    /// The value of Content-Length (RFC 9110 section 8.6): 204 may not have one, 304 needs none, and a
-    /// stream's is not known.
+    /// Returns the value of Content-Length (RFC 9110 section 8.6). A 204 must not have one, a 304 does not
+    /// need one, and the length of a stream is unknown.
     fn content_length(&self) -> Option<u64> {
         match self.status {
             Status::NoContent | Status::NotModified => None,
@@ -158,7 +149,7 @@ impl Response {
         }
     }
 
-    /// Gives all header fields to `sink`.
+    /// Passes all header fields to `sink`.
     pub(crate) fn write_fields(&self, sink: &mut impl FieldSink) {
         if let Some((metadata, set)) = &self.metadata {
             metadata.fields(*set).for_each(|(name, value)| sink.field(name, value.as_bytes()));
@@ -167,7 +158,7 @@ impl Response {
             sink.field(name, value.as_bytes());
         }
         if let (Status::PartialContent, Body::File { range, length, .. }) = (self.status, &self.body) {
-            // Three numbers of 64 bits fit.
+            // Three 64-bit numbers and the text around them fit into 80 bytes.
             let mut value = [0; 80];
             let mut rest = &mut value[..];
             let _ = write!(rest, "bytes {}-{}/{length}", range.start, range.end.saturating_sub(1));
@@ -181,12 +172,11 @@ impl Response {
 }
 
 impl Body {
-    /// The whole of a file.
     pub(crate) fn whole(file: &Representation) -> Body {
         Body::File { content: file.content.clone(), range: 0..file.length, length: file.length }
     }
 
-    /// Its bytes, if that is known.
+    /// Returns the length of the body, if it is known.
     pub(crate) fn length(&self) -> Option<u64> {
         let span = |range: &Range<u64>| range.end - range.start;
         Some(match self {

@@ -3,64 +3,37 @@
 /// A status code that the server sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
-    /// 200
     Ok = 200,
-    /// 201
     Created = 201,
-    /// 204
     NoContent = 204,
-    /// 206
     PartialContent = 206,
-    /// 303
     SeeOther = 303,
-    /// 304
     NotModified = 304,
-    /// 308
     PermanentRedirect = 308,
-    /// 400
     BadRequest = 400,
-    /// 403
     Forbidden = 403,
-    /// 404
     NotFound = 404,
-    /// 405
     MethodNotAllowed = 405,
-    /// 406
     NotAcceptable = 406,
-    /// 408
     RequestTimeout = 408,
-    /// 409
     Conflict = 409,
-    /// 412
     PreconditionFailed = 412,
-    /// 413
     ContentTooLarge = 413,
-    /// 414
     UriTooLong = 414,
-    /// 415
     UnsupportedMediaType = 415,
-    /// 416
     RangeNotSatisfiable = 416,
-    /// 417
     ExpectationFailed = 417,
-    /// 421
     MisdirectedRequest = 421,
-    /// 431
     FieldsTooLarge = 431,
-    /// 500
     InternalServerError = 500,
-    /// 501
     NotImplemented = 501,
-    /// 503
     ServiceUnavailable = 503,
-    /// 507
     InsufficientStorage = 507,
-    /// 505
     VersionNotSupported = 505,
 }
 
 impl Status {
-    /// Code and reason phrase, as a status line has them.
+    /// Returns the code and the reason phrase, as in a status line.
     pub(crate) fn text(self) -> &'static str {
         match self {
             Status::Ok => "200 OK",
@@ -95,7 +68,7 @@ impl Status {
 }
 
 impl Status {
-    /// The file of the site that comes with this error, if there is one.
+    /// Returns the name of the site's page for this status; `None` if the status is not an error.
     pub(crate) fn page(self) -> Option<&'static str> {
         Some(match self {
             Status::BadRequest => "400.html",

@@ -1,6 +1,6 @@
 //! The target of a request (RFC 9110 section 7.1): the four forms of the request-target (RFC 9112 section
-//! 3.2), the path that it names, and the grammar of its authority, which Host has as well (RFC 3986 section
-//! 3.2.2, RFC 9110 section 7.2).
+//! 3.2), the decoding of its path, and the grammar of its authority, which the Host field shares (RFC 3986
+//! section 3.2.2, RFC 9110 section 7.2).
 
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
@@ -10,29 +10,29 @@ use super::grammar::hex;
 use super::method::Method;
 use super::status::Status;
 
-/// What a request is about.
+/// The target of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target<'a> {
-    /// A path of this server, from the origin-form or the absolute-form, still percent-encoded.
-    /// An absolute-form's authority replaces `Host` (section 3.2.2).
+    /// A path on this server, from the origin-form or the absolute-form, still percent-encoded. The
+    /// authority of an absolute-form is validated and then ignored.
     Path {
-        /// Begins with a slash.
+        /// The path, which begins with a slash.
         path: &'a [u8],
-        /// Whether the path is the same decoded.
+        /// Whether the path contains no percent-encoding.
         is_plain: bool,
-        /// What follows the question mark.
+        /// The part after the question mark.
         query: Option<&'a [u8]>,
     },
     /// `*`: the server as a whole.
     Server,
-    /// An authority, for CONNECT.
+    /// The host and port of a CONNECT.
     Authority,
 }
 
 impl<'a> Target<'a> {
-    /// Parses a target for `method`.
+    /// Parses the target of a request with this method.
     pub(crate) fn parse(target: &'a [u8], method: Method) -> Result<Target<'a>, HttpError> {
-        // Most targets are a path and nothing else, and one search tells.
+        // Most targets are only a path, which a single search can tell.
         if let [b'/', ..] = target
             && method != Method::Connect
             && memchr::memchr3(b'#', b'?', b'%', target).is_none()
@@ -40,13 +40,13 @@ impl<'a> Target<'a> {
             return Ok(Target::Path { path: target, is_plain: true, query: None });
         }
         if memchr::memchr(b'#', target).is_some() {
-            return Err(HttpError::bad_request("A request-target has no fragment"));
+            return Err(HttpError::bad_request("The request target contains a fragment"));
         }
         if method == Method::Connect {
             let whole = !target.starts_with(b":") && target.last().is_some_and(u8::is_ascii_digit);
             return match whole && target.contains(&b':') && is_authority(target) {
                 true => Ok(Target::Authority),
-                false => Err(HttpError::bad_request("CONNECT takes a host and a port")),
+                false => Err(HttpError::bad_request("The target of CONNECT is not host:port")),
             };
         }
         match target {
@@ -64,13 +64,14 @@ impl<'a> Target<'a> {
         Target::Path { path, is_plain: memchr::memchr(b'%', path).is_none(), query }
     }
 
-    /// `http://authority/path?query`, as clients send it to proxies; a server must take it.
+    /// Parses `http://authority/path?query`. Clients send it to proxies, but a server must accept it as well
+    /// (RFC 9112 section 3.2.2).
     fn absolute(target: &'a [u8]) -> Result<Target<'a>, HttpError> {
         let Some(rest) = strip_scheme(target, b"http://") else {
             return Err(match strip_scheme(target, b"https://") {
-                // RFC 9110 section 7.4: not what this connection was secured for.
-                Some(_) => HttpError::new(Status::MisdirectedRequest, "This connection is not secured"),
-                None => HttpError::bad_request("The request-target is neither a path nor an http URL"),
+                // RFC 9110 section 7.4: an https request is misdirected to a connection without TLS.
+                Some(_) => HttpError::new(Status::MisdirectedRequest, "This connection does not use TLS"),
+                None => HttpError::bad_request("The request target is neither a path nor an http URL"),
             });
         };
         let end = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
@@ -79,7 +80,7 @@ impl<'a> Target<'a> {
         if !is_authority(authority) || authority.is_empty() || authority.starts_with(b":") {
             return Err(HttpError::bad_request("The URL's host is malformed"));
         }
-        // An empty path is "/". It is borrowed from the target as all others are: behind the scheme.
+        // An empty path means "/". A path must borrow from the target, so this one is a slash of "http://".
         let root = &target[b"http:".len()..][..1];
         Ok(match (Target::path(path), path) {
             (_, []) => Target::Path { path: root, is_plain: true, query: None },
@@ -94,8 +95,8 @@ fn strip_scheme<'a>(target: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
     start.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
-/// Decodes a path once, strictly: a `%` without two hexadecimal digits is an error, and so is a
-/// NUL, which no file name has.
+/// Decodes a path once. A `%` without two hexadecimal digits is an error, and so is a NUL, which no file name
+/// can contain.
 pub(crate) fn decode(path: &[u8]) -> Result<Cow<'_, [u8]>, HttpError> {
     let Some(first) = memchr::memchr2(b'%', 0, path) else { return Ok(Cow::Borrowed(path)) };
     let mut decoded = Vec::with_capacity(path.len());
@@ -120,21 +121,22 @@ pub(crate) fn decode(path: &[u8]) -> Result<Cow<'_, [u8]>, HttpError> {
 }
 
 const BAD_ESCAPE: HttpError =
-    HttpError::bad_request("The path has a % that two hexadecimal digits do not follow");
+    HttpError::bad_request("A % in the path is not followed by two hexadecimal digits");
 
-/// The value of a name in a query, as it comes.
+/// Returns the value of a name in a query, without decoding it.
 pub(crate) fn query_value<'a>(query: Option<&'a [u8]>, name: &[u8]) -> Option<&'a [u8]> {
     query?.split(|byte| *byte == b'&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))
 }
 
-/// Whether `value` is `uri-host [ ":" port ]`. The empty value is one: it is what a client sends
-/// whose target has no authority.
+/// Returns whether `value` is `uri-host [ ":" port ]`. The empty value is valid: a client sends it if its
+/// target has no authority.
 pub(crate) fn is_authority(value: &[u8]) -> bool {
     let Some((host, port)) = split(value) else { return false };
     port.is_none_or(is_port) && (is_ip_literal(host) || is_reg_name(host))
 }
 
-/// Cuts a port off. `None` when a bracket is not closed.
+/// Splits the port off. Returns `None` if a bracket is not closed, or if something other than a port follows
+/// the host.
 fn split(value: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     let end = match value {
         [b'[', ..] => memchr::memchr(b']', value)? + 1,
@@ -147,7 +149,7 @@ fn split(value: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     }
 }
 
-/// `port = *DIGIT` (RFC 3986 section 3.2.3), and one that TCP can have.
+/// Returns whether `port` is `*DIGIT` (RFC 3986 section 3.2.3) and at most 65535.
 fn is_port(port: &[u8]) -> bool {
     let mut number = 0_u32;
     port.iter().all(|digit| {
@@ -167,7 +169,7 @@ fn is_ip_literal(host: &[u8]) -> bool {
     }
 }
 
-/// `1*HEXDIG "." 1*( unreserved / sub-delims / ":" )`, behind the `v`.
+/// `1*HEXDIG "." 1*( unreserved / sub-delims / ":" )`: the part after the `v`.
 fn is_ip_future(text: &[u8]) -> bool {
     let Some(dot) = memchr::memchr(b'.', text) else { return false };
     let (version, address) = (&text[..dot], &text[dot + 1..]);
@@ -177,7 +179,7 @@ fn is_ip_future(text: &[u8]) -> bool {
         && address.iter().all(|byte| *byte == b':' || is_name_byte(*byte))
 }
 
-/// `*( unreserved / pct-encoded / sub-delims )`. IPv4 addresses are such names, too.
+/// `*( unreserved / pct-encoded / sub-delims )`, which includes IPv4 addresses.
 fn is_reg_name(host: &[u8]) -> bool {
     let mut rest = host;
     while let Some(odd) = rest.iter().position(|byte| !is_name_byte(*byte)) {
@@ -189,9 +191,9 @@ fn is_reg_name(host: &[u8]) -> bool {
     true
 }
 
-/// unreserved / sub-delims
+/// `unreserved / sub-delims`
 fn is_name_byte(byte: u8) -> bool {
-    // A table: this looks at every byte of every Host.
+    // A table, because every byte of every Host is checked.
     static NAME_BYTES: [bool; 256] = {
         let mut table = [false; 256];
         let mut byte = 0;
@@ -215,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn the_four_forms() {
+    fn the_four_forms_of_a_target_are_parsed() {
         use Method::{Connect, Get, Options};
         let cases = [
             (Get, "/", path("/", None)),
@@ -249,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn decoding_happens_once_and_is_strict() {
+    fn paths_are_decoded_once_and_strictly() {
         for (encoded, decoded) in [
             ("/plain", &b"/plain"[..]),
             ("/a%20b", b"/a b"),
@@ -266,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn the_grammar_of_host() {
+    fn hosts_are_checked_against_the_grammar() {
         let good: &[&str] = &[
             "",
             "a",

@@ -1,8 +1,8 @@
-//! Addresses in responses (RFC 3986): how names are percent-encoded, and where a redirect leads.
+//! URIs in responses (RFC 3986): the percent-encoding of names, and the addresses of redirects.
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
-/// The bytes that are not `pchar` (RFC 3986 section 3.3).
+/// The ASCII bytes that are encoded in a path segment, because they are not `pchar` (RFC 3986 section 3.3).
 pub(crate) const SEGMENT: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -21,13 +21,12 @@ pub(crate) const SEGMENT: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// The bytes that a query, which comes encoded, may not contain all the same: the query percent-encode set
-/// of the WHATWG's URL Standard.
+/// The ASCII bytes that are encoded in a query, although clients should send it encoded: the query
+/// percent-encode set of the WHATWG's URL Standard.
 const QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>');
 
-/// The address of a folder: the path with a slash at its end, so that the folder's relative links lead
-/// into it. The path is put together again: doubled slashes, which a browser would take for another host,
-/// are gone.
+/// Returns the address of a folder: its path with a slash at the end, so that relative links resolve within
+/// the folder. Repeated slashes are removed, because a browser takes what follows a leading `//` for a host.
 pub(crate) fn folder_address(path: &[u8], query: Option<&[u8]>) -> String {
     let mut address = String::from("/");
     for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {

@@ -1,24 +1,27 @@
-//! What an error of the library is to a client.
+//! Maps errors of the library to HTTP errors.
 
 use crate::protocol::http::semantics::error::NOT_FOUND;
 use crate::protocol::http::semantics::{HttpError, Status};
 use crate::store::LibraryError;
 
-/// The response to an error of the library.
 pub(super) fn library_error(error: LibraryError) -> HttpError {
     match error {
         LibraryError::NotFound => NOT_FOUND,
-        LibraryError::Exists => HttpError::new(Status::Conflict, "There is a file of that name"),
-        LibraryError::ReadOnly => HttpError::new(Status::Forbidden, "Nothing may be written here"),
-        LibraryError::TooLarge => HttpError::new(Status::ContentTooLarge, "The file is larger than is taken"),
-        LibraryError::NoSpace => HttpError::new(Status::InsufficientStorage, "There is not enough space"),
-        LibraryError::Busy => HttpError::new(Status::ServiceUnavailable, "Too much is under way"),
+        LibraryError::Exists => HttpError::new(Status::Conflict, "A file with this name exists"),
+        LibraryError::ReadOnly => HttpError::new(Status::Forbidden, "The library is read-only"),
+        LibraryError::TooLarge => HttpError::new(Status::ContentTooLarge, "The file exceeds the size limit"),
+        LibraryError::NoSpace => {
+            HttpError::new(Status::InsufficientStorage, "There is not enough disk space")
+        }
+        LibraryError::Busy => {
+            HttpError::new(Status::ServiceUnavailable, "The server is too busy to store this now")
+        }
         LibraryError::Mismatch => {
-            HttpError::new(Status::Conflict, "What has come has another SHA-256 than was announced")
+            HttpError::new(Status::Conflict, "The SHA-256 of the received bytes is not the announced one")
         }
         LibraryError::Failed(error) => {
-            log::error!("the library failed: {error}");
-            HttpError::new(Status::InternalServerError, "The disk failed")
+            log::error!("library error: {error}");
+            HttpError::new(Status::InternalServerError, "The server cannot access its disk")
         }
     }
 }

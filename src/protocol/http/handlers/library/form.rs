@@ -1,4 +1,4 @@
-//! Uploads by a browser's form: each file is stored when it is whole, whatever becomes of the others.
+//! Uploads by an HTML form. Each file is stored as soon as it is complete, even if others fail.
 
 use std::fmt::Write;
 
@@ -16,18 +16,18 @@ use crate::services::Context;
 use crate::site::types;
 use crate::store::{Library, Name, Stored, Upload};
 
-/// A form on its way in.
+/// A form that is being received.
 #[derive(Debug)]
 pub(crate) struct Form {
     parts: Multipart,
-    /// Bytes that may still come.
+    /// The number of bytes that the rest of the form may have.
     left: u64,
-    /// The file whose bytes come just now.
+    /// The file that is being received.
     current: Option<Current>,
     files: Vec<Sent>,
 }
 
-/// A file on its way in. One that is refused is passed over.
+/// A file that is being received. The content of a rejected file is dropped.
 #[derive(Debug)]
 struct Current {
     name: String,
@@ -35,7 +35,7 @@ struct Current {
     is_empty: bool,
 }
 
-/// What has become of a file.
+/// A file that was received, and whether it was stored.
 #[derive(Debug)]
 struct Sent {
     name: String,
@@ -43,12 +43,12 @@ struct Sent {
 }
 
 impl Form {
-    /// Begins to take a form, if the request may bring one.
+    /// Starts to receive a form, if the request may store one.
     pub(crate) fn begin(request: &Request<'_>, cx: &Context<'_>) -> Result<Form, HttpError> {
         check_origin(&request.headers, cx.http)?;
         let content_type = request.headers.get(HeaderName::ContentType).unwrap_or_default();
         if !content_type.get(..FORM.len()).is_some_and(|start| start.eq_ignore_ascii_case(FORM)) {
-            let detail = "Files come here as multipart/form-data, or one by one with PUT";
+            let detail = "POST takes multipart/form-data; use PUT for a single file";
             return Err(HttpError::new(Status::UnsupportedMediaType, detail));
         }
         if Preconditions::of_write(&request.headers).evaluate_unvalidated() != Verdict::Proceed {
@@ -63,7 +63,7 @@ impl Form {
         Ok(Form { parts, left: most, current: None, files: Vec::new() })
     }
 
-    /// Takes what comes next.
+    /// Consumes the next bytes of the body.
     pub(crate) fn take(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> Result<(), HttpError> {
         let Form { parts, left, current, files } = self;
         *left = left.checked_sub(bytes.len() as u64).ok_or(TOO_LARGE)?;
@@ -85,8 +85,8 @@ impl Form {
         }
     }
 
-    /// Says what has become of the files, now that nothing more comes: also of those that came before
-    /// something could not be `taken`.
+    /// Returns the response with the result of each file. `taken` is the result of receiving the body; if it
+    /// is an error, the files before the error are reported too.
     pub(crate) fn response(
         mut self,
         taken: Result<(), HttpError>,
@@ -94,7 +94,7 @@ impl Form {
     ) -> Result<Response, HttpError> {
         let taken = taken.and(if self.parts.is_whole() { Ok(()) } else { Err(CUT_SHORT) });
         if self.files.is_empty() {
-            return Err(taken.err().unwrap_or(HttpError::bad_request("The form brings no file")));
+            return Err(taken.err().unwrap_or(HttpError::bad_request("The form contains no file")));
         }
         let refused = taken.err().or(self.files.iter().find_map(|file| file.outcome.err()));
         if let Err(error) = taken {
@@ -104,7 +104,7 @@ impl Form {
         let accept = headers.get(HeaderName::Accept);
         let fields = vec![field("Vary", "Accept")];
         Ok(match preferred_media_type(accept.as_deref(), &[PLAIN, "text/html", types::JSON]) {
-            // So that a reload shows the library again, and does not send the form again.
+            // After a redirect, a reload shows the library instead of sending the form again.
             Some("text/html") if refused.is_none() => {
                 Response::empty(Status::SeeOther, [vec![field("Location", FOLDER)], fields].concat())
             }
@@ -127,8 +127,8 @@ impl Form {
         text
     }
 
-    /// An array of objects: `name`, `status` as if the file had come by itself, and `size` and `sha256`
-    /// or `detail`.
+    /// Returns an array of objects with `name`, `status` (as if the file had been sent alone), and either
+    /// `size` and `sha256` or `detail`.
     fn json(&self) -> String {
         let mut text = String::from("[");
         for (number, Sent { name, outcome }) in self.files.iter().enumerate() {
@@ -147,7 +147,7 @@ impl Form {
         text
     }
 
-    /// A page for people whose browser runs no script.
+    /// Returns a page for browsers that run no script.
     fn page(&self) -> String {
         let mut page = String::from(
             "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
@@ -171,7 +171,7 @@ impl Current {
         let upload = Name::parse(name)
             .ok_or(BAD_NAME)
             .and_then(|name| library.create(&name, None).map_err(library_error));
-        // What is no name may be long.
+        // An invalid name may be longer than any file name.
         let shown = &name[..name.len().min(SHOWN_NAME_BYTES)];
         Current { name: String::from_utf8_lossy(shown).into_owned(), upload, is_empty: true }
     }
@@ -185,7 +185,8 @@ impl Current {
         }
     }
 
-    /// The file is whole. Where none was chosen, a browser sends one without name and bytes.
+    /// Stores the complete file. Returns `None` for a file without name and content, which a browser sends if
+    /// the user selected none.
     fn end(self, cx: &mut Context<'_>) -> Option<Sent> {
         let Current { name, upload, is_empty } = self;
         if name.is_empty() && is_empty {
@@ -195,12 +196,12 @@ impl Current {
     }
 }
 
-/// Bytes of a name that are said again.
+/// The maximum length of a file name in the response, in bytes.
 const SHOWN_NAME_BYTES: usize = 255;
 
-const CUT_SHORT: HttpError = HttpError::bad_request("The form ends in the middle");
+const CUT_SHORT: HttpError = HttpError::bad_request("The form is incomplete");
 
-/// The form brings more than one upload may.
-const TOO_LARGE: HttpError = HttpError::new(Status::ContentTooLarge, "The form is larger than is taken");
+/// The error for a form that is larger than the largest upload plus [`FORM_EXTRA_BYTES`].
+const TOO_LARGE: HttpError = HttpError::new(Status::ContentTooLarge, "The form exceeds the size limit");
 
 const FORM: &[u8] = b"multipart/form-data";

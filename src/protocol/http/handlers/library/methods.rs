@@ -1,4 +1,4 @@
-//! The methods that an address of the library allows.
+//! The methods that the URLs of the library allow.
 
 use crate::services::Context;
 
@@ -7,7 +7,7 @@ const READ_AND_UPLOAD: &str = "GET, HEAD, POST, OPTIONS";
 const READ_AND_WRITE: &str = "GET, HEAD, PUT, PATCH, OPTIONS";
 const READ_WRITE_AND_DELETE: &str = "GET, HEAD, PUT, PATCH, DELETE, OPTIONS";
 
-/// The methods of `path`, within the library, as Allow lists them.
+/// Returns the value of Allow for `path`, relative to the library.
 pub(super) fn allowed_methods(path: &[u8], cx: &Context<'_>) -> &'static str {
     match path {
         _ if cx.core.library.upload_max().is_err() => READ,
@@ -18,7 +18,7 @@ pub(super) fn allowed_methods(path: &[u8], cx: &Context<'_>) -> &'static str {
     }
 }
 
-/// Whether files may be deleted.
+/// Returns whether clients may delete files.
 pub(super) fn is_deletable(cx: &Context<'_>) -> bool {
     let allowed = cx.http.library.as_ref().is_some_and(|library| library.allow_delete);
     allowed && cx.core.library.upload_max().is_ok()

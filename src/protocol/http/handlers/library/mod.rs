@@ -1,5 +1,5 @@
-//! The library over HTTP: `/files/` lists and takes forms, and `/files/NAME` is read, stored and
-//! deleted.
+//! The library over HTTP: `/files/` lists the files and accepts forms, and `/files/NAME` reads, stores and
+//! deletes a file.
 
 mod error;
 mod form;
@@ -27,7 +27,7 @@ pub(super) use path::path_within;
 use path::{FOLDER, name_of};
 pub(crate) use sink::UploadSink;
 
-/// Handles a request to `path`, which is what stands behind `/files`.
+/// Handles a request to `path`, which is the path of the URL after `/files`.
 pub(super) fn respond(
     path: &[u8],
     request: &Request<'_>,
@@ -45,10 +45,14 @@ pub(super) fn respond(
         (Method::Options, _) => {
             Response::empty(Status::NoContent, vec![field("Allow", allowed_methods(path, cx))])
         }
-        // What could be carried out was begun before its body came.
+        // `accept_upload` has failed before. The second try returns its error; if there is none now, the
+        // cause was temporary.
         (Method::Put | Method::Post | Method::Patch, _) => {
             UploadSink::begin(path, request, cx)?;
-            return Err(HttpError::new(Status::ServiceUnavailable, "It cannot be stored just now"));
+            return Err(HttpError::new(
+                Status::ServiceUnavailable,
+                "The upload cannot be stored at the moment",
+            ));
         }
         (Method::Delete, None) if is_deletable(cx) && path.len() > 1 => write::delete(path, request, cx)?,
         _ => return Err(HttpError::method_not_allowed(allowed_methods(path, cx))),
@@ -56,7 +60,7 @@ pub(super) fn respond(
     Ok(Outcome::Handled(response))
 }
 
-/// Lists the library: for curl in lines, unless another form is asked for.
+/// Lists the library. The default format is plain text, for curl.
 fn list(query: Option<&[u8]>, request: &Request<'_>, cx: &mut Context<'_>) -> Result<Response, HttpError> {
     let Some(library) = &cx.http.library else { return Err(NOT_FOUND) };
     let folder = library.site.list(b"/").map_err(store_error)?;

@@ -1,4 +1,4 @@
-//! `multipart/form-data` (RFC 7578, RFC 2046 section 5.1.1), taken apart as it comes.
+//! A streaming parser of `multipart/form-data` (RFC 7578, RFC 2046 section 5.1.1).
 
 use httparse::{EMPTY_HEADER, Status as Parsing};
 use memchr::memmem::Finder;
@@ -9,83 +9,82 @@ use crate::limits::PART_HEAD_MAX_BYTES;
 use crate::protocol::http::semantics::HttpError;
 use crate::protocol::http::semantics::grammar::trim;
 
-/// A form on its way in.
+/// The parser of one form.
 #[derive(Debug)]
 pub(super) struct Multipart {
-    /// CRLF, two hyphens and the boundary: what a part ends with. Only its first byte is a CR, so that
-    /// what turns out to be no delimiter can be no other one's beginning either, but for the byte
-    /// that tells.
+    /// The delimiter that ends a part: CRLF, two hyphens and the boundary. Only its first byte is a CR, so no
+    /// delimiter can begin inside a partial match; the byte that ends a failed match can begin one.
     delimiter: Finder<'static>,
     state: State,
 }
 
-/// Where the parser is.
+/// The state of the parser.
 #[derive(Debug)]
 enum State {
-    /// Before the first delimiter, in what is to be ignored, and so far into a delimiter.
+    /// In the preamble, which is ignored. Holds the number of delimiter bytes matched so far.
     Preamble(usize),
-    /// Behind a delimiter: the rest of its line.
+    /// After a delimiter, in the rest of its line.
     Delimiter(DelimiterLine),
-    /// In the fields of a part.
+    /// In the header fields of a part. Holds their bytes received so far.
     Head(Vec<u8>),
-    /// In the content of a part, and so far into a delimiter.
+    /// In the content of a part. Holds the number of delimiter bytes matched so far.
     Content(usize),
-    /// Behind the last delimiter, in what is to be ignored.
+    /// After the last delimiter, in the epilogue, which is ignored.
     Epilogue,
 }
 
-/// The line of a delimiter.
+/// The position in the line of a delimiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum DelimiterLine {
-    /// Its first byte comes next.
+    /// Directly after the boundary.
     Begin,
-    /// Behind the first hyphen of the last delimiter.
+    /// After the first of the two hyphens that mark the last delimiter.
     Hyphen,
-    /// In white space, which mail servers add.
+    /// In white space, which mail servers may add (transport padding).
     Space,
-    /// Behind its CR.
+    /// After the CR.
     Cr,
 }
 
-/// What the parser finds.
+/// A piece of a form, as the parser reports it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Piece<'a> {
-    /// A part begins.
+    /// The start of a part.
     Begin(FormPart),
-    /// Some of its content.
+    /// Some of the content of a part.
     Content(&'a [u8]),
-    /// It is whole, if one has begun.
+    /// A delimiter: the end of a part, unless it is the first delimiter.
     End,
 }
 
-/// What a part is.
+/// The kind of a part.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum FormPart {
-    /// The value of some other field.
+    /// The value of a form field that is not a file.
     Value,
-    /// A file of this name, which is empty where the browser was given none.
+    /// A file with this name. The name is empty if the user selected no file.
     File(Vec<u8>),
 }
 
 impl Multipart {
-    /// A form of this media type, or why it is none.
+    /// Creates a parser for a body with this Content-Type. Fails if the boundary is missing or invalid.
     pub(super) fn new(content_type: &[u8]) -> Result<Multipart, HttpError> {
         let boundary = parameter(content_type, b"boundary").unwrap_or_default();
-        // RFC 2046: 1 to 70 characters, none of them a control.
+        // RFC 2046 section 5.1.1: 1 to 70 characters, none of them a control character.
         if !(1..=70).contains(&boundary.len()) || boundary.iter().any(u8::is_ascii_control) {
             return Err(HttpError::bad_request("The form has no boundary"));
         }
         let delimiter = [b"\r\n--", &boundary[..]].concat();
-        // The first delimiter may stand at the very beginning, as if an empty line came before.
+        // A delimiter at the start of the body lacks the CRLF, so two bytes count as matched.
         Ok(Multipart { delimiter: Finder::new(&delimiter).into_owned(), state: State::Preamble(2) })
     }
 
-    /// Whether the last delimiter has come.
+    /// Returns whether the last delimiter was received.
     pub(super) fn is_whole(&self) -> bool {
         matches!(self.state, State::Epilogue)
     }
 
-    /// Takes what comes next, and tells `found` what is in it.
+    /// Parses the next bytes of the body and passes each piece to `found`.
     pub(super) fn take(
         &mut self,
         mut input: &[u8],
@@ -131,8 +130,8 @@ impl Multipart {
     }
 }
 
-/// Finds the delimiter, of which `matched` bytes have come already, and gives what comes before it to
-/// `content`. Returns how many bytes it took, and whether that was to the delimiter's end.
+/// Searches for the delimiter, whose first `matched` bytes were received already, and passes the bytes before
+/// it to `content`. Returns the number of bytes consumed, and whether the delimiter is complete.
 fn until(
     delimiter: &Finder<'_>,
     matched: &mut usize,
@@ -147,7 +146,7 @@ fn until(
             return (more, true);
         }
         if more < input.len() {
-            // It was none.
+            // The partial match was no delimiter but content.
             content(&wanted[..before]);
             content(&input[..more]);
             *matched = 0;
@@ -179,7 +178,8 @@ impl DelimiterLine {
     }
 }
 
-/// Takes what belongs to a part's head. State its end it says what the part is.
+/// Consumes bytes of a part's head. Returns the number of bytes consumed, and the kind of the part if the
+/// head is complete.
 fn take_head(head: &mut Vec<u8>, input: &[u8]) -> Result<(usize, Option<FormPart>), HttpError> {
     let before = head.len();
     head.extend_from_slice(&input[..input.len().min(PART_HEAD_MAX_BYTES - before)]);
@@ -187,7 +187,7 @@ fn take_head(head: &mut Vec<u8>, input: &[u8]) -> Result<(usize, Option<FormPart
         return Ok((input.len(), None));
     }
     let mut fields = [EMPTY_HEADER; 16];
-    // A verdict falls at the end of a line, so that it does not depend on how the input was cut.
+    // Only complete lines are parsed, so that the result does not depend on how the input is split.
     let lines = memrchr(b'\n', head).map_or(0, |end| end + 1);
     match httparse::parse_headers(&head[..lines], &mut fields) {
         Ok(Parsing::Complete((length, fields))) => {
@@ -201,14 +201,14 @@ fn take_head(head: &mut Vec<u8>, input: &[u8]) -> Result<(usize, Option<FormPart
     }
 }
 
-/// The name that a part gives its file. Folders before it are the sender's own (RFC 7578 section 4.2).
+/// Returns the file name in a Content-Disposition, without the folders of the sender (RFC 7578 section 4.2).
 fn file_name(disposition: &[u8]) -> Option<Vec<u8>> {
-    // RFC 8187, which RFC 7578 does not want here, but some programs send.
+    // RFC 7578 section 4.2 forbids `filename*` (RFC 8187), but some programs send it.
     let extended = parameter(disposition, b"filename*");
     let encoded = extended.as_deref().and_then(|value| value.splitn(3, |byte| *byte == b'\'').nth(2));
     let mut name = match encoded {
         Some(encoded) => percent_encoding::percent_decode(encoded).collect(),
-        // Browsers encode these three, and nothing else (HTML, section 4.10.21.8).
+        // Browsers percent-encode these three bytes and no others (HTML section 4.10.21.8).
         None => [(b"%22", b'"'), (b"%0D", b'\r'), (b"%0A", b'\n')]
             .into_iter()
             .fold(parameter(disposition, b"filename")?, decode),
@@ -231,7 +231,7 @@ fn decode(name: Vec<u8>, (code, byte): (&[u8; 3], u8)) -> Vec<u8> {
     decoded
 }
 
-/// A parameter of a field's value (RFC 9110 section 5.6.6), unquoted.
+/// Returns the parameter `wanted` of a field value (RFC 9110 section 5.6.6), unquoted.
 fn parameter(value: &[u8], wanted: &[u8]) -> Option<Vec<u8>> {
     let (mut quoted, mut escaped) = (false, false);
     let ends = |byte: &u8| {
@@ -245,7 +245,8 @@ fn parameter(value: &[u8], wanted: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-/// A quoted-string's text; a backslash that escapes neither a quote nor itself is one of a file name.
+/// Returns the text of a quoted-string. A backslash before any byte but a quote or a backslash belongs to the
+/// text, because browsers do not escape the backslashes of a file name.
 fn unquote(value: &[u8]) -> Vec<u8> {
     let [b'"', quoted @ .., b'"'] = value else { return value.to_vec() };
     let mut text = Vec::with_capacity(quoted.len());
@@ -263,7 +264,7 @@ mod tests {
 
     type Parts = Vec<(Option<Vec<u8>>, Vec<u8>)>;
 
-    /// The parts of a form that comes in pieces: the files' names, and the contents.
+    /// Parses a form that is received in pieces. Returns the file name and the content of each part.
     fn parts(boundary: &str, pieces: &[&[u8]]) -> Result<Parts, HttpError> {
         let mut form = Multipart::new(format!("multipart/form-data; boundary={boundary}").as_bytes())?;
         let (mut parts, mut open) = (Vec::new(), false);
@@ -285,7 +286,7 @@ mod tests {
         if form.is_whole() { Ok(parts) } else { Err(HttpError::bad_request("not whole")) }
     }
 
-    /// A form of files, as a browser sends it.
+    /// Builds a form with files, as a browser sends it.
     fn form(boundary: &str, contents: &[Vec<u8>]) -> Vec<u8> {
         let mut form = Vec::new();
         for (number, content) in contents.iter().enumerate() {
@@ -300,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_head_is_refused_at_the_end_of_its_line() {
+    fn malformed_heads_are_rejected_at_the_end_of_the_line() {
         let form = b"--b\r\nContent-Disposition: form-data; \n--b--\r\xc5";
         let result = |pieces: &[&[u8]]| {
             let mut parts = Multipart::new(b"multipart/form-data; boundary=b").expect("a form");
@@ -314,12 +315,12 @@ mod tests {
     }
 
     #[test]
-    fn files_are_the_same_however_they_are_cut() {
+    fn files_do_not_depend_on_how_the_input_is_split() {
         let mut random = fastrand::Rng::with_seed(5);
         for round in 0..400 {
             let boundary = ["b", "-", "--b", "\"b b\"", "aab"][round % 5];
             let bare = boundary.trim_matches('"');
-            // Of what delimiters are made of, so that many contents look like one until the last byte.
+            // Pieces of delimiters, so that many contents match a delimiter except for its last byte.
             let words = ["\r", "\n", "\r\n", "--", "\r\n--", "\r\n-", bare, "b", "a", "aa", "x"];
             let contents: Vec<Vec<u8>> = (0..random.usize(..4))
                 .map(|_| {
@@ -340,20 +341,20 @@ mod tests {
             }
             let bytes: Vec<&[u8]> = form.chunks(1).collect();
             assert_eq!(parts(boundary, &bytes).as_ref(), Ok(&expected));
-            // Nothing short of the last delimiter is a form.
+            // A form without its complete last delimiter is rejected.
             let end = form.len() - 2;
             (0..end).for_each(|end| assert!(parts(boundary, &[&form[..end]]).is_err()));
         }
     }
 
     #[test]
-    fn what_stands_around_the_parts_is_ignored() {
+    fn preamble_padding_and_epilogue_are_ignored() {
         let form = b"before\r\n--b \t\r\nX: y\r\n\r\nvalue\r\n--b\r\n\r\n\r\n--b--behind\r\n--b";
         assert_eq!(parts("b", &[form]), Ok(vec![(None, b"value".to_vec()), (None, Vec::new())]));
     }
 
     #[test]
-    fn names_of_files() {
+    fn file_names_are_decoded_and_stripped_of_folders() {
         for (disposition, expected) in [
             ("form-data; name=\"a\"", None),
             ("form-data; name=\"a\"; filename=\"\"", Some("")),
@@ -375,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_form_is_refused() {
+    fn malformed_forms_are_rejected() {
         for content_type in
             ["multipart/form-data", "a; boundary=", "a; boundary=\"a\tb\"", "a; boundary=é\u{7f}"]
         {

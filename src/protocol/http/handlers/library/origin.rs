@@ -1,11 +1,13 @@
-//! Who may write: programs, and pages of this very server.
+//! The origin check of writes: a page may write only to the server that it is from. Programs other than
+//! browsers are not restricted.
 
 use std::net::IpAddr;
 
 use crate::protocol::http::semantics::{HeaderName, Headers, HttpError, Status};
 use crate::services::HttpServices;
 
-/// Refuses what a page of another origin has made a browser send. Programs bear neither field.
+/// Rejects a request that a page of another origin made a browser send (CSRF). Other programs send
+/// neither Sec-Fetch-Site nor Origin.
 pub(super) fn check_origin(headers: &Headers<'_>, http: &HttpServices) -> Result<(), HttpError> {
     let site = headers.get(HeaderName::SecFetchSite);
     let origin = headers.get(HeaderName::Origin);
@@ -20,12 +22,15 @@ pub(super) fn check_origin(headers: &Headers<'_>, http: &HttpServices) -> Result
     match same {
         false => Err(HttpError::new(Status::Forbidden, "Pages of other origins may not write here")),
         true if is_own(&host, http) => Ok(()),
-        // A name that leads here may be anybody's (DNS rebinding).
-        true => Err(HttpError::new(Status::Forbidden, "Pages may write under this name only with --host")),
+        // An attacker can point a domain at this server (DNS rebinding).
+        true => Err(HttpError::new(
+            Status::Forbidden,
+            "Browsers may write under this host name only if --host names it",
+        )),
     }
 }
 
-/// Whether a Host is an address, localhost, or a name that was given.
+/// Returns whether a Host is an IP address, localhost, or a name set by `--host`.
 fn is_own(host: &[u8], http: &HttpServices) -> bool {
     let host = String::from_utf8_lossy(host);
     let name = match host.rsplit_once(':') {

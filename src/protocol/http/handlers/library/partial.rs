@@ -1,6 +1,6 @@
-//! Uploads in parts: the plain part of "Resumable Uploads for HTTP" (draft-ietf-httpbis-resumable-upload).
-//! What is uploaded has an address of its own, `/files/NAME?length=BYTES&sha-256=HEX`: HEAD says how much
-//! of it is here, PATCH appends, DELETE gives it up.
+//! Resumable uploads: a subset of "Resumable Uploads for HTTP" (draft-ietf-httpbis-resumable-upload). Each
+//! upload has its own URL, `/files/NAME?length=BYTES&sha-256=HEX`: HEAD returns the number of bytes received,
+//! PATCH appends, DELETE aborts the upload.
 
 use super::error::library_error;
 use super::origin::check_origin;
@@ -12,19 +12,20 @@ use crate::protocol::http::semantics::{HeaderName, HttpError, Request, Response,
 use crate::services::Context;
 use crate::store::{Library, Sha256Digest, Upload, UploadKey};
 
-/// A part on its way in.
+/// A part of an upload that is being received: the body of one PATCH.
 #[derive(Debug)]
 pub(crate) struct PartialUpload {
-    /// What it is appended to.
+    /// The upload that the part is appended to.
     pub upload: Upload,
+    /// The length of the complete file in bytes.
     length: u64,
-    /// Whether it is the last one, if the request says that.
+    /// Whether this is the last part, if Upload-Complete says so.
     is_last: Option<bool>,
 }
 
 const FORM: &[u8] = b"application/partial-upload";
 
-/// The upload that a request is about, if it is about one.
+/// Returns the key of the upload that the URL identifies, if it is the URL of an upload.
 pub(super) fn upload_key(path: &[u8], request: &Request<'_>) -> Option<UploadKey> {
     let Target::Path { query, .. } = request.target else { return None };
     let length = number(query_value(query, b"length")?)?;
@@ -32,13 +33,13 @@ pub(super) fn upload_key(path: &[u8], request: &Request<'_>) -> Option<UploadKey
     Some(UploadKey { length, sha256, name: name_of(path)? })
 }
 
-/// Says how much of an upload is here.
+/// Responds with the number of bytes that were received of an upload.
 pub(super) fn offset(key: &UploadKey, library: &Library) -> Result<Response, HttpError> {
     let offset = library.partial(key).map_err(library_error)?;
     Ok(progress(offset, key.length))
 }
 
-/// Removes the received part of an upload.
+/// Aborts an upload and removes the bytes received so far.
 pub(super) fn abandon(
     key: &UploadKey,
     request: &Request<'_>,
@@ -60,7 +61,7 @@ fn progress(offset: u64, length: u64) -> Response {
 }
 
 impl PartialUpload {
-    /// Begins to take what a PATCH brings, if it may.
+    /// Starts to receive the body of a PATCH, if the request is valid and permitted.
     pub(crate) fn begin(
         path: &[u8],
         request: &Request<'_>,
@@ -68,18 +69,18 @@ impl PartialUpload {
     ) -> Result<PartialUpload, HttpError> {
         check_origin(&request.headers, cx.http)?;
         let key = upload_key(path, request)
-            .ok_or(HttpError::bad_request("An upload's address has ?length=BYTES&sha-256=HEX"))?;
+            .ok_or(HttpError::bad_request("A resumable upload needs the query ?length=BYTES&sha-256=HEX"))?;
         if request.headers.get(HeaderName::ContentType).as_deref() != Some(FORM) {
-            let why = "A part of an upload comes as application/partial-upload";
+            let why = "A PATCH needs the Content-Type application/partial-upload";
             return Err(HttpError::new(Status::UnsupportedMediaType, why));
         }
         let offset = request.headers.get(HeaderName::UploadOffset).and_then(|value| number(&value));
-        let offset = offset.ok_or(HttpError::bad_request("Upload-Offset is missing, or no number"))?;
+        let offset = offset.ok_or(HttpError::bad_request("Upload-Offset is missing or not a number"))?;
         let is_last = match request.headers.get(HeaderName::UploadComplete).as_deref() {
             None => None,
             Some(b"?0") => Some(false),
             Some(b"?1") => Some(true),
-            _ => return Err(HttpError::bad_request("Upload-Complete is neither ?0 nor ?1")),
+            _ => return Err(HttpError::bad_request("Upload-Complete must be ?0 or ?1")),
         };
         let now = (cx.core.clock.now.monotonic, cx.core.clock.now.wall);
         let upload = cx.core.library.resume(&key, now).map_err(library_error)?;
@@ -88,12 +89,12 @@ impl PartialUpload {
         }
         let end = request.body_length.and_then(|length| offset.checked_add(length));
         if end.is_some_and(|end| end > key.length || (is_last == Some(true) && end < key.length)) {
-            return Err(HttpError::bad_request("The parts are not as long as the whole"));
+            return Err(HttpError::bad_request("The part does not match the length of the upload"));
         }
         Ok(PartialUpload { upload, length: key.length, is_last })
     }
 
-    /// The part is here: the file is stored if it was the last one.
+    /// Ends a part, and stores the file if the part was the last one.
     pub(crate) fn finish(self, request: &Request<'_>, cx: &mut Context<'_>) -> Result<Response, HttpError> {
         let offset = self.upload.written();
         if offset == self.length && self.is_last != Some(false) {

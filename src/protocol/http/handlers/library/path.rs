@@ -1,16 +1,17 @@
-//! The addresses of the library: `/files/` and, below it, one name each.
+//! The URLs of the library: `/files/`, and `/files/NAME` for each file.
 
 use crate::protocol::http::semantics::{HttpError, Request, Target, target};
 use crate::services::HttpServices;
 use crate::store::Name;
 
-/// Where the library is.
+/// The URL path of the library.
 pub(super) const FOLDER: &str = "/files/";
 
-/// A name that no file of the library may have.
-pub(super) const BAD_NAME: HttpError = HttpError::bad_request("The name cannot be that of a file here");
+/// The error for a name that no file of the library may have.
+pub(super) const BAD_NAME: HttpError = HttpError::bad_request("This is not a valid file name");
 
-/// The part of a path behind `/files`, decoded, if the path leads there and there is a library.
+/// Returns the decoded path after `/files`, or `None` if the path does not begin with it or there is no
+/// library.
 pub(crate) fn path_within(request: &Request<'_>, http: &HttpServices) -> Option<Vec<u8>> {
     let Target::Path { path, .. } = request.target else { return None };
     if http.library.is_none() || !(path.starts_with(b"/files") || path.contains(&b'%')) {
@@ -21,7 +22,7 @@ pub(crate) fn path_within(request: &Request<'_>, http: &HttpServices) -> Option<
     matches!(inside, [] | [b'/', ..]).then(|| inside.to_vec())
 }
 
-/// The name that a path within the library is of, behind its slash.
+/// Returns the file name in `path`, which is relative to the library: `/NAME`.
 pub(super) fn name_of(path: &[u8]) -> Option<Name> {
     Name::parse(path.get(1..)?)
 }

@@ -1,4 +1,4 @@
-//! Where the body of a request goes that is stored.
+//! The destinations of request bodies that are stored.
 
 use super::error::library_error;
 use super::form::Form;
@@ -10,19 +10,20 @@ use crate::protocol::http::semantics::{HttpError, Method, Request, Response};
 use crate::services::Context;
 use crate::store::Upload;
 
-/// A body on its way into the library.
+/// A body that is being stored in the library.
 #[derive(Debug)]
 pub(crate) enum UploadSink {
-    /// Into one file.
+    /// The body of a PUT: one file.
     File(Upload),
-    /// Into the files of a form.
+    /// The body of a POST: a form, which may have several files.
     Form(Box<Form>),
-    /// Appended to the received part of one file.
+    /// The body of a PATCH: bytes to append to an upload.
     Partial(PartialUpload),
 }
 
 impl UploadSink {
-    /// Begins to store what a request to `path`, within the library, brings, if it may.
+    /// Starts to store the body of a request to `path`, which is relative to the library, if the request is
+    /// valid and permitted.
     pub(crate) fn begin(
         path: &[u8],
         request: &Request<'_>,
@@ -36,7 +37,7 @@ impl UploadSink {
         }
     }
 
-    /// Takes what comes next.
+    /// Consumes the next bytes of the body.
     pub(crate) fn take(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> Result<(), HttpError> {
         match self {
             UploadSink::File(upload) => upload.write(bytes).map_err(library_error),
@@ -45,12 +46,13 @@ impl UploadSink {
         }
     }
 
-    /// Whether what came before has to be [hashed again](UploadSink::rehash) before more is taken.
+    /// Returns whether the bytes of earlier requests must be [hashed again](UploadSink::rehash) before more
+    /// are consumed.
     pub(crate) fn is_rehashing(&self) -> bool {
         matches!(self, UploadSink::Partial(partial) if partial.upload.is_rehashing())
     }
 
-    /// Hashes a slice of what came before.
+    /// Hashes a slice of the bytes of earlier requests.
     pub(crate) fn rehash(&mut self) -> Result<(), HttpError> {
         match self {
             UploadSink::Partial(partial) => partial.upload.rehash().map_err(library_error),
@@ -58,8 +60,8 @@ impl UploadSink {
         }
     }
 
-    /// Stores what `request` has brought, unless it was not `taken` to its end, and says what has become
-    /// of it.
+    /// Ends the body and returns the response. `taken` is the result of receiving the body; if it is an
+    /// error, the file that was being received is not stored.
     pub(crate) fn finish(
         self,
         taken: Result<(), HttpError>,

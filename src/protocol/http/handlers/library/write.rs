@@ -1,4 +1,4 @@
-//! Writes to one file of the library: a PUT, the end of a resumed upload, and DELETE, each under the
+//! Writes to one file of the library: PUT, the end of a resumable upload, and DELETE. Each evaluates the
 //! preconditions of its request.
 
 use super::error::library_error;
@@ -13,7 +13,7 @@ use crate::services::{Context, LibrarySite};
 use crate::site::Resolved;
 use crate::store::Upload;
 
-/// Begins to store what a PUT brings, if it may.
+/// Starts to store the body of a PUT, if the request is valid and permitted.
 pub(super) fn begin_file(
     path: &[u8],
     request: &Request<'_>,
@@ -23,11 +23,11 @@ pub(super) fn begin_file(
     check_origin(&request.headers, cx.http)?;
     if request.headers.has(HeaderName::ContentRange) {
         // RFC 9110 section 14.5.
-        return Err(HttpError::bad_request("A PUT stores a whole file, not a part of one"));
+        return Err(HttpError::bad_request("PUT with Content-Range is not supported"));
     }
     if request.headers.has(HeaderName::ContentEncoding) {
-        // It would be sent again without it.
-        let detail = "A file is stored in no content coding";
+        // The file would be served without Content-Encoding later.
+        let detail = "Uploads with Content-Encoding are not supported";
         return Err(HttpError::new(Status::UnsupportedMediaType, detail));
     }
     check_preconditions(path, request, cx.http.library.as_mut(), &cx.core.clock)?;
@@ -36,7 +36,8 @@ pub(super) fn begin_file(
     Ok(if only_if_new { upload.only_if_new() } else { upload })
 }
 
-/// Stores a file whose last byte has come. The request's preconditions must hold still.
+/// Stores a completely received file. The preconditions are evaluated again, because the stored file may have
+/// changed while the body was received.
 pub(super) fn finish_file(
     upload: Upload,
     request: &Request<'_>,
@@ -71,11 +72,11 @@ fn check_preconditions(
 ) -> Result<(), HttpError> {
     let conditions = Preconditions::of_write(&request.headers);
     let Some(library) = library else { return Err(NOT_FOUND) };
-    // What is cached may be a moment old, and the file protocol may have written since.
+    // A cached entry may be up to 100 ms old, which is too old to decide on a write.
     library.site.forget(path);
     let holds = match library.site.find(path, clock) {
         Ok(Resolved::File(file)) => conditions.evaluate(validators(&file)) == Verdict::Proceed,
-        // A file that does not exist matches nothing.
+        // If-Match fails if there is no file; all other conditions hold.
         _ => conditions.if_match.is_none(),
     };
     if holds { Ok(()) } else { Err(PRECONDITION_FAILED) }

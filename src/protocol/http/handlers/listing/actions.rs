@@ -1,38 +1,38 @@
-//! What can be done with the entries of a listing.
+//! The actions and formats that a listing offers.
 
 use crate::protocol::http::semantics::negotiation::PLAIN;
 use crate::site::types;
 
-/// The actions that a listing offers, and the forms it comes in.
+/// The actions and formats of a listing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Actions {
-    /// The media types of the forms. The first is for a client that likes none best.
+    /// The media types of the formats. The first is the default.
     pub forms: &'static [&'static str],
-    /// Whether a file can be saved instead of shown.
+    /// Whether a page has download links.
     pub download: bool,
-    /// Whether files can be uploaded.
+    /// The limits of uploads; `None` if files cannot be uploaded.
     pub upload: Option<UploadLimits>,
     /// Whether files can be deleted.
     pub delete: bool,
 }
 
-/// The limits of an upload, as the page has to know them.
+/// The limits of an upload, which the page's script checks first.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UploadLimits {
-    /// Bytes of a file.
+    /// The maximum size of a file in bytes.
     pub max_bytes: u64,
-    /// Whether it may replace one of its name.
+    /// Whether an upload may replace an existing file.
     pub overwrite: bool,
 }
 
 impl Actions {
-    /// Those of a site's folder.
+    /// The actions of a folder of the site.
     pub(crate) const SITE: Actions =
         Actions { forms: &[HTML, types::JSON, PLAIN], download: false, upload: None, delete: false };
-    /// Those of a library that is only read. curl has it in lines.
+    /// The actions of a read-only library. The default format is plain text, for curl.
     pub(crate) const LIBRARY: Actions =
         Actions { forms: &[PLAIN, HTML, types::JSON], download: true, ..Actions::SITE };
 }
 
-/// A page, as an Accept names it.
+/// The media type of a page as in Accept, without parameters.
 const HTML: &str = "text/html";

@@ -1,4 +1,4 @@
-//! Listings of folders: read, sorted and written in slices.
+//! Folder listings, which are read, sorted and written in slices.
 
 mod actions;
 mod order;
@@ -21,39 +21,38 @@ use order::Order;
 use page::HtmlWriter;
 use writer::{JsonWriter, ListingWriter, PageInfo, TextWriter};
 
-/// A listing that is being made.
+/// A listing that is made while it is sent.
 pub(super) struct Listing {
     folder: Box<dyn DirReader>,
     order: Order,
-    /// The page that is wanted; all entries without one.
+    /// The requested page, counted from 1; `None` is all entries.
     page: Option<usize>,
     writer: Box<dyn ListingWriter>,
     state: State,
 }
 
-/// How far it has come.
+/// The state of a listing.
 enum State {
-    /// All entries are read, to be sorted.
+    /// Reading all entries, in order to sort them.
     Reading(Vec<DirEntry>),
-    /// There are too many to be sorted. So many are still to be passed over, those that were read
-    /// among them, until the page begins.
+    /// Skipping to the requested page of a folder with too many entries to sort. Holds the entries that were
+    /// read, and the number of entries to skip, counted from the first of these.
     Seeking(Vec<DirEntry>, usize),
-    /// What was read is written.
+    /// Writing the entries that were read.
     Writing(std::vec::IntoIter<DirEntry>, Remaining),
-    /// It is done.
     Done,
 }
 
-/// What comes behind the entries that were read.
+/// Whether more entries follow those that were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Remaining {
-    /// The end.
+    /// No more entries follow.
     End,
-    /// What is still to be read.
+    /// More entries have to be read.
     Unread,
 }
 
-/// Responds with the entries of a folder of the site, in the form that the client likes best.
+/// Lists a folder of the site in the format that the client prefers.
 pub(super) fn site_folder(
     path: &[u8],
     query: Option<&[u8]>,
@@ -63,7 +62,7 @@ pub(super) fn site_folder(
     respond(site.list(path).map_err(store_error)?, path, query, request, &Actions::SITE)
 }
 
-/// Responds with the entries of `folder`, which is at `path`.
+/// Lists `folder`, whose URL path is `path`.
 pub(super) fn respond(
     folder: Box<dyn DirReader>,
     path: &[u8],
@@ -144,7 +143,7 @@ impl Listing {
         Ok(State::Seeking(children, left - passed))
     }
 
-    /// Begins to write `children`; `total` is how many there are, if they are all.
+    /// Starts to write `children`. `total` is the number of entries in the folder, if all of them were read.
     fn begin(&mut self, mut children: Vec<DirEntry>, total: Option<usize>, out: &mut String) -> State {
         let rest = if total.is_none() && self.page.is_none() { Remaining::Unread } else { Remaining::End };
         let more = self.page.is_some() && children.len() > PAGE_ENTRIES;
@@ -176,7 +175,7 @@ impl Listing {
         Ok(State::Writing(next.into_iter(), rest))
     }
 
-    /// Reads what comes next. Returns whether that was the last.
+    /// Reads the next slice. Returns whether it was the last.
     fn read_slice(&mut self, children: &mut Vec<DirEntry>) -> Result<bool, StoreError> {
         let read = self.folder.next(LISTING_SLICE_ENTRIES)?;
         let last = read.len() < LISTING_SLICE_ENTRIES;

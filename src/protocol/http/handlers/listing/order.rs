@@ -1,35 +1,32 @@
-//! The order of a listing, as the query says it: `?sort=size&order=desc&page=2`.
+//! The order and the page of a listing, as in the query `?sort=size&order=desc&page=2`.
 
 use std::cmp::Ordering;
 
 use crate::protocol::http::semantics::target::query_value;
 use crate::store::DirEntry;
 
-/// How the entries of a folder are sorted. Folders always come first.
+/// The order of the entries in a listing. Folders always come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Order {
-    /// By what.
     pub by: By,
-    /// Whether the greatest comes first.
     pub descending: bool,
 }
 
-/// What entries are sorted by.
+/// A sort key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum By {
-    /// The name, upper and lower case alike, numbers by their value.
+    /// The name, without regard to case, and with numbers by value.
     Name,
-    /// The bytes.
+    /// The size in bytes.
     Size,
     /// The time of the last change.
     Time,
 }
 
 impl By {
-    /// All of them.
     pub(super) const ALL: [By; 3] = [By::Name, By::Size, By::Time];
 
-    /// Its name in a query.
+    /// Returns the name of the key in a query.
     pub(super) fn name(self) -> &'static str {
         match self {
             By::Name => "name",
@@ -40,14 +37,13 @@ impl By {
 }
 
 impl Order {
-    /// What a query says; names, ascending, where it says nothing that is understood.
+    /// Parses a query. The default, also for unknown values, is ascending names.
     pub(super) fn parse(query: Option<&[u8]>) -> Order {
         let sort = query_value(query, b"sort");
         let by = By::ALL.into_iter().find(|by| sort == Some(by.name().as_bytes())).unwrap_or(By::Name);
         Order { by, descending: query_value(query, b"order") == Some(b"desc") }
     }
 
-    /// Sorts the entries of a folder.
     pub(super) fn sort(self, children: &mut [DirEntry]) {
         children.sort_by(|one, other| {
             let by_name = || natural(&one.name, &other.name);
@@ -62,14 +58,14 @@ impl Order {
     }
 }
 
-/// The page that a query asks for, from 1 on.
+/// Returns the page that a query requests, counted from 1.
 pub(super) fn page(query: Option<&[u8]>) -> Option<usize> {
     let digits = query_value(query, b"page")?;
     std::str::from_utf8(digits).ok()?.parse().ok().filter(|page| *page > 0)
 }
 
-/// Compares names as people do: `file2` comes before `File10`. Names that are alike so are told apart
-/// by their bytes.
+/// Compares names in natural order: `file2` comes before `File10`. Names that differ only in case or leading
+/// zeros are ordered by their bytes.
 fn natural(one: &[u8], other: &[u8]) -> Ordering {
     let (mut left, mut right) = (one, other);
     loop {
@@ -92,7 +88,7 @@ fn natural(one: &[u8], other: &[u8]) -> Ordering {
     }
 }
 
-/// Takes the digits at the beginning, and returns them without leading zeros.
+/// Removes the digits at the start of `name`, and returns them without leading zeros.
 fn take_number<'a>(name: &mut &'a [u8]) -> &'a [u8] {
     let end = name.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(name.len());
     let (digits, rest) = name.split_at(end);
@@ -107,7 +103,7 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     #[test]
-    fn queries() {
+    fn queries_are_parsed_and_unknown_values_ignored() {
         let order = |query: &str| Order::parse(Some(query.as_bytes()));
         assert_eq!(order(""), Order { by: By::Name, descending: false });
         assert_eq!(order("sort=size&order=desc"), Order { by: By::Size, descending: true });
@@ -121,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_come_first_and_numbers_count_as_such() {
+    fn folders_sort_first_and_numbers_sort_by_value() {
         let child = |name: &str, length: Option<u64>, age: u64| DirEntry {
             name: name.into(),
             length,
@@ -147,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_natural_order_is_an_order() {
+    fn natural_order_is_a_total_order() {
         let mut random = fastrand::Rng::with_seed(3);
         let mut name = || -> Vec<u8> {
             (0..random.usize(..5)).map(|_| *random.choice(b"aA01-").unwrap_or(&0)).collect()

@@ -6,7 +6,7 @@ function sift() {
     row.hidden = !row.querySelector(".name span").textContent.toLowerCase().includes(wanted);
   }
 }
-// Shows times as the reader's clock has them, and the filter where there is something to filter.
+// Shows times in the user's time zone, and the filter unless the folder is empty.
 function dress() {
   filter.hidden = rows().length === 0;
   for (const time of document.querySelectorAll("time")) {

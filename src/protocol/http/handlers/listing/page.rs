@@ -1,4 +1,4 @@
-//! A listing as a page for people.
+//! A listing as an HTML page.
 
 use std::fmt::Write;
 
@@ -12,7 +12,6 @@ use crate::protocol::http::handlers::escape::escape_html;
 use crate::protocol::http::semantics::uri::SEGMENT;
 use crate::store::DirEntry;
 
-/// A page for people.
 pub(super) struct HtmlWriter {
     path: Vec<u8>,
     order: Order,
@@ -21,7 +20,7 @@ pub(super) struct HtmlWriter {
 }
 
 impl HtmlWriter {
-    /// For the folder at `path`, decoded.
+    /// Creates a writer for the folder whose decoded URL path is `path`.
     pub(super) fn new(path: &[u8], order: Order, actions: Actions) -> HtmlWriter {
         HtmlWriter { path: path.into(), order, actions, info: PageInfo { total: None, page: 1, more: false } }
     }
@@ -30,7 +29,7 @@ impl HtmlWriter {
         self.path.split(|byte| *byte == b'/').filter(|name| !name.is_empty())
     }
 
-    /// The way from the root to here, each step a link.
+    /// Writes the path from the root to this folder, each segment a link.
     fn breadcrumbs(&self, out: &mut String) {
         out.push_str("<nav aria-label=\"Path\"><a href=\"/\">home</a>");
         let mut address = String::from("/");
@@ -46,7 +45,8 @@ impl HtmlWriter {
         out.push_str("</nav>\n");
     }
 
-    /// A column's head, which sorts by it; by the same one the other way round.
+    /// Writes a column header: a link that sorts by the column, or reverses the order of the current column.
+    /// If there are too many entries to sort, the header is no link.
     fn column(&self, by: By, title: &str, out: &mut String) {
         let is_current = self.order.by == by && self.info.total.is_some();
         let descending = is_current && !self.order.descending;
@@ -65,7 +65,7 @@ impl HtmlWriter {
         };
     }
 
-    /// A form that uploads files, with a script or without.
+    /// Writes the upload form, which also works without scripts.
     fn upload_form(&self, out: &mut String) {
         let Some(UploadLimits { max_bytes, overwrite }) = self.actions.upload else { return };
         let overwrite = if overwrite { " data-overwrite" } else { "" };
@@ -79,7 +79,7 @@ impl HtmlWriter {
         );
     }
 
-    /// What can be done with a file besides looking at it.
+    /// Writes the cell with the download link and the delete button of an entry.
     fn actions(&self, child: &DirEntry, out: &mut String) {
         if !self.actions.download {
             return;
@@ -125,8 +125,8 @@ impl ListingWriter for HtmlWriter {
         self.upload_form(out);
         out.push_str("<main>\n");
         if info.total.is_none() {
-            out.push_str("<p class=\"note\">This folder has more entries than are sorted; ");
-            out.push_str("they come as the file system has them.</p>\n");
+            out.push_str("<p class=\"note\">This folder has too many entries to sort; ");
+            out.push_str("they are in the file system's order.</p>\n");
         }
         out.push_str("<table>\n<thead><tr>");
         self.column(By::Name, "Name", out);
@@ -202,7 +202,7 @@ impl ListingWriter for HtmlWriter {
     }
 }
 
-/// Bytes with a unit, in powers of 1024, three digits at least.
+/// Formats a size with a unit (powers of 1024), and with one decimal below 100.
 fn human(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1024 {
@@ -210,7 +210,7 @@ fn human(bytes: u64) -> String {
     }
     let mut size = bytes as f64 / 1024.0;
     let mut unit = 0;
-    // What would be rounded to 1024 is one of the next.
+    // A size that would round to 1024 is 1.0 of the next unit.
     while size >= 1023.95 && unit + 1 < UNITS.len() {
         size /= 1024.0;
         unit += 1;
@@ -219,7 +219,7 @@ fn human(bytes: u64) -> String {
     format!("{size:.digits$} {}", UNITS[unit])
 }
 
-/// A folder, as the page's own icon.
+/// The favicon: a folder.
 const ICON: &str = r##"<link rel="icon" href="data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24'><path fill='%23c08a1e' d='M3 6.5A1.5 1.5 0 0 1 4.5 5H9l2 2.5h8.5A1.5 1.5 0 0 1 21 9v9a1.5 1.5 0 0 1-1.5 1.5h-15A1.5 1.5 0 0 1 3 18z'/></svg>">
 "##;
 
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_every_kind_are_named_and_linked() {
+    fn every_format_escapes_and_links_special_names() {
         let names: [&[u8]; 6] = [b"sub/", b"a:b", b"a?b#c%d", b"<b>&\"'", "é".as_bytes(), b"\xff\n"];
         assert_eq!(written(TextWriter, &names), "sub/\na:b\na?b#c%d\n<b>&\"'\né\n\u{fffd}%0A\n");
         let json = written(JsonWriter::default(), &names);
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_for_people() {
+    fn sizes_have_binary_units() {
         for (bytes, shown) in [
             (0, "0 B"),
             (1023, "1023 B"),

@@ -5,7 +5,7 @@ let underWay = 0;
 
 let latest = 0;
 
-// The page's table and counts as the server has them now; as they were, if it does not say.
+// Reloads the table and the footer from the server. If the request fails, the old ones stay.
 async function refresh() {
   const turn = (latest += 1);
   const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
@@ -30,7 +30,7 @@ function left(seconds) {
   return seconds < 3600 ? `${Math.ceil(seconds / 60)} min left` : `${(seconds / 3600).toFixed(1)} h left`;
 }
 
-// A line for a file: its name, how far it has come, and a button that stops it.
+// Adds a line for a file: its name, its progress and a button that stops the upload.
 function line(name) {
   const item = document.createElement("li");
   item.append(document.createElement("b"), document.createElement("progress"), document.createElement("span"));
@@ -70,7 +70,7 @@ function add(file) {
   next();
 }
 
-// Two at once: small files overlap, and large ones do not starve each other.
+// Two uploads at a time: small files overlap, and a large file does not delay the others.
 function next() {
   while (underWay < 2 && waiting.length > 0) {
     const { file, shown } = waiting.shift();
@@ -86,7 +86,7 @@ function next() {
   }
 }
 
-// What the server would refuse is not sent at all.
+// Throws an error for a file that the server would refuse, so that it is not sent.
 async function check(file, address) {
   if (/^\.|[\0-\x1f\x7f-\x9f/]/.test(file.name) || new TextEncoder().encode(file.name).length > 255) {
     throw new Error("the name cannot be that of a file here");
@@ -97,7 +97,7 @@ async function check(file, address) {
     throw new Error("the server cannot be reached");
   });
   if (!there.ok) return;
-  if (!("overwrite" in form.dataset)) throw new Error("there is a file of that name");
+  if (!("overwrite" in form.dataset)) throw new Error("a file with this name exists");
   if (!confirm(`Replace ${file.name}?`)) throw new Error("kept as it was");
 }
 

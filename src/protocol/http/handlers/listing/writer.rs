@@ -1,4 +1,4 @@
-//! The forms of a listing: lines of text, JSON, and what they have in common with the page.
+//! The listing formats plain text and JSON, and the trait of all formats.
 
 use std::fmt::Write;
 
@@ -9,12 +9,12 @@ use crate::protocol::http::handlers::escape::escape_json;
 use crate::protocol::http::semantics::uri::SEGMENT;
 use crate::store::DirEntry;
 
-/// What a writer has to know before its first entry.
+/// The page and the number of entries, which a writer needs before the first entry.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PageInfo {
-    /// How many entries there are, if that is known.
+    /// The number of entries in the folder; `None` if they are too many to sort.
     pub total: Option<usize>,
-    /// The page, counted from 1.
+    /// The number of the page, counted from 1.
     pub page: usize,
     /// Whether another page follows.
     pub more: bool,
@@ -22,16 +22,16 @@ pub(super) struct PageInfo {
 
 /// Writes a listing entry by entry.
 pub(super) trait ListingWriter {
-    /// Before the first entry.
+    /// Writes the text before the first entry.
     fn begin(&mut self, info: PageInfo, out: &mut String);
-    /// An entry.
+    /// Writes one entry.
     fn entry(&mut self, child: &DirEntry, out: &mut String);
-    /// Behind the last one.
+    /// Writes the text after the last entry.
     fn end(&mut self, out: &mut String);
 }
 
-/// A name a line, a folder's with a slash. Control characters, which could make two lines of one,
-/// are percent-encoded as in an address.
+/// Plain text: one name per line, with a slash after the name of a folder. Control characters are
+/// percent-encoded as in a URL, so that a name cannot span two lines.
 pub(super) struct TextWriter;
 
 impl ListingWriter for TextWriter {
@@ -50,8 +50,8 @@ impl ListingWriter for TextWriter {
     fn end(&mut self, _out: &mut String) {}
 }
 
-/// An array of objects: `name`, `type` (`file` or `folder`), `size` in bytes, `modified`, and `href`,
-/// which also says names that are not UTF-8.
+/// JSON: an array of objects with `name`, `type` (`file` or `folder`), `size` in bytes, `modified`, and
+/// `href`, which is exact even for a name that is not UTF-8.
 #[derive(Default)]
 pub(super) struct JsonWriter {
     begun: bool,
@@ -80,7 +80,7 @@ impl ListingWriter for JsonWriter {
     }
 }
 
-/// A relative address that works for every name: behind `./` a colon ends no scheme.
+/// Returns the relative URL of an entry. It begins with `./`, so that a colon in the name ends no URL scheme.
 pub(super) fn href(child: &DirEntry) -> String {
     let name = percent_encode(&child.name, SEGMENT);
     format!("./{name}{}", if child.length.is_none() { "/" } else { "" })

@@ -1,5 +1,5 @@
-//! The dialects of the documents' own servers, which tell messages apart by what one receive call
-//! brings: `##` alone ends what they send.
+//! The dialects of legacy servers (servers of the teaching notes on sockets). One receive call returns one
+//! message, and the message `##` ends a payload.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -16,30 +16,31 @@ use super::local::{Download, Source, Target};
 use super::progress;
 use super::session::{Entry, Session};
 
-/// A connection.
+/// A connection that speaks one of the legacy dialects.
 #[derive(Debug)]
-pub(crate) struct Documents {
+pub(crate) struct LegacySession {
     stream: TcpStream,
     words: &'static Vocabulary,
 }
 
-/// What keeps two of our messages apart, as in the documents' client.
+/// The pause that separates two messages, as in the legacy clients.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long nothing comes behind an end that did not come alone.
+/// How long to wait for more bytes after a `##` that was received together with other bytes. If none follow,
+/// the `##` was the end of the payload.
 const SILENCE: Duration = Duration::from_millis(500);
 
-impl Documents {
-    /// Speaks over a connection: as document 000, or as document 004.
-    pub(crate) fn new(stream: TcpStream, joined: bool) -> Documents {
-        Documents { stream, words: if joined { &JOINED } else { &LISTED } }
+impl LegacySession {
+    /// Speaks the joined dialect (of note 000) over a connection, or the listed dialect (of note 004).
+    pub(crate) fn new(stream: TcpStream, joined: bool) -> LegacySession {
+        LegacySession { stream, words: if joined { &JOINED } else { &LISTED } }
     }
 
     fn say(&mut self, message: &[u8]) -> Result<(), Failure> {
         self.stream.write_all(message).map_err(Failure::connection)
     }
 
-    /// What one receive call brings.
+    /// Receives one message, which is not empty.
     fn hear(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
         match self.stream.read(buffer).map_err(Failure::connection)? {
             0 => Err(Failure::connection(io::ErrorKind::UnexpectedEof.into())),
@@ -47,26 +48,26 @@ impl Documents {
         }
     }
 
-    /// Asks for something, which the server does if it answers with `yes`.
+    /// Sends a command. Fails unless the server replies `yes`.
     fn ask(&mut self, command: &str, yes: &str) -> Result<(), Failure> {
         self.say(command.as_bytes())?;
         let mut buffer = [0; 1024];
         let count = self.hear(&mut buffer)?;
         match String::from_utf8_lossy(&buffer[..count]) {
-            // One document says OK where the other says ok.
+            // Legacy servers reply either `OK` or `ok`.
             answer if answer.eq_ignore_ascii_case(yes) => Ok(()),
-            answer => Err(Failure::Refused(format!("{command}: {answer}"))),
+            answer => Err(Failure::Rejected(format!("{command}: {answer}"))),
         }
     }
 
-    /// Hears all that comes until the end.
+    /// Receives a payload to its end, and passes its bytes to `keep`.
     fn receive(&mut self, mut keep: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
         let mut buffer = vec![0; 64 * 1024];
         let mut held: &[u8] = b"";
         loop {
             let count = match self.hear(&mut buffer) {
                 Ok(count) => count,
-                // It ended together with what came before it.
+                // Nothing followed the `##` at the end of the last message.
                 Err(Failure::Connection(_)) if held == END => return self.wait(None),
                 Err(failure) => return Err(failure),
             };
@@ -81,7 +82,7 @@ impl Documents {
         }
     }
 
-    /// Waits until the server's system has all that was said: only then a pause keeps messages apart.
+    /// Waits until the peer has acknowledged all sent bytes: a pause separates messages only after that.
     fn flush(&self) -> Result<(), Failure> {
         let until = Instant::now() + TIMEOUT;
         while unacknowledged(self.stream.as_fd()).is_some_and(|bytes| bytes > 0) {
@@ -93,13 +94,13 @@ impl Documents {
         Ok(())
     }
 
-    /// How long to wait for what comes next.
+    /// Sets the timeout of the next receive; `None` sets [`TIMEOUT`].
     fn wait(&self, time: Option<Duration>) -> Result<(), Failure> {
         self.stream.set_read_timeout(time.or(Some(TIMEOUT))).map_err(Failure::connection)
     }
 }
 
-impl Session for Documents {
+impl Session for LegacySession {
     fn list(&mut self) -> Result<Vec<Entry>, Failure> {
         self.ask("L", "OK")?;
         let mut names = Vec::new();
@@ -118,7 +119,7 @@ impl Session for Documents {
     }
 
     fn stat(&mut self, _name: &str) -> Result<Entry, Failure> {
-        Err(Failure::Refused("this dialect cannot say what is known of a file".into()))
+        Err(Failure::Rejected("this dialect has no stat command".into()))
     }
 
     fn get(&mut self, name: &str, target: &Target) -> Result<(), Failure> {
@@ -153,7 +154,7 @@ impl Session for Documents {
         self.flush()?;
         sleep(PAUSE);
         self.say(END)?;
-        // Nothing says that it was stored. What is said next must not come together with the end.
+        // The server does not confirm the upload. The pause separates the end from the next message.
         sleep(SILENCE);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Elsewhere nobody tells: kqueue wants a descriptor for every file.
+//! Other systems: no file is watched, because kqueue would need a descriptor for each.
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -6,28 +6,24 @@ use std::time::Instant;
 use crate::store::FileVersion;
 use crate::store::beneath::Root;
 
-/// No files.
 #[derive(Debug)]
 pub(crate) struct Watches;
 
-/// There is none.
+/// An uninhabited type: a watch is never created.
 #[derive(Debug)]
 pub enum Watch {}
 
 impl Watches {
-    /// None, whatever the root.
     pub(crate) fn new(_root: Rc<Root>) -> Rc<Watches> {
         Rc::new(Watches)
     }
 
-    /// Never watches.
     pub(crate) fn watch(&self, _path: &[u8], _version: FileVersion, _now: Instant) -> Option<Watch> {
         None
     }
 }
 
 impl Watch {
-    /// Of no watch.
     pub fn is_quiet(&mut self, _now: Instant) -> bool {
         match *self {}
     }
