@@ -1,5 +1,4 @@
-# `make run` serves the demo site, `make test` runs the tests, `make install` installs; the other targets are
-# for developers of evserve.
+# `make help` lists the targets.
 
 CARGO ?= cargo
 PYTHON ?= python3
@@ -7,15 +6,18 @@ PREFIX ?= /usr/local
 BUILT = $${CARGO_TARGET_DIR:-target}/release
 SHARE = $(DESTDIR)$(PREFIX)/share
 
-.PHONY: run install uninstall test test-portable test-browser manual check fuzz bench bench-library lab
+.PHONY: help run install uninstall test test-portable test-browser manual check fuzz bench bench-library lab
+
+help: ## list the targets
+	@awk -F ': ## ' '/^[a-z-]+: ## / { printf "%-15s %s\n", $$1, $$2 }' Makefile
 
 # ARGS holds the arguments: make run ARGS='--http :8080'
-run:
+run: ## build evserve and serve the demo site
 	$(CARGO) run --release --locked -- --html ./html $(ARGS)
 
 # Installs the programs with man pages and completions under PREFIX (and DESTDIR, for packages). Without
 # cargo, as is common for root, `make install` installs the existing build.
-install:
+install: ## install programs, man pages and completions under PREFIX
 	if command -v $(CARGO) >/dev/null; then $(CARGO) build --release --locked; else test -x $(BUILT)/evserve; fi
 	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/man/man1 $(SHARE)/bash-completion/completions \
 		$(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d $(SHARE)/doc/evserve
@@ -29,7 +31,7 @@ install:
 	done
 	install -m 644 LICENSE-MIT LICENSE-APACHE $(SHARE)/doc/evserve/
 
-uninstall:
+uninstall: ## remove the installed files
 	for name in evserve evclient; do \
 		rm -f $(DESTDIR)$(PREFIX)/bin/$$name $(SHARE)/man/man1/$$name.1 \
 			$(SHARE)/bash-completion/completions/$$name $(SHARE)/zsh/site-functions/_$$name \
@@ -38,24 +40,24 @@ uninstall:
 	rm -rf $(SHARE)/doc/evserve
 
 # Many tests wait for a timer or a peer, so more tests than cores may run at once.
-test:
+test: ## run the tests
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} $(CARGO) test --locked
 
 # Tests the portable variants of the Linux-only calls, in a separate target folder.
-test-portable:
+test-portable: ## test the portable twins of the Linux-only calls
 	RUSTFLAGS='$(RUSTFLAGS) --cfg evserve_portable' CARGO_TARGET_DIR=target/portable RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} $(CARGO) test --locked
 
 # Tests the pages in headless Chromium (Debian: apt-get install chromium), and saves screenshots in
 # target/screenshots.
-test-browser:
+test-browser: ## test the pages in headless Chromium
 	$(CARGO) test --locked --test browser
 
 # Regenerates the man pages and completions from the options and man/*.in.
-manual:
+manual: ## regenerate man pages, completions and docs/options.md
 	EVSERVE_WRITE=1 $(CARGO) test --locked --test suite manual_is_in_step
 
 # Checks the format, the lints, the documentation, and the rules in tests/suite/tidy/.
-check:
+check: ## check format, lints, documentation and structure
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTFLAGS='$(RUSTFLAGS) --cfg evserve_portable' CARGO_TARGET_DIR=target/portable \
@@ -75,26 +77,26 @@ FUZZ_FLAGS = --cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module -Cllvm-args=
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 	-Cllvm-args=-sanitizer-coverage-trace-compares
 HOST = $$(rustc -vV | sed -n 's/^host: //p')
-fuzz:
+fuzz: ## fuzz a parser: make fuzz TARGET=chunked SECONDS=600
 	cd fuzz && RUSTFLAGS='$(FUZZ_FLAGS)' $(CARGO) build --locked --release --target $(HOST) --bin $(TARGET)
 	mkdir -p fuzz/corpus/$(TARGET) fuzz/artifacts
 	cd fuzz && target/$(HOST)/release/$(TARGET) -artifact_prefix=artifacts/ -max_total_time=$(SECONDS) \
 		-timeout=5 -max_len=4096 corpus/$(TARGET) seeds/$(TARGET)
 
 # Measures a request without sockets, then runs the installed load generators against the release build.
-bench:
+bench: ## measure one request without sockets, then with wrk and ab
 	$(CARGO) build --release --locked
 	cd benches/request && $(CARGO) bench --locked -- --noplot --quiet
 	sh benches/load.sh
 
 # Compares the protocols of the library with cp(1); needs a few GiB of disk.
-bench-library:
+bench-library: ## measure uploads and downloads beside cp; needs some GiB
 	$(CARGO) build --release --locked
 	python3 benches/library.py
 
 # Races several server models on this machine and draws the results, in about four minutes. gevent is raced,
 # too, if this Python has it: make lab PYTHON=venv/bin/python ARGS='--connections 1,100'
-lab:
+lab: ## compare server models on this machine; about four minutes
 	$(CARGO) build --release --locked --bin evserve --example load
 	RUSTFLAGS='$(RUSTFLAGS) --cfg mio_unsupported_force_poll_poll' CARGO_TARGET_DIR=target/poll \
 		$(CARGO) build --release --locked --no-default-features --bin evserve

@@ -221,7 +221,7 @@ def drawn_stop(x, y):
 def caption(results):
     """Returns the lines of the caption."""
     setting = results.setting
-    paragraphs = ["Thick lines: evserve, in Rust. Thin lines: models in Python."]
+    paragraphs = ["Thick lines: evserve (Rust). Thin lines: Python models."]
     endings = {}
     for model in results.models():
         if results.raced(model) and (end := ending(results, model)):
@@ -233,12 +233,12 @@ def caption(results):
     if skipped:
         paragraphs.append(f"Not measured: {', '.join(skipped)}.")
     paragraphs.append(
-        f"At most {setting['active']} connections are active, the others are idle. "
+        f"At most {setting['active']} connections are active, the rest idle. "
         f"{setting['cpus']} × {setting['cpu']}, Linux {setting['kernel']}, Python {setting['python']}, {setting['date'][:10]}."
     )
     if (others := results.others()) > NOISE:
         paragraphs.append(f"Other programs used {others:.0%} of the CPUs during the measurements.")
-    return [line for paragraph in paragraphs for line in textwrap.wrap(paragraph, 60)]
+    return [line for paragraph in paragraphs for line in textwrap.wrap(paragraph, 58)]
 
 
 def description(results):
