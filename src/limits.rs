@@ -18,11 +18,11 @@ pub const FIELDS_MAX: usize = 100;
 /// at least one empty line.
 pub const BLANK_MAX_BYTES: usize = 64;
 
-/// The maximum size of an unwanted body that is read to keep the connection. Beyond it, a new connection is
+/// The maximum size of a discarded body that is read to keep the connection. Beyond it, a new connection is
 /// cheaper for both sides.
 pub const DISCARDED_BODY_MAX_BYTES: u64 = 64 * 1024;
 
-/// How long an unwanted body may pause before its request is answered anyway: the client may be waiting for
+/// How long a discarded body may pause before its request is answered anyway: the client may be waiting for
 /// the response.
 pub const ANSWER_AFTER_PAUSE: Duration = Duration::from_millis(300);
 
@@ -71,10 +71,10 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// How long a closing connection reads and drops input, so that a reset does not destroy the last response in
-/// flight (RFC 9112 section 9.6). While an unwanted upload continues, [`LINGER_TIMEOUT`] applies instead.
+/// flight (RFC 9112 section 9.6). While a discarded upload continues, [`LINGER_TIMEOUT`] applies instead.
 pub const LINGER_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a closing connection reads and drops an unwanted upload at most.
+/// How long a closing connection reads and discards an upload at most.
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Bytes that TCP sends without waiting for an ACK, its initial window (RFC 6928). A connection that closes

@@ -36,8 +36,8 @@ impl LogFile {
     /// non-blocking. A terminal is ready as soon as it has room for one byte, and a longer write would block,
     /// so it is reopened as non-blocking.
     fn standard(stream: BorrowedFd<'_>, name: &Path) -> io::Result<LogFile> {
-        let anew = if stream.is_terminal() { open(name).ok() } else { None };
-        match anew {
+        let reopened = if stream.is_terminal() { open(name).ok() } else { None };
+        match reopened {
             Some(file) => LogFile::new(None, file),
             None => LogFile::new(None, File::from(stream.try_clone_to_owned()?)),
         }

@@ -156,7 +156,7 @@ mod system {
 }
 
 /// Elsewhere: recvfrom and sendto. The routing table chooses the address that a reply leaves from, and
-/// broadcasts cannot be told from other datagrams.
+/// broadcasts cannot be distinguished from other datagrams.
 #[cfg(not(all(target_os = "linux", not(evserve_portable))))]
 mod system {
     use super::*;

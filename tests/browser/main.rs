@@ -44,7 +44,8 @@ fn the_demo_site_loads_completely_and_its_links_work() {
     let Some(mut browser) = Browser::start() else { return };
     let library = tempfile::tempdir().unwrap();
     let files = ["--files", library.path().to_str().unwrap()];
-    let server = Server::start_on(&Path::new(env!("CARGO_MANIFEST_DIR")).join("html"), &files);
+    let html = Path::new(env!("CARGO_MANIFEST_DIR")).join("html");
+    let server = Server::spawn(Command::new(PROGRAM), &html, tempfile::tempdir().unwrap(), &files);
     let home = format!("http://{}/", server.address);
     check_layout(&mut browser, &home, "front");
     check_layout(&mut browser, &format!("{home}lab.html"), "lab");
@@ -168,7 +169,10 @@ fn responses_to_a_browser_are_compressed_and_cached() {
     })";
     let first = browser.evaluate(sizes);
     assert_eq!(first[0], 120_000);
-    assert!(first[1].as_u64().unwrap() < 5000, "it came packed: {first}");
+    assert!(first[1].as_u64().unwrap() < 5000, "the response is not compressed: {first}");
     let again = browser.evaluate(sizes);
-    assert!(again[0] == 120_000 && again[2].as_u64().unwrap() <= 300, "it came from the cache: {again}");
+    assert!(
+        again[0] == 120_000 && again[2].as_u64().unwrap() <= 300,
+        "the second response is not from the cache: {again}"
+    );
 }

@@ -118,7 +118,7 @@ impl LineProtocol {
         out: &mut Outbox,
         cx: &mut Context<'_>,
     ) -> Step {
-        // After a malformed PUT the payload cannot be told from commands, so the connection closes.
+        // After a malformed PUT the payload cannot be distinguished from commands, so the connection closes.
         let (Some(length), false) = (length, name.is_empty()) else {
             let why = if length.is_none() { code::BAD_LENGTH } else { code::BAD_NAME };
             refuse(&ErrorReply::new(why, "PUT takes a length in bytes and a name"), out);

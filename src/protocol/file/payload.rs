@@ -18,7 +18,7 @@ pub(super) struct Payload {
 }
 
 impl Payload {
-    /// Begins to receive the payload of a PUT. A refusal is reported at once, and the payload is dropped.
+    /// Begins to receive the payload of a PUT. An error is reported at once, and the payload is dropped.
     pub(super) fn put(
         name: &[u8],
         length: u64,
@@ -37,7 +37,7 @@ impl Payload {
         (Payload { upload, left: length }, outcome)
     }
 
-    /// Begins to receive the payload of a RESUME, that is the bytes that the server lacks. After a refusal no
+    /// Begins to receive the payload of a RESUME, that is the bytes that the server lacks. After an error no
     /// payload follows, because the client waits for the offset before it sends.
     pub(super) fn resume(
         what: Option<(u64, Sha256Digest)>,

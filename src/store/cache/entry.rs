@@ -70,7 +70,7 @@ const RARELY_USED: Duration = Duration::from_secs(10);
 /// within one tick look alike.
 const TIME_RESOLUTION: Duration = Duration::from_millis(30);
 
-/// The estimated bytes of an entry besides its block.
+/// The estimated bytes of an entry without its block.
 const ENTRY_BYTES: usize = 320;
 
 impl<N> CacheEntry<N> {

@@ -157,7 +157,7 @@ impl Library {
     }
 
     /// Stores an upload with the modification time `now`, or a little later: modification times are unique,
-    /// because versions of a file are told apart by modification time and length.
+    /// because versions of a file are distinguished by modification time and length.
     pub fn store(&mut self, upload: Upload, now: SystemTime) -> Result<Stored, LibraryError> {
         self.changed = now.max(self.changed + Duration::from_nanos(1));
         upload.commit(self.changed)

@@ -26,7 +26,7 @@ const EDITS: &[(&str, Edit)] = &[
         fs::write(root.join("other"), "new").unwrap();
         fs::rename(root.join("other"), path).unwrap();
     }),
-    ("removed and written anew", |path, _| {
+    ("removed and written again", |path, _| {
         fs::remove_file(path).unwrap();
         fs::write(path, "new").unwrap();
     }),

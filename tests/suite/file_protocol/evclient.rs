@@ -118,7 +118,7 @@ fn files_are_uploaded_listed_and_downloaded() {
     assert_fails(&fixture.run(&["put", "."]), 2, "is not a file name");
     assert_fails(&fixture.run(&["put", "large", "a\nQUIT"]), 1, "is not a valid name");
     assert_fails(&fixture.run(&["get", "../x"]), 1, "is not a valid name");
-    assert_fails(&fixture.run(&["dance"]), 2, "dance is no command");
+    assert_fails(&fixture.run(&["dance"]), 2, "dance is not a command");
     assert_fails(&run(fixture.own.path(), &["127.0.0.1:1", "list"], b""), 3, "cannot connect");
 }
 

@@ -184,7 +184,7 @@ impl Harness {
     }
 
     /// Returns the status of a PUT over HTTP that is refused.
-    fn refusal(&self, job: &Job) -> Option<u16> {
+    fn rejection(&self, job: &Job) -> Option<u16> {
         let Op::Put { bytes, only_new, length_known } = &job.op else { return None };
         let exists = self.model.contains_key(job.name);
         match () {
@@ -200,7 +200,7 @@ impl Harness {
     fn http_reply(&mut self, job: &Job) -> Reply {
         let file = self.model.get(job.name);
         match &job.op {
-            Op::Put { bytes, .. } => match self.refusal(job) {
+            Op::Put { bytes, .. } => match self.rejection(job) {
                 Some(status) => Reply::Http(status, None),
                 // It was refused at the end of its head, for a reason that is gone by now.
                 None if !job.accepted => Reply::Http(503, None),
@@ -233,7 +233,7 @@ impl Harness {
             left -= taken;
             if to_head > 0 && job.sent == job.head {
                 match peer.http {
-                    true => job.accepted = self.refusal(&job).is_none(),
+                    true => job.accepted = self.rejection(&job).is_none(),
                     false => replies.extend(self.line_replies(&mut job, &mut peer.restart)),
                 }
                 // Text is typed only after the PUT was accepted.

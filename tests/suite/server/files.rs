@@ -76,7 +76,7 @@ fn unreadable_files_are_forbidden() {
     open("1k.txt", 0);
     open("sub", 0);
     open("", 0o755);
-    // Root may read everything, so root runs a copy of the program as nobody (65534).
+    // Root may read everything, so root runs a copy of the program as user 65534.
     let program = site.path().join("evserve");
     // Copied by cp: if this process wrote the copy, the child of another test could inherit the descriptor,
     // and exec would fail with ETXTBSY.

@@ -79,7 +79,7 @@ fn every_waiting_peer_is_accepted_eventually_at_a_low_limit() {
         while !simulation.backlog.borrow().waiting.is_empty() {
             simulation.settle();
             simulation.now = simulation.now + simulation.timeout.unwrap_or_default();
-            assert!(simulation.now.monotonic < deadline.monotonic, "somebody waits for ever");
+            assert!(simulation.now.monotonic < deadline.monotonic, "a connection waits forever");
         }
         simulation.settle();
         assert_eq!(simulation.event_loop.services().core.statistics.accepted, 20);

@@ -92,7 +92,7 @@ impl UploadInProgress {
         let UploadInProgress { head, sink, .. } = *self;
         let head = head.borrow();
         let response = sink.finish(stored, &head.request, cx);
-        // After a refusal the rest of the body is not read.
+        // After an error the rest of the body is not read.
         let early_close = (!taken.done).then_some(CloseReason::BodyUnread);
         (taken.consumed, UploadProgress::Complete(send(response, &head, early_close, out, cx)))
     }

@@ -1,7 +1,7 @@
 const form = document.querySelector("form");
 const uploads = document.getElementById("uploads");
 const waiting = [];
-let underWay = 0;
+let inProgress = 0;
 
 let latest = 0;
 
@@ -72,16 +72,16 @@ function add(file) {
 
 // Two uploads at a time: small files overlap, and a large file does not delay the others.
 function next() {
-  while (underWay < 2 && waiting.length > 0) {
+  while (inProgress < 2 && waiting.length > 0) {
     const { file, shown } = waiting.shift();
-    underWay += 1;
+    inProgress += 1;
     send(file, shown).then(
       (text) => end(shown, "done", text),
       (why) => end(shown, "failed", why.message),
     ).finally(() => {
-      underWay -= 1;
+      inProgress -= 1;
       next();
-      if (underWay === 0) refresh();
+      if (inProgress === 0) refresh();
     });
   }
 }
@@ -174,5 +174,5 @@ addEventListener("drop", (event) => {
   }
 });
 addEventListener("beforeunload", (event) => {
-  if (underWay > 0) event.preventDefault();
+  if (inProgress > 0) event.preventDefault();
 });
