@@ -59,7 +59,7 @@ manual: ## regenerate man pages, completions and docs/options.md
 # Checks the format, the lints, the documentation, and the rules in tests/suite/tidy/.
 check: ## check format, lints, documentation and structure
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --test browser -- -D warnings
 	RUSTFLAGS='$(RUSTFLAGS) --cfg evserve_portable' CARGO_TARGET_DIR=target/portable \
 		$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items

@@ -2,6 +2,8 @@
 //! schemes.
 
 #![allow(clippy::unwrap_used, dead_code)]
+// A program exports nothing: here `pub` only makes items visible to the other files.
+#![allow(unreachable_pub)]
 
 mod chromium;
 mod library;
