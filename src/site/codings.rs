@@ -2,6 +2,7 @@
 //! made by the server.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::Site;
 use super::coding::Coding;
@@ -51,6 +52,10 @@ enum CachedForm {
     /// The cache cannot tell: the store must be read, or a compression must finish.
     Unknown,
 }
+
+/// How long a file that changed during its compression is not compressed again. Clients that accept only gzip get 503
+/// meanwhile.
+const RETRY_COMPRESSION: Duration = Duration::from_millis(100);
 
 impl AcceptedCodings {
     fn preferred(&self) -> impl Iterator<Item = Coding> {
@@ -154,7 +159,7 @@ impl Site {
         }
         write_key(&mut self.key, path, coding.extension());
         match self.cache.find(&self.key, &*self.files, clock.now.monotonic) {
-            Lookup::Miss => CachedForm::Unknown,
+            Lookup::Miss | Lookup::Busy => CachedForm::Unknown,
             Lookup::Absent(_) => CachedForm::Absent,
             Lookup::Hit(id) => match self.cache.hit(id) {
                 Some(file) if file.note().modified >= plain.modified => CachedForm::Found(id),
@@ -194,8 +199,8 @@ impl Site {
                 Some(file) if file.note().version == plain.version => CachedForm::Found(id),
                 _ => CachedForm::Unknown,
             },
-            Lookup::Absent(Some(_)) => CachedForm::Absent,
-            Lookup::Absent(None) | Lookup::Miss => CachedForm::Unknown,
+            Lookup::Absent(_) => CachedForm::Absent,
+            Lookup::Busy | Lookup::Miss => CachedForm::Unknown,
         }
     }
 
@@ -208,8 +213,8 @@ impl Site {
     fn compressed(&mut self, path: &[u8], plain: &Representation, clock: &Clock) -> Coded {
         let cached = match self.find_compressed(path, clock) {
             Lookup::Hit(id) => self.cache.hit(id).map(|file| file.cached()),
-            Lookup::Absent(Some(_)) => return Coded::Never,
-            Lookup::Absent(None) => return Coded::Busy,
+            Lookup::Absent(_) => return Coded::Never,
+            Lookup::Busy => return Coded::Busy,
             Lookup::Miss => None,
         };
         match cached.filter(|file| file.note.version == plain.note.version) {
@@ -231,7 +236,8 @@ impl Site {
         // If the file changed during the compression, its slices may belong to different versions.
         if self.files.version(&file_path) != Some(version) {
             self.cache.forget(&path);
-            return self.put_absent((&key, &file_path), clock);
+            let now = (clock.now.monotonic, clock.now.wall);
+            return self.cache.put_busy(&key, now.0 + RETRY_COMPRESSION, now);
         }
         // The cache needs the time at which the file was opened, to tell whether a later change could leave
         // the file's times unchanged.

@@ -77,7 +77,7 @@ impl Site {
         match self.cache.find(key, &*self.files, clock.now.monotonic) {
             Lookup::Hit(id) => self.cache.hit(id).map(|file| Ok(file.cached())),
             Lookup::Absent(_) => Some(Err(StoreError::NotFound)),
-            Lookup::Miss => None,
+            Lookup::Busy | Lookup::Miss => None,
         }
     }
 

@@ -54,6 +54,11 @@ impl Root {
         Ok(Root { folder, resolution })
     }
 
+    /// Returns the folder.
+    pub(super) fn folder(&self) -> BorrowedFd<'_> {
+        self.folder.as_fd()
+    }
+
     /// Returns the `stat` of `path`, without an open that could block, wake the writer of a FIFO or start a
     /// device.
     pub(super) fn inspect(&self, path: &[u8]) -> io::Result<Stat> {

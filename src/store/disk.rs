@@ -5,7 +5,6 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::rc::Rc;
-use std::time::Instant;
 
 use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
@@ -58,8 +57,8 @@ impl Store for DiskStore {
         self.root.stat(relative(path), AtFlags::empty()).ok().map(|stat| FileVersion::from(&stat))
     }
 
-    fn watch(&self, path: &[u8], version: FileVersion, now: Instant) -> Option<Watch> {
-        self.watches.watch(relative(path), version, now)
+    fn watch(&self, path: &[u8], version: Option<FileVersion>) -> Option<Watch> {
+        self.watches.watch(relative(path), version)
     }
 
     fn list(&self, path: &[u8]) -> Result<Box<dyn DirReader>, StoreError> {

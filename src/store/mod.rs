@@ -16,7 +16,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 pub use beneath::PathResolution;
 pub use cache::{Bounds, Cache, Cached, EntryId, Hit, Lookup};
@@ -41,9 +41,10 @@ pub trait Store {
     /// out of the root: use it only to check whether a file that was opened is still the same.
     fn version(&self, path: &[u8]) -> Option<FileVersion>;
 
-    /// Watches the file at `path`, if it has this version and the store can detect its changes.
-    fn watch(&self, path: &[u8], version: FileVersion, now: Instant) -> Option<Watch> {
-        let _ = (path, version, now);
+    /// Watches `path` if it leads to a file of this version, or with `None` to nothing, and if the store can detect
+    /// changes.
+    fn watch(&self, path: &[u8], version: Option<FileVersion>) -> Option<Watch> {
+        let _ = (path, version);
         None
     }
 

@@ -28,7 +28,8 @@ impl FileVersion {
     /// leave the times as they are.
     pub fn is_racily_clean(&self, now: SystemTime, resolution: Duration) -> bool {
         let Ok(now) = now.duration_since(UNIX_EPOCH) else { return true };
-        let (seconds, nanoseconds) = self.modified.max(self.changed);
+        // Programs can set the modification time, but not this one, which every change updates.
+        let (seconds, nanoseconds) = self.changed;
         let Ok(seconds) = u64::try_from(seconds) else { return false };
         let changed = Duration::new(seconds, u32::try_from(nanoseconds).unwrap_or(0));
         now.checked_sub(changed).is_none_or(|since| since < resolution)

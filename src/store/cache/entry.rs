@@ -13,14 +13,16 @@ pub(super) struct CacheEntry<N> {
     /// Whether the file changed so shortly before it was read that another change might leave its times as
     /// they are. Such an entry cannot be revalidated; the file has to be read again.
     is_racily_clean: bool,
-    /// The time from which the entry has to be revalidated before it is served.
-    pub stale_at: Instant,
+    /// The time of the last hit.
+    pub used_at: Instant,
     /// The time of the last check on the disk.
-    revalidated_at: Instant,
-    /// The watch that reports changes of the file, if it is watched.
+    checked_at: Instant,
+    /// Reports whether the file has changed, or a missing file has appeared.
     watch: Option<Watch>,
-    /// The number of checks on the disk while the file was in demand and not watched.
-    revalidations: u8,
+    /// The number of checks on the disk while the entry was in demand and not watched.
+    checks: u8,
+    /// For an entry of [`Cache::put_busy`](super::Cache::put_busy): the time until which it lasts.
+    pub busy_until: Option<Instant>,
     /// Whether the entry was hit since the eviction hand last passed.
     pub used: bool,
     /// The file; `None` if there is nothing to serve.
@@ -47,23 +49,15 @@ pub(super) struct Block {
     prelude_end: u32,
 }
 
-/// How long an entry is served without a check on the disk. Responses are at most 100 ms stale; the rest is a
-/// margin for the length of a turn.
-const FRESH: Duration = Duration::from_millis(90);
+/// How often a watched file is checked on the disk all the same, for changes that no watch reports: stores through a
+/// memory mapping, writes by libaio, writes below an overlay, and a mount over the file.
+const CHECK_WATCHED: Duration = Duration::from_secs(1);
 
-/// How long a watched entry is served without a check of its watch. The kernel's reports used by that check
-/// may be 40 ms old themselves.
-const FRESH_WATCHED: Duration = Duration::from_millis(40);
+/// The number of checks after which one attempt is made to watch the file. A watch costs as much to set up as five
+/// checks.
+const CHECKS_UNTIL_WATCHED: u8 = 2;
 
-/// How often a watched file is checked on the disk all the same, for changes that no watch reports: stores
-/// through a memory mapping, writes by libaio, writes below an overlay, and a mount over the file.
-const REVALIDATE_WATCHED: Duration = Duration::from_secs(1);
-
-/// The number of revalidations after which one attempt is made to watch the file. A watch costs as much to
-/// set up as five revalidations.
-const REVALIDATIONS_UNTIL_WATCHED: u8 = 8;
-
-/// How long an entry may go unused before its count of revalidations starts again.
+/// How long an entry may go unused before its count of checks starts again.
 const RARELY_USED: Duration = Duration::from_secs(10);
 
 /// The assumed resolution of file times. File systems count in timer ticks of at most 10 ms, so two changes
@@ -84,46 +78,46 @@ impl<N> CacheEntry<N> {
             block,
             version,
             is_racily_clean: version.is_some_and(|version| version.is_racily_clean(now.1, TIME_RESOLUTION)),
-            stale_at: now.0 + FRESH,
-            revalidated_at: now.0,
+            used_at: now.0,
+            checked_at: now.0,
             watch: None,
-            revalidations: 0,
+            checks: 0,
+            busy_until: None,
             used: false,
             file: None,
         }
     }
 
-    /// Checks that the file has not changed and, if so, postpones `stale_at`. Returns false if the file has
-    /// changed, or may have.
-    pub(super) fn revalidate(&mut self, store: &dyn Store, now: Instant) -> bool {
-        if let Some(watch) = &mut self.watch {
-            if !watch.is_quiet(now) {
-                return false;
-            }
-            if now < self.revalidated_at + REVALIDATE_WATCHED {
-                self.stale_at = now + FRESH_WATCHED;
-                return true;
-            }
+    /// Returns whether the entry is still what the disk holds: a watch says so, or a check at this moment.
+    pub(super) fn is_current(&mut self, store: &dyn Store, now: Instant) -> bool {
+        if let Some(until) = self.busy_until {
+            return now < until;
+        }
+        match self.watch.as_mut().map(Watch::is_current) {
+            Some(true) if now < self.checked_at + CHECK_WATCHED => return true,
+            // Not every change shows in the file's times.
+            Some(false) if self.version.is_some() => return false,
+            Some(false) => self.watch = None,
+            _ => {}
         }
         if self.is_racily_clean || store.version(self.block.path()) != self.version {
             return false;
         }
+        self.checked_at = now;
         if self.watch.is_none() {
-            self.count_revalidation(store, now);
+            self.count_check(store, now);
         }
-        self.stale_at = now + FRESH;
-        self.revalidated_at = now;
         true
     }
 
-    /// Counts a revalidation, and tries to watch the file after [`REVALIDATIONS_UNTIL_WATCHED`].
-    fn count_revalidation(&mut self, store: &dyn Store, now: Instant) {
-        if now >= self.stale_at + RARELY_USED {
-            self.revalidations = 0;
+    /// Counts a check, and tries to watch the file after [`CHECKS_UNTIL_WATCHED`].
+    fn count_check(&mut self, store: &dyn Store, now: Instant) {
+        if now >= self.used_at + RARELY_USED {
+            self.checks = 0;
         }
-        self.revalidations = self.revalidations.saturating_add(1);
-        if let (REVALIDATIONS_UNTIL_WATCHED, Some(version)) = (self.revalidations, self.version) {
-            self.watch = store.watch(self.block.path(), version, now);
+        self.checks = self.checks.saturating_add(1);
+        if self.checks == CHECKS_UNTIL_WATCHED {
+            self.watch = store.watch(self.block.path(), self.version);
         }
     }
 

@@ -1,5 +1,5 @@
-//! Caches recently requested files: small ones in memory, large ones as open descriptors. Entries are
-//! revalidated on the disk or watched, which bounds their staleness.
+//! Caches recently requested files: small ones in memory, large ones as open descriptors. An entry is served only if a
+//! watch or a check on the disk says that it is current.
 
 mod entry;
 
@@ -57,6 +57,8 @@ pub enum Lookup {
     Miss,
     /// There is nothing to serve under the key while the file has this version. `None`: there is no file.
     Absent(Option<FileVersion>),
+    /// The file cannot be made at the moment.
+    Busy,
     /// A file, to be fetched with [`Cache::hit`].
     Hit(EntryId),
 }
@@ -102,17 +104,19 @@ impl<N: Clone> Cache<N> {
         }
     }
 
-    /// Looks up `key`. A stale entry is revalidated in `store` first, and removed if the file has changed.
+    /// Looks up `key`. An entry whose file has changed in `store` is removed.
     pub fn find(&mut self, key: &[u8], store: &dyn Store, now: Instant) -> Lookup {
         let Some(index) = self.index_of(key) else { return Lookup::Miss };
         let entry = &mut self.entries[index];
-        if now >= entry.stale_at && !entry.revalidate(store, now) {
+        if !entry.is_current(store, now) {
             self.remove(index);
             return Lookup::Miss;
         }
         entry.used = true;
+        entry.used_at = now;
         match entry.file {
             Some(_) => Lookup::Hit(EntryId(index)),
+            None if entry.busy_until.is_some() => Lookup::Busy,
             None => Lookup::Absent(entry.version),
         }
     }
@@ -151,6 +155,13 @@ impl<N: Clone> Cache<N> {
         self.insert(CacheEntry::new(Block::new(key, path, &[]), version, now));
     }
 
+    /// Caches until the time `until` that the file under `key` cannot be made.
+    pub fn put_busy(&mut self, key: &[u8], until: Instant, now: (Instant, SystemTime)) {
+        let mut entry = CacheEntry::new(Block::new(key, &[], &[]), None, now);
+        entry.busy_until = Some(until);
+        self.insert(entry);
+    }
+
     fn insert(&mut self, entry: CacheEntry<N>) {
         self.forget(entry.block.key());
         if entry.cost() > self.bounds.largest() {
@@ -159,7 +170,7 @@ impl<N: Clone> Cache<N> {
         self.bytes += entry.cost();
         if entry.holds_descriptor() {
             self.descriptors += 1;
-            self.sweep_at.get_or_insert(entry.stale_at + DESCRIPTOR_IDLE);
+            self.sweep_at.get_or_insert(entry.used_at + DESCRIPTOR_IDLE);
         }
         let hash = self.hasher.hash_one(entry.block.key());
         let index = self.entries.insert(entry);
@@ -191,7 +202,7 @@ impl<N: Clone> Cache<N> {
             .entries
             .iter()
             .filter(|(_, entry)| entry.holds_descriptor())
-            .filter(|(_, entry)| now >= entry.stale_at + DESCRIPTOR_IDLE)
+            .filter(|(_, entry)| now >= entry.used_at + DESCRIPTOR_IDLE)
             .map(|(index, _)| index)
             .collect();
         idle.into_iter().for_each(|index| self.remove(index));

@@ -4,6 +4,8 @@
 mod inotify;
 #[cfg(not(all(target_os = "linux", not(evserve_portable))))]
 mod none;
+#[cfg(all(target_os = "linux", not(evserve_portable)))]
+mod signal;
 
 #[cfg(all(target_os = "linux", not(evserve_portable)))]
 pub use inotify::Watch;

@@ -1,7 +1,6 @@
 //! Other systems: no file is watched, because kqueue would need a descriptor for each.
 
 use std::rc::Rc;
-use std::time::Instant;
 
 use crate::store::FileVersion;
 use crate::store::beneath::Root;
@@ -18,13 +17,13 @@ impl Watches {
         Rc::new(Watches)
     }
 
-    pub(crate) fn watch(&self, _path: &[u8], _version: FileVersion, _now: Instant) -> Option<Watch> {
+    pub(crate) fn watch(&self, _path: &[u8], _version: Option<FileVersion>) -> Option<Watch> {
         None
     }
 }
 
 impl Watch {
-    pub fn is_quiet(&mut self, _now: Instant) -> bool {
+    pub fn is_current(&mut self) -> bool {
         match *self {}
     }
 }

@@ -1,4 +1,4 @@
-//! Changes to watched files, which the cache must notice within 100 ms. To add a kind of change, add a row to
+//! Changes to watched files, which the cache must notice before the next request. To add a kind of change, add a row to
 //! `EDITS`.
 
 use std::fs::{self, File};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use evserve::store::{Bounds, Cache};
 
-use super::site::{Site, TENTH};
+use super::site::Site;
 use crate::process::at_once;
 
 /// Changes the content at `path`, the site's `g/a/file`, from "old" to "new".
@@ -75,14 +75,13 @@ const EDITS: &[(&str, Edit)] = &[
 ];
 
 #[test]
-fn every_kind_of_change_to_a_watched_file_is_noticed_in_100_ms() {
+fn every_kind_of_change_to_a_watched_file_is_noticed_at_once() {
     // In parallel: each case spends most of its time waiting until its file is watched.
     at_once(EDITS, |(how, edit)| {
         let mut site = Site::new();
         site.write("g/a/file", b"old");
         site.settle("g/a/file");
         edit(&site.folder.path().join("g/a/file"), site.folder.path());
-        site.now += Duration::from_millis(99);
         assert_eq!(String::from_utf8(site.get("g/a/file")).unwrap(), "new", "{how}");
     });
 }
@@ -93,7 +92,6 @@ fn a_watched_file_is_gone_once_its_folder_is_deleted() {
     site.write("a/file", b"old");
     site.settle("a/file");
     fs::remove_dir_all(site.folder.path().join("a")).unwrap();
-    site.now += Duration::from_millis(99);
     assert!(site.get("a/file").is_empty());
 }
 
@@ -105,7 +103,7 @@ fn rarely_requested_files_are_revalidated_instead_of_watched() {
         site.now += Duration::from_secs(11);
         site.get("file");
     }
-    assert!(site.serve("file", Duration::from_millis(500)) >= 5);
+    assert_eq!(site.watch_attempts(), 0);
     site.settle("file");
     // A watched file is still watched after a minute without requests.
     site.now += Duration::from_secs(60);
@@ -127,7 +125,7 @@ fn files_in_a_replaced_folder_are_watched_again() {
 }
 
 #[test]
-fn a_retargeted_symlink_is_followed_within_100_ms() {
+fn a_retargeted_symlink_is_followed_at_once() {
     let mut site = Site::new();
     site.write("old", b"old");
     site.write("new", b"new");
@@ -136,7 +134,6 @@ fn a_retargeted_symlink_is_followed_within_100_ms() {
     site.serve("link", Duration::from_secs(3));
     fs::remove_file(&link).unwrap();
     symlink("new", &link).unwrap();
-    site.now += Duration::from_millis(99);
     assert_eq!(site.get("link"), b"new");
 }
 
@@ -148,11 +145,9 @@ fn appends_to_a_watched_file_and_its_truncation_are_noticed() {
     let mut file = File::options().append(true).open(site.folder.path().join("log")).unwrap();
     for line in 1..50 {
         file.write_all(line.to_string().as_bytes()).unwrap();
-        site.now += Duration::from_millis(99);
         assert!(site.get("log").ends_with(line.to_string().as_bytes()));
     }
     file.set_len(1).unwrap();
-    site.now += Duration::from_millis(99);
     assert_eq!(site.get("log"), b"0");
 }
 
@@ -165,8 +160,7 @@ fn an_overflow_of_the_inotify_queue_leaves_nothing_stale() {
         site.write_without_waiting(name, b"old");
     }
     site.write("last", b"old");
-    for _ in 0..20 {
-        site.now += TENTH;
+    for _ in 0..5 {
         names.iter().for_each(|name| drop(site.get(name)));
     }
     site.settle("last");
@@ -176,18 +170,17 @@ fn an_overflow_of_the_inotify_queue_leaves_nothing_stale() {
         fs::write(site.folder.path().join(name), "new").unwrap();
     }
     fs::write(site.folder.path().join("last"), "new").unwrap();
-    site.now += Duration::from_millis(99);
     assert_eq!(site.get("last"), b"new");
     assert!(names.iter().all(|name| site.get(name) == b"new"));
 }
 
 #[test]
-fn rarely_changed_files_are_stale_for_at_most_100_ms() {
+fn rarely_changed_files_are_never_stale() {
     at_once(0..10, |seed| {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut site = Site::new();
         let names = ["a/file", "a/other", "b/c/file", "file"];
-        let mut versions = [0; 4].map(|_| vec![(b"0".to_vec(), site.now)]);
+        let mut current = [0; 4].map(|_| b"0".to_vec());
         names.iter().for_each(|name| site.write_without_waiting(name, b"0"));
         names.iter().for_each(|name| site.wait_until_old(name));
         for step in 0..20_000 {
@@ -202,16 +195,10 @@ fn rarely_changed_files_are_stale_for_at_most_100_ms() {
                     fs::write(site.folder.path().join("new"), &bytes).unwrap();
                     fs::rename(site.folder.path().join("new"), &path).unwrap();
                 }
-                versions[index].last_mut().unwrap().1 = site.now;
-                versions[index].push((bytes, site.now));
+                current[index] = bytes;
                 continue;
             }
-            let got = site.get(names[index]);
-            let now = site.now;
-            let (old, current) = versions[index].split_at(versions[index].len() - 1);
-            let known =
-                got == current[0].0 || old.iter().any(|(bytes, until)| *bytes == got && now - *until < TENTH);
-            assert!(known, "{got:?} is stale in step {step}, seed {seed}");
+            assert_eq!(site.get(names[index]), current[index], "stale in step {step}, seed {seed}");
         }
     });
 }

@@ -2,5 +2,6 @@
 
 mod caching;
 mod changes;
+mod fresh;
 mod site;
 mod watching;

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use evserve::store::{Cache, DirReader, DiskStore, FileVersion, Opened, Store, StoreError, Watch};
 
-use super::caching::{BOUNDS, get};
+use super::caching::{BOUNDS, get, wait_until_old};
 
 /// A disk store that counts how often the version of a file is checked.
 struct CountingStore {
     store: DiskStore,
     checks: Cell<usize>,
+    watch_attempts: Cell<usize>,
 }
 
 impl Store for CountingStore {
@@ -25,8 +26,9 @@ impl Store for CountingStore {
         self.store.version(path)
     }
 
-    fn watch(&self, path: &[u8], stamp: FileVersion, now: Instant) -> Option<Watch> {
-        self.store.watch(path, stamp, now)
+    fn watch(&self, path: &[u8], version: Option<FileVersion>) -> Option<Watch> {
+        self.watch_attempts.set(self.watch_attempts.get() + 1);
+        self.store.watch(path, version)
     }
 
     fn list(&self, path: &[u8]) -> Result<Box<dyn DirReader>, StoreError> {
@@ -51,12 +53,14 @@ pub struct Site {
     buffer: Vec<u8>,
 }
 
-pub const TENTH: Duration = Duration::from_millis(100);
-
 impl Site {
     pub fn new() -> Site {
         let folder = local_folder();
-        let store = CountingStore { store: DiskStore::new(folder.path()).unwrap(), checks: Cell::new(0) };
+        let store = CountingStore {
+            store: DiskStore::new(folder.path()).unwrap(),
+            checks: Cell::new(0),
+            watch_attempts: Cell::new(0),
+        };
         Site { folder, store, cache: Cache::new(BOUNDS), now: Instant::now(), buffer: vec![0; 300_000] }
     }
 
@@ -74,11 +78,7 @@ impl Site {
 
     /// Waits until a file is old enough for its timestamps to tell versions apart.
     pub fn wait_until_old(&self, name: &str) {
-        let path = self.folder.path().join(name);
-        let modified = fs::metadata(path).unwrap().modified().unwrap();
-        while modified.elapsed().unwrap() < TENTH {
-            std::thread::sleep(TENTH.saturating_sub(modified.elapsed().unwrap()));
-        }
+        wait_until_old(&self.folder.path().join(name));
     }
 
     /// Returns the content that is served for a file, empty if there is no such file.
@@ -97,12 +97,17 @@ impl Site {
         self.store.checks.get() - before
     }
 
+    /// Returns how often the cache tried to watch a file.
+    pub fn watch_attempts(&self) -> usize {
+        self.store.watch_attempts.get()
+    }
+
     /// Requests a file until it is watched, where files can be watched.
     pub fn settle(&mut self, name: &str) {
         self.serve(name, Duration::from_secs(2));
         if cfg!(all(target_os = "linux", not(evserve_portable))) {
-            let looks = self.serve(name, Duration::from_secs(10));
-            assert!(looks <= 11, "{looks} looks at a file that is left alone, in ten seconds");
+            let checks = self.serve(name, Duration::from_secs(10));
+            assert!(checks <= 11, "{checks} checks of an unchanged file in ten seconds");
         }
     }
 }

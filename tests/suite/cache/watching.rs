@@ -35,7 +35,6 @@ fn writes_through_mmap_are_served_once_the_mapping_ends() {
     drop((mapping, file));
     // A process that another test has just forked holds the descriptor, too, until it calls execve(2).
     closed.wait();
-    site.now += Duration::from_millis(99);
     assert_eq!(site.get("mapped"), b"two");
 }
 
@@ -46,20 +45,21 @@ fn requested_files_are_watched_until_they_are_deleted() {
     fs::write(&path, "old").unwrap();
     let server = Server::start_with(Command::new(PROGRAM), site, &[]);
     let served = || server.get("/file").body;
+    // The file and its folder are watched.
     wait_for("a watch", || {
         assert_eq!(served(), b"old");
-        (watches(&server) == 1).then_some(())
+        (watches(&server) == 2).then_some(())
     });
     fs::write(&path, "new").unwrap();
-    wait_for("the new version", || (served() == b"new").then_some(()));
+    assert_eq!(served(), b"new");
     wait_for("a watch of it", || {
         served();
-        (watches(&server) == 1).then_some(())
+        (watches(&server) == 2).then_some(())
     });
     fs::remove_file(&path).unwrap();
     wait_for("the end of the watch", || {
         served();
-        (watches(&server) == 0).then_some(())
+        (watches(&server) <= 1).then_some(())
     });
 }
 

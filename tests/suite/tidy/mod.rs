@@ -17,10 +17,10 @@ const RESTRICTED_WORDS: &[(&str, &[&str])] = &[
     ("SystemTime::now", &["clock.rs"]),
     ("Now::read", &["event_loop/run.rs", "event_loop/trace.rs", "server/mod.rs"]),
     ("File::open", &["event_loop/network.rs", "evclient/"]),
-    ("openat", &["store/beneath.rs", "store/library/"]),
+    ("openat", &["store/beneath.rs", "store/watch/", "store/library/"]),
     ("std::thread", &["evclient/"]),
     ("async fn", &[]),
-    ("unsafe", &["transport/queue.rs", "site/rules.rs"]),
+    ("unsafe", &["transport/queue.rs", "store/watch/signal.rs", "site/rules.rs"]),
     // Line ends of the wire formats, and of the two media types that use CRLF.
     (
         r"\r\n",
