@@ -3,7 +3,7 @@
 complete -c evserve -f
 complete -c evserve -l html -x -a '(__fish_complete_directories (commandline -ct | string replace -r -- "^--[^=]*=" ""))' -d 'folder that HTTP serves (./html)'
 complete -c evserve -l http -x -d 'address to listen on for HTTP; repeatable (7890)'
-complete -c evserve -l files -x -a '(__fish_complete_directories (commandline -ct | string replace -r -- "^--[^=]*=" ""))' -d 'folder that clients list, read and upload to, over HTTP at /files/ and over the file protocol (the site, read-only)'
+complete -c evserve -l files -x -a '(__fish_complete_directories (commandline -ct | string replace -r -- "^--[^=]*=" ""))' -d 'folder that clients list, read and upload to, over HTTP at /files/ and over the file protocol (none; then there is no /files/, and the file protocol reads the site)'
 complete -c evserve -l file -x -d 'address to listen on for the file protocol; repeatable (8888)'
 complete -c evserve -l dialect -x -a 'auto lines joined listed' -d 'dialect of file connections: auto, lines, joined or listed (auto)'
 complete -c evserve -l ack -x -d 'address to listen on for TCP messages, each of which gets a reply; repeatable (off)'

@@ -23,8 +23,8 @@ pub struct Options {
     #[argh(option, arg_name = "ADDR")]
     pub http: Vec<String>,
 
-    /// folder that clients list, read and upload to, over HTTP at /files/ and over the file protocol (the
-    /// site, read-only)
+    /// folder that clients list, read and upload to, over HTTP at /files/ and over the file protocol (none;
+    /// then there is no /files/, and the file protocol reads the site)
     #[argh(option, arg_name = "DIR")]
     pub files: Option<String>,
 

@@ -19,7 +19,8 @@ impl<N: Network> EventLoop<N> {
     pub(super) fn accept(&mut self, key: usize) -> bool {
         let before = self.services.core.statistics.arrived();
         for _ in 0..TURN_ACCEPTS {
-            // Find the connection to evict first, but evict it only after the accept succeeds.
+            // If nothing can be evicted, the connection stays in the backlog. The eviction happens only after
+            // the accept succeeds, so that a failed accept closes no connection.
             let full = self.connections >= self.services.core.limits.max_connections;
             let idle = if full {
                 self.idle_eviction.find(&self.sources, self.services.core.clock.now.monotonic)

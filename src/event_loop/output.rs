@@ -124,8 +124,8 @@ impl Output {
         Ok((flushed, moved))
     }
 
-    /// Sends what the transport accepts, up to the next pause, and subtracts the bytes from `budget`. A file
-    /// that ends before its announced length is `UnexpectedEof`: the body must not be padded.
+    /// Sends what the transport accepts, up to the next pause, and subtracts the bytes from `budget`. If a
+    /// file shrinks, returns `UnexpectedEof`: padding would pass off wrong bytes as the announced body.
     #[inline]
     fn send_all<T: Transport>(&mut self, transport: &mut T, budget: &mut usize) -> io::Result<Flushed> {
         loop {
@@ -188,7 +188,7 @@ impl Output {
         }
     }
 
-    /// Drops the unsent output.
+    /// Drops the unsent output, because the peer has stopped reading.
     pub(super) fn forget(&mut self) {
         self.outbox = Outbox::default();
     }

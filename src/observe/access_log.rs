@@ -53,7 +53,6 @@ pub struct AccessRecord<'a> {
     pub referer: &'a [u8],
     /// The User-Agent field, empty if there is none.
     pub user_agent: &'a [u8],
-    /// The status of the response.
     pub status: u16,
     /// The length of the response body in bytes.
     pub bytes: u64,

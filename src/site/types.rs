@@ -25,7 +25,7 @@ pub fn of_extension(extension: &[u8]) -> &'static str {
     found.map_or(BINARY, |index| TYPES[index].1)
 }
 
-/// Returns whether a media type is a type of text.
+/// Returns whether the type is text, and therefore worth compressing. Parameters are ignored.
 pub fn is_text(kind: &str) -> bool {
     const TEXTUAL: [&str; 13] = [
         "application/dash+xml",

@@ -59,7 +59,7 @@ impl DiscardedBody {
         self.head.is_none()
     }
 
-    /// Takes out the request, to be handled now.
+    /// Returns the waiting request, once: later calls return `None`, and the body is still drained.
     pub(super) fn take_head(&mut self) -> Option<Box<OwnedHead>> {
         self.head.take()
     }

@@ -30,7 +30,6 @@ pub(crate) enum Outcome {
     Pending,
 }
 
-/// A header field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Field {
     pub name: &'static str,
