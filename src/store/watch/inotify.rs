@@ -54,10 +54,18 @@ struct Node {
     new_names: Cell<u64>,
 }
 
+/// A watched folder on the way to a file.
+struct Folder {
+    node: Rc<Node>,
+    file: OwnedFd,
+    /// Whether the folder holds the file's name, and is not one further up.
+    is_complete: bool,
+}
+
 /// A watched path, which leads to a file or to nothing.
 #[derive(Debug)]
 pub struct Watch {
-    /// The file, or the folder in which the name is absent.
+    /// The file, or the last folder of a path that leads to nothing.
     node: Rc<Node>,
     /// For an absent name: the value of `Node::new_names` when the absence was checked.
     new_names: Option<u64>,
@@ -110,11 +118,12 @@ impl Watches {
         let inotify = self.inotify.get_or_init(|| Inotify::open(&self.root)).as_ref()?;
         self.read_events(inotify);
         let (folder_path, name) = split(path)?;
-        let (folder, folder_file) = self.folder(folder_path, inotify)?;
-        let new_names = version.is_none().then(|| folder.new_names.get());
+        let found = self.folder(folder_path, inotify)?;
+        let new_names = version.is_none().then(|| found.node.new_names.get());
         let node = match version {
-            None => folder,
-            Some(version) => self.file(folder, &folder_file, (path, name), version, inotify)?,
+            None => found.node,
+            Some(_) if !found.is_complete => return None,
+            Some(version) => self.file(found, (path, name), version, inotify)?,
         };
         // A change before the watch began shows in the version, and so does another file under the name.
         let named = self.root.stat(path, AtFlags::SYMLINK_NOFOLLOW);
@@ -129,8 +138,7 @@ impl Watches {
     /// Returns the node of a file in `folder`.
     fn file(
         self: &Rc<Watches>,
-        folder: Rc<Node>,
-        folder_file: &OwnedFd,
+        folder: Folder,
         (path, name): (&[u8], &[u8]),
         version: FileVersion,
         inotify: &Inotify,
@@ -138,26 +146,29 @@ impl Watches {
         if let Some(node) = self.known(path, inotify) {
             return Some(node);
         }
-        let file = openat(folder_file, name, INSPECT, Mode::empty()).ok()?;
+        let file = openat(&folder.file, name, INSPECT, Mode::empty()).ok()?;
         let stat = fstat(&file).ok()?;
         let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
         if !is_file || FileVersion::from(&stat) != version {
             return None;
         }
-        self.add(file.as_fd(), path, Some(folder), FILE_CHANGES, inotify)
+        self.add(file.as_fd(), path, Some(folder.node), FILE_CHANGES, inotify)
     }
 
-    /// Returns the node of the folder at `path`, and the folder. Nodes for all folders above it are added.
-    fn folder(self: &Rc<Watches>, path: &[u8], inotify: &Inotify) -> Option<(Rc<Node>, OwnedFd)> {
-        let mut here = openat(self.root.folder(), c".", INSPECT | OFlags::DIRECTORY, Mode::empty()).ok()?;
-        let mut node = self.folder_node(b"", &here, None, inotify)?;
+    /// Returns the folder at `path`, or the last one on the path that exists. Nodes for all folders above it are added.
+    fn folder(self: &Rc<Watches>, path: &[u8], inotify: &Inotify) -> Option<Folder> {
+        let mut file = openat(self.root.folder(), c".", INSPECT | OFlags::DIRECTORY, Mode::empty()).ok()?;
+        let mut node = self.folder_node(b"", &file, None, inotify)?;
         let mut end = 0;
         for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
             end += name.len() + usize::from(end > 0);
-            here = openat(&here, name, INSPECT | OFlags::DIRECTORY, Mode::empty()).ok()?;
-            node = self.folder_node(&path[..end], &here, Some(node), inotify)?;
+            file = match openat(&file, name, INSPECT | OFlags::DIRECTORY, Mode::empty()) {
+                Err(Errno::NOENT) => return Some(Folder { node, file, is_complete: false }),
+                file => file.ok()?,
+            };
+            node = self.folder_node(&path[..end], &file, Some(node), inotify)?;
         }
-        Some((node, here))
+        Some(Folder { node, file, is_complete: true })
     }
 
     fn folder_node(
@@ -433,5 +444,8 @@ mod tests {
         std::os::unix::fs::symlink("a", at("link")).expect("a link");
         assert!(watches.watch(b"link/file", Some(version)).is_none());
         assert!(watches.watch(b"link/none", None).is_none());
+        let mut absent = watches.watch(b"a/new/folder/file", None).expect("a watch");
+        fs::create_dir(at("a/new")).expect("a folder");
+        assert!(!absent.is_current());
     }
 }
