@@ -70,6 +70,14 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 /// the backlog again.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
+/// The minimum time between two scans for connections that can be evicted. Together with the next limit it
+/// keeps a flood of connections from using all CPU time for scans.
+pub const EVICTION_SCAN_PAUSE: Duration = Duration::from_millis(10);
+
+/// The time between two scans for connections that can be evicted, per open connection: ten times as long as
+/// a scan takes, at most [`ACCEPT_RETRY`].
+pub const EVICTION_SCAN_COST: Duration = Duration::from_nanos(2500);
+
 /// How long a closing connection reads and drops input, so that a reset does not destroy the last response in
 /// flight (RFC 9112 section 9.6). While a discarded upload continues, [`LINGER_TIMEOUT`] applies instead.
 pub const LINGER_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -223,6 +231,7 @@ const _: () = {
     assert!(TERMINATOR_QUIET_BEFORE.as_millis() < TERMINATOR_QUIET_AFTER.as_millis());
     assert!(LINGER_IDLE_TIMEOUT.as_millis() < LINGER_TIMEOUT.as_millis());
     assert!(TURN_ACCEPTS <= LISTEN_BACKLOG as usize);
+    assert!(EVICTION_SCAN_PAUSE.as_millis() < ACCEPT_RETRY.as_millis());
 };
 
 /// The limits that users can set.

@@ -92,6 +92,11 @@ impl Input {
         self.is_readable() || self.stage == Stage::Unseen || !self.unread.is_empty()
     }
 
+    /// Returns whether the protocol has seen all input that was received, and waits for more.
+    pub(super) fn awaits_peer(&self) -> bool {
+        !self.is_readable() && self.stage != Stage::Unseen && self.offer == Offer::WithMore
+    }
+
     /// Returns the bytes of memory held.
     pub(super) fn capacity(&self) -> usize {
         self.unread.capacity()

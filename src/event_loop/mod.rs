@@ -7,7 +7,7 @@ mod connection;
 mod drain;
 mod endpoint;
 mod event;
-mod idle_eviction;
+mod eviction;
 mod input;
 mod listener;
 mod network;
@@ -32,7 +32,7 @@ use crate::services::{Context, Services};
 use connection::{Progress, Scratch};
 use endpoint::{Endpoint, ReceiveStatus};
 pub use event::{Readiness, Token};
-use idle_eviction::IdleEviction;
+use eviction::Eviction;
 use listener::Listener;
 pub use network::{Network, SystemListener, SystemNetwork};
 use peers::Peers;
@@ -56,7 +56,7 @@ pub struct EventLoop<N: Network> {
     services: Services,
     peers: Peers,
     connections: usize,
-    idle_eviction: IdleEviction,
+    eviction: Eviction,
     trace: Option<Box<Trace>>,
 }
 
@@ -76,7 +76,7 @@ impl<N: Network> EventLoop<N> {
             peers: Peers::new(limits.max_per_client),
             services,
             connections: 0,
-            idle_eviction: IdleEviction::default(),
+            eviction: Eviction::default(),
             trace: None,
         }
     }

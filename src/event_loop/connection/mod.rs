@@ -1,6 +1,7 @@
 //! A connection: receives, lets the protocol process the input, and sends, within the budget of a turn.
 
 mod linger;
+mod standing;
 
 use std::io::{self, ErrorKind};
 use std::time::Instant;
@@ -14,6 +15,7 @@ use crate::outbox::Outbox;
 use crate::protocol::{AnyProtocol, Demand, Protocol, Step};
 use crate::services::{Context, Core};
 use crate::transport::Transport;
+pub(super) use standing::Standing;
 
 /// A connection in the loop.
 #[derive(Debug)]
@@ -124,13 +126,21 @@ impl<T: Transport> Connection<T> {
         known.unwrap_or(self.last_activity + core.limits.timeouts.idle)
     }
 
-    /// Returns the time of the last activity if the connection is idle between two requests.
-    pub(super) fn idle_since(&self) -> Option<Instant> {
-        let idle = self.phase == Phase::Open
-            && !self.input.has_unread()
-            && self.output.outbox.is_empty()
-            && self.protocol.is_evictable();
-        idle.then_some(self.last_activity)
+    /// Returns what the connection is waiting for, or `None` if it may not be evicted: it is being served, or
+    /// may have received what it waits for.
+    pub(super) fn standing(&self) -> Option<Standing> {
+        match self.phase {
+            Phase::Lingering(_, since) => Some(Standing::Lingering(since)),
+            Phase::Open if self.input.awaits_peer() && self.output.outbox.is_empty() => {
+                Standing::new(self.protocol.evictability(), self.last_activity)
+            }
+            Phase::Open | Phase::Finishing(_) => None,
+        }
+    }
+
+    /// Returns the close reason if the connection is evicted now. A connection that lingers has ended before.
+    pub(super) fn eviction_reason(&self) -> CloseReason {
+        if let Phase::Lingering(reason, _) = self.phase { reason } else { CloseReason::Evicted }
     }
 
     /// Returns the bytes of memory held in buffers.

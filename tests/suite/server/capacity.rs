@@ -3,10 +3,13 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
+
 use super::sockets::{GET, connect_and_get};
-use crate::process::{Client, Server, large_file, raise_descriptor_limit, wait_for, wait_until_read};
+use crate::process::{Client, PATIENCE, Server, large_file, raise_descriptor_limit, wait_for};
 
 #[test]
 fn ten_thousand_idle_connections_cost_at_most_1_kib_each() {
@@ -49,24 +52,67 @@ fn at_the_limit_the_least_recently_active_connection_is_evicted() {
 
 #[test]
 fn at_the_limit_new_connections_wait_while_all_others_are_busy() {
-    let server = Server::start(&["--max-connections", "3", "--head-timeout", "60s"]);
-    let mut busy: Vec<Client> = (0..3).map(|_| connect_and_get(&server)).collect();
-    busy.iter_mut().for_each(|client| client.send(&GET[..10]));
-    busy[0].send(&GET[10..]);
-    busy[0].response();
-    busy[0].send(&GET[..10]);
-    busy.iter().for_each(|client| wait_until_read(&client.stream));
+    let server = Server::start(&["--max-connections", "3", "--write-timeout", "60s"]);
+    File::create(server.site.path().join("huge.bin")).unwrap().set_len(30_000_000).unwrap();
+    let mut busy: Vec<Client> = (0..3).map(|_| server.connect()).collect();
+    for client in &mut busy {
+        client.send("GET /huge.bin HTTP/1.1\r\nHost: h\r\n\r\n");
+        wait_for("the first bytes", || client.stream.peek(&mut [0; 1]).ok());
+    }
     let mut waiting = server.connect();
     waiting.send(GET);
     waiting.stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
     assert!(waiting.stream.peek(&mut [0]).is_err(), "it was served over the limit");
-    waiting.stream.set_read_timeout(Some(crate::process::PATIENCE)).unwrap();
+    waiting.stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let before = server.ticks();
     busy.pop();
     assert_eq!(waiting.response().status, 200);
     assert!(server.ticks() - before < 50, "it spins");
-    busy[1].send(&GET[10..]);
-    assert_eq!(busy[1].response().status, 200);
+    assert_eq!(busy[1].response().body.len(), 30_000_000);
+}
+
+#[test]
+fn silent_and_half_requests_delay_no_other_client_at_the_limit() {
+    // Without eviction, places become free at the head timeout and at the idle timeout.
+    let timeouts = ["--head-timeout", "300s", "--idle-timeout", "300s", "--file-idle-timeout", "300s"];
+    let limit = ["--max-connections", "200", "--file", "0"];
+    let server = Server::start(&[&timeouts[..], &limit].concat());
+    let line = server.wait_for_line("listening file");
+    let file: SocketAddr = line.split_once("tcp://").unwrap().1.parse().unwrap();
+    let mut person = Client::new(TcpStream::connect(file).unwrap());
+    person.send("HELP\r\n");
+    assert!(person.line().starts_with("OK "));
+    let mut flood = Vec::new();
+    for index in 0..300 {
+        let target = if index % 3 == 0 { file } else { server.address };
+        let mut stream = connect_from(if index % 2 == 0 { 2 } else { 3 }, target);
+        if index % 2 == 0 {
+            // The server may have closed it already.
+            let _ = stream.write_all(&GET.as_bytes()[..20]);
+        }
+        flood.push(stream);
+        if index % 50 == 0 {
+            assert_eq!(server.get("/1k.txt").status, 200);
+        }
+    }
+    for _ in 0..20 {
+        assert_eq!(server.get("/1k.txt").status, 200);
+    }
+    let mut other = Client::new(TcpStream::connect(file).unwrap());
+    for client in [&mut person, &mut other] {
+        client.send("HELP\r\n");
+        assert!(client.line().starts_with("OK "));
+    }
+}
+
+/// Connects from 127.0.0.`host`; elsewhere than on Linux from the only local address.
+fn connect_from(host: u8, target: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    if cfg!(target_os = "linux") {
+        socket.bind(&SocketAddr::from(([127, 0, 0, host], 0)).into()).unwrap();
+    }
+    socket.connect(&target.into()).unwrap();
+    socket.into()
 }
 
 #[test]
