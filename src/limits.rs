@@ -1,4 +1,4 @@
-//! Every limit of the server, with its reason. Users can set [`Limits`] and its [`Timeouts`]; the rest are
+//! Every limit of the server, with its reason. Users or the system can set [`Limits`] and its [`Timeouts`]; the rest are
 //! constants.
 
 use std::time::Duration;
@@ -59,9 +59,13 @@ pub const REQUESTS_PER_BULK: usize = 16;
 /// Connections that a listener accepts in a turn, so that a flood of them does not starve the other sources.
 pub const TURN_ACCEPTS: usize = 32;
 
-/// Descriptors that connections may not use: for the standard streams, listeners, the poll, log files, and
-/// files that are being opened.
-pub const RESERVED_DESCRIPTORS: u64 = 64;
+/// Descriptors that neither connections nor their files may use: for the standard streams, listeners, the
+/// poll, log files, and files that are closed again within a turn.
+pub const RESERVED_DESCRIPTORS: usize = 64;
+
+/// The minimum part of the other descriptors that connections leave to uploads, large files and listings: one
+/// of this number.
+pub const DESCRIPTORS_PER_FILE: usize = 8;
 
 /// The requested listen backlog; the kernel caps it at `net.core.somaxconn` (4096 by default).
 pub const LISTEN_BACKLOG: i32 = 4096;
@@ -234,11 +238,13 @@ const _: () = {
     assert!(EVICTION_SCAN_PAUSE.as_millis() < ACCEPT_RETRY.as_millis());
 };
 
-/// The limits that users can set.
+/// The limits that users or the system can set.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// The maximum number of open connections.
     pub max_connections: usize,
+    /// The maximum number of descriptors for uploads, large files and listings. It depends on RLIMIT_NOFILE.
+    pub max_files: usize,
     /// The maximum number of open connections per client address; 0 means no limit.
     pub max_per_client: usize,
     /// The pause between two messages to legacy clients.
@@ -268,6 +274,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             max_connections: 16_000,
+            max_files: 4000,
             max_per_client: 0,
             pace: Duration::from_millis(100),
             timeouts: Timeouts::default(),

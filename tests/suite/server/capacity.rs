@@ -6,6 +6,7 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, prlimit};
 use socket2::{Domain, Socket, Type};
 
 use super::sockets::{GET, connect_and_get};
@@ -53,12 +54,8 @@ fn at_the_limit_the_least_recently_active_connection_is_evicted() {
 #[test]
 fn at_the_limit_new_connections_wait_while_all_others_are_busy() {
     let server = Server::start(&["--max-connections", "3", "--write-timeout", "60s"]);
-    File::create(server.site.path().join("huge.bin")).unwrap().set_len(30_000_000).unwrap();
-    let mut busy: Vec<Client> = (0..3).map(|_| server.connect()).collect();
-    for client in &mut busy {
-        client.send("GET /huge.bin HTTP/1.1\r\nHost: h\r\n\r\n");
-        wait_for("the first bytes", || client.stream.peek(&mut [0; 1]).ok());
-    }
+    let mut busy = vec![begin_download(&server, "1.bin"), begin_download(&server, "2.bin")];
+    busy.push(begin_download(&server, "3.bin"));
     let mut waiting = server.connect();
     waiting.send(GET);
     waiting.stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
@@ -126,18 +123,98 @@ fn connections_over_max_per_client_are_closed() {
     assert_eq!(server.get("/1k.txt").status, 200);
 }
 
+/// Requests a file of 30 MB with this name from a server whose site is a folder, and reads only the first bytes.
+fn begin_download(server: &Server, name: &str) -> Client {
+    File::create(server.site.path().join(name)).unwrap().set_len(30_000_000).unwrap();
+    let mut client = server.connect();
+    client.send(format!("GET /{name} HTTP/1.1\r\nHost: h\r\n\r\n"));
+    wait_for("the first bytes", || client.stream.peek(&mut [0; 1]).ok());
+    client
+}
+
+#[test]
+fn uploads_and_large_files_leave_descriptors_for_connections() {
+    let files = tempfile::tempdir().unwrap();
+    let folder = files.path().to_str().unwrap();
+    // Of the 200, 64 are reserved, 100 are for connections, and 36 for files.
+    let server = Server::start_within(200, &["--files", folder, "--file", "0", "--max-connections", "100"]);
+    let line = server.wait_for_line("listening file");
+    let file: SocketAddr = line.split_once("tcp://").unwrap().1.parse().unwrap();
+    let mut held: Vec<Client> =
+        (0..18).map(|index| begin_download(&server, &format!("{index}.bin"))).collect();
+    // Returns the connection if the server wants the body, and its response otherwise.
+    let begin_upload = || {
+        let mut client = server.connect();
+        let head = "PUT /files/up HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n";
+        client.send(format!("{head}Expect: 100-continue\r\n\r\n"));
+        let line = client.line();
+        if line == "HTTP/1.1 100 Continue" {
+            return Ok(client);
+        }
+        client.end_output();
+        Err(format!("{line}\n{}", String::from_utf8_lossy(&client.rest())))
+    };
+    let mut uploads = 0;
+    let refused = loop {
+        match begin_upload() {
+            Ok(client) => held.push(client),
+            Err(response) => break response,
+        }
+        uploads += 1;
+    };
+    assert_eq!(uploads, 18);
+    assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("Retry-After: 1\r\n"), "{refused}");
+    let large = server.get("/large.bin");
+    assert_eq!((large.status, large.field("Retry-After")), (503, Some("1")));
+    let mut person = Client::new(TcpStream::connect(file).unwrap());
+    for command in ["PUT 3 name\r\nabc", "G name\r\n", "L\r\n"] {
+        person.send(command);
+        let line = person.line();
+        assert!(
+            line.starts_with(if command == "G name\r\n" { "ERR not-found" } else { "ERR busy" }),
+            "{line}"
+        );
+    }
+    // Every place for a connection can be taken, and small files are served.
+    while held.len() < 99 {
+        held.push(connect_and_get(&server));
+    }
+    assert_eq!(server.get("/1k.txt").status, 200);
+    assert!(server.descriptors() < 200);
+    drop(held);
+    wait_for("service again", || Some(()).filter(|()| server.get("/large.bin").status == 200));
+    assert!(begin_upload().is_ok());
+}
+
+#[test]
+fn the_start_message_states_how_many_connections_fit() {
+    let server = Server::start_within(200, &["--idle-timeout", "300s"]);
+    let line = server.wait_for_line("RLIMIT_NOFILE is 200");
+    assert!(line.contains("at most 119 concurrent connections, and 17 uploads and large files"), "{line}");
+    let mut held: Vec<Client> =
+        (0..17).map(|index| begin_download(&server, &format!("{index}.bin"))).collect();
+    while held.len() < 119 {
+        held.push(connect_and_get(&server));
+    }
+    for client in &mut held[17..] {
+        client.send(GET);
+        assert_eq!(client.response().status, 200);
+    }
+    // One more evicts one of them.
+    held.push(connect_and_get(&server));
+    held[17].expect_end();
+}
+
+#[cfg(target_os = "linux")]
 #[test]
 fn the_server_survives_running_out_of_descriptors() {
-    // Up to half of the 40 descriptors are connections, and the large file of each takes another one.
-    let server = Server::start_within(40, &[]);
+    let server = Server::start(&[]);
+    // It has shared out more, as if other parts of the program had taken them.
+    let limit = Rlimit { current: Some(40), maximum: Some(40) };
+    prlimit(Some(server.pid()), Resource::Nofile, limit).unwrap();
     let mut stuck = Vec::new();
     let told = wait_for("the last descriptor", || {
-        let name = format!("large{}.bin", stuck.len());
-        File::create(server.site.path().join(&name)).unwrap().set_len(30_000_000).unwrap();
-        let mut client = server.connect();
-        client.send(format!("GET /{name} HTTP/1.1\r\nHost: h\r\n\r\n"));
-        wait_for("the first bytes", || client.stream.peek(&mut [0; 1]).ok());
-        stuck.push(client);
+        stuck.push(begin_download(&server, &format!("large{}.bin", stuck.len())));
         // The next client gets a 503, for lack of a descriptor for its file or its connection.
         (server.descriptors() >= 40).then(|| server.get("/1k.txt"))
     });
