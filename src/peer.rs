@@ -31,8 +31,8 @@ impl Peer {
     }
 }
 
-/// Returns the address that stands for a host: an IPv4 address, or the /64 network of an IPv6 address, because
-/// one host may have all addresses of it.
+/// Returns the address that stands for a host: an IPv4 address, or the /64 network of an IPv6 address,
+/// because one host may have all addresses of it.
 pub fn host_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),

@@ -13,8 +13,8 @@ use super::network::Network;
 use super::source::Source;
 use crate::limits::{ACCEPT_RETRY, EVICTION_SCAN_COST, EVICTION_SCAN_PAUSE};
 
-/// The position of a candidate in the order of eviction: its rank, the crowd, its standing, its age. The crowd is
-/// the number of connections of its rank and address that are not older, where addresses compete.
+/// The position of a candidate in the order of eviction: its rank, the crowd, its standing, its age. The
+/// crowd is the number of connections of its rank and address that are not older, where addresses compete.
 type Order = (u8, Reverse<usize>, Standing, usize);
 
 /// The first connections in the order of eviction, as of the last scan of all sources. A scan serves many
@@ -92,8 +92,9 @@ impl Eviction {
     }
 }
 
-/// Adds the order of eviction to connections. Of each address that competes, the oldest connection is placed by the
-/// number of all, the next one by the number that is left, and so on, as if they were evicted one by one.
+/// Adds the order of eviction to connections. Of each address that competes, the oldest connection is placed
+/// by the number of all, the next one by the number that is left, and so on, as if they were evicted one by
+/// one.
 fn in_order(mut found: Vec<(Standing, Option<IpAddr>, Token)>) -> Vec<(Order, Token)> {
     found.sort_unstable_by_key(|(standing, host, token)| {
         (standing.rank(), *host, *standing, token.generation())

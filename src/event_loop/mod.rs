@@ -12,6 +12,7 @@ mod input;
 mod listener;
 mod network;
 mod output;
+mod parking;
 mod peers;
 mod run;
 mod schedule;

@@ -225,8 +225,8 @@ fn share_descriptors(mut limits: Limits, descriptors: usize) -> Limits {
     if most < limits.max_connections {
         limits.max_connections = most;
         log::warn!(
-            "RLIMIT_NOFILE is {descriptors}: at most {most} concurrent connections, and {} uploads and large files; \
-             ulimit -n raises the limit",
+            "RLIMIT_NOFILE is {descriptors}: at most {most} concurrent connections, and {} uploads and \
+             large files; ulimit -n raises the limit",
             left - most
         );
     }

@@ -1,5 +1,6 @@
-//! Counts the descriptors of files that stay open between turns: those of uploads, of files that are too large for
-//! memory, and of folders being listed. Their number is limited, so that connections never lack a descriptor.
+//! Counts the descriptors of files that stay open between turns: those of uploads, of files that are too
+//! large for memory, and of folders being listed. Their number is limited, so that connections never lack a
+//! descriptor.
 
 use std::cell::Cell;
 use std::fs::File;

@@ -83,8 +83,8 @@ fn relative(path: &[u8]) -> &[u8] {
 }
 
 /// Reads a file's metadata and, if the file is small, its content. Repeats the read until the version is the
-/// same before and after, so that the content is consistent. A large file stays open if there is a descriptor for
-/// it.
+/// same before and after, so that the content is consistent. A large file stays open if there is a descriptor
+/// for it.
 pub(super) fn read(file: File, descriptors: &Descriptors) -> Result<OpenFile, StoreError> {
     let mut before = file.metadata()?;
     if !before.is_file() {

@@ -125,7 +125,8 @@ pub enum StoreError {
     NotFound,
     /// The file exists, but the server may not read it.
     Forbidden,
-    /// A temporary failure: no free descriptor (see [`Descriptors`]), or the file changes during the lookup. A retry may succeed.
+    /// A temporary failure: no free descriptor (see [`Descriptors`]), or the file changes during the lookup.
+    /// A retry may succeed.
     Busy,
     /// An I/O error.
     Failed(io::Error),

@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::event::Readiness;
 use super::input::Input;
 use super::output::{Flushed, Output};
+use super::parking::Parking;
 use crate::close_reason::CloseReason;
 use crate::limits::{LINGER_IDLE_TIMEOUT, LINGER_TIMEOUT, TURN_READ_BYTES, TURN_REQUESTS, TURN_WRITE_BYTES};
 use crate::outbox::Outbox;
@@ -35,11 +36,13 @@ pub(super) struct Scratch {
     pub input: Vec<u8>,
     /// An empty outbox with allocated memory, lent to the connection that is being driven.
     pub outbox: Outbox,
+    /// The memory for incomplete requests.
+    pub parking: Parking,
 }
 
 impl Default for Scratch {
     fn default() -> Scratch {
-        Scratch { input: vec![0; TURN_READ_BYTES], outbox: Outbox::default() }
+        Scratch { input: vec![0; TURN_READ_BYTES], outbox: Outbox::default(), parking: Parking::default() }
     }
 }
 
@@ -150,11 +153,12 @@ impl<T: Transport> Connection<T> {
 
     /// Receives, processes and sends within the budget of a turn. Returns what the connection waits for.
     pub(super) fn drive(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> Progress {
+        self.input.begin();
         self.output.begin(&mut scratch.outbox, cx.core.clock.now.monotonic);
         let progress =
             self.run(&mut scratch.input, cx).unwrap_or_else(|error| Progress::Closed(reason(&error)));
         self.output.end(&mut scratch.outbox);
-        self.input.release();
+        self.input.end(&scratch.parking);
         progress
     }
 

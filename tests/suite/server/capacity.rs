@@ -36,6 +36,35 @@ fn ten_thousand_idle_connections_cost_at_most_1_kib_each() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn the_memory_of_half_requests_is_returned_to_the_system() {
+    let count = raise_descriptor_limit().saturating_sub(2000).min(4000);
+    if count < 1000 {
+        eprintln!("left out: RLIMIT_NOFILE is too small");
+        return;
+    }
+    let server = Server::start(&["--head-timeout", "300s"]);
+    let before = server.status("VmRSS");
+    let head = format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n", "x".repeat(15_000));
+    // Each connection is accepted after the head of the one before was received, so that their memory mixes.
+    let connect = |_| {
+        let mut client = server.connect();
+        client.send(&head);
+        client
+    };
+    let mut clients: Vec<Client> = (0..count).map(connect).collect();
+    wait_for("the heads", || (server.status("VmRSS") > before + count * 14).then_some(()));
+    // Half of them complete their request.
+    clients.truncate(count as usize / 2);
+    for client in &mut clients {
+        client.send("\r\n");
+        assert_eq!(client.response().status, 200);
+    }
+    drop(clients);
+    wait_for("the return of the memory", || (server.status("VmRSS") < before + count * 3).then_some(()));
+}
+
 #[test]
 fn at_the_limit_the_least_recently_active_connection_is_evicted() {
     let server = Server::start(&["--max-connections", "4"]);
@@ -123,7 +152,8 @@ fn connections_over_max_per_client_are_closed() {
     assert_eq!(server.get("/1k.txt").status, 200);
 }
 
-/// Requests a file of 30 MB with this name from a server whose site is a folder, and reads only the first bytes.
+/// Requests a file of 30 MB with this name from a server whose site is a folder, and reads only the first
+/// bytes.
 fn begin_download(server: &Server, name: &str) -> Client {
     File::create(server.site.path().join(name)).unwrap().set_len(30_000_000).unwrap();
     let mut client = server.connect();

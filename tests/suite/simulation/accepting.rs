@@ -1,5 +1,5 @@
-//! Listeners and their backlog in the simulation: errors of accept. To add a case, fill `Backlog::failures` or
-//! connect many peers.
+//! Listeners and their backlog in the simulation: errors of accept. To add a case, fill `Backlog::failures`
+//! or connect many peers.
 
 use std::time::Duration;
 

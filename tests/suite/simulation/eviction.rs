@@ -1,5 +1,5 @@
-//! Which connections are evicted in favor of new ones, in the simulation. To add a case, fill a `FullHouse` with
-//! `connect` and `send`, and connect one more.
+//! Which connections are evicted in favor of new ones, in the simulation. To add a case, fill a `FullHouse`
+//! with `connect` and `send`, and connect one more.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -193,7 +193,8 @@ fn silent_newcomers_evict_no_session() {
         let flood: Vec<usize> = (0..100).map(|index| house.connect(9 + index % 2)).collect();
         assert!(sessions.iter().all(|peer| !house.is_closed(*peer)), "{kind}");
         assert!(flood[..90].iter().all(|peer| house.is_closed(*peer)), "{kind}");
-        // A command makes the newest ones sessions. Now the least recently active session of an address has to go.
+        // A command makes the newest ones sessions. Now the least recently active session of an address has
+        // to go.
         let before = house.received(sessions[39]);
         house.send(sessions[39], command);
         assert!(house.received(sessions[39]) > before, "{kind}");
