@@ -31,7 +31,7 @@ pub enum CloseReason {
     WriteTimeout,
     /// A file became shorter than its announced length.
     FileShrank,
-    /// An idle connection was closed to accept another one.
+    /// A connection that waited for a request was closed to accept another one.
     Evicted,
     /// An idle connection was closed because the server drains.
     Drained,
@@ -84,7 +84,7 @@ impl fmt::Display for CloseReason {
             CloseReason::BodyTimeout => "request body timeout",
             CloseReason::WriteTimeout => "write timeout",
             CloseReason::FileShrank => "a file shrank while it was sent",
-            CloseReason::Evicted => "evicted while idle",
+            CloseReason::Evicted => "evicted for a new connection",
             CloseReason::Drained => "idle while draining",
             CloseReason::Aborted => "drain timeout",
         })

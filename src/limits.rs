@@ -1,5 +1,5 @@
-//! Every limit of the server, with its reason. Users can set [`Limits`] and its [`Timeouts`]; the rest are
-//! constants.
+//! Every limit of the server, with its reason. Users or the system can set [`Limits`] and its [`Timeouts`];
+//! the rest are constants.
 
 use std::time::Duration;
 
@@ -36,6 +36,10 @@ pub const TRAILER_MAX_BYTES: usize = 8 * 1024;
 /// assembled.
 pub const INBOX_MAX_BYTES: usize = HEAD_MAX_BYTES;
 
+/// The minimum number of unread bytes of a connection that are kept outside of the heap between turns. Fewer
+/// take less memory in the heap, where ten thousand connections may leave 10 MB.
+pub const PARKED_MIN_BYTES: usize = 1024;
+
 /// The high-water mark of a connection: with this much output in memory, it processes no further request.
 pub const OUTBOX_MAX_BYTES: usize = 256 * 1024;
 
@@ -59,9 +63,13 @@ pub const REQUESTS_PER_BULK: usize = 16;
 /// Connections that a listener accepts in a turn, so that a flood of them does not starve the other sources.
 pub const TURN_ACCEPTS: usize = 32;
 
-/// Descriptors that connections may not use: for the standard streams, listeners, the poll, log files, and
-/// files that are being opened.
-pub const RESERVED_DESCRIPTORS: u64 = 64;
+/// Descriptors that neither connections nor their files may use: for the standard streams, listeners, the
+/// poll, log files, and files that are closed again within a turn.
+pub const RESERVED_DESCRIPTORS: usize = 64;
+
+/// The minimum part of the other descriptors that connections leave to uploads, large files and listings: one
+/// of this number.
+pub const DESCRIPTORS_PER_FILE: usize = 8;
 
 /// The requested listen backlog; the kernel caps it at `net.core.somaxconn` (4096 by default).
 pub const LISTEN_BACKLOG: i32 = 4096;
@@ -69,6 +77,14 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 /// How long a listener waits after a failed accept before it retries. Edge-triggered polling does not report
 /// the backlog again.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// The minimum time between two scans for connections that can be evicted. Together with the next limit it
+/// keeps a flood of connections from using all CPU time for scans.
+pub const EVICTION_SCAN_PAUSE: Duration = Duration::from_millis(10);
+
+/// The time between two scans for connections that can be evicted, per open connection: ten times as long as
+/// a scan takes, at most [`ACCEPT_RETRY`].
+pub const EVICTION_SCAN_COST: Duration = Duration::from_nanos(2500);
 
 /// How long a closing connection reads and drops input, so that a reset does not destroy the last response in
 /// flight (RFC 9112 section 9.6). While a discarded upload continues, [`LINGER_TIMEOUT`] applies instead.
@@ -207,7 +223,7 @@ pub const RANGES_MAX: usize = 16;
 const _: () = {
     // The request line and at least one field fit into a head, and a head into the unread input.
     assert!(TARGET_MAX_BYTES < HEAD_MAX_BYTES && BLANK_MAX_BYTES < HEAD_MAX_BYTES);
-    assert!(HEAD_MAX_BYTES <= INBOX_MAX_BYTES);
+    assert!(HEAD_MAX_BYTES <= INBOX_MAX_BYTES && PARKED_MIN_BYTES <= INBOX_MAX_BYTES);
     // One recv can receive a complete head or a command line of maximum length.
     assert!(INBOX_MAX_BYTES <= TURN_READ_BYTES && COMMAND_MAX_BYTES < INBOX_MAX_BYTES);
     assert!(FIRST_MESSAGE_MAX_BYTES <= COMMAND_MAX_BYTES && PART_HEAD_MAX_BYTES <= HEAD_MAX_BYTES);
@@ -223,13 +239,16 @@ const _: () = {
     assert!(TERMINATOR_QUIET_BEFORE.as_millis() < TERMINATOR_QUIET_AFTER.as_millis());
     assert!(LINGER_IDLE_TIMEOUT.as_millis() < LINGER_TIMEOUT.as_millis());
     assert!(TURN_ACCEPTS <= LISTEN_BACKLOG as usize);
+    assert!(EVICTION_SCAN_PAUSE.as_millis() < ACCEPT_RETRY.as_millis());
 };
 
-/// The limits that users can set.
+/// The limits that users or the system can set.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// The maximum number of open connections.
     pub max_connections: usize,
+    /// The maximum number of descriptors for uploads, large files and listings. It depends on RLIMIT_NOFILE.
+    pub max_files: usize,
     /// The maximum number of open connections per client address; 0 means no limit.
     pub max_per_client: usize,
     /// The pause between two messages to legacy clients.
@@ -259,6 +278,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             max_connections: 16_000,
+            max_files: 4000,
             max_per_client: 0,
             pace: Duration::from_millis(100),
             timeouts: Timeouts::default(),

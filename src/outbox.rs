@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::limits::{COPIED_BODY_MAX_BYTES, OUTBOX_MAX_BYTES};
-use crate::store::SharedBytes;
+use crate::store::{CountedFile, SharedBytes};
 
 /// A part of the output.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ enum Segment {
     /// Bytes that have other owners, too, such as the cache.
     Shared(SharedBytes),
     /// A range of a file, sent to the socket without passing through the outbox.
-    File(Rc<File>, Range<u64>),
+    File(Rc<CountedFile>, Range<u64>),
     /// A pause, which begins when the peer has acknowledged all output before it.
     Pause(Duration),
 }
@@ -107,7 +107,7 @@ impl Outbox {
     }
 
     /// Appends a range of a file.
-    pub fn send_file(&mut self, file: Rc<File>, range: Range<u64>) {
+    pub fn send_file(&mut self, file: Rc<CountedFile>, range: Range<u64>) {
         if range.start < range.end {
             self.files += 1;
             self.segments.push_back(Segment::File(file, range));
@@ -262,6 +262,7 @@ fn is_large(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Descriptors;
 
     /// Sends everything, at most `step` bytes at a time.
     fn drain(outbox: &mut Outbox, step: usize) -> Vec<u8> {
@@ -329,7 +330,8 @@ mod tests {
     #[test]
     fn a_queued_file_makes_the_outbox_full() {
         let mut outbox = Outbox::default();
-        let file = Rc::new(File::open("/dev/null").expect("open /dev/null"));
+        let file = File::open("/dev/null").expect("open /dev/null");
+        let file = Descriptors::default().count(file).expect("a descriptor");
         outbox.write(|bytes| bytes.extend_from_slice(b"head"));
         outbox.send_file(file, 0..10);
         assert!(outbox.is_full() && outbox.front_file().is_none());

@@ -1,7 +1,7 @@
 //! The peer of a connection.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The address of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,23 @@ impl Peer {
             Peer::Inet(address) => Some(address.ip().to_canonical()),
             Peer::Unix => None,
         }
+    }
+
+    /// Returns the [host](host_of) of the peer; unix sockets have none.
+    pub fn host(self) -> Option<IpAddr> {
+        match self {
+            Peer::Inet(address) => Some(host_of(address.ip())),
+            Peer::Unix => None,
+        }
+    }
+}
+
+/// Returns the address that stands for a host: an IPv4 address, or the /64 network of an IPv6 address,
+/// because one host may have all addresses of it.
+pub fn host_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        v4 => v4,
     }
 }
 

@@ -1,13 +1,14 @@
 //! Accepts connections, or leaves them in the backlog until there is room.
 
 use std::io::{self, IoSlice};
+use std::time::Instant;
 
 use super::EventLoop;
 use super::connection::Connection;
+use super::eviction::NoVictim;
 use super::listener::{AcceptFailure, accept_failure};
 use super::network::Network;
 use super::source::SourceKind;
-use crate::close_reason::CloseReason;
 use crate::limits::{ACCEPT_RETRY, TURN_ACCEPTS};
 use crate::peer::Peer;
 use crate::protocol::Kind;
@@ -22,19 +23,17 @@ impl<N: Network> EventLoop<N> {
             // If nothing can be evicted, the connection stays in the backlog. The eviction happens only after
             // the accept succeeds, so that a failed accept closes no connection.
             let full = self.connections >= self.services.core.limits.max_connections;
-            let idle = if full {
-                self.idle_eviction.find(&self.sources, self.services.core.clock.now.monotonic)
-            } else {
-                None
+            let victim = match full.then(|| self.find_victim()).transpose() {
+                Ok(victim) => victim,
+                Err(NoVictim { retry, .. }) => {
+                    self.retry_at(key, retry);
+                    return false;
+                }
             };
-            if full && idle.is_none() {
-                self.back_off(key);
-                return false;
-            }
             let SourceKind::Listener(listener) = &mut self.sources[key].kind else { return false };
             let kind = listener.kind;
             match self.network.accept(&mut listener.socket) {
-                Ok((stream, peer)) => self.admit(stream, peer, kind, idle),
+                Ok((stream, peer)) => self.admit(stream, peer, kind, victim),
                 Err(error) if !self.on_accept_error(key, &error) => return false,
                 Err(_) => {}
             }
@@ -66,17 +65,30 @@ impl<N: Network> EventLoop<N> {
         }
     }
 
-    /// Accepts a connection when no descriptor is left, by giving up the reserved one. Evicts the least
-    /// recently active idle connection or, if there is none, sends the busy reply, so that connections do not
-    /// stay in a backlog that is never read.
+    /// Returns the key of the connection to evict for a new one.
+    fn find_victim(&mut self) -> Result<usize, NoVictim> {
+        self.eviction.find(&self.sources, self.services.core.clock.now.monotonic)
+    }
+
+    /// Accepts a connection when no descriptor is left, by giving up the reserved one. Evicts another
+    /// connection or, if all are busy, sends the busy reply, so that connections do not stay in a backlog
+    /// that is never read.
     fn accept_on_reserve(&mut self, key: usize) -> bool {
+        let victim = match self.find_victim() {
+            Ok(victim) => Some(victim),
+            Err(NoVictim { all_busy: true, .. }) => None,
+            Err(NoVictim { retry, .. }) => {
+                self.retry_at(key, retry);
+                return false;
+            }
+        };
         let SourceKind::Listener(listener) = &mut self.sources[key].kind else { return false };
         let kind = listener.kind;
         let accepted = self.network.accept_on_reserve(&mut listener.socket);
         let may_continue = match accepted {
             Ok((stream, peer)) => {
-                match self.idle_eviction.find(&self.sources, self.services.core.clock.now.monotonic) {
-                    Some(idle) => self.admit(stream, peer, kind, Some(idle)),
+                match victim {
+                    Some(_) => self.admit(stream, peer, kind, victim),
                     None => self.reject(stream, peer, kind),
                 }
                 true
@@ -93,9 +105,9 @@ impl<N: Network> EventLoop<N> {
         may_continue
     }
 
-    /// Adds an accepted connection to the loop and evicts `idle`. Drops the connection if its client already
-    /// has too many.
-    fn admit(&mut self, mut stream: N::Stream, peer: Peer, kind: Kind, idle: Option<usize>) {
+    /// Adds an accepted connection to the loop and evicts `victim`. Drops the connection if its client
+    /// already has too many.
+    fn admit(&mut self, mut stream: N::Stream, peer: Peer, kind: Kind, victim: Option<usize>) {
         if !self.peers.try_add(peer) {
             log::debug!("rejected {peer}: it already has --max-per-client connections");
             self.services.core.statistics.turned_away += 1;
@@ -114,8 +126,10 @@ impl<N: Network> EventLoop<N> {
         self.schedule.arm(key, &mut self.sources[key].alarm, deadline);
         self.connections += 1;
         self.services.core.statistics.accepted += 1;
-        if let Some(idle) = idle {
-            self.close(idle, CloseReason::Evicted);
+        if let Some(victim) = victim
+            && let SourceKind::Connection(_, connection) = &self.sources[victim].kind
+        {
+            self.close(victim, connection.eviction_reason());
         }
     }
 
@@ -134,7 +148,11 @@ impl<N: Network> EventLoop<N> {
     /// Retries the listener or endpoint after [`ACCEPT_RETRY`]. A listener is retried earlier if a connection
     /// closes.
     pub(super) fn back_off(&mut self, key: usize) {
+        self.retry_at(key, self.services.core.clock.now.monotonic + ACCEPT_RETRY);
+    }
+
+    fn retry_at(&mut self, key: usize, time: Instant) {
         let source = &mut self.sources[key];
-        self.schedule.arm(key, &mut source.alarm, self.services.core.clock.now.monotonic + ACCEPT_RETRY);
+        self.schedule.arm(key, &mut source.alarm, time);
     }
 }

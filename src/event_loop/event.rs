@@ -31,6 +31,11 @@ impl Token {
     pub fn key(self) -> usize {
         self.key
     }
+
+    /// Returns the number that orders sources by their age, until it wraps around.
+    pub(super) fn generation(self) -> usize {
+        self.generation
+    }
 }
 
 impl From<Token> for mio::Token {

@@ -4,6 +4,7 @@
 use std::io::{self, ErrorKind};
 
 use super::event::Readiness;
+use super::parking::{Parked, Parking};
 use crate::limits::INBOX_MAX_BYTES;
 use crate::transport::Transport;
 
@@ -12,8 +13,10 @@ use crate::transport::Transport;
 pub(super) struct Input {
     stage: Stage,
     socket: Socket,
-    /// Received bytes that the protocol has not consumed.
+    /// Received bytes that the protocol has not consumed. Between turns they are in `parked` if they are
+    /// many.
     unread: Vec<u8>,
+    parked: Option<Parked>,
     offer: Offer,
 }
 
@@ -62,7 +65,13 @@ pub(super) struct RecvOutcome {
 impl Input {
     /// Creates the input of a new connection.
     pub(super) fn new() -> Input {
-        Input { stage: Stage::Unseen, socket: Socket::Blocked, unread: Vec::new(), offer: Offer::WithMore }
+        Input {
+            stage: Stage::Unseen,
+            socket: Socket::Blocked,
+            unread: Vec::new(),
+            parked: None,
+            offer: Offer::WithMore,
+        }
     }
 
     /// Records the readiness that an event reports.
@@ -92,9 +101,14 @@ impl Input {
         self.is_readable() || self.stage == Stage::Unseen || !self.unread.is_empty()
     }
 
+    /// Returns whether the protocol has seen all input that was received, and waits for more.
+    pub(super) fn awaits_peer(&self) -> bool {
+        !self.is_readable() && self.stage != Stage::Unseen && self.offer == Offer::WithMore
+    }
+
     /// Returns the bytes of memory held.
     pub(super) fn capacity(&self) -> usize {
-        self.unread.capacity()
+        self.unread.capacity() + self.parked.as_ref().map_or(0, Parked::capacity)
     }
 
     /// Returns how many more unread bytes may be kept. The protocol rejects input that fills the limit, so
@@ -178,9 +192,22 @@ impl Input {
         self.set_offer(offer_again);
     }
 
-    /// Frees the buffer if it is empty: an idle connection owns none.
-    pub(super) fn release(&mut self) {
+    /// Begins a turn: fetches the unread bytes.
+    pub(super) fn begin(&mut self) {
+        if let Some(parked) = &self.parked {
+            self.unread = parked.copy();
+        }
+    }
+
+    /// Ends a turn: parks the unread bytes, or frees the buffer if it is empty. An idle connection owns none.
+    pub(super) fn end(&mut self, parking: &Parking) {
         if self.unread.is_empty() {
+            self.unread = Vec::new();
+            self.parked = None;
+            return;
+        }
+        self.parked = parking.park(&self.unread, self.parked.take());
+        if self.parked.is_some() {
             self.unread = Vec::new();
         }
     }

@@ -7,11 +7,12 @@ mod connection;
 mod drain;
 mod endpoint;
 mod event;
-mod idle_eviction;
+mod eviction;
 mod input;
 mod listener;
 mod network;
 mod output;
+mod parking;
 mod peers;
 mod run;
 mod schedule;
@@ -32,7 +33,7 @@ use crate::services::{Context, Services};
 use connection::{Progress, Scratch};
 use endpoint::{Endpoint, ReceiveStatus};
 pub use event::{Readiness, Token};
-use idle_eviction::IdleEviction;
+use eviction::Eviction;
 use listener::Listener;
 pub use network::{Network, SystemListener, SystemNetwork};
 use peers::Peers;
@@ -56,7 +57,7 @@ pub struct EventLoop<N: Network> {
     services: Services,
     peers: Peers,
     connections: usize,
-    idle_eviction: IdleEviction,
+    eviction: Eviction,
     trace: Option<Box<Trace>>,
 }
 
@@ -76,7 +77,7 @@ impl<N: Network> EventLoop<N> {
             peers: Peers::new(limits.max_per_client),
             services,
             connections: 0,
-            idle_eviction: IdleEviction::default(),
+            eviction: Eviction::default(),
             trace: None,
         }
     }

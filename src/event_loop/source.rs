@@ -1,8 +1,8 @@
 //! The entries of the loop's slab: sources of events.
 
-use std::time::Instant;
+use std::net::IpAddr;
 
-use super::connection::Connection;
+use super::connection::{Connection, Standing};
 use super::endpoint::Endpoint;
 use super::event::Token;
 use super::listener::Listener;
@@ -53,11 +53,17 @@ impl<N: Network> Source<N> {
         Source { token, queued: None, alarm: Alarm::default(), kind }
     }
 
-    /// Returns the time of the last activity if the source is an idle connection.
-    pub(super) fn idle_since(&self) -> Option<Instant> {
+    /// Returns what the source is waiting for, if it is a connection that may be evicted and has no event to
+    /// handle.
+    pub(super) fn standing(&self) -> Option<Standing> {
         match &self.kind {
-            SourceKind::Connection(_, connection) => connection.idle_since(),
+            SourceKind::Connection(_, connection) if self.queued.is_none() => connection.standing(),
             _ => None,
         }
+    }
+
+    /// Returns the host of a connection's peer.
+    pub(super) fn host(&self) -> Option<IpAddr> {
+        if let SourceKind::Connection(peer, _) = &self.kind { peer.host() } else { None }
     }
 }

@@ -10,7 +10,7 @@ use crate::outbox::Outbox;
 use crate::peer::Peer;
 use crate::services::{AckServices, Context, Core, Message, Services};
 
-use super::contract::{Protocol, Step};
+use super::contract::{Evictability, Protocol, Step};
 
 /// The protocol's name in logs.
 pub(super) const NAME: &str = "ack";
@@ -44,8 +44,8 @@ impl Protocol for Ack {
         Some(core.idle_deadline(quiet_since? + core.limits.timeouts.file_idle))
     }
 
-    fn is_evictable(&self) -> bool {
-        true
+    fn evictability(&self) -> Evictability {
+        if self.count == 0 { Evictability::Incomplete } else { Evictability::Session }
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::ack::{self, Ack};
-use super::contract::{Demand, Protocol, Step};
+use super::contract::{Demand, Evictability, Protocol, Step};
 use super::file::{self, Dialect, File};
 use super::http::h1::{self, Http1};
 use crate::close_reason::CloseReason;
@@ -124,7 +124,7 @@ impl Protocol for AnyProtocol {
         dispatch!(self, protocol => protocol.deadline(quiet_since, core))
     }
 
-    fn is_evictable(&self) -> bool {
-        dispatch!(self, protocol => protocol.is_evictable())
+    fn evictability(&self) -> Evictability {
+        dispatch!(self, protocol => protocol.evictability())
     }
 }

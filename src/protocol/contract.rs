@@ -40,9 +40,24 @@ pub trait Protocol {
     /// deadline that does not depend on activity applies.
     fn deadline(&self, quiet_since: Option<Instant>, core: &Core) -> Option<Instant>;
 
-    /// Returns whether the connection is idle between requests, so that closing it in favor of a new
-    /// connection loses nothing.
-    fn is_evictable(&self) -> bool;
+    /// Returns what is lost if the connection is closed in favor of a new one while its outbox is empty.
+    fn evictability(&self) -> Evictability;
+}
+
+/// What is lost if a connection is closed in favor of a new one. The loop evicts idle connections first, then
+/// incomplete ones, then sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evictability {
+    /// Nothing: the connection is idle between two requests, and clients of the protocol connect again for
+    /// the next one.
+    Idle,
+    /// Nothing that the server knows of: no complete request was received, or only part of the next one.
+    Incomplete,
+    /// A session: the connection is between two commands of a client that does not connect again for each,
+    /// such as a person at a prompt.
+    Session,
+    /// A request that is being received or answered. The connection is not evicted.
+    Never,
 }
 
 /// What a protocol is waiting for.

@@ -8,5 +8,5 @@ pub mod file;
 mod http;
 
 pub use any::{AnyProtocol, Kind};
-pub use contract::{Demand, Protocol, Step};
+pub use contract::{Demand, Evictability, Protocol, Step};
 pub use file::Dialect;

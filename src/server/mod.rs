@@ -13,12 +13,12 @@ use socket2::SockRef;
 use crate::clock::Now;
 use crate::config::{Address, Config};
 use crate::event_loop::{Runner, Shutdown};
-use crate::limits::{Limits, RESERVED_DESCRIPTORS};
+use crate::limits::{DESCRIPTORS_PER_FILE, Limits, RESERVED_DESCRIPTORS};
 use crate::observe::{AccessLog, DatagramCounts, LineLog, LogFile};
 use crate::protocol::Kind;
 use crate::services::{AckServices, LibrarySite, RateLimiter, Services};
 use crate::site::{Rules, Site};
-use crate::store::{Bounds, DiskStore, Library, Opened, Store};
+use crate::store::{Bounds, Descriptors, DiskStore, Library, Opened, Store};
 use bind::SocketFile;
 
 /// A server whose listeners are bound.
@@ -48,21 +48,22 @@ impl Server {
         {
             return Err(StartError("no listener is configured; give --http an address".into()));
         }
+        let limits = within_descriptors(config.limits.clone());
+        let descriptors = Descriptors::new(limits.max_files);
         let site = DiskStore::new(&config.html).map_err(|error| {
             let folder = config.html.display();
             StartError(format!("cannot open the site {folder}: {error}; give --html a readable folder"))
         })?;
-        let limits = within_descriptors(config.limits.clone());
+        let site = site.within(descriptors.clone());
         if config.rules.spa && !matches!(site.open(b"/index.html"), Ok(Opened::File(_))) {
             let folder = config.html.display();
             return Err(StartError(format!(
                 "--spa serves index.html, but {folder} has none; create it, or remove --spa"
             )));
         }
-        let mut services =
-            Services::new(Box::new(site), config.rules.clone(), library(config)?, limits, Now::read());
-        services.http.library =
-            library_site(config, &services.core.library, services.core.limits.max_connections);
+        let library = library(config)?.within(descriptors);
+        let mut services = Services::new(Box::new(site), config.rules.clone(), library, limits, Now::read());
+        services.http.library = library_site(config, &services.core.library, services.core.limits.max_files);
         services.http.access_log = access_log(config)?;
         services.core.event_log = Some(events);
         services.ack =
@@ -199,8 +200,8 @@ fn access_log(config: &Config) -> Result<Option<AccessLog>, StartError> {
     }
 }
 
-/// Raises RLIMIT_NOFILE to its hard limit, and lowers `max_connections` to fit.
-fn within_descriptors(mut limits: Limits) -> Limits {
+/// Raises RLIMIT_NOFILE to its hard limit, and sets the limits that depend on it.
+fn within_descriptors(limits: Limits) -> Limits {
     let now = getrlimit(Resource::Nofile);
     let raise = |current| setrlimit(Resource::Nofile, Rlimit { current, maximum: now.maximum });
     // Older macOS reports an infinite hard limit but enforces OPEN_MAX (10,240).
@@ -209,16 +210,27 @@ fn within_descriptors(mut limits: Limits) -> Limits {
     {
         log::warn!("cannot raise RLIMIT_NOFILE: {error}");
     }
-    let Some(descriptors) = getrlimit(Resource::Nofile).current else { return limits };
-    // If the limit is very small, connections get half of it, although the rest may then run short.
-    let left = descriptors.saturating_sub(RESERVED_DESCRIPTORS).max(descriptors / 2).max(1);
-    let left = usize::try_from(left).unwrap_or(usize::MAX);
-    if left < limits.max_connections {
-        log::warn!(
-            "RLIMIT_NOFILE is {descriptors}: at most {left} concurrent connections; ulimit -n raises the limit"
-        );
-        limits.max_connections = left;
+    match getrlimit(Resource::Nofile).current {
+        Some(descriptors) => share_descriptors(limits, usize::try_from(descriptors).unwrap_or(usize::MAX)),
+        None => Limits { max_files: usize::MAX, ..limits },
     }
+}
+
+/// Shares `descriptors` out to connections and to files. A connection can always be accepted: its uploads and
+/// large files take descriptors only from the share of the files.
+fn share_descriptors(mut limits: Limits, descriptors: usize) -> Limits {
+    // If the limit is very small, half of it is shared out, although the rest may then run short.
+    let left = descriptors.saturating_sub(RESERVED_DESCRIPTORS).max(descriptors / 2).max(2);
+    let most = left - (left / DESCRIPTORS_PER_FILE).max(1);
+    if most < limits.max_connections {
+        limits.max_connections = most;
+        log::warn!(
+            "RLIMIT_NOFILE is {descriptors}: at most {most} concurrent connections, and {} uploads and \
+             large files; ulimit -n raises the limit",
+            left - most
+        );
+    }
+    limits.max_files = left - limits.max_connections;
     limits
 }
 

@@ -47,7 +47,7 @@ pub struct Context<'a> {
 impl Services {
     /// Creates services for the site `files`, served by `rules`, and for `library`, with the clock at `now`.
     pub fn new(files: Box<dyn Store>, rules: Rules, library: Library, limits: Limits, now: Now) -> Services {
-        let site = Site::new(files, rules, Bounds::within(limits.max_connections));
+        let site = Site::new(files, rules, Bounds::within(limits.max_files));
         Services {
             core: Core::new(library, limits, now),
             http: HttpServices::new(site),

@@ -1,12 +1,13 @@
 //! Limits the replies to datagrams, per peer and second, so that a sender with forged addresses cannot make
 //! the server flood a victim.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use lru::LruCache;
 
 use crate::limits::RATED_PEERS_MAX;
+use crate::peer::host_of;
 
 /// A limiter of the replies to datagrams, per peer and second.
 #[derive(Debug)]
@@ -52,7 +53,7 @@ impl RateLimiter {
     pub fn try_acquire(&mut self, peer: IpAddr, now: Instant) -> Option<u64> {
         let begun = *self.begun.get_or_insert(now);
         let slot = (now.saturating_duration_since(begun).as_millis() / SLOT.as_millis()) as u64;
-        let peer = host(peer);
+        let peer = host_of(peer);
         if self.peers.len() >= RATED_PEERS_MAX && !self.peers.contains(&peer) {
             let (_, oldest) = self.peers.peek_lru()?;
             if self.per_second != 0 && slot < oldest.last + SLOTS as u64 {
@@ -78,15 +79,6 @@ impl Bucket {
             self.answers[passed as usize % SLOTS] = 0;
         }
         self.last = self.last.max(slot);
-    }
-}
-
-/// Returns the address under which a peer is counted: an IPv4 address, or the /64 network of an IPv6 address,
-/// because one host may have all addresses of it.
-fn host(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-        v4 => v4,
     }
 }
 

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::beneath::{PathResolution, Root};
 use super::folder::DiskFolder;
 use super::watch::{Watch, Watches};
-use super::{Content, DirReader, FileVersion, OpenFile, Opened, Store, StoreError};
+use super::{Content, Descriptors, DirReader, FileVersion, OpenFile, Opened, Store, StoreError};
 use crate::limits::MEMORY_BODY_MAX_BYTES;
 
 /// The files beneath one folder. No path or link leads out of it.
@@ -20,6 +20,7 @@ use crate::limits::MEMORY_BODY_MAX_BYTES;
 pub struct DiskStore {
     root: Rc<Root>,
     watches: Rc<Watches>,
+    descriptors: Descriptors,
 }
 
 /// The maximum number of attempts to read a small file that changes while it is read.
@@ -38,7 +39,12 @@ impl DiskStore {
 
     fn of(root: Root) -> DiskStore {
         let root = Rc::new(root);
-        DiskStore { watches: Watches::new(Rc::clone(&root)), root }
+        DiskStore { watches: Watches::new(Rc::clone(&root)), root, descriptors: Descriptors::default() }
+    }
+
+    /// Opens large files and lists folders only while there are `descriptors` for them.
+    pub fn within(self, descriptors: Descriptors) -> DiskStore {
+        DiskStore { descriptors, ..self }
     }
 }
 
@@ -47,7 +53,9 @@ impl Store for DiskStore {
         let path = relative(path);
         match FileType::from_raw_mode(self.root.inspect(path)?.st_mode) {
             FileType::Directory => Ok(Opened::Folder),
-            FileType::RegularFile => Ok(Opened::File(read(self.root.open_file(path)?.into())?)),
+            FileType::RegularFile => {
+                Ok(Opened::File(read(self.root.open_file(path)?.into(), &self.descriptors)?))
+            }
             // A FIFO, a socket or a device.
             _ => Err(StoreError::NotFound),
         }
@@ -62,7 +70,8 @@ impl Store for DiskStore {
     }
 
     fn list(&self, path: &[u8]) -> Result<Box<dyn DirReader>, StoreError> {
-        Ok(Box::new(DiskFolder::open(Rc::clone(&self.root), relative(path))?))
+        let permit = self.descriptors.acquire(DiskFolder::DESCRIPTORS).ok_or(StoreError::Busy)?;
+        Ok(Box::new(DiskFolder::open(Rc::clone(&self.root), relative(path), permit)?))
     }
 }
 
@@ -73,15 +82,16 @@ fn relative(path: &[u8]) -> &[u8] {
 }
 
 /// Reads a file's metadata and, if the file is small, its content. Repeats the read until the version is the
-/// same before and after, so that the content is consistent.
-pub(super) fn read(file: File) -> Result<OpenFile, StoreError> {
+/// same before and after, so that the content is consistent. A large file stays open if there is a descriptor
+/// for it.
+pub(super) fn read(file: File, descriptors: &Descriptors) -> Result<OpenFile, StoreError> {
     let mut before = file.metadata()?;
     if !before.is_file() {
         // Another kind of file has replaced it since it was inspected.
         return Err(StoreError::NotFound);
     }
     if before.len() > MEMORY_BODY_MAX_BYTES {
-        return opened(Content::Disk(Rc::new(file)), &before);
+        return opened(Content::Disk(descriptors.count(file).ok_or(StoreError::Busy)?), &before);
     }
     for _ in 0..READ_ATTEMPTS {
         let bytes = read_exactly(&file, before.len())?;

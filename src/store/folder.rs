@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, Dir, FileType, fstat, statat};
 
 use super::beneath::Root;
 use super::version::modified;
-use super::{DirEntry, DirReader, StoreError};
+use super::{DescriptorPermit, DirEntry, DirReader, StoreError};
 
 /// An open folder, and the position in its entries.
 pub(super) struct DiskFolder {
@@ -17,17 +17,21 @@ pub(super) struct DiskFolder {
     path: Vec<u8>,
     folder: OwnedFd,
     entries: Dir,
+    _permit: DescriptorPermit,
 }
 
 impl DiskFolder {
-    pub(super) fn open(root: Rc<Root>, path: &[u8]) -> io::Result<DiskFolder> {
+    /// The number of descriptors of an open folder.
+    pub(super) const DESCRIPTORS: usize = 2;
+
+    pub(super) fn open(root: Rc<Root>, path: &[u8], permit: DescriptorPermit) -> io::Result<DiskFolder> {
         let folder = root.open_folder(path)?;
         if fstat(&folder)?.st_nlink == 0 {
             // A removed folder would read as an empty one.
             return Err(io::ErrorKind::NotFound.into());
         }
         let entries = Dir::read_from(&folder)?;
-        Ok(DiskFolder { root, path: path.into(), folder, entries })
+        Ok(DiskFolder { root, path: path.into(), folder, entries, _permit: permit })
     }
 
     /// Returns the entry `name`, or `None` if it cannot be inspected or is neither file nor folder.

@@ -3,6 +3,7 @@
 
 mod beneath;
 mod cache;
+mod descriptors;
 mod disk;
 mod folder;
 mod library;
@@ -12,7 +13,6 @@ mod version;
 mod watch;
 
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
@@ -20,6 +20,7 @@ use std::time::SystemTime;
 
 pub use beneath::PathResolution;
 pub use cache::{Bounds, Cache, Cached, EntryId, Hit, Lookup};
+pub use descriptors::{CountedFile, DescriptorPermit, Descriptors};
 pub use disk::DiskStore;
 pub use library::{
     Item, Items, KeepFree, Library, LibraryError, LibraryFiles, LibraryRules, Name, Sha256Digest, Stored,
@@ -98,7 +99,7 @@ pub enum Content {
     /// A copy in memory, made when the file was opened.
     Memory(SharedBytes),
     /// The open file on the disk. If the file is edited in place, its content changes.
-    Disk(Rc<File>),
+    Disk(Rc<CountedFile>),
 }
 
 impl Content {
@@ -125,7 +126,8 @@ pub enum StoreError {
     NotFound,
     /// The file exists, but the server may not read it.
     Forbidden,
-    /// A temporary failure: no free descriptor, or the file changes during the lookup. A retry may succeed.
+    /// A temporary failure: no free descriptor (see [`Descriptors`]), or the file changes during the lookup.
+    /// A retry may succeed.
     Busy,
     /// An I/O error.
     Failed(io::Error),

@@ -1,6 +1,7 @@
 //! A connection: receives, lets the protocol process the input, and sends, within the budget of a turn.
 
 mod linger;
+mod standing;
 
 use std::io::{self, ErrorKind};
 use std::time::Instant;
@@ -8,12 +9,14 @@ use std::time::Instant;
 use super::event::Readiness;
 use super::input::Input;
 use super::output::{Flushed, Output};
+use super::parking::Parking;
 use crate::close_reason::CloseReason;
 use crate::limits::{LINGER_IDLE_TIMEOUT, LINGER_TIMEOUT, TURN_READ_BYTES, TURN_REQUESTS, TURN_WRITE_BYTES};
 use crate::outbox::Outbox;
 use crate::protocol::{AnyProtocol, Demand, Protocol, Step};
 use crate::services::{Context, Core};
 use crate::transport::Transport;
+pub(super) use standing::Standing;
 
 /// A connection in the loop.
 #[derive(Debug)]
@@ -33,11 +36,13 @@ pub(super) struct Scratch {
     pub input: Vec<u8>,
     /// An empty outbox with allocated memory, lent to the connection that is being driven.
     pub outbox: Outbox,
+    /// The memory for incomplete requests.
+    pub parking: Parking,
 }
 
 impl Default for Scratch {
     fn default() -> Scratch {
-        Scratch { input: vec![0; TURN_READ_BYTES], outbox: Outbox::default() }
+        Scratch { input: vec![0; TURN_READ_BYTES], outbox: Outbox::default(), parking: Parking::default() }
     }
 }
 
@@ -124,13 +129,21 @@ impl<T: Transport> Connection<T> {
         known.unwrap_or(self.last_activity + core.limits.timeouts.idle)
     }
 
-    /// Returns the time of the last activity if the connection is idle between two requests.
-    pub(super) fn idle_since(&self) -> Option<Instant> {
-        let idle = self.phase == Phase::Open
-            && !self.input.has_unread()
-            && self.output.outbox.is_empty()
-            && self.protocol.is_evictable();
-        idle.then_some(self.last_activity)
+    /// Returns what the connection is waiting for, or `None` if it may not be evicted: it is being served, or
+    /// may have received what it waits for.
+    pub(super) fn standing(&self) -> Option<Standing> {
+        match self.phase {
+            Phase::Lingering(_, since) => Some(Standing::Lingering(since)),
+            Phase::Open if self.input.awaits_peer() && self.output.outbox.is_empty() => {
+                Standing::new(self.protocol.evictability(), self.last_activity)
+            }
+            Phase::Open | Phase::Finishing(_) => None,
+        }
+    }
+
+    /// Returns the close reason if the connection is evicted now. A connection that lingers has ended before.
+    pub(super) fn eviction_reason(&self) -> CloseReason {
+        if let Phase::Lingering(reason, _) = self.phase { reason } else { CloseReason::Evicted }
     }
 
     /// Returns the bytes of memory held in buffers.
@@ -140,11 +153,12 @@ impl<T: Transport> Connection<T> {
 
     /// Receives, processes and sends within the budget of a turn. Returns what the connection waits for.
     pub(super) fn drive(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> Progress {
+        self.input.begin();
         self.output.begin(&mut scratch.outbox, cx.core.clock.now.monotonic);
         let progress =
             self.run(&mut scratch.input, cx).unwrap_or_else(|error| Progress::Closed(reason(&error)));
         self.output.end(&mut scratch.outbox);
-        self.input.release();
+        self.input.end(&scratch.parking);
         progress
     }
 

@@ -1,6 +1,5 @@
 //! The reply to HASH: a file is read and hashed, a slice per turn.
 
-use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
@@ -9,14 +8,14 @@ use sha2::{Digest, Sha256};
 use crate::limits::REHASH_SLICE_BYTES;
 use crate::outbox::Outbox;
 use crate::services::Context;
-use crate::store::{LibraryError, Sha256Digest};
+use crate::store::{CountedFile, LibraryError, Sha256Digest};
 
 use super::reply::{ErrorReply, library_error, ok, parse_name};
 
 /// A file that is being hashed.
 #[derive(Debug)]
 pub(super) struct HashInProgress {
-    file: Rc<File>,
+    file: Rc<CountedFile>,
     hasher: Sha256,
     offset: u64,
 }

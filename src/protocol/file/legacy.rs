@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::close_reason::CloseReason;
 use crate::limits::{JOINED_LIST_MAX_BYTES, LISTED_ITEMS_MAX, LISTING_SLICE_ENTRIES};
 use crate::outbox::Outbox;
-use crate::protocol::contract::{Demand, Protocol, Step};
+use crate::protocol::contract::{Demand, Evictability, Protocol, Step};
 use crate::services::{Context, Core};
 use crate::store::{Items, LibraryError, Name};
 
@@ -20,6 +20,8 @@ pub struct Legacy {
     state: State,
     /// The number of input bytes to skip, because they were handled when the dialect was detected.
     skip: usize,
+    /// Whether a message was received.
+    has_begun: bool,
 }
 
 /// What the connection is waiting for.
@@ -57,7 +59,7 @@ impl<'a> LegacyCommand<'a> {
 
 impl Legacy {
     pub fn new(vocabulary: &'static Vocabulary) -> Legacy {
-        Legacy { vocabulary, state: State::Command, skip: 0 }
+        Legacy { vocabulary, state: State::Command, skip: 0, has_begun: false }
     }
 
     /// Creates a connection whose first `seen` bytes were handled but are still in the input.
@@ -73,6 +75,7 @@ impl Legacy {
         cx: &mut Context<'_>,
     ) -> Option<CloseReason> {
         cx.core.statistics.requests += 1;
+        self.has_begun = true;
         match LegacyCommand::parse(message) {
             Some(LegacyCommand::List) => match cx.core.library.list() {
                 Ok(items) => self.state = State::Reading(items, Vec::new()),
@@ -246,8 +249,12 @@ impl Protocol for Legacy {
         }
     }
 
-    fn is_evictable(&self) -> bool {
-        matches!(self.state, State::Command)
+    fn evictability(&self) -> Evictability {
+        match self.state {
+            State::Command if self.has_begun => Evictability::Session,
+            State::Command => Evictability::Incomplete,
+            _ => Evictability::Never,
+        }
     }
 }
 

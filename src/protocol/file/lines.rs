@@ -15,7 +15,7 @@ use super::list::ListReply;
 use super::payload::Payload;
 use super::reply::{ErrorReply, get, library_error, ok, parse_name, refuse, stat, store, write};
 use super::vocabulary::code;
-use crate::protocol::contract::{Demand, Protocol, Step};
+use crate::protocol::contract::{Demand, Evictability, Protocol, Step};
 
 /// The state of one connection.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub struct LineProtocol {
     state: State,
     /// The offset at which the next GET starts.
     restart: u64,
+    /// Whether a command was received.
+    has_begun: bool,
 }
 
 /// What the connection is waiting for.
@@ -55,7 +57,7 @@ const IDLE: State = State::Command(None);
 
 impl Default for LineProtocol {
     fn default() -> LineProtocol {
-        LineProtocol { state: IDLE, restart: 0 }
+        LineProtocol { state: IDLE, restart: 0, has_begun: false }
     }
 }
 
@@ -63,6 +65,7 @@ impl LineProtocol {
     fn on_line(&mut self, line: &[u8], consumed: usize, out: &mut Outbox, cx: &mut Context<'_>) -> Step {
         cx.core.statistics.requests += 1;
         self.state = IDLE;
+        self.has_begun = true;
         let restart = std::mem::take(&mut self.restart);
         let done = match Command::parse(line) {
             Command::List => self.list(cx),
@@ -288,7 +291,11 @@ impl Protocol for LineProtocol {
         }
     }
 
-    fn is_evictable(&self) -> bool {
-        matches!(self.state, State::Command(None))
+    fn evictability(&self) -> Evictability {
+        match self.state {
+            State::Command(_) if self.has_begun => Evictability::Session,
+            State::Command(_) => Evictability::Incomplete,
+            _ => Evictability::Never,
+        }
     }
 }

@@ -20,7 +20,7 @@ use crate::limits::{DIALECT_DETECTION_TIMEOUT, FIRST_MESSAGE_MAX_BYTES};
 use crate::outbox::Outbox;
 use crate::services::{Context, Core};
 
-use super::contract::{Demand, Protocol, Step};
+use super::contract::{Demand, Evictability, Protocol, Step};
 use legacy::{Legacy, LegacyCommand};
 use lines::LineProtocol;
 use vocabulary::{JOINED, LISTED};
@@ -147,7 +147,12 @@ impl Protocol for File {
         }
     }
 
-    fn is_evictable(&self) -> bool {
-        dispatch!(self, true, protocol => protocol.is_evictable())
+    fn evictability(&self) -> Evictability {
+        match self {
+            File::Undecided(message) if message.is_empty() => Evictability::Incomplete,
+            File::Undecided(_) => Evictability::Never,
+            File::Lines(lines) => lines.evictability(),
+            File::Legacy(legacy) => legacy.evictability(),
+        }
     }
 }

@@ -1,10 +1,9 @@
 //! A cache entry: its bytes in one block, and the rules that tell how long they are current.
 
-use std::fs::File;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::store::{FileVersion, SharedBytes, Store, Watch};
+use crate::store::{CountedFile, FileVersion, SharedBytes, Store, Watch};
 
 pub(super) struct CacheEntry<N> {
     pub block: Block,
@@ -33,7 +32,7 @@ pub(super) struct CacheEntry<N> {
 #[derive(Debug)]
 pub(super) struct CachedFile<N> {
     /// The open file, if it is too large for the block.
-    pub disk: Option<Rc<File>>,
+    pub disk: Option<Rc<CountedFile>>,
     /// The length of the content in bytes.
     pub length: u64,
     pub note: N,

@@ -79,9 +79,10 @@ pub struct Hit<'a, N> {
 const DESCRIPTOR_IDLE: Duration = Duration::from_secs(1);
 
 impl Bounds {
-    /// Returns the bounds for a server that may have `descriptors` open descriptors in total.
+    /// Returns the bounds for a server that may have `descriptors` open files. Two caches, of the site and of
+    /// the library, leave half of them to uploads and to files that only one client requests.
     pub fn within(descriptors: usize) -> Bounds {
-        Bounds { bytes: 64 << 20, entries: 16_384, descriptors: (descriptors / 16).min(512) }
+        Bounds { bytes: 64 << 20, entries: 16_384, descriptors: (descriptors / 4).min(512) }
     }
 
     /// Returns the maximum cost of one entry in bytes, so that one entry cannot evict all others.

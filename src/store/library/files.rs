@@ -9,27 +9,31 @@ use super::items::{Items, item};
 use super::lookup::{open, stat_of};
 use super::name::Name;
 use crate::store::disk::read;
-use crate::store::{DirEntry, DirReader, FileVersion, Opened, Store, StoreError};
+use crate::store::{Descriptors, DirEntry, DirReader, FileVersion, Opened, Store, StoreError};
 
 /// The files of a library. Symbolic links are not followed, and only regular files are opened.
 #[derive(Debug)]
-pub struct LibraryFiles(pub(super) Rc<OwnedFd>);
+pub struct LibraryFiles {
+    pub(super) folder: Rc<OwnedFd>,
+    pub(super) descriptors: Descriptors,
+}
 
 impl Store for LibraryFiles {
     fn open(&self, path: &[u8]) -> Result<Opened, StoreError> {
         let name = name(path).ok_or(StoreError::NotFound)?;
-        let stat = stat_of(&self.0, &name).map_err(io::Error::from)?;
+        let stat = stat_of(&self.folder, &name).map_err(io::Error::from)?;
         item(&name, &stat).ok_or(StoreError::NotFound)?;
-        let file = open(&self.0, name.as_str()).map_err(io::Error::from)?;
-        Ok(Opened::File(read(file.into())?))
+        let file = open(&self.folder, name.as_str()).map_err(io::Error::from)?;
+        Ok(Opened::File(read(file.into(), &self.descriptors)?))
     }
 
     fn version(&self, path: &[u8]) -> Option<FileVersion> {
-        Some(FileVersion::from(&stat_of(&self.0, &name(path)?).ok()?))
+        Some(FileVersion::from(&stat_of(&self.folder, &name(path)?).ok()?))
     }
 
     fn list(&self, _path: &[u8]) -> Result<Box<dyn DirReader>, StoreError> {
-        Ok(Box::new(Items::of(&self.0).map_err(failure)?))
+        let permit = self.descriptors.acquire(1).ok_or(StoreError::Busy)?;
+        Ok(Box::new(Items::of(&self.folder, Some(permit)).map_err(failure)?))
     }
 }
 

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use super::error::{LibraryError, reading};
 use super::lookup::stat_of;
 use super::name::Name;
+use crate::store::DescriptorPermit;
 use crate::store::version::modified;
 
 /// A file of the library.
@@ -27,14 +28,16 @@ pub struct Item {
 pub struct Items {
     folder: Rc<OwnedFd>,
     entries: Dir,
+    /// `None` if the files are all read in this turn.
+    _permit: Option<DescriptorPermit>,
 }
 
 impl Items {
     /// Opens `folder` for reading its files, in no particular order.
-    pub fn of(folder: &Rc<OwnedFd>) -> Result<Items, LibraryError> {
+    pub(super) fn of(folder: &Rc<OwnedFd>, permit: Option<DescriptorPermit>) -> Result<Items, LibraryError> {
         exists(folder)?;
         let entries = Dir::read_from(&**folder).map_err(reading)?;
-        Ok(Items { folder: Rc::clone(folder), entries })
+        Ok(Items { folder: Rc::clone(folder), entries, _permit: permit })
     }
 
     /// Returns the next `count` files; fewer only at the end of the folder.

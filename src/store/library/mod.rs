@@ -13,7 +13,6 @@ mod staging;
 mod system;
 mod upload;
 
-use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -22,6 +21,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, openat, unlinkat};
 
+use super::descriptors::{CountedFile, DescriptorPermit, Descriptors};
 use crate::limits::PARTIAL_SWEEP;
 pub use digest::Sha256Digest;
 pub use error::LibraryError;
@@ -46,6 +46,7 @@ pub struct Library {
     next_sweep: NextSweep,
     /// The latest modification time that was given to a stored file.
     changed: SystemTime,
+    descriptors: Descriptors,
 }
 
 /// When partial uploads are swept next.
@@ -65,7 +66,19 @@ impl Library {
         let next_sweep = if rules.read_only { NextSweep::Never } else { NextSweep::AtOnce };
         let folder = Rc::new(folder);
         let staging = Staging::new(Rc::clone(&folder), &rules)?;
-        Ok(Library { folder, rules, staging, next_sweep, changed: SystemTime::UNIX_EPOCH })
+        Ok(Library {
+            folder,
+            rules,
+            staging,
+            next_sweep,
+            changed: SystemTime::UNIX_EPOCH,
+            descriptors: Descriptors::default(),
+        })
+    }
+
+    /// Opens and lists files and accepts uploads only while there are `descriptors` for them.
+    pub fn within(self, descriptors: Descriptors) -> Library {
+        Library { descriptors, ..self }
     }
 
     pub fn rules(&self) -> &LibraryRules {
@@ -74,12 +87,12 @@ impl Library {
 
     /// Returns the library's files as a `Store`, for a site.
     pub fn files(&self) -> LibraryFiles {
-        LibraryFiles(Rc::clone(&self.folder))
+        LibraryFiles { folder: Rc::clone(&self.folder), descriptors: self.descriptors.clone() }
     }
 
     /// Begins to list the files, in no particular order.
     pub fn list(&self) -> Result<Items, LibraryError> {
-        Items::of(&self.folder)
+        Items::of(&self.folder, Some(self.permit(1)?))
     }
 
     /// Returns the name, length and modification time of a file without opening it.
@@ -88,12 +101,12 @@ impl Library {
         item(name, &stat).ok_or(LibraryError::NotFound)
     }
 
-    pub fn read(&self, name: &Name) -> Result<(Rc<File>, Item), LibraryError> {
+    pub fn read(&self, name: &Name) -> Result<(Rc<CountedFile>, Item), LibraryError> {
         // Only regular files are opened: opening a FIFO could wake its other end.
         self.stat(name)?;
         let file = open(&self.folder, name.as_str()).map_err(reading)?;
         let item = item(name, &fstat(&file)?).ok_or(LibraryError::NotFound)?;
-        Ok((Rc::new(file.into()), item))
+        Ok((self.descriptors.count(file.into()).ok_or(LibraryError::Busy)?, item))
     }
 
     /// Begins an upload of `length` bytes, if the length is known. The file is not visible before it is
@@ -101,7 +114,7 @@ impl Library {
     pub fn create(&self, name: &Name, length: Option<u64>) -> Result<Upload, LibraryError> {
         let replaced = self.check(name, length)?;
         let reservation = Reservation::new(&self.staging.quota, length, replaced)?;
-        Upload::begin(&self.staging, name, reservation)
+        Upload::begin(&self.staging, name, reservation, self.permit(1)?)
     }
 
     /// Begins or resumes a resumable upload, whose received bytes are kept when it is cut off. Fails with
@@ -109,9 +122,14 @@ impl Library {
     pub fn resume(&mut self, key: &UploadKey, now: (Instant, SystemTime)) -> Result<Upload, LibraryError> {
         let replaced = self.check(&key.name, Some(key.length))?;
         let reservation = Reservation::new(&self.staging.quota, None, replaced)?;
+        let permit = self.permit(Partial::DESCRIPTORS)?;
         let partial = Partial::open(&self.folder, key)?;
         self.sweep(now);
-        Upload::resume(&self.staging, key, partial, reservation)
+        Upload::resume(&self.staging, key, partial, (reservation, permit))
+    }
+
+    fn permit(&self, held: usize) -> Result<DescriptorPermit, LibraryError> {
+        self.descriptors.acquire(held).ok_or(LibraryError::Busy)
     }
 
     /// Returns how many bytes of a resumable upload were received.

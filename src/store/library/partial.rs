@@ -61,6 +61,9 @@ impl UploadKey {
 }
 
 impl Partial {
+    /// The number of descriptors of an open partial upload: its file and its folder.
+    pub(super) const DESCRIPTORS: usize = 2;
+
     /// Opens a partial upload to the library in `folder`, or creates an empty one.
     pub(super) fn open(folder: &OwnedFd, key: &UploadKey) -> Result<Partial, LibraryError> {
         let name = key.hidden_name();

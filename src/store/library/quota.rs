@@ -76,7 +76,7 @@ impl DiskQuota {
         {
             return Ok(bytes);
         }
-        let mut items = Items::of(&self.folder)?;
+        let mut items = Items::of(&self.folder, None)?;
         let mut bytes: u64 = 0;
         loop {
             let slice = items.next(1024)?;

@@ -21,6 +21,7 @@ use super::quota::Reservation;
 use super::staging::{Staging, StagingMode, hidden_name};
 use super::system::{self, NEW_MODE, WRITE};
 use crate::limits::REHASH_SLICE_BYTES;
+use crate::store::DescriptorPermit;
 
 /// An upload in progress.
 #[derive(Debug)]
@@ -38,6 +39,7 @@ pub struct Upload {
     /// The maximum length of the file in bytes.
     most: u64,
     reservation: Reservation,
+    _permit: DescriptorPermit,
     overwrite: bool,
     fsync: bool,
 }
@@ -66,6 +68,7 @@ impl Upload {
         staging: &Staging,
         name: &Name,
         reservation: Reservation,
+        permit: DescriptorPermit,
     ) -> Result<Upload, LibraryError> {
         let folder = Rc::clone(&staging.folder);
         let (file, hidden) = match staging.mode {
@@ -80,7 +83,7 @@ impl Upload {
                 (file, Some(Hidden { folder, name: hidden }))
             }
         };
-        Ok(Upload::of(staging, name, (file, hidden), reservation))
+        Ok(Upload::of(staging, name, (file, hidden), (reservation, permit)))
     }
 
     /// Resumes an upload, if there is space for the rest.
@@ -88,12 +91,12 @@ impl Upload {
         staging: &Staging,
         key: &UploadKey,
         partial: Partial,
-        mut reservation: Reservation,
+        (mut reservation, permit): (Reservation, DescriptorPermit),
     ) -> Result<Upload, LibraryError> {
         let Partial { folder, name, file, length } = partial;
         let hidden = Hidden { folder, name };
         reservation.add_written(length);
-        let mut upload = Upload::of(staging, &key.name, (file, Some(hidden)), reservation);
+        let mut upload = Upload::of(staging, &key.name, (file, Some(hidden)), (reservation, permit));
         upload.unhashed = 0..length;
         upload.expected = Some(key.sha256);
         upload.most = key.length;
@@ -105,7 +108,7 @@ impl Upload {
         staging: &Staging,
         name: &Name,
         (file, hidden): (OwnedFd, Option<Hidden>),
-        reservation: Reservation,
+        (reservation, permit): (Reservation, DescriptorPermit),
     ) -> Upload {
         Upload {
             file: file.into(),
@@ -117,6 +120,7 @@ impl Upload {
             expected: None,
             most: staging.max_upload,
             reservation,
+            _permit: permit,
             overwrite: staging.overwrite,
             fsync: staging.fsync,
         }

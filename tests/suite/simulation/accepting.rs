@@ -1,44 +1,12 @@
-//! Listeners and their backlog in the simulation: errors of accept, and eviction. To add a case, fill
-//! `Backlog::failures` or connect many peers.
+//! Listeners and their backlog in the simulation: errors of accept. To add a case, fill `Backlog::failures`
+//! or connect many peers.
 
 use std::time::Duration;
 
 use evserve::close_reason::CloseReason;
-use evserve::event_loop::Readiness;
 use evserve::limits::Limits;
-use evserve::protocol::Kind;
 
-use super::peers::SimPeer;
 use super::world::{Simulation, for_every_seed};
-
-#[test]
-fn eviction_skips_connections_with_unread_input() {
-    let limits = Limits { max_connections: 10, ..Limits::default() };
-    let mut simulation = Simulation::with_protocol(Kind::Ack, 1, limits);
-    for _ in 0..40 {
-        let mut peer = SimPeer::echo(&mut simulation.random, 0);
-        (peer.script, peer.sent) = (b"hello".to_vec(), 5);
-        {
-            let wire = &mut *peer.wire.borrow_mut();
-            wire.arrived.extend(b"hello");
-            wire.window = 1000;
-        }
-        simulation.add(peer);
-    }
-    for _ in 0..100 {
-        let arrived = |peer: &SimPeer| {
-            let wire = peer.wire.borrow();
-            let token = wire.token.filter(|_| !wire.closed && !wire.arrived.is_empty())?;
-            Some(Readiness { token, readable: true, writable: true, ending: false })
-        };
-        let events = simulation.peers.iter().filter_map(arrived).collect();
-        simulation.now = simulation.now + Duration::from_millis(10);
-        simulation.turn(events);
-    }
-    assert!(simulation.peers.iter().all(|peer| peer.wire.borrow().received == b"hello"));
-    let statistics = &simulation.event_loop.services().core.statistics;
-    assert_eq!((statistics.accepted, statistics.ended(CloseReason::Evicted)), (40, 30));
-}
 
 #[test]
 fn listeners_survive_accept_errors() {

@@ -2,6 +2,7 @@
 
 mod accepting;
 mod datagrams;
+mod eviction;
 mod hot_path;
 mod network;
 mod peers;

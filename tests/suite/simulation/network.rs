@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice, Read};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
@@ -17,6 +17,8 @@ use super::datagrams::SimSocket;
 
 /// A simulated connection between a `SimStream` of the server and a `SimPeer`.
 pub struct Wire {
+    /// The address of the peer.
+    pub address: IpAddr,
     pub random: fastrand::Rng,
     /// The probability that a call fails or falls short, in percent.
     pub faults: u8,
@@ -157,7 +159,8 @@ impl Network for SimNetwork {
         }
         let wire = backlog.waiting.pop_front().ok_or(ErrorKind::WouldBlock)?;
         backlog.accepted += 1;
-        Ok((SimStream(wire), Peer::Inet(SocketAddr::from(([10, 0, 0, 1], backlog.accepted)))))
+        let address = wire.borrow().address;
+        Ok((SimStream(wire), Peer::Inet(SocketAddr::from((address, backlog.accepted)))))
     }
 
     fn accept_on_reserve(&mut self, listener: &mut ()) -> io::Result<(SimStream, Peer)> {

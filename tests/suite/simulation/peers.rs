@@ -71,6 +71,7 @@ impl SimPeer {
         faults: u8,
     ) -> SimPeer {
         let wire = Wire {
+            address: [10, 0, 0, 1].into(),
             random: random.fork(),
             faults,
             token: None,

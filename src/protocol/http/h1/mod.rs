@@ -21,7 +21,7 @@ use super::semantics::{HeaderName, HttpError, Method, Status, Target};
 use crate::close_reason::CloseReason;
 use crate::limits::{ANSWER_AFTER_PAUSE, BLANK_MAX_BYTES, DISCARDED_BODY_MAX_BYTES};
 use crate::outbox::Outbox;
-use crate::protocol::contract::{Demand, Protocol, Step};
+use crate::protocol::contract::{Demand, Evictability, Protocol, Step};
 use crate::services::{Context, Core};
 use discard::{BodyProgress, DiscardedBody};
 pub(crate) use encode::BUSY_REPLY;
@@ -366,7 +366,11 @@ impl Protocol for Http1 {
         Some(core.idle_deadline(idle))
     }
 
-    fn is_evictable(&self) -> bool {
-        matches!(self.state, State::Idle(Waiting::ForTheNext))
+    fn evictability(&self) -> Evictability {
+        match self.state {
+            State::Idle(Waiting::ForTheNext) => Evictability::Idle,
+            State::Idle(Waiting::ForTheFirst(_)) | State::Head { .. } => Evictability::Incomplete,
+            _ => Evictability::Never,
+        }
     }
 }
