@@ -15,7 +15,7 @@ use std::time::Duration;
 use log::LevelFilter;
 
 use crate::limits::{Limits, UDP_RATE};
-use crate::observe::Format;
+use crate::observe::{Format, LogTarget};
 use crate::protocol::Dialect;
 use crate::services::Template;
 use crate::site::Rules;
@@ -61,10 +61,10 @@ pub struct Config {
     pub limits: Limits,
     /// The level from which events are logged.
     pub log_level: LevelFilter,
-    /// The file of the event log. If `None`, events go to standard error.
-    pub log_file: Option<PathBuf>,
-    /// The file and format of the access log, if there is one.
-    pub access_log: Option<(PathBuf, Format)>,
+    /// Where the event log goes.
+    pub log_file: LogTarget,
+    /// Where the access log goes and its format, if there is one.
+    pub access_log: Option<(LogTarget, Format)>,
 }
 
 /// An address to listen on.
@@ -150,8 +150,11 @@ impl Config {
             trace: options.trace,
             limits,
             log_level,
-            log_file: options.log_file.as_ref().map(PathBuf::from),
-            access_log: options.access_log.as_ref().map(|path| (PathBuf::from(path), format)),
+            log_file: LogTarget::parse(options.log_file.as_deref().unwrap_or("-"), LogTarget::Stderr),
+            access_log: options
+                .access_log
+                .as_ref()
+                .map(|text| (LogTarget::parse(text, LogTarget::Stdout), format)),
         })
     }
 }

@@ -173,11 +173,11 @@ pub struct Options {
     #[argh(option, arg_name = "LEVEL")]
     pub log_level: Option<String>,
 
-    /// event log file, reopened on SIGHUP (standard error)
+    /// event log file, reopened on SIGHUP, or - for standard error (-)
     #[argh(option, arg_name = "PATH")]
     pub log_file: Option<String>,
 
-    /// access log file, one line per response, reopened on SIGHUP (off)
+    /// access log file, one line per response, reopened on SIGHUP, or - for standard output (off)
     #[argh(option, arg_name = "PATH")]
     pub access_log: Option<String>,
 

@@ -14,7 +14,7 @@ use crate::clock::Now;
 use crate::config::{Address, Config};
 use crate::event_loop::{Runner, Shutdown};
 use crate::limits::{Limits, RESERVED_DESCRIPTORS};
-use crate::observe::{AccessLog, DatagramCounts, LineLog, LogFile};
+use crate::observe::{AccessLog, DatagramCounts, LineLog, LogFile, LogTarget};
 use crate::protocol::Kind;
 use crate::services::{AckServices, LibrarySite, RateLimiter, Services};
 use crate::site::{Rules, Site};
@@ -70,7 +70,7 @@ impl Server {
         let mut runner = Runner::new(services)
             .map_err(|error| StartError(format!("cannot set up the event loop: {error}")))?;
         if config.trace {
-            let out = LogFile::stdout().map_err(|error| {
+            let out = LogFile::of(&LogTarget::Stdout).map_err(|error| {
                 StartError(format!(
                     "cannot write the trace to standard output: {error}; redirect it, or remove --trace"
                 ))
@@ -187,15 +187,12 @@ fn library_site(config: &Config, library: &Library, descriptors: usize) -> Optio
 }
 
 fn access_log(config: &Config) -> Result<Option<AccessLog>, StartError> {
-    let Some((path, format)) = &config.access_log else { return Ok(None) };
-    match LogFile::append_to(path) {
+    let Some((target, format)) = &config.access_log else { return Ok(None) };
+    match LogFile::of(target) {
         Ok(file) => Ok(Some(AccessLog::new(file, *format))),
-        Err(error) => {
-            let path = path.display();
-            Err(StartError(format!(
-                "cannot open the access log {path}: {error}; give --access-log another path"
-            )))
-        }
+        Err(error) => Err(StartError(format!(
+            "cannot open the access log {target}: {error}; give --access-log another path"
+        ))),
     }
 }
 
