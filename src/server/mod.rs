@@ -6,6 +6,7 @@ mod reach;
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -76,6 +77,9 @@ impl Server {
             runner.trace(Box::new(LineLog::new(out)));
         }
         let socket_files = listeners::listen(config, &mut runner)?;
+        if let Some(folder) = &config.files {
+            log_unlisted(folder, &runner.services().core.library);
+        }
         Ok(Server { runner, _socket_files: socket_files })
     }
 
@@ -101,6 +105,19 @@ fn library(config: &Config) -> Result<Library, StartError> {
         let folder = folder.display();
         StartError(format!("cannot open the library {folder}: {error}; give --files a readable folder"))
     })
+}
+
+/// Logs what is in the library's folder and not in the library: the user may miss it.
+fn log_unlisted(folder: &Path, library: &Library) {
+    let folder = folder.display();
+    match library.unlisted() {
+        Ok(unlisted) if unlisted.total() == 0 => {}
+        Ok(unlisted) => log::info!(
+            "the library shows only regular files with plain names; not shown in {folder}: {} ({unlisted})",
+            unlisted.total()
+        ),
+        Err(error) => log::warn!("cannot read the library {folder}: {error}"),
+    }
 }
 
 /// Builds the site that serves the library over HTTP, or `None` without `--files`.

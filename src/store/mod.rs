@@ -23,7 +23,7 @@ pub use cache::{Bounds, Cache, Cached, EntryId, Hit, Lookup};
 pub use disk::DiskStore;
 pub use library::{
     Item, Items, KeepFree, Library, LibraryError, LibraryFiles, LibraryRules, Name, Sha256Digest, Stored,
-    Upload, UploadKey,
+    Unlisted, Upload, UploadKey,
 };
 pub use memory::MemoryStore;
 pub use shared_bytes::SharedBytes;

@@ -1,9 +1,12 @@
 //! What a start reports: usage errors, and the addresses and folders in the log. To add a usage error, add a row
 //! (arguments, text) to its table; to check the log, start a `Server` and `wait_for_line`.
 
+use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
+
+use rustix::process::Signal;
 
 use crate::process::{Client, PROGRAM, Server, run, small_site};
 
@@ -14,6 +17,13 @@ fn started(arguments: &[&str]) -> (Server, Vec<String>) {
     server.wait_for_line("listening ack-udp");
     let lines = server.lines();
     (server, lines)
+}
+
+/// Ends the server and returns its complete log.
+fn ended(server: Server) -> Vec<String> {
+    server.signal(Signal::TERM);
+    server.wait_for_line("requests on");
+    server.lines()
 }
 
 /// Returns the address in a line such as `listening http http://127.0.0.1:80/`.
@@ -173,6 +183,31 @@ fn a_taken_default_port_of_the_file_protocol_is_an_info_line() {
     assert!(line.contains("[INFO] ") && line.contains("--file PORT gives it another port"), "{line}");
     assert!(!lines.iter().any(|line| line.contains("[WARN]")), "{lines:?}");
     assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn entries_that_the_library_does_not_show_are_counted_at_start() {
+    let library = tempfile::tempdir().unwrap();
+    let path = |name: &str| library.path().join(name);
+    let start = || {
+        let server = Server::start(&["--files", library.path().to_str().unwrap(), "--file", "off"]);
+        ended(server).into_iter().filter(|line| line.contains("not shown")).collect::<Vec<_>>()
+    };
+    fs::write(path("a.txt"), "a").unwrap();
+    fs::create_dir(path(".evserve-partial")).unwrap();
+    assert_eq!(start(), [""; 0]);
+    fs::create_dir(path("sub")).unwrap();
+    fs::create_dir(path("sub2")).unwrap();
+    fs::write(path(".hidden"), "h").unwrap();
+    fs::write(library.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9")), "c").unwrap();
+    std::os::unix::fs::symlink("a.txt", path("link")).unwrap();
+    let lines = start();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    let counts = format!(
+        "not shown in {}: 5 (subfolders: 2, symbolic links: 1, dot files: 1, names that are not UTF-8: 1)",
+        library.path().display()
+    );
+    assert!(lines[0].contains("[INFO] ") && lines[0].ends_with(&counts), "{lines:?}");
 }
 
 #[test]
