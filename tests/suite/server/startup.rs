@@ -8,7 +8,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::process::{Client, PROGRAM, Server, run, small_site};
+use crate::process::{Client, PROGRAM, Server, output, run, small_site, tool};
 
 /// Starts a server and returns the log of its start.
 fn started(arguments: &[&str]) -> (Server, Vec<String>) {
@@ -208,6 +208,35 @@ fn entries_that_the_library_does_not_show_are_counted_at_start() {
         library.path().display()
     );
     assert!(lines[0].contains("[INFO] ") && lines[0].ends_with(&counts), "{lines:?}");
+}
+
+#[test]
+fn tls_on_the_plain_port_is_logged_once() {
+    let server = Server::start(&[]);
+    // The beginning of a ClientHello.
+    for _ in 0..3 {
+        let mut client = server.connect();
+        client.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
+        assert_eq!(client.response().status, 400);
+    }
+    // Other garbage is no TLS.
+    let mut client = server.connect();
+    client.send(b"\x16\x02\x01");
+    assert_eq!(client.response().status, 400);
+    drop(client);
+    let lines = ended(server);
+    let tls = lines.iter().filter(|line| line.contains("spoke TLS to the plain HTTP listener"));
+    assert!(tls.clone().count() == 1 && tls.clone().all(|line| line.contains("[WARN] ")), "{lines:?}");
+}
+
+#[test]
+fn https_of_curl_is_logged_as_tls() {
+    let Some(curl) = tool("curl") else { return };
+    let server = Server::start(&[]);
+    let url = format!("https://{}/", server.address);
+    assert!(!Command::new(&curl).args(["-sS", "-k", &url]).output().unwrap().status.success());
+    server.wait_for_line("spoke TLS to the plain HTTP listener");
+    assert_eq!(output(&curl, &["-sS", &url.replace("https", "http")]), "<p>front");
 }
 
 #[test]
