@@ -8,7 +8,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::process::{Client, PROGRAM, Server, output, run, small_site, tool};
+use crate::process::{Client, PROGRAM, Server, output, run, small_site, tool, wait_for};
 
 /// Starts a server and returns the log of its start.
 fn started(arguments: &[&str]) -> (Server, Vec<String>) {
@@ -176,10 +176,14 @@ fn a_listener_on_all_interfaces_names_the_addresses_that_reach_it() {
 
 #[test]
 fn a_taken_default_port_of_the_file_protocol_is_an_info_line() {
-    // Fails if another program has the port, which is as good.
-    let _taken = TcpListener::bind("127.0.0.1:8888");
-    let (server, lines) = started(&[]);
-    let line = lines.iter().find(|line| line.contains("127.0.0.1:8888")).unwrap();
+    // The bind fails if another program has the port, which is as good, unless that is the server of another test
+    // and ends.
+    let (server, lines, line) = wait_for("a taken port", || {
+        let _taken = TcpListener::bind("127.0.0.1:8888");
+        let (server, lines) = started(&[]);
+        let line = lines.iter().find(|line| line.contains("127.0.0.1:8888 is in use")).cloned()?;
+        Some((server, lines, line))
+    });
     assert!(line.contains("[INFO] ") && line.contains("--file PORT gives it another port"), "{line}");
     assert!(!lines.iter().any(|line| line.contains("[WARN]")), "{lines:?}");
     assert_eq!(server.get("/").status, 200);
