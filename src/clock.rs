@@ -88,7 +88,7 @@ impl Clock {
     /// Returns the local time in a format of `strftime`.
     pub fn local(&self, format: &str) -> String {
         match Timestamp::try_from(self.now.wall) {
-            Ok(at) => at.to_zoned(self.zone.clone()).strftime(format).to_string(),
+            Ok(at) => at.to_zoned_datetime(self.zone.clone()).strftime(format).to_string(),
             Err(_) => String::new(),
         }
     }

@@ -74,6 +74,10 @@ pub const DESCRIPTORS_PER_FILE: usize = 8;
 /// The requested listen backlog; the kernel caps it at `net.core.somaxconn` (4096 by default).
 pub const LISTEN_BACKLOG: i32 = 4096;
 
+/// The number of addresses that the log names for a listener on all interfaces. Machines with containers have dozens,
+/// and a longer line would not be read.
+pub const REACHABLE_ADDRESSES_MAX: usize = 8;
+
 /// How long a listener waits after a failed accept before it retries. Edge-triggered polling does not report
 /// the backlog again.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);

@@ -41,12 +41,9 @@ fn serve(options: &Options) -> Result<Shutdown, Box<dyn std::error::Error>> {
 }
 
 fn log_events(config: &Config) -> Result<LineLog, Box<dyn std::error::Error>> {
-    let file = match &config.log_file {
-        Some(path) => LogFile::append_to(path).map_err(|error| {
-            format!("cannot open the log {}: {error}; give --log-file another path", path.display())
-        })?,
-        None => LogFile::stderr()?,
-    };
+    let target = &config.log_file;
+    let file = LogFile::of(target)
+        .map_err(|error| format!("cannot open the log {target}: {error}; give --log-file another path"))?;
     let events = LineLog::new(file);
     let format = ConfigBuilder::new()
         .set_time_format_rfc3339()

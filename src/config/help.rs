@@ -61,9 +61,10 @@ const EXAMPLES: &str = "  evserve --html ./public                 serve it on ht
 ";
 
 const VALUES: &str = "\
-ADDR is PORT (this machine only), :PORT (every interface), IP:PORT,
-[IPv6]:PORT, unix:PATH or off; port 0 takes a free one. TIME is 500ms, 10s, 2m,
-1h or a number of seconds. SIZE is 500, 64k, 10M or 1G, in powers of 1024.
+ADDR is PORT or localhost:PORT (this machine only), :PORT (every interface),
+IP:PORT, [IPv6]:PORT, unix:PATH or off; port 0 takes a free one. TIME is 500ms,
+1.5s, 2m, 1h or a number of seconds. SIZE is 500, 64k, 10M or 1.5G; 10MB and
+10MiB are the same as 10M: all units are powers of 1024.
 ";
 
 /// Column at which the texts of the options begin.

@@ -1,28 +1,31 @@
 //! The configuration of the server: the values of the options, checked.
 
+mod address;
 #[cfg(feature = "client")]
 mod client_options;
 pub mod help;
 mod options;
+mod quantities;
 mod rules;
+mod usage;
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::str::FromStr;
-use std::time::Duration;
 
 use log::LevelFilter;
 
 use crate::limits::{Limits, UDP_RATE};
-use crate::observe::Format;
+use crate::observe::{Format, LogTarget};
 use crate::protocol::Dialect;
 use crate::services::Template;
 use crate::site::Rules;
 use crate::store::{KeepFree, LibraryRules};
+pub use address::Address;
 #[cfg(feature = "client")]
 pub use client_options::ClientOptions;
-pub use options::{Exit, Options};
+pub use options::Options;
+use quantities::{number, size, time};
+pub use usage::{Exit, explain, split_words};
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
@@ -61,21 +64,10 @@ pub struct Config {
     pub limits: Limits,
     /// The level from which events are logged.
     pub log_level: LevelFilter,
-    /// The file of the event log. If `None`, events go to standard error.
-    pub log_file: Option<PathBuf>,
-    /// The file and format of the access log, if there is one.
-    pub access_log: Option<(PathBuf, Format)>,
-}
-
-/// An address to listen on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// One address and port.
-    Inet(SocketAddr),
-    /// A port on all interfaces, IPv6 and IPv4.
-    Everywhere(u16),
-    /// A unix socket.
-    Unix(PathBuf),
+    /// Where the event log goes.
+    pub log_file: LogTarget,
+    /// Where the access log goes and its format, if there is one.
+    pub access_log: Option<(LogTarget, Format)>,
 }
 
 /// An invalid value of an option, displayed as one line that names the value and the valid ones.
@@ -150,26 +142,30 @@ impl Config {
             trace: options.trace,
             limits,
             log_level,
-            log_file: options.log_file.as_ref().map(PathBuf::from),
-            access_log: options.access_log.as_ref().map(|path| (PathBuf::from(path), format)),
+            log_file: LogTarget::parse(options.log_file.as_deref().unwrap_or("-"), LogTarget::Stderr),
+            access_log: options
+                .access_log
+                .as_ref()
+                .map(|text| (LogTarget::parse(text, LogTarget::Stdout), format)),
         })
     }
 }
 
-const TIME_FORMAT: &str = "use 500ms, 10s, 2m, 1h, or a number of seconds";
-const TIMEOUT_FORMAT: &str = "use a time above zero: 500ms, 10s, 2m, 1h, or a number of seconds";
+const TIME_FORMAT: &str = "use 500ms, 1.5s, 2m, 1h, or a number of seconds";
+const TIMEOUT_FORMAT: &str = "use a time above zero: 500ms, 1.5s, 2m, 1h, or a number of seconds";
 const POSITIVE_FORMAT: &str = "use a number of at least 1";
 const KEPT_FORMAT: &str = "use a number; 0 keeps none";
 const COUNT_FORMAT: &str = "use a number; 0 means no limit";
-const SIZE_FORMAT: &str = "use a size: 500, 64k, 10M, 1G or 1T";
-const SHARE_FORMAT: &str = "use a size (64k, 10M, 1G) or a percentage of the disk (5%)";
+const SIZE_FORMAT: &str = "use a size in powers of 1024: 500, 64k, 10M, 1.5G or 1T";
+const SHARE_FORMAT: &str = "use a size in powers of 1024 (64k, 10M, 1.5G) or a percentage of the disk (5%)";
 const DIALECT_FORMAT: &str = "use auto, lines, joined or listed";
 const LEVEL_FORMAT: &str = "use off, error, warn, info, debug or trace";
 const ACCESS_FORMAT: &str = "use combined or json";
 const TEMPLATE_FORMAT: &str =
     "the placeholders are {time}, {bytes}, {peer}, {count} and, at most 16 times, {message}";
-const ADDRESS_FORMAT: &str = "use PORT, :PORT, IP:PORT, [IPv6]:PORT, unix:PATH or off";
-const UDP_ADDRESS_FORMAT: &str = "use PORT, :PORT, IP:PORT, [IPv6]:PORT or off; UDP has no unix sockets";
+const ADDRESS_FORMAT: &str = "use PORT, :PORT, localhost:PORT, IP:PORT, [IPv6]:PORT, unix:PATH or off";
+const UDP_ADDRESS_FORMAT: &str =
+    "use PORT, :PORT, localhost:PORT, IP:PORT, [IPv6]:PORT or off; UDP has no unix sockets";
 
 /// Sets `value` if the option was given.
 fn set<T>(
@@ -229,7 +225,7 @@ fn listeners(
     let mut addresses = Vec::new();
     for text in texts.iter().filter(|text| *text != "off") {
         let bad = || BadValue { option, value: text.clone(), wanted: ADDRESS_FORMAT };
-        addresses.push(address(text).ok_or_else(bad)?);
+        addresses.push(address::parse(text).ok_or_else(bad)?);
     }
     Ok(addresses)
 }
@@ -239,25 +235,6 @@ fn datagram_listeners(option: &'static str, texts: &[String]) -> Result<Vec<Addr
         Some(text) => Err(BadValue { option, value: text.clone(), wanted: UDP_ADDRESS_FORMAT }),
         None => listeners(option, texts, None),
     }
-}
-
-/// Parses `PORT`, `:PORT`, `IP:PORT`, `[IPv6]:PORT` or `unix:PATH`.
-fn address(text: &str) -> Option<Address> {
-    if let Some(path) = text.strip_prefix("unix:") {
-        return (!path.is_empty()).then(|| Address::Unix(path.into()));
-    }
-    if let Some(port) = text.strip_prefix(':') {
-        return Some(Address::Everywhere(number(port)?));
-    }
-    match number(text) {
-        Some(port) => Some(Address::Inet(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))),
-        None => text.parse().ok().map(Address::Inet),
-    }
-}
-
-/// Parses digits only: `parse` would accept a sign, too.
-fn number<T: FromStr>(text: &str) -> Option<T> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 fn positive(text: &str) -> Option<usize> {
@@ -272,36 +249,11 @@ fn access_format(text: &str) -> Option<Format> {
     }
 }
 
-/// Parses a number of bytes with a unit, a power of 1024.
-fn size(text: &str) -> Option<u64> {
-    let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
-    let (digits, unit) = text.split_at(end);
-    let power = ["", "k", "m", "g", "t"].iter().position(|known| unit.eq_ignore_ascii_case(known))?;
-    digits.parse::<u64>().ok()?.checked_mul(1 << (10 * power))
-}
-
 fn keep_free(text: &str) -> Option<KeepFree> {
     match text.strip_suffix('%') {
         Some(percent) => number(percent).filter(|percent| *percent < 100).map(KeepFree::Percent),
         None => size(text).map(KeepFree::Bytes),
     }
-}
-
-/// The longest accepted time. It is as good as forever, and adding it to a clock does not overflow.
-const LONGEST_TIME: Duration = Duration::from_secs(366 * 24 * 3600);
-
-fn time(text: &str) -> Option<Duration> {
-    let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
-    let (digits, unit) = text.split_at(end);
-    let count: u64 = digits.parse().ok()?;
-    let time = match unit {
-        "ms" => Some(Duration::from_millis(count)),
-        "" | "s" => Some(Duration::from_secs(count)),
-        "m" => count.checked_mul(60).map(Duration::from_secs),
-        "h" => count.checked_mul(3600).map(Duration::from_secs),
-        _ => None,
-    };
-    time.filter(|time| *time <= LONGEST_TIME)
 }
 
 #[cfg(test)]
@@ -315,78 +267,16 @@ mod tests {
     }
 
     #[test]
-    fn valid_addresses_are_parsed_and_others_rejected() {
-        let inet = |text: &str| Some(Address::Inet(text.parse().expect("an address")));
-        for (text, expected) in [
-            ("80", inet("127.0.0.1:80")),
-            ("0", inet("127.0.0.1:0")),
-            (":80", Some(Address::Everywhere(80))),
-            ("10.0.0.1:80", inet("10.0.0.1:80")),
-            ("[::1]:80", inet("[::1]:80")),
-            ("unix:/run/x", Some(Address::Unix("/run/x".into()))),
-            ("", None),
-            (":", None),
-            ("unix:", None),
-            ("65536", None),
-            ("-1", None),
-            ("+80", None),
-            (":+80", None),
-            ("::1:80", None),
-            ("localhost:80", None),
-            ("10.0.0.1", None),
-            ("OFF", None),
-        ] {
-            assert_eq!(address(text), expected, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn valid_times_are_parsed_and_others_rejected() {
-        for (text, milliseconds) in [
-            ("500ms", Some(500)),
-            ("10s", Some(10_000)),
-            ("2m", Some(120_000)),
-            ("1h", Some(3_600_000)),
-            ("7", Some(7000)),
-            ("0", Some(0)),
-            ("", None),
-            ("s", None),
-            ("1.5s", None),
-            ("-1s", None),
-            ("1 s", None),
-            ("1d", None),
-            ("99999999999999999999", None),
-            ("9999999999999999h", None),
-        ] {
-            assert_eq!(time(text), milliseconds.map(Duration::from_millis), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn valid_sizes_are_parsed_and_others_rejected() {
-        for (text, bytes) in [
-            ("500", Some(500)),
-            ("64k", Some(64 << 10)),
-            ("10M", Some(10 << 20)),
-            ("1g", Some(1 << 30)),
-            ("2T", Some(2 << 40)),
-            ("", None),
-            ("k", None),
-            ("1.5G", None),
-            ("1kb", None),
-            ("-1", None),
-            ("99999999999T", None),
-        ] {
-            assert_eq!(size(text), bytes, "{text:?}");
-        }
+    fn disk_shares_are_sizes_or_percentages() {
         assert_eq!(keep_free("5%"), Some(KeepFree::Percent(5)));
         assert_eq!(keep_free("1G"), Some(KeepFree::Bytes(1 << 30)));
+        assert_eq!((keep_free("100%"), keep_free("1.5%")), (None, None));
     }
 
     #[test]
     fn options_have_the_documented_defaults() {
         let config = config("").expect("defaults");
-        assert_eq!(config.http, [address("7890").expect("an address")]);
+        assert_eq!(config.http, [address::parse("7890").expect("an address")]);
         assert_eq!(config.html, PathBuf::from("./html"));
         assert_eq!((config.limits.max_connections, config.limits.max_per_client), (16_000, 0));
         assert_eq!(config.log_level, LevelFilter::Info);
@@ -395,7 +285,7 @@ mod tests {
     #[test]
     fn errors_name_the_option_and_its_bad_value() {
         for (line, option) in [
-            ("--http localhost:80", "--http"),
+            ("--http example.org:80", "--http"),
             ("--http 80 --http x", "--http"),
             ("--max-connections 0", "--max-connections"),
             ("--max-connections -1", "--max-connections"),
@@ -403,7 +293,7 @@ mod tests {
             ("--idle-timeout 0", "--idle-timeout"),
             ("--head-timeout 1d", "--head-timeout"),
             ("--body-timeout x", "--body-timeout"),
-            ("--write-timeout 1.5s", "--write-timeout"),
+            ("--write-timeout 1.5d", "--write-timeout"),
             ("--drain-timeout -1", "--drain-timeout"),
             ("--log-level loud", "--log-level"),
             ("--access-format xml", "--access-format"),

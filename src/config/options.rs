@@ -5,10 +5,12 @@
 //! [`Config`]: crate::config::Config
 
 use std::ffi::OsString;
+use std::path::Path;
 
-use argh::{ArgsInfo, FromArgs};
+use argh::{ArgsInfo, FlagInfo, FromArgs};
 
-use super::help;
+use super::usage::{self, Exit};
+use super::{address, help};
 
 /// Serves a folder of files over HTTP, with one thread and one event loop.
 #[derive(Debug, FromArgs, ArgsInfo)]
@@ -173,11 +175,11 @@ pub struct Options {
     #[argh(option, arg_name = "LEVEL")]
     pub log_level: Option<String>,
 
-    /// event log file, reopened on SIGHUP (standard error)
+    /// event log file, reopened on SIGHUP, or - for standard error (-)
     #[argh(option, arg_name = "PATH")]
     pub log_file: Option<String>,
 
-    /// access log file, one line per response, reopened on SIGHUP (off)
+    /// access log file, one line per response, reopened on SIGHUP, or - for standard output (off)
     #[argh(option, arg_name = "PATH")]
     pub access_log: Option<String>,
 
@@ -190,35 +192,16 @@ pub struct Options {
     pub version: bool,
 }
 
-/// What to print instead of serving, and the exit code. Output with code 0 goes to stdout.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Exit {
-    /// The text, with its final newline.
-    pub output: String,
-    /// 0 for help and version, 2 for a usage error.
-    pub code: u8,
-}
-
 impl Options {
     /// Parses the arguments that follow the program's name.
     pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Options, Exit> {
-        let mut words = Vec::new();
-        for argument in arguments {
-            let argument = argument
-                .into_string()
-                .map_err(|argument| usage_error(&format!("{argument:?} is not UTF-8")))?;
-            match argument.split_once('=') {
-                // argh accepts only `--name value`.
-                Some((name, value)) if name.starts_with("--") => {
-                    words.extend([name.to_owned(), value.to_owned()])
-                }
-                _ => words.push(argument),
-            }
-        }
+        let program = Options::get_args_info();
+        let usage_error = |error: &str| Exit::usage_error("evserve", error, "options");
+        let words = usage::split_words(arguments, program.flags).map_err(|error| usage_error(&error))?;
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let options = Options::from_args(&["evserve"], &words).map_err(|exit| match exit.status {
-            Ok(()) => Exit { output: help::render(&Options::get_args_info()), code: 0 },
-            Err(()) => usage_error(exit.output.lines().next().unwrap_or_default()),
+            Ok(()) => Exit { output: help::render(&program), code: 0 },
+            Err(()) => usage_error(&explain(&exit.output, program.flags)),
         })?;
         if options.version {
             return Err(Exit { output: format!("evserve {}\n", env!("CARGO_PKG_VERSION")), code: 0 });
@@ -227,9 +210,14 @@ impl Options {
     }
 }
 
-fn usage_error(error: &str) -> Exit {
-    let error = error.trim_end_matches('.');
-    Exit { output: format!("evserve: {error}; evserve --help lists the options\n"), code: 2 }
+/// Explains an error of argh. A word that is not the value of an option may be a folder or an address.
+fn explain(error: &str, flags: &[FlagInfo<'_>]) -> String {
+    let explanation = usage::explain(error, flags);
+    match usage::unknown_argument(error) {
+        Some(word) if address::parse(word).is_some() => format!("{explanation}; did you mean --http {word}?"),
+        Some(word) if Path::new(word).is_dir() => format!("{explanation}; did you mean --html {word:?}?"),
+        _ => explanation,
+    }
 }
 
 #[cfg(test)]
@@ -269,10 +257,25 @@ mod tests {
             ("--version=yes", "yes"),
             ("--html a --html b", "--html"),
             ("-x", "-x"),
+            (".", "\".\"; did you mean --html \".\"?"),
+            ("..", "\"..\"; did you mean --html \"..\"?"),
+            ("...", "\"...\";"),
+            ("8080", "\"8080\"; did you mean --http 8080?"),
+            ("--htp 80", "\"--htp\"; did you mean --http?"),
+            ("--list=yes", "--list takes no value, but was given \"yes\""),
+            ("--files a --files=b", "--files is given twice"),
+            ("--html", "--html needs a value;"),
+            ("--help --x", "after `help`;"),
         ] {
             let exit = parse(line).expect_err(line);
             assert_eq!((exit.code, exit.output.matches('\n').count()), (2, 1), "{exit:?}");
             assert!(exit.output.contains(named), "{exit:?}");
+        }
+        for (argument, shown) in
+            [("a\nb.", r#""a\nb.";"#), ("\n", r#""\n";"#), ("", r#""";"#), ("\x1b[2J", "u{1b}[2J")]
+        {
+            let exit = Options::parse([OsString::from(argument)]).expect_err(argument);
+            assert!(exit.output.contains(shown) && exit.output.lines().count() == 1, "{exit:?}");
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use evserve::config::ClientOptions;
-use evserve::config::Exit;
+use evserve::config::{Exit, explain, split_words};
 use evserve::protocol::Dialect;
 
 use super::address::Address;
@@ -43,16 +43,10 @@ const DASH: &str = "\0";
 
 impl Options {
     pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Options, Exit> {
-        let mut words = Vec::new();
-        for argument in arguments {
-            let argument = argument.into_string().map_err(|_| usage_error("an argument is not UTF-8"))?;
-            match argument.split_once('=') {
-                Some((name, value)) if name.starts_with("--") => {
-                    words.extend([name.to_owned(), value.to_owned()])
-                }
-                _ if argument == "-" => words.push(DASH.to_owned()),
-                _ => words.push(argument),
-            }
+        let flags = ClientOptions::get_args_info().flags;
+        let mut words = split_words(arguments, flags).map_err(|error| usage_error(&error))?;
+        for word in words.iter_mut().filter(|word| *word == "-") {
+            *word = DASH.to_owned();
         }
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         // argh would fail first, because the address is missing.
@@ -61,7 +55,7 @@ impl Options {
         }
         let words = ClientOptions::from_args(&["evclient"], &words).map_err(|exit| match exit.status {
             Ok(()) => Exit { output: exit.output, code: 0 },
-            Err(()) => usage_error(exit.output.lines().next().unwrap_or_default()),
+            Err(()) => usage_error(&explain(&exit.output, flags)),
         })?;
         Options::of(words)
     }
@@ -132,8 +126,7 @@ pub(crate) fn local_name(path: &str) -> Result<&str, Failure> {
 }
 
 fn usage_error(what: &str) -> Exit {
-    let what = what.trim_end_matches('.');
-    Exit { output: format!("evclient: {what}; evclient --help lists the commands\n"), code: 2 }
+    Exit::usage_error("evclient", what, "commands")
 }
 
 #[cfg(test)]

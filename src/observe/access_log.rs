@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 use std::time::UNIX_EPOCH;
 
-use super::log_file::LogFile;
+use super::log_file::{LogFile, Reopened};
 use crate::clock::Clock;
 use crate::limits::ACCESS_LOG_BUFFER_BYTES;
 use crate::peer::Peer;
@@ -28,18 +28,16 @@ pub struct AccessLog {
     second: u64,
     /// The number of lines dropped since the last report, because the buffer was full or a write failed.
     dropped: u64,
-    end: FileEnd,
+    buffer_start: BufferStart,
 }
 
-/// The position at which the file ends.
+/// What the buffer begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FileEnd {
-    /// At the end of a line.
-    Line,
-    /// In the middle of a line, whose rest is in the buffer.
-    MidLine,
-    /// In the middle of a line, whose rest was dropped.
-    TornLine,
+enum BufferStart {
+    /// A line, or the rest of the line in the middle of which the file ends.
+    Next,
+    /// A line, while the file ends in the middle of one whose rest was dropped.
+    AfterTornLine,
 }
 
 /// The data of one line.
@@ -68,7 +66,7 @@ impl AccessLog {
             time: String::new(),
             second: u64::MAX,
             dropped: 0,
-            end: FileEnd::Line,
+            buffer_start: BufferStart::Next,
         }
     }
 
@@ -102,14 +100,14 @@ impl AccessLog {
         if self.buffer.is_empty() {
             return;
         }
-        if self.end == FileEnd::TornLine {
+        if self.buffer_start == BufferStart::AfterTornLine {
+            // The end of the torn line, which no line begins with.
             self.buffer.insert(0, b'\n');
-            self.end = FileEnd::MidLine;
+            self.buffer_start = BufferStart::Next;
         }
         match self.file.write_some(&self.buffer) {
             Ok(0) => {}
             Ok(written) => {
-                self.end = if self.buffer[written - 1] == b'\n' { FileEnd::Line } else { FileEnd::MidLine };
                 self.buffer.drain(..written);
                 self.report();
             }
@@ -119,11 +117,10 @@ impl AccessLog {
                         "cannot write the access log: {error}; its lines are dropped until a write succeeds"
                     );
                 }
-                self.dropped += memchr::memchr_iter(b'\n', &self.buffer).count() as u64;
-                if self.end == FileEnd::MidLine {
-                    self.end = FileEnd::TornLine;
+                self.drop_lines(self.buffer.len());
+                if self.file.ends_mid_line() {
+                    self.buffer_start = BufferStart::AfterTornLine;
                 }
-                self.buffer.clear();
             }
         }
     }
@@ -133,10 +130,29 @@ impl AccessLog {
         !self.buffer.is_empty()
     }
 
-    /// Reopens the log file, as after a rotation.
+    /// Reopens the log file, as after a rotation. Another file begins with a line: the rest of one that the old file
+    /// did not accept is dropped, and the lines after it are kept.
     pub fn reopen(&mut self) -> io::Result<()> {
         self.flush();
-        self.file.reopen()
+        let was_mid_line = self.file.ends_mid_line();
+        if self.file.reopen()? == Reopened::Same {
+            return Ok(());
+        }
+        if was_mid_line && self.buffer_start == BufferStart::Next {
+            let rest = memchr::memchr(b'\n', &self.buffer).map_or(self.buffer.len(), |end| end + 1);
+            self.drop_lines(rest);
+        }
+        self.buffer_start = BufferStart::Next;
+        Ok(())
+    }
+
+    /// Drops the first `length` bytes of the buffer and counts their lines.
+    fn drop_lines(&mut self, length: usize) {
+        let ends = memchr::memchr_iter(b'\n', &self.buffer[..length]).count();
+        // The end of a torn line, which is already counted.
+        let counted = self.buffer.first() == Some(&b'\n');
+        self.dropped += (ends - usize::from(counted)) as u64;
+        self.buffer.drain(..length);
     }
 
     /// Logs the number of dropped lines, once lines can be written again.

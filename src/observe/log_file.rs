@@ -3,12 +3,14 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
+
+use super::log_target::LogTarget;
 
 /// A file, a pipe or a terminal that lines are appended to.
 #[derive(Debug)]
@@ -18,18 +20,20 @@ pub struct LogFile {
     file: File,
     /// The maximum length of a write that does not block, in bytes.
     piece_bytes: usize,
+    /// Whether the last byte written was not the end of a line.
+    ends_mid_line: bool,
 }
 
 /// The number of bytes that a ready pipe accepts without blocking (PIPE_BUF, pipe(7)).
 const PIPE_PIECE_BYTES: usize = 4096;
 
 impl LogFile {
-    pub fn stderr() -> io::Result<LogFile> {
-        LogFile::standard(io::stderr().as_fd(), Path::new("/dev/stderr"))
-    }
-
-    pub fn stdout() -> io::Result<LogFile> {
-        LogFile::standard(io::stdout().as_fd(), Path::new("/dev/stdout"))
+    pub fn of(target: &LogTarget) -> io::Result<LogFile> {
+        match target.resolve() {
+            LogTarget::Stdout => LogFile::standard(io::stdout().as_fd(), Path::new("/dev/stdout")),
+            LogTarget::Stderr => LogFile::standard(io::stderr().as_fd(), Path::new("/dev/stderr")),
+            LogTarget::Path(path) => LogFile::append_to(&path),
+        }
     }
 
     /// Opens a standard stream. Other processes share its open file description, so it must not become
@@ -50,23 +54,43 @@ impl LogFile {
 
     fn new(path: Option<PathBuf>, file: File) -> io::Result<LogFile> {
         let piece_bytes = if file.metadata()?.is_file() { usize::MAX } else { PIPE_PIECE_BYTES };
-        Ok(LogFile { path, file, piece_bytes })
+        Ok(LogFile { path, file, piece_bytes, ends_mid_line: false })
     }
 
-    /// Reopens the path, as after a rotation. If that fails, the old file stays open.
-    pub fn reopen(&mut self) -> io::Result<()> {
-        match &self.path {
-            Some(path) => LogFile::append_to(&path.clone()).map(|new| *self = new),
-            None => Ok(()),
+    /// Reopens the path, as after a rotation. A standard stream stays as it is. If the path names the same file as
+    /// before, or cannot be opened, the old file stays open.
+    pub fn reopen(&mut self) -> io::Result<Reopened> {
+        let Some(path) = &self.path else { return Ok(Reopened::Same) };
+        let new = LogFile::append_to(path)?;
+        let identity = |file: &File| file.metadata().map(|file| (file.dev(), file.ino()));
+        if identity(&new.file)? == identity(&self.file)? {
+            return Ok(Reopened::Same);
         }
+        *self = new;
+        Ok(Reopened::Other)
+    }
+
+    /// Returns whether the last byte written was not the end of a line.
+    pub fn ends_mid_line(&self) -> bool {
+        self.ends_mid_line
     }
 
     /// Writes as much as possible without blocking. Returns the number of bytes written.
     pub fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.write_pieces(bytes)?;
+        if written > 0 {
+            self.ends_mid_line = bytes[written - 1] != b'\n';
+        }
+        Ok(written)
+    }
+
+    fn write_pieces(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut written = 0;
         while written < bytes.len() && self.is_ready() {
-            let end = bytes.len().min(written.saturating_add(self.piece_bytes));
-            match self.file.write(&bytes[written..end]) {
+            let piece = &bytes[written..bytes.len().min(written.saturating_add(self.piece_bytes))];
+            // Ends at the end of a line if possible: other processes and the other log may write to the same pipe.
+            let whole_lines = memchr::memrchr(b'\n', piece).map_or(piece.len(), |end| end + 1);
+            match self.file.write(&piece[..whole_lines]) {
                 Ok(0) => break,
                 Ok(count) => written += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
@@ -92,6 +116,15 @@ fn open(path: &Path) -> io::Result<File> {
     File::options().append(true).create(true).custom_flags(flags).open(path)
 }
 
+/// What a path named when it was reopened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reopened {
+    /// The same file as before.
+    Same,
+    /// Another file, which begins with a new line.
+    Other,
+}
+
 /// A log that writes each line at once. A line that the file does not accept is dropped and counted.
 #[derive(Clone, Debug)]
 pub struct LineLog(Arc<Mutex<PendingLine>>);
@@ -110,7 +143,7 @@ impl LineLog {
     }
 
     pub fn reopen(&self) -> io::Result<()> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).file.reopen()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).file.reopen().map(drop)
     }
 }
 
@@ -133,15 +166,24 @@ impl Write for LineLog {
 
 impl PendingLine {
     fn end_line(&mut self) {
+        let mut report = Vec::new();
+        // The rest of a line that was written in part is lost.
+        if self.file.ends_mid_line() {
+            report.push(b'\n');
+        }
         if self.dropped > 0 {
-            let said = format!("{} lines of this log were dropped here\n", self.dropped);
-            self.line.splice(..0, said.into_bytes());
+            report.extend_from_slice(
+                format!("{} lines of this log were dropped here\n", self.dropped).as_bytes(),
+            );
         }
+        let reported = report.len();
+        self.line.splice(..0, report);
         // A pipe accepts a short line completely or not at all; a terminal or a disk may accept a part of it.
-        match self.file.write_some(&self.line) {
-            Ok(written) if written == self.line.len() => self.dropped = 0,
-            _ => self.dropped += 1,
+        let written = self.file.write_some(&self.line).unwrap_or(0);
+        if written >= reported {
+            self.dropped = 0;
         }
+        self.dropped += u64::from(written < self.line.len());
         self.line.clear();
     }
 }

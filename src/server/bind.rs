@@ -2,23 +2,50 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
 use rustix::process::umask;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use crate::limits::LISTEN_BACKLOG;
 
 /// Binds a port on all interfaces, over IPv6 and IPv4.
 pub(super) fn everywhere<S>(port: u16, bind: fn(SocketAddr, bool) -> io::Result<S>) -> io::Result<S> {
-    bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), false).or_else(|error| match error.kind() {
-        ErrorKind::AddrInUse | ErrorKind::PermissionDenied => Err(error),
-        // This machine has no IPv6.
-        _ => bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), true),
+    bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), false).or_else(|error| {
+        if has_ipv6(&error) { Err(error) } else { bind((Ipv4Addr::UNSPECIFIED, port).into(), true) }
     })
+}
+
+/// Binds a port on the loopback interface, over IPv4 and, if this machine has it, IPv6.
+pub(super) fn localhost<S: AsFd>(
+    port: u16,
+    bind: fn(SocketAddr, bool) -> io::Result<S>,
+) -> io::Result<Vec<S>> {
+    // Port 0 takes a port that is free over IPv4, and may be in use over IPv6.
+    let mut attempts = if port == 0 { FREE_PORT_ATTEMPTS } else { 1 };
+    loop {
+        let v4 = bind((Ipv4Addr::LOCALHOST, port).into(), true)?;
+        let bound = SockRef::from(&v4).local_addr()?.as_socket().map_or(port, |address| address.port());
+        attempts -= 1;
+        match bind((Ipv6Addr::LOCALHOST, bound).into(), true) {
+            Ok(v6) => return Ok(vec![v4, v6]),
+            Err(error) if error.kind() == ErrorKind::AddrInUse && attempts > 0 => {}
+            Err(error) if has_ipv6(&error) => return Err(error),
+            Err(_) => return Ok(vec![v4]),
+        }
+    }
+}
+
+/// The number of free ports that are tried.
+const FREE_PORT_ATTEMPTS: usize = 8;
+
+/// Returns whether a bind over IPv6 failed for another reason than that this machine has no IPv6.
+fn has_ipv6(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::AddrInUse | ErrorKind::PermissionDenied)
 }
 
 /// Binds a listening TCP socket.

@@ -1,21 +1,20 @@
 //! The composition root: opens the site, raises the limits, creates the event loop and binds the listeners.
 
 mod bind;
+mod listeners;
+mod reach;
 
 use std::fmt;
-use std::io::{self, ErrorKind};
-use std::net::TcpListener;
+use std::io;
+use std::path::Path;
 
-use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use socket2::SockRef;
 
 use crate::clock::Now;
-use crate::config::{Address, Config};
+use crate::config::Config;
 use crate::event_loop::{Runner, Shutdown};
 use crate::limits::{DESCRIPTORS_PER_FILE, Limits, RESERVED_DESCRIPTORS};
-use crate::observe::{AccessLog, DatagramCounts, LineLog, LogFile};
-use crate::protocol::Kind;
+use crate::observe::{AccessLog, DatagramCounts, LineLog, LogFile, LogTarget};
 use crate::services::{AckServices, LibrarySite, RateLimiter, Services};
 use crate::site::{Rules, Site};
 use crate::store::{Bounds, Descriptors, DiskStore, Library, Opened, Store};
@@ -25,7 +24,7 @@ use bind::SocketFile;
 pub struct Server {
     runner: Runner,
     /// The paths of the unix sockets, which are removed together with the server.
-    socket_files: Vec<SocketFile>,
+    _socket_files: Vec<SocketFile>,
 }
 
 /// Why a server could not start: one line that names the problem and says what to do.
@@ -71,43 +70,18 @@ impl Server {
         let mut runner = Runner::new(services)
             .map_err(|error| StartError(format!("cannot set up the event loop: {error}")))?;
         if config.trace {
-            let out = LogFile::stdout().map_err(|error| {
+            let out = LogFile::of(&LogTarget::Stdout).map_err(|error| {
                 StartError(format!(
                     "cannot write the trace to standard output: {error}; redirect it, or remove --trace"
                 ))
             })?;
             runner.trace(Box::new(LineLog::new(out)));
         }
-        let mut server = Server { runner, socket_files: Vec::new() };
-        server.listen_to(config)?;
-        Ok(server)
-    }
-
-    fn listen_to(&mut self, config: &Config) -> Result<(), StartError> {
-        for address in &config.http {
-            self.listen(address, Kind::Http).map_err(|error| cannot_listen("--http", address, &error))?;
+        let socket_files = listeners::listen(config, &mut runner)?;
+        if let Some(folder) = &config.files {
+            log_unlisted(folder, &runner.services().core.library);
         }
-        for address in &config.file {
-            match self
-                .listen(address, Kind::File(config.dialect))
-                .map_err(|error| cannot_listen("--file", address, &error))
-            {
-                // The default listener of the file protocol is optional, since the user asked only for the
-                // site.
-                Err(error) if config.file_is_default => {
-                    log::warn!("{error}; --file off disables the file protocol")
-                }
-                listening => listening?,
-            }
-        }
-        for address in &config.ack {
-            self.listen(address, Kind::Ack).map_err(|error| cannot_listen("--ack", address, &error))?;
-        }
-        for address in &config.ack_udp {
-            self.listen_datagrams(address, Kind::Ack)
-                .map_err(|error| cannot_listen("--ack-udp", address, &error))?;
-        }
-        Ok(())
+        Ok(Server { runner, _socket_files: socket_files })
     }
 
     /// Serves until a signal ends the loop, then logs a summary.
@@ -123,50 +97,6 @@ impl Server {
         }
         ended
     }
-
-    fn listen(&mut self, address: &Address, kind: Kind) -> io::Result<()> {
-        match address {
-            Address::Inet(address) => self.listen_tcp(bind::tcp(*address, true)?, kind),
-            Address::Everywhere(port) => self.listen_tcp(bind::everywhere(*port, bind::tcp)?, kind),
-            Address::Unix(path) => {
-                let (listener, file) = bind::unix(path)?;
-                self.socket_files.push(file);
-                self.runner.listen_unix(listener, kind)?;
-                log::info!("listening {kind} unix:{}", path.display());
-                Ok(())
-            }
-        }
-    }
-
-    fn listen_tcp(&mut self, socket: TcpListener, kind: Kind) -> io::Result<()> {
-        let address = socket.local_addr()?;
-        if matches!(kind, Kind::File(_) | Kind::Ack) {
-            // Accepted connections inherit it. Clients may be idle for an hour; keepalive detects those that
-            // have vanished.
-            SockRef::from(&socket).set_keepalive(true)?;
-        }
-        self.runner.listen_tcp(socket, kind)?;
-        match kind {
-            Kind::Http => log::info!("listening {kind} http://{address}/"),
-            Kind::File(_) | Kind::Ack => log::info!("listening {kind} tcp://{address}"),
-        }
-        if kind == Kind::Http && address.ip().is_loopback() {
-            log::info!("only this machine can connect; --http :{} opens it to the network", address.port());
-        }
-        Ok(())
-    }
-
-    fn listen_datagrams(&mut self, address: &Address, kind: Kind) -> io::Result<()> {
-        let socket = match address {
-            Address::Inet(address) => bind::udp(*address, true)?,
-            Address::Everywhere(port) => bind::everywhere(*port, bind::udp)?,
-            Address::Unix(_) => return Err(ErrorKind::Unsupported.into()),
-        };
-        let address = socket.local_addr()?;
-        self.runner.listen_udp(socket, kind)?;
-        log::info!("listening {kind}-udp udp://{address}");
-        Ok(())
-    }
 }
 
 /// Opens the library. Without `--files` it is the site's folder, read-only.
@@ -176,6 +106,19 @@ fn library(config: &Config) -> Result<Library, StartError> {
         let folder = folder.display();
         StartError(format!("cannot open the library {folder}: {error}; give --files a readable folder"))
     })
+}
+
+/// Logs what is in the library's folder and not in the library: the user may miss it.
+fn log_unlisted(folder: &Path, library: &Library) {
+    let folder = folder.display();
+    match library.unlisted() {
+        Ok(unlisted) if unlisted.total() == 0 => {}
+        Ok(unlisted) => log::info!(
+            "the library shows only regular files with plain names; not shown in {folder}: {} ({unlisted})",
+            unlisted.total()
+        ),
+        Err(error) => log::warn!("cannot read the library {folder}: {error}"),
+    }
 }
 
 /// Builds the site that serves the library over HTTP, or `None` without `--files`.
@@ -188,15 +131,12 @@ fn library_site(config: &Config, library: &Library, descriptors: usize) -> Optio
 }
 
 fn access_log(config: &Config) -> Result<Option<AccessLog>, StartError> {
-    let Some((path, format)) = &config.access_log else { return Ok(None) };
-    match LogFile::append_to(path) {
+    let Some((target, format)) = &config.access_log else { return Ok(None) };
+    match LogFile::of(target) {
         Ok(file) => Ok(Some(AccessLog::new(file, *format))),
-        Err(error) => {
-            let path = path.display();
-            Err(StartError(format!(
-                "cannot open the access log {path}: {error}; give --access-log another path"
-            )))
-        }
+        Err(error) => Err(StartError(format!(
+            "cannot open the access log {target}: {error}; give --access-log another path"
+        ))),
     }
 }
 
@@ -232,27 +172,4 @@ fn share_descriptors(mut limits: Limits, descriptors: usize) -> Limits {
     }
     limits.max_files = left - limits.max_connections;
     limits
-}
-
-fn cannot_listen(option: &str, address: &Address, error: &io::Error) -> StartError {
-    let name = match address {
-        Address::Inet(address) => address.to_string(),
-        Address::Everywhere(port) => format!(":{port}"),
-        Address::Unix(path) => format!("unix:{}", path.display()),
-    };
-    let (what, todo) = match error.kind() {
-        ErrorKind::AddrInUse => (
-            "the address is in use".to_owned(),
-            format!("stop the other server, or choose another address with {option}"),
-        ),
-        _ if Errno::from_io_error(error) == Some(Errno::MFILE) => {
-            (error.to_string(), "raise the file descriptor limit (ulimit -n)".to_owned())
-        }
-        ErrorKind::PermissionDenied => (
-            error.to_string(),
-            "ports below 1024 need CAP_NET_BIND_SERVICE; a unix socket needs a writable folder".to_owned(),
-        ),
-        _ => (error.to_string(), format!("choose another address with {option}")),
-    };
-    StartError(format!("cannot listen on {name}: {what}; {todo}"))
 }

@@ -6,6 +6,7 @@ use super::Sessions;
 use crate::clock::Clock;
 use crate::limits::LOG_RETRY;
 use crate::observe::AccessLog;
+use crate::peer::Peer;
 use crate::site::Site;
 use crate::store::Name;
 
@@ -19,6 +20,14 @@ pub struct HttpServices {
     pub sessions: Sessions,
     /// The access log, if there is one.
     pub access_log: Option<AccessLog>,
+    tls_attempts: TlsAttempts,
+}
+
+/// Whether a client has tried TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TlsAttempts {
+    None,
+    Reported,
 }
 
 /// The library as HTTP serves it.
@@ -34,7 +43,23 @@ pub struct LibrarySite {
 impl HttpServices {
     /// Creates the services with a site only.
     pub fn new(site: Site) -> HttpServices {
-        HttpServices { site, library: None, sessions: Sessions::default(), access_log: None }
+        HttpServices {
+            site,
+            library: None,
+            sessions: Sessions::default(),
+            access_log: None,
+            tls_attempts: TlsAttempts::None,
+        }
+    }
+
+    /// Logs that `peer` spoke TLS, once: browsers that prefer HTTPS, and scanners, try again and again.
+    pub fn report_tls(&mut self, peer: Peer) {
+        if self.tls_attempts == TlsAttempts::None {
+            self.tls_attempts = TlsAttempts::Reported;
+            log::warn!(
+                "a client spoke TLS to the plain HTTP listener ({peer}); evserve has no HTTPS: use http://, or put a TLS proxy in front; further attempts are not logged"
+            );
+        }
     }
 
     /// Runs the tasks that are due at the end of a turn. Returns the time of the next task, if any.

@@ -24,7 +24,7 @@ pub use descriptors::{CountedFile, DescriptorPermit, Descriptors};
 pub use disk::DiskStore;
 pub use library::{
     Item, Items, KeepFree, Library, LibraryError, LibraryFiles, LibraryRules, Name, Sha256Digest, Stored,
-    Upload, UploadKey,
+    Unlisted, Upload, UploadKey,
 };
 pub use memory::MemoryStore;
 pub use shared_bytes::SharedBytes;

@@ -168,6 +168,11 @@ impl Server {
         wait_for(text, || self.log.lock().unwrap().iter().find(|line| line.contains(text)).cloned())
     }
 
+    /// Returns the lines of the log so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }

@@ -11,6 +11,7 @@ mod quota;
 mod rules;
 mod staging;
 mod system;
+mod unlisted;
 mod upload;
 
 use std::io;
@@ -36,6 +37,7 @@ pub use partial::UploadKey;
 use quota::Reservation;
 pub use rules::{KeepFree, LibraryRules};
 use staging::Staging;
+pub use unlisted::Unlisted;
 pub use upload::{Stored, Upload};
 
 /// The library's folder, and the rules for its files.
@@ -93,6 +95,11 @@ impl Library {
     /// Begins to list the files, in no particular order.
     pub fn list(&self) -> Result<Items, LibraryError> {
         Items::of(&self.folder, Some(self.permit(1)?))
+    }
+
+    /// Counts the entries of the folder that the library does not show.
+    pub fn unlisted(&self) -> Result<Unlisted, LibraryError> {
+        Unlisted::count(&self.folder)
     }
 
     /// Returns the name, length and modification time of a file without opening it.

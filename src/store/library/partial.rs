@@ -42,7 +42,7 @@ pub(super) struct Partial {
 }
 
 /// The name of the hidden folder.
-const FOLDER: &str = ".evserve-partial";
+pub(super) const FOLDER: &str = ".evserve-partial";
 
 /// The flags for every open in the hidden folder, in addition to the access mode.
 const PLAIN: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);

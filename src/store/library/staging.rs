@@ -36,7 +36,7 @@ pub(super) enum StagingMode {
 }
 
 /// The beginning of the names of hidden files; a random part follows.
-const HIDDEN_PREFIX: &str = ".evserve-upload-";
+pub(super) const HIDDEN_PREFIX: &str = ".evserve-upload-";
 
 impl Staging {
     /// Prepares `folder` for uploads. Unless the library is read-only, removes files that a crash left there.

@@ -2,14 +2,16 @@
 //! `with_access_log(options)`, send a request, and `wait_for_lines`.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use evserve::clock::{Clock, Now};
-use evserve::observe::LogFile;
-use evserve::observe::{AccessLog, AccessRecord, Format};
+use evserve::observe::{AccessLog, AccessRecord, Format, LineLog, LogFile};
 use evserve::peer::Peer;
 use rustix::process::Signal;
 
@@ -18,7 +20,7 @@ use crate::process::{PROGRAM, Server, small_site, wait_for};
 const GET: &str = "GET /1k.txt HTTP/1.1\r\nHost: h\r\nUser-Agent: test\r\n\r\n";
 
 /// Starts a server with an access log and returns the path of the log.
-fn with_access_log(arguments: &[&str]) -> (Server, std::path::PathBuf, tempfile::TempDir) {
+fn with_access_log(arguments: &[&str]) -> (Server, PathBuf, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log");
     let all = [&["--access-log", path.to_str().unwrap()], arguments].concat();
@@ -26,7 +28,7 @@ fn with_access_log(arguments: &[&str]) -> (Server, std::path::PathBuf, tempfile:
     (server, path, folder)
 }
 
-fn wait_for_lines(path: &std::path::Path, count: usize) -> Vec<String> {
+fn wait_for_lines(path: &Path, count: usize) -> Vec<String> {
     wait_for("the lines", || {
         let text = fs::read_to_string(path).unwrap_or_default();
         let lines: Vec<String> = text.lines().map(str::to_owned).collect();
@@ -209,4 +211,211 @@ fn a_stalled_stderr_does_not_block_the_server() {
         server.signal(Signal::TERM);
         assert!(server.ended().success());
     });
+}
+
+/// Starts a server whose standard output and standard error are the given ones.
+fn spawn_with_streams(
+    arguments: &[&str],
+    out: impl Into<Stdio>,
+    err: impl Into<Stdio>,
+) -> std::process::Child {
+    let site = Path::new(env!("CARGO_MANIFEST_DIR")).join("html");
+    let mut command = Command::new(PROGRAM);
+    command.args(["--http", "0", "--file", "off", "--html"]).arg(site).args(arguments);
+    command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().unwrap()
+}
+
+/// Returns the server of `spawn_with_streams`, once the text that `log` returns names its address.
+fn adopt(child: std::process::Child, mut log: impl FnMut() -> String) -> Server {
+    let address = wait_for("the banner", || {
+        let text = log();
+        let (_, rest) = text.split_once("listening http http://")?;
+        rest.split_once("/\n")?.0.parse().ok()
+    });
+    Server::adopt(child, address, tempfile::tempdir().unwrap())
+}
+
+/// Whether a line is one of the access log or of the event log, and complete.
+fn is_log_line(line: &str) -> bool {
+    line.starts_with("127.0.0.1 - - [") && line.ends_with(" \"-\" \"-\"")
+        || line.contains("Z [INFO] ")
+        || line.contains("Z [DEBUG] ")
+}
+
+#[test]
+fn a_dash_is_the_standard_stream_of_a_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, err) = (folder.path().join("out"), folder.path().join("err"));
+    let site = small_site();
+    let mut command = Command::new(PROGRAM);
+    command
+        .args(["--http", "0", "--file", "off", "--access-log", "-", "--log-file=-", "--html"])
+        .arg(site.path());
+    command.current_dir(folder.path()).stdin(Stdio::null());
+    let child =
+        command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap()).spawn().unwrap();
+    let mut server = adopt(child, || fs::read_to_string(&err).unwrap());
+    server.get("/1k.txt");
+    wait_for_lines(&out, 1);
+    // Standard streams are not reopened.
+    server.signal(Signal::HUP);
+    wait_for("the signal", || fs::read_to_string(&err).unwrap().contains("reopened the log").then_some(()));
+    server.get("/1k.txt");
+    assert!(wait_for_lines(&out, 2).iter().all(|line| is_log_line(line)));
+    server.signal(Signal::TERM);
+    assert!(server.ended().success());
+    let mut names: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["err", "out"]);
+}
+
+#[test]
+fn the_names_of_the_standard_streams_work_where_they_are_sockets() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("access.log");
+    std::os::unix::fs::symlink("/dev/stdout", &link).unwrap();
+    for name in ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", link.to_str().unwrap()] {
+        let ((out, out_end), (err, err_end)) = (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
+        let arguments = ["--access-log", name, "--log-file", "/dev/stderr"];
+        let child = spawn_with_streams(&arguments, OwnedFd::from(out_end), OwnedFd::from(err_end));
+        let (mut events, mut access) = (BufReader::new(err), BufReader::new(out));
+        let mut text = String::new();
+        let server = adopt(child, || {
+            events.read_line(&mut text).unwrap();
+            text.clone()
+        });
+        for signal in [Signal::HUP, Signal::CONT] {
+            server.get("/");
+            let mut line = String::new();
+            access.read_line(&mut line).unwrap();
+            assert!(is_log_line(line.trim_end()), "{name}: {line}");
+            server.signal(signal);
+        }
+    }
+}
+
+#[test]
+fn logs_on_one_file_do_not_overwrite_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("all.log");
+    // As `> all.log 2>&1`: one offset, without O_APPEND.
+    let file = File::create(&path).unwrap();
+    let child = spawn_with_streams(
+        &["--access-log", "/dev/stdout", "--log-level", "debug"],
+        file.try_clone().unwrap(),
+        file,
+    );
+    let mut server = adopt(child, || fs::read_to_string(&path).unwrap());
+    for _ in 0..100 {
+        assert_eq!(server.get("/").status, 200);
+    }
+    server.signal(Signal::TERM);
+    assert!(server.ended().success());
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(text.lines().filter(|line| line.contains("\"GET / HTTP/1.1\" 200")).count(), 100);
+    for line in text.lines() {
+        assert!(is_log_line(line), "{line:?}");
+    }
+}
+
+/// Creates a FIFO and opens it for reading, without waiting for a writer. A read without data fails.
+fn fifo(path: &Path) -> File {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    File::options().read(true).custom_flags(0o4000).open(path).unwrap()
+}
+
+/// Reads all that the pipe holds.
+fn drain(reader: &mut File) -> String {
+    let mut bytes = Vec::new();
+    // The error is that there is no more data.
+    let _ = reader.read_to_end(&mut bytes);
+    String::from_utf8(bytes).unwrap()
+}
+
+/// Writes records of 10 KB until the pipe accepts no more, which is in the middle of a line.
+fn fill(log: &mut AccessLog) {
+    while !log.is_waiting() {
+        record(log, &"x".repeat(10_000));
+        log.flush();
+    }
+}
+
+fn record(log: &mut AccessLog, request_line: &str) {
+    let request_line = request_line.as_bytes();
+    let (peer, referer, user_agent) = (Peer::Unix, &b""[..], &b""[..]);
+    log.record(
+        &AccessRecord { peer, request_line, referer, user_agent, status: 200, bytes: 1 },
+        &Clock::new(Now::read()),
+    );
+}
+
+#[test]
+fn a_line_after_a_torn_one_begins_on_its_own_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fifo");
+    let mut reader = fifo(&path);
+    let mut log = LineLog::new(LogFile::append_to(&path).unwrap());
+    // More than the pipe holds.
+    let long = "x".repeat(100_000);
+    writeln!(log, "{long}").unwrap();
+    writeln!(log, "dropped").unwrap();
+    let torn = drain(&mut reader);
+    assert!(torn.len() < long.len() && !torn.contains('\n'));
+    writeln!(log, "next").unwrap();
+    writeln!(log, "last").unwrap();
+    assert_eq!(drain(&mut reader), "\n2 lines of this log were dropped here\nnext\nlast\n");
+    // A rotation needs no newline: the new file is empty.
+    writeln!(log, "{long}").unwrap();
+    fs::rename(&path, folder.path().join("old")).unwrap();
+    log.reopen().unwrap();
+    writeln!(log, "after").unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "1 lines of this log were dropped here\nafter\n");
+}
+
+#[test]
+fn a_rotated_access_log_begins_with_a_complete_line() {
+    let folder = tempfile::tempdir().unwrap();
+    // The old file stalls in the middle of a line, or fails there, too.
+    for fails in [false, true] {
+        let path = folder.path().join(format!("fifo {fails}"));
+        let reader = fifo(&path);
+        let mut log = AccessLog::new(LogFile::append_to(&path).unwrap(), Format::Combined);
+        fill(&mut log);
+        record(&mut log, "kept");
+        if fails {
+            drop(reader);
+            // A child of another test may still hold a copy of the reader, until it executes its program.
+            wait_for("the failure", || {
+                log.flush();
+                (!log.is_waiting()).then_some(())
+            });
+        }
+        fs::rename(&path, folder.path().join("old")).unwrap();
+        log.reopen().unwrap();
+        record(&mut log, "next");
+        log.flush();
+        let text = fs::read_to_string(&path).unwrap();
+        let word = |line: &str| line.strip_prefix("unix: - - [")?.split('"').nth(1).map(str::to_owned);
+        let words: Option<Vec<String>> = text.lines().map(word).collect();
+        // What the failed file did not accept is dropped.
+        let expected: &[&str] = if fails { &["next"] } else { &["kept", "next"] };
+        assert!(words.is_some_and(|words| words == expected), "{}", &text[..text.len().min(500)]);
+    }
+}
+
+#[test]
+fn an_access_log_reopened_without_a_rotation_continues_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fifo");
+    let mut reader = fifo(&path);
+    let mut log = AccessLog::new(LogFile::append_to(&path).unwrap(), Format::Combined);
+    fill(&mut log);
+    log.reopen().unwrap();
+    record(&mut log, "next");
+    let mut text = drain(&mut reader);
+    log.flush();
+    text.push_str(&drain(&mut reader));
+    assert!(text.ends_with('\n') && text.contains("\"next\""));
+    assert!(text.lines().all(|line| line.starts_with("unix:") && line.matches("unix:").count() == 1));
 }

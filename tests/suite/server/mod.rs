@@ -6,4 +6,5 @@ mod files;
 mod lifecycle;
 mod logs;
 mod sockets;
+mod startup;
 mod trace;

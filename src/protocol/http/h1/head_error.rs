@@ -27,6 +27,12 @@ fn first_line(lines: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
+/// Returns whether a rejected head is the beginning of a TLS handshake: a record of type 22, version 3.x (RFC 8446
+/// section 5.1).
+pub(super) fn is_client_hello(input: &[u8]) -> bool {
+    input.starts_with(&[0x16, 0x03])
+}
+
 /// Returns the error for a head that httparse rejects.
 pub(super) fn syntax_error(lines: &[u8], error: httparse::Error) -> HttpError {
     request_line_error(lines).unwrap_or_else(|| parser_error(error))

@@ -29,6 +29,7 @@ use encode::{HeadContext, PRELUDE_DATE_AT, prelude};
 use exchange::{Exchange, FailedRequest, PendingResponse, refuse, respond};
 use framing::Framing;
 use head::{Head, Parsed};
+use head_error::is_client_hello;
 use upload::{UploadInProgress, UploadProgress};
 use version::Disposition;
 
@@ -124,6 +125,9 @@ impl Http1 {
                 Step::NeedInput
             }
             Parsed::Invalid(error, headers) => {
+                if is_client_hello(input) {
+                    cx.http.report_tls(cx.peer);
+                }
                 let request = FailedRequest { bytes: input, method: head::method_of(input), headers };
                 Step::Finish(0, refuse(error, request, out, cx))
             }
