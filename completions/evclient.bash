@@ -14,7 +14,7 @@ _evclient() {
             continue
         fi
         case "$command $word" in
-            ' --dialect') value=$word given+="$word " ;;
+            ' --dialect' | ' --to' | ' --as') value=$word given+="$word " ;;
             *' -'*) given+="$word " ;;
             *) ((place += 1)) ;;
         esac
@@ -25,12 +25,13 @@ _evclient() {
     if [[ $value ]]; then
         case "$command $value" in
             ' --dialect') COMPREPLY=($(compgen -W 'auto lines joined listed' -- "$cur")) ;;
+            ' --to') compopt -o default ;;
         esac
         return
     fi
     [[ ! $joined ]] || return
     case $command in
-        '') once='--dialect --udp -V --version -h --help' many='' words='' ;;
+        '') once='--dialect --to --as --udp -V --version -h --help' many='' words='' ;;
     esac
     case "$command $place" in
         ' 0') [[ $cur == -* ]] || { return; } ;;

@@ -5,9 +5,9 @@ use argh::{ArgsInfo, FromArgs};
 
 /// Lists, downloads and uploads the files of an evserve, or of the legacy file servers.
 ///
-/// HOST:PORT alone opens a menu. get and put take several names, get also names and a folder. evclient say
-/// HOST:PORT sends lines of input and prints the replies. Interrupted transfers are resumed. Exit codes: 0,
-/// 1 rejected, 2 usage error, 3 connection failed.
+/// HOST:PORT alone opens a menu. get and put take several files. get NAME - writes to standard output, put - NAME
+/// reads standard input. evclient say HOST:PORT sends lines of input and prints the replies. Interrupted transfers
+/// are resumed. Exit codes: 0, 1 rejected, 2 usage error, 3 connection failed.
 #[derive(ArgsInfo, Debug, FromArgs)]
 #[allow(rustdoc::broken_intra_doc_links)] // This comment is the help text.
 #[argh(help_triggers("-h", "--help"))]
@@ -15,6 +15,14 @@ pub struct ClientOptions {
     /// dialect of the server: lines, joined or listed (lines)
     #[argh(option, arg_name = "DIALECT", default = "String::from(\"lines\")")]
     pub dialect: String,
+
+    /// get: local file, or the folder for the files
+    #[argh(option, arg_name = "PATH")]
+    pub to: Option<String>,
+
+    /// put: name of the stored file
+    #[argh(option, long = "as", arg_name = "NAME")]
+    pub stored_as: Option<String>,
 
     /// say: send datagrams
     #[argh(switch)]
@@ -24,11 +32,11 @@ pub struct ClientOptions {
     #[argh(switch, short = 'V')]
     pub version: bool,
 
-    /// address of the server; PORT alone is on this machine, HOST alone means port 8888
+    /// address of the server, or unix:PATH; PORT alone is on this machine, HOST alone means port 8888
     #[argh(positional, arg_name = "HOST:PORT")]
     pub address: String,
 
-    /// list, get NAME [LOCAL|-], put LOCAL|- [NAME], or stat NAME; the menu if absent
+    /// list, get NAME... [--to PATH], put LOCAL... [--as NAME], or stat NAME; the menu if absent
     #[argh(positional, arg_name = "COMMAND")]
     pub words: Vec<String>,
 }

@@ -25,7 +25,7 @@ pub use address::Address;
 pub use client_options::ClientOptions;
 pub use options::Options;
 use quantities::{number, size, time};
-pub use usage::{Exit, explain, split_words};
+pub use usage::{Exit, explain, reject_value_of_switch};
 
 /// A checked configuration.
 #[derive(Clone, Debug)]

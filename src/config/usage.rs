@@ -23,7 +23,7 @@ impl Exit {
 }
 
 /// Splits `--name=value` into two words, because argh accepts only `--name value`. Fails with an explanation.
-pub fn split_words(
+pub(super) fn split_words(
     arguments: impl IntoIterator<Item = OsString>,
     flags: &[FlagInfo<'_>],
 ) -> Result<Vec<String>, String> {
@@ -32,16 +32,22 @@ pub fn split_words(
         let argument = argument.into_string().map_err(|argument| format!("{argument:?} is not UTF-8"))?;
         match argument.split_once('=') {
             Some((name, value)) if name.starts_with("--") => {
-                let is_switch = |flag: &FlagInfo<'_>| matches!(flag.kind, FlagInfoKind::Switch);
-                if flags.iter().any(|flag| flag.long == name && is_switch(flag)) {
-                    return Err(format!("{name} takes no value, but was given {value:?}"));
-                }
+                reject_value_of_switch(name, value, flags)?;
                 words.extend([name.to_owned(), value.to_owned()]);
             }
             _ => words.push(argument),
         }
     }
     Ok(words)
+}
+
+/// Fails if the option `name` takes no value.
+pub fn reject_value_of_switch(name: &str, value: &str, flags: &[FlagInfo<'_>]) -> Result<(), String> {
+    let is_switch = |flag: &FlagInfo<'_>| matches!(flag.kind, FlagInfoKind::Switch);
+    match flags.iter().any(|flag| flag.long == name && is_switch(flag)) {
+        true => Err(format!("{name} takes no value, but was given {value:?}")),
+        false => Ok(()),
+    }
 }
 
 /// Rewrites an error of argh as one line without a final period. In it, arguments are quoted: they may contain line

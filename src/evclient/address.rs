@@ -1,69 +1,102 @@
 //! The server's address.
 
+use std::ffi::OsStr;
+use std::fmt;
+use std::io;
 use std::net::{TcpStream, ToSocketAddrs, UdpSocket};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::failure::Failure;
+use super::stream::Stream;
 
-/// A host and a port, not resolved yet.
+/// An address as it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Address(String);
+pub(crate) enum Address {
+    /// A host and a port, not resolved yet.
+    Host(String),
+    /// The path of a Unix socket.
+    Unix(PathBuf),
+}
 
 const DEFAULT_PORT: u16 = 8888;
 
 /// The timeout of a connect, for each address of a host name.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The timeout of each read and write.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
-
 /// The timeout of the reply to a datagram.
 const DATAGRAM_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Address {
-    /// Parses `HOST:PORT`, `HOST`, or `PORT` (on this machine).
-    pub(crate) fn parse(text: &str) -> Option<Address> {
+    /// Parses `HOST:PORT`, `HOST`, `PORT` (on this machine), or `unix:PATH`.
+    pub(crate) fn parse(text: &OsStr) -> Option<Address> {
+        if let Some(path) = text.as_bytes().strip_prefix(b"unix:") {
+            return (!path.is_empty()).then(|| Address::Unix(OsStr::from_bytes(path).into()));
+        }
+        let text = text.to_str().filter(|text| !text.is_empty())?;
         let port = |port: &str| port.parse::<u16>().ok().filter(|port| *port > 0);
         if text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return port(text).map(|port| Address(format!("127.0.0.1:{port}")));
+            return port(text).map(|port| Address::Host(format!("127.0.0.1:{port}")));
         }
         if text.ends_with(']') || !text.contains(':') {
-            return Some(Address(format!("{text}:{DEFAULT_PORT}")));
+            return Some(Address::Host(format!("{text}:{DEFAULT_PORT}")));
         }
         let (host, number) = text.rsplit_once(':')?;
         let is_whole = !host.is_empty() && (!host.contains(':') || host.starts_with('['));
-        (is_whole && port(number).is_some()).then(|| Address(text.to_owned()))
+        (is_whole && port(number).is_some()).then(|| Address::Host(text.to_owned()))
     }
 
-    /// Connects to the first address of the host that accepts.
-    pub(crate) fn connect(&self) -> Result<TcpStream, Failure> {
-        let failure = |error| Failure::Connection(format!("cannot connect to {}: {error}", self.0));
-        let mut last = None;
-        for address in self.0.to_socket_addrs().map_err(failure)? {
-            match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
-                Ok(stream) => {
-                    stream.set_read_timeout(Some(TIMEOUT)).map_err(failure)?;
-                    stream.set_write_timeout(Some(TIMEOUT)).map_err(failure)?;
-                    stream.set_nodelay(true).map_err(failure)?;
-                    return Ok(stream);
-                }
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.map_or(Failure::Connection(format!("{} has no address", self.0)), failure))
+    /// Connects to the Unix socket, or to the first address of the host that accepts.
+    pub(crate) fn connect(&self) -> Result<Stream, Failure> {
+        let stream = match self {
+            Address::Unix(path) => UnixStream::connect(path).and_then(Stream::new),
+            Address::Host(host) => connect(host).and_then(Stream::new),
+        };
+        stream.map_err(|error| Failure::Connection(format!("cannot connect to {self}: {error}")))
     }
 
     /// Returns a UDP socket connected to the server.
     pub(crate) fn datagrams(&self) -> Result<UdpSocket, Failure> {
-        let failure = |error| Failure::Connection(format!("cannot send to {}: {error}", self.0));
-        let address = self.0.to_socket_addrs().map_err(failure)?.next();
-        let address = address.ok_or_else(|| Failure::Connection(format!("{} has no address", self.0)))?;
-        let own = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-        let socket = UdpSocket::bind(own).map_err(failure)?;
-        socket.connect(address).map_err(failure)?;
-        socket.set_read_timeout(Some(DATAGRAM_TIMEOUT)).map_err(failure)?;
-        Ok(socket)
+        let socket = match self {
+            Address::Unix(_) => Err(io::Error::other("datagrams need HOST:PORT")),
+            Address::Host(host) => datagrams(host),
+        };
+        socket.map_err(|error| Failure::Connection(format!("cannot send to {self}: {error}")))
     }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Host(host) => f.write_str(host),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+fn no_address() -> io::Error {
+    io::Error::other("the name has no address")
+}
+
+fn connect(host: &str) -> io::Result<TcpStream> {
+    let mut last = no_address();
+    for address in host.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
+            Ok(stream) => return stream.set_nodelay(true).map(|()| stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn datagrams(host: &str) -> io::Result<UdpSocket> {
+    let address = host.to_socket_addrs()?.next().ok_or_else(no_address)?;
+    let socket = UdpSocket::bind(if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" })?;
+    socket.connect(address)?;
+    socket.set_read_timeout(Some(DATAGRAM_TIMEOUT))?;
+    Ok(socket)
 }
 
 #[cfg(test)]
@@ -85,8 +118,12 @@ mod tests {
             (":1", None),
             ("0", None),
             ("99999", None),
+            ("", None),
+            ("unix:/run/x y", Some("unix:/run/x y")),
+            ("unix:", None),
         ] {
-            assert_eq!(Address::parse(text).map(|address| address.0).as_deref(), address, "{text}");
+            let parsed = Address::parse(text.as_ref()).map(|address| address.to_string());
+            assert_eq!(parsed.as_deref(), address, "{text}");
         }
     }
 }

@@ -2,24 +2,34 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::path::Path;
 
-/// A failure, with the text that is printed.
+/// A failure, with the text that is printed. The text does not name the transferred file: [`Failure::about`]
+/// adds the name, so that all messages have it at the same place.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// A refused command, or a transfer with a wrong result. The connection can still be used.
+    /// A refused command, or a transfer with a wrong result.
     Rejected(String),
     /// An error of a local file or the terminal.
     Local(String),
-    /// A failed connect, or an error of the connection.
+    /// A failed connect, an error of the connection, or a violation of the protocol by the server.
     Connection(String),
-    /// A violation of the protocol by the server.
-    Protocol(String),
+    /// The reader of standard output, such as head(1), has closed it. This ends the program without a message.
+    OutputClosed,
 }
 
 impl Failure {
-    /// Returns the failure for an error of `what`, a local file.
-    pub(crate) fn local(what: impl fmt::Display, error: io::Error) -> Failure {
-        Failure::Local(format!("{what}: {error}"))
+    /// Returns the failure for an error of writing to `path`.
+    pub(crate) fn write(path: &Path, error: &io::Error) -> Failure {
+        Failure::Local(format!("cannot write {}: {error}", path.display()))
+    }
+
+    /// Returns the failure for an error of writing to standard output.
+    pub(crate) fn stdout(error: &io::Error) -> Failure {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::OutputClosed,
+            _ => Failure::Local(format!("cannot write to standard output: {error}")),
+        }
     }
 
     pub(crate) fn connection(error: io::Error) -> Failure {
@@ -30,22 +40,44 @@ impl Failure {
         })
     }
 
-    /// Returns the exit code: 1 if the command was refused or failed locally, 3 if the connection failed.
-    pub(crate) fn code(&self) -> u8 {
+    pub(crate) fn protocol(text: impl fmt::Display) -> Failure {
+        Failure::Connection(format!("the server does not speak the expected protocol: {text}"))
+    }
+
+    /// Adds the name of the file that the failure is about.
+    pub(crate) fn about(self, name: &str) -> Failure {
         match self {
-            Failure::Rejected(_) | Failure::Local(_) => 1,
-            Failure::Connection(_) | Failure::Protocol(_) => 3,
+            Failure::Rejected(text) => Failure::Rejected(format!("{name}: {text}")),
+            Failure::Local(text) => Failure::Local(format!("{name}: {text}")),
+            Failure::Connection(text) => Failure::Connection(format!("{name}: {text}")),
+            Failure::OutputClosed => Failure::OutputClosed,
         }
     }
 
-    /// Returns whether the connection can no longer be used.
+    /// Returns whether the server refused the command with this code.
+    pub(crate) fn has_code(&self, code: &str) -> bool {
+        matches!(self, Failure::Rejected(text) if text.split(' ').next() == Some(code))
+    }
+
+    /// Returns the exit code: 1 if the command was refused or failed locally, 3 if the connection failed.
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Failure::OutputClosed => 0,
+            Failure::Rejected(_) | Failure::Local(_) => 1,
+            Failure::Connection(_) => 3,
+        }
+    }
+
+    /// Returns whether no further command can be run.
     pub(crate) fn is_final(&self) -> bool {
-        self.code() == 3
+        matches!(self, Failure::Connection(_) | Failure::OutputClosed)
     }
 
     /// Prints the failure to standard error.
     pub(crate) fn report(&self) {
-        let _ = writeln!(io::stderr(), "evclient: {self}");
+        if !matches!(self, Failure::OutputClosed) {
+            let _ = writeln!(io::stderr(), "evclient: {self}");
+        }
     }
 }
 
@@ -53,7 +85,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Rejected(text) | Failure::Local(text) | Failure::Connection(text) => f.write_str(text),
-            Failure::Protocol(text) => write!(f, "the server does not speak the expected protocol: {text}"),
+            Failure::OutputClosed => f.write_str("standard output was closed"),
         }
     }
 }

@@ -2,7 +2,6 @@
 //! message, and the message `##` ends a payload.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -10,17 +9,19 @@ use std::time::{Duration, Instant};
 use evserve::protocol::file::vocabulary::{END, JOINED, LISTED, Vocabulary};
 use evserve::transport::unacknowledged;
 
-use super::address::TIMEOUT;
+use super::download::{Download, OpenTarget, Target};
 use super::failure::Failure;
-use super::local::{Download, Source, Target};
 use super::progress;
 use super::session::{Entry, Session};
+use super::source::Source;
+use super::stream::{Stream, TIMEOUT};
 
 /// A connection that speaks one of the legacy dialects.
 #[derive(Debug)]
 pub(crate) struct LegacySession {
-    stream: TcpStream,
+    stream: Stream,
     words: &'static Vocabulary,
+    is_in_step: bool,
 }
 
 /// The pause that separates two messages, as in the legacy clients.
@@ -32,8 +33,8 @@ const SILENCE: Duration = Duration::from_millis(500);
 
 impl LegacySession {
     /// Speaks the joined dialect (of note 000) over a connection, or the listed dialect (of note 004).
-    pub(crate) fn new(stream: TcpStream, joined: bool) -> LegacySession {
-        LegacySession { stream, words: if joined { &JOINED } else { &LISTED } }
+    pub(crate) fn new(stream: Stream, joined: bool) -> LegacySession {
+        LegacySession { stream, words: if joined { &JOINED } else { &LISTED }, is_in_step: true }
     }
 
     fn say(&mut self, message: &[u8]) -> Result<(), Failure> {
@@ -56,19 +57,26 @@ impl LegacySession {
         match String::from_utf8_lossy(&buffer[..count]) {
             // Legacy servers reply either `OK` or `ok`.
             answer if answer.eq_ignore_ascii_case(yes) => Ok(()),
-            answer => Err(Failure::Rejected(format!("{command}: {answer}"))),
+            answer => Err(Failure::Rejected(format!("the server replied {answer}"))),
         }
     }
 
     /// Receives a payload to its end, and passes its bytes to `keep`.
-    fn receive(&mut self, mut keep: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+    fn receive(&mut self, keep: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+        self.is_in_step = false;
+        self.receive_pieces(keep)?;
+        self.is_in_step = true;
+        Ok(())
+    }
+
+    fn receive_pieces(&mut self, mut keep: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
         let mut buffer = vec![0; 64 * 1024];
         let mut held: &[u8] = b"";
         loop {
             let count = match self.hear(&mut buffer) {
                 Ok(count) => count,
                 // Nothing followed the `##` at the end of the last message.
-                Err(Failure::Connection(_)) if held == END => return self.wait(None),
+                Err(Failure::Connection(_)) if held == END => return self.wait(TIMEOUT),
                 Err(failure) => return Err(failure),
             };
             let bytes = &buffer[..count];
@@ -78,7 +86,7 @@ impl LegacySession {
             keep(held)?;
             held = if bytes.ends_with(END) { END } else { b"" };
             keep(&bytes[..count - held.len()])?;
-            self.wait((held == END).then_some(SILENCE))?;
+            self.wait(if held == END { SILENCE } else { TIMEOUT })?;
         }
     }
 
@@ -94,9 +102,9 @@ impl LegacySession {
         Ok(())
     }
 
-    /// Sets the timeout of the next receive; `None` sets [`TIMEOUT`].
-    fn wait(&self, time: Option<Duration>) -> Result<(), Failure> {
-        self.stream.set_read_timeout(time.or(Some(TIMEOUT))).map_err(Failure::connection)
+    /// Sets the timeout of the next receive.
+    fn wait(&self, time: Duration) -> Result<(), Failure> {
+        self.stream.set_read_timeout(time).map_err(Failure::connection)
     }
 }
 
@@ -123,13 +131,16 @@ impl Session for LegacySession {
     }
 
     fn get(&mut self, name: &str, target: &Target) -> Result<(), Failure> {
-        self.ask(&format!("G {name}"), "OK")?;
-        match target {
-            Target::Stdout => self.receive(|bytes| {
-                io::stdout().write_all(bytes).map_err(|error| Failure::local("standard output", error))
-            }),
-            Target::File(path) => {
+        let command = format!("G {name}");
+        match target.open()? {
+            OpenTarget::Output(mut output) => {
+                self.ask(&command, "OK")?;
+                self.receive(|bytes| output.write(bytes))?;
+                output.finish()
+            }
+            OpenTarget::Replaced(path) => {
                 let mut download = Download::begin(path)?;
+                self.ask(&command, "OK")?;
                 self.receive(|bytes| download.write(bytes))?;
                 download.finish()
             }
@@ -138,6 +149,7 @@ impl Session for LegacySession {
 
     fn put(&mut self, source: &mut Source, name: &str) -> Result<(), Failure> {
         self.ask(&format!("P {name}"), self.words.upload)?;
+        self.is_in_step = false;
         source.begin_at(0)?;
         let bar = progress::bar(name, 0, source.length);
         let mut buffer = vec![0; 64 * 1024];
@@ -156,7 +168,12 @@ impl Session for LegacySession {
         self.say(END)?;
         // The server does not confirm the upload. The pause separates the end from the next message.
         sleep(SILENCE);
+        self.is_in_step = true;
         Ok(())
+    }
+
+    fn is_in_step(&self) -> bool {
+        self.is_in_step
     }
 
     fn quit(&mut self) {

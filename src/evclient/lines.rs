@@ -1,23 +1,26 @@
 //! The lines dialect: each command is a line, and each reply begins with a line.
 
 use std::io::{self, BufRead, BufReader, Read, Write, stderr};
-use std::net::TcpStream;
+use std::path::Path;
 
-use evserve::protocol::file::vocabulary::code::BAD_COMMAND;
+use evserve::protocol::file::vocabulary::code::{BAD_COMMAND, BAD_HASH, EXISTS, NOT_FOUND};
 use evserve::protocol::file::vocabulary::command::{GET, HASH, LIST, PUT, QUIT, REST, RESUME, STAT};
 use evserve::protocol::file::vocabulary::{ERR, OK};
 use evserve::store::{Name, Sha256Digest};
 
+use super::download::{Download, OpenTarget, Target};
 use super::failure::Failure;
-use super::local::{Download, Source, Target};
 use super::progress;
 use super::session::{Entry, Session};
+use super::source::{self, Source};
+use super::stream::Stream;
 
 /// A connection that speaks the lines dialect.
 #[derive(Debug)]
 pub(crate) struct Lines {
-    input: BufReader<TcpStream>,
-    output: TcpStream,
+    input: BufReader<Stream>,
+    output: Stream,
+    is_in_step: bool,
 }
 
 /// The maximum length of a line from the server in bytes.
@@ -27,16 +30,24 @@ const LINE_MAX_BYTES: u64 = 8 * 1024;
 const PIECE_BYTES: usize = 256 * 1024;
 
 impl Lines {
-    pub(crate) fn new(stream: TcpStream) -> Result<Lines, Failure> {
+    pub(crate) fn new(stream: Stream) -> Result<Lines, Failure> {
         let output = stream.try_clone().map_err(Failure::connection)?;
-        Ok(Lines { input: BufReader::new(stream), output })
+        Ok(Lines { input: BufReader::new(stream), output, is_in_step: true })
     }
 
     /// Sends a command and returns the text of its reply.
     fn ask(&mut self, command: &str) -> Result<String, Failure> {
-        let sent = self.output.write_all(format!("{command}\n").as_bytes());
-        // The reply is read even if the write failed: the server may have sent one before it closed.
-        self.reply().map_err(|failure| sent.map_or_else(Failure::connection, |()| failure))
+        match self.output.write_all(format!("{command}\n").as_bytes()) {
+            Ok(()) => self.reply(),
+            Err(error) => Err(self.last_reply(error)),
+        }
+    }
+
+    /// Returns the failure for an error of a write: the reason that the server gave before it closed, if any.
+    fn last_reply(&mut self, error: io::Error) -> Failure {
+        self.is_in_step = false;
+        let reply = self.reply().err().filter(|reply| !reply.is_final());
+        reply.unwrap_or_else(|| Failure::connection(error))
     }
 
     fn line(&mut self) -> Result<String, Failure> {
@@ -47,9 +58,7 @@ impl Lines {
                 let text = String::from_utf8_lossy(text.strip_suffix(b"\r").unwrap_or(text));
                 Ok(text.into_owned())
             }
-            None if line.len() as u64 == LINE_MAX_BYTES => {
-                Err(Failure::Protocol("a line without a newline".into()))
-            }
+            None if line.len() as u64 == LINE_MAX_BYTES => Err(Failure::protocol("a line without a newline")),
             None if line.is_empty() => Err(Failure::connection(io::ErrorKind::UnexpectedEof.into())),
             None => {
                 Err(Failure::Connection("the server closed the connection in the middle of a line".into()))
@@ -63,7 +72,7 @@ impl Lines {
         match line.split_once(' ').unwrap_or((&line, "")) {
             (OK, rest) => Ok(rest.to_owned()),
             (ERR, text) => Err(Failure::Rejected(text.to_owned())),
-            _ => Err(Failure::Protocol(format!("{:?}", line.chars().take(60).collect::<String>()))),
+            _ => Err(Failure::protocol(format!("{:?}", line.chars().take(60).collect::<String>()))),
         }
     }
 
@@ -74,6 +83,7 @@ impl Lines {
         (offset, length): (u64, u64),
         mut keep: impl FnMut(&[u8]) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
+        self.is_in_step = false;
         let bar = progress::bar(name, offset, length);
         let mut buffer = vec![0; PIECE_BYTES];
         let mut left = length - offset;
@@ -82,60 +92,101 @@ impl Lines {
             let count = self.input.read(&mut buffer[..wanted]).map_err(Failure::connection)?;
             if count == 0 {
                 let had = length - left;
-                return Err(Failure::Connection(format!(
-                    "{name}: the connection ended at {had} of {length} bytes"
-                )));
+                return Err(Failure::Connection(format!("the connection ended at {had} of {length} bytes")));
             }
             keep(&buffer[..count])?;
             left -= count as u64;
             bar.inc(count as u64);
         }
         bar.finish_and_clear();
+        self.is_in_step = true;
         Ok(())
     }
 
-    fn get_file(&mut self, name: &str, target: &std::path::Path) -> Result<(), Failure> {
+    fn get_file(&mut self, name: &str, target: &Path) -> Result<(), Failure> {
         let before = self.stat(name)?;
         let Some((length, modified)) = &before.details else {
-            return Err(Failure::Protocol("a file without a size".into()));
+            return Err(Failure::protocol("a file without a size"));
         };
         let version: String = modified.chars().filter(char::is_ascii_alphanumeric).collect();
-        let mut download = Download::resume(target, &format!("{length}-{version}"), *length)?;
+        let mut download = Download::resume(target, &version, *length)?;
         let offset = download.offset;
         if offset > 0 {
-            say_resuming(name, offset, *length);
+            note_resuming(name, offset, *length);
             self.ask(&format!("{REST} {offset}"))?;
         }
         let announced = number(&self.ask(&format!("{GET} {name}"))?)?;
         if announced != length - offset {
             download.discard();
-            return Err(Failure::Protocol(format!(
-                "{name}: {announced} bytes instead of {}",
-                length - offset
-            )));
+            return Err(Failure::protocol(format!("{announced} bytes instead of {}", length - offset)));
         }
         self.receive(name, (offset, *length), |bytes| download.write(bytes))?;
-        if self.stat(name)? != before {
-            download.discard();
-            return Err(Failure::Rejected(format!(
-                "{name}: the file changed during the download; try again"
-            )));
-        }
-        match self.ask(&format!("{HASH} {name}")) {
-            Ok(digits) if Sha256Digest::parse(digits.as_bytes()) != Some(download.fingerprint()?) => {
+        let after = self.stat(name).and_then(|after| {
+            if after == before { self.ask(&format!("{HASH} {name}")).map(Some) } else { Ok(None) }
+        });
+        match after {
+            Ok(None) => {
                 download.discard();
-                Err(Failure::Rejected(format!("{name}: the SHA-256 of the download differs; try again")))
+                Err(Failure::Rejected("the file changed during the download; try again".into()))
             }
+            Ok(Some(digits)) if Sha256Digest::parse(digits.as_bytes()) != Some(download.fingerprint()?) => {
+                download.discard();
+                Err(Failure::Rejected("the SHA-256 of the download differs; try again".into()))
+            }
+            Ok(Some(_)) => download.finish(),
             // The server does not know the command HASH.
-            Err(Failure::Rejected(text)) if text.starts_with(BAD_COMMAND) => download.finish(),
+            Err(failure) if failure.has_code(BAD_COMMAND) => download.finish(),
+            // All bytes of the announced version are here, and a retry would not find it.
+            Err(failure) if failure.has_code(NOT_FOUND) => {
+                download.finish()?;
+                note(name, "deleted on the server during the download; complete, but not verified");
+                Ok(())
+            }
             Err(failure) => Err(failure),
-            Ok(_) => download.finish(),
         }
+    }
+
+    fn upload(&mut self, source: &mut Source, name: &str, sha256: Sha256Digest) -> Result<(), Failure> {
+        let length = source.length;
+        let offset = match self.ask(&format!("{RESUME} {length} {sha256} {name}")) {
+            Ok(offset) => number(&offset)?,
+            // The server does not know the command RESUME.
+            Err(failure) if failure.has_code(BAD_COMMAND) => {
+                let command = format!("{PUT} {length} {name}\n");
+                self.output.write_all(command.as_bytes()).map_err(|error| self.last_reply(error))?;
+                0
+            }
+            Err(failure) => return Err(failure),
+        };
+        if offset > length {
+            return Err(Failure::protocol(format!("the server claims to have {offset} of {length} bytes")));
+        }
+        if offset > 0 {
+            note_resuming(name, offset, length);
+        }
+        self.send(source, name, offset)?;
+        let reply = self.reply()?;
+        let stored = reply.split_once(' ').and_then(|(_, digits)| Sha256Digest::parse(digits.as_bytes()));
+        match stored {
+            Some(stored) if stored == sha256 => Ok(()),
+            Some(_) => Err(Failure::Rejected(format!("{BAD_HASH} the SHA-256 of the stored file differs"))),
+            None => Err(Failure::protocol(format!("{reply:?} instead of a SHA-256"))),
+        }
+    }
+
+    /// Returns whether the server has a file with this name, length and digest.
+    fn is_stored(&mut self, name: &str, length: u64, sha256: Sha256Digest) -> bool {
+        let has_length = |entry: Entry| entry.details.is_some_and(|(size, _)| size == length);
+        self.stat(name).is_ok_and(has_length)
+            && self
+                .ask(&format!("{HASH} {name}"))
+                .is_ok_and(|digits| Sha256Digest::parse(digits.as_bytes()) == Some(sha256))
     }
 
     /// Sends a source from `offset` on. If the server refuses the upload and closes before the end, the
     /// failure is the server's reply.
     fn send(&mut self, source: &mut Source, name: &str, offset: u64) -> Result<(), Failure> {
+        self.is_in_step = false;
         source.begin_at(offset)?;
         let bar = progress::bar(name, offset, source.length);
         let mut buffer = vec![0; PIECE_BYTES];
@@ -144,19 +195,14 @@ impl Lines {
             let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
             let count = source.read(&mut buffer[..wanted])?;
             if count == 0 {
-                return Err(Failure::Local(format!("{name}: the file shrank during the upload")));
+                return Err(source::changed());
             }
-            if let Err(error) = self.output.write_all(&buffer[..count]) {
-                return Err(self
-                    .reply()
-                    .err()
-                    .filter(|reply| !reply.is_final())
-                    .unwrap_or(Failure::connection(error)));
-            }
+            self.output.write_all(&buffer[..count]).map_err(|error| self.last_reply(error))?;
             left -= count as u64;
             bar.inc(count as u64);
         }
         bar.finish_and_clear();
+        self.is_in_step = true;
         Ok(())
     }
 }
@@ -169,7 +215,7 @@ impl Session for Lines {
             let line = self.line()?;
             let mut words = line.splitn(3, ' ');
             let (Some(size), Some(modified), Some(name)) = (words.next(), words.next(), words.next()) else {
-                return Err(Failure::Protocol(format!("{line:?} in a list")));
+                return Err(Failure::protocol(format!("{line:?} in a list")));
             };
             let details = Some((number(size)?, modified.to_owned()));
             entries.push(Entry { name: name.to_owned(), details });
@@ -184,15 +230,13 @@ impl Session for Lines {
     }
 
     fn get(&mut self, name: &str, target: &Target) -> Result<(), Failure> {
-        match target {
-            Target::File(path) => self.get_file(name, path),
-            Target::Stdout => {
-                let length = number(&self.ask(&format!("{GET} {}", checked(name)?))?)?;
-                let mut output = io::stdout().lock();
-                self.receive(name, (0, length), |bytes| {
-                    output.write_all(bytes).map_err(|error| Failure::local("standard output", error))
-                })?;
-                output.flush().map_err(|error| Failure::local("standard output", error))
+        let name = checked(name)?;
+        match target.open()? {
+            OpenTarget::Replaced(path) => self.get_file(name, path),
+            OpenTarget::Output(mut output) => {
+                let length = number(&self.ask(&format!("{GET} {name}"))?)?;
+                self.receive(name, (0, length), |bytes| output.write(bytes))?;
+                output.finish()
             }
         }
     }
@@ -200,32 +244,21 @@ impl Session for Lines {
     fn put(&mut self, source: &mut Source, name: &str) -> Result<(), Failure> {
         let name = checked(name)?;
         let sha256 = source.fingerprint()?;
-        let length = source.length;
-        let offset = match self.ask(&format!("{RESUME} {length} {sha256} {name}")) {
-            Ok(offset) => number(&offset)?,
-            // The server does not know the command RESUME.
-            Err(Failure::Rejected(text)) if text.starts_with(BAD_COMMAND) => {
-                self.output
-                    .write_all(format!("{PUT} {length} {name}\n").as_bytes())
-                    .map_err(Failure::connection)?;
-                0
+        match self.upload(source, name, sha256) {
+            // For instance, the connection of an earlier attempt was lost before the last reply.
+            Err(failure) if failure.has_code(EXISTS) && self.is_stored(name, source.length, sha256) => {
+                note(name, "already there");
+                Ok(())
             }
-            Err(failure) => return Err(failure),
-        };
-        if offset > length {
-            return Err(Failure::Protocol(format!("the server claims to have {offset} of {length} bytes")));
+            Err(failure) if failure.has_code(BAD_HASH) && source.fingerprint()? != sha256 => {
+                Err(source::changed())
+            }
+            done => done,
         }
-        if offset > 0 {
-            say_resuming(name, offset, length);
-        }
-        self.send(source, name, offset)?;
-        let reply = self.reply()?;
-        let stored = reply.split_once(' ').and_then(|(_, digits)| Sha256Digest::parse(digits.as_bytes()));
-        match stored {
-            Some(stored) if stored == sha256 => Ok(()),
-            Some(_) => Err(Failure::Rejected(format!("{name}: the SHA-256 of the stored file differs"))),
-            None => Err(Failure::Protocol(format!("{reply:?} instead of a SHA-256"))),
-        }
+    }
+
+    fn is_in_step(&self) -> bool {
+        self.is_in_step
     }
 
     fn quit(&mut self) {
@@ -234,7 +267,7 @@ impl Session for Lines {
 }
 
 fn number(digits: &str) -> Result<u64, Failure> {
-    digits.parse().map_err(|_| Failure::Protocol(format!("{digits:?} instead of a number")))
+    digits.parse().map_err(|_| Failure::protocol(format!("{digits:?} instead of a number")))
 }
 
 /// Checks that a name is valid, so that it can neither end the command line nor leave the local folder.
@@ -245,7 +278,12 @@ fn checked(name: &str) -> Result<&str, Failure> {
     }
 }
 
-fn say_resuming(name: &str, offset: u64, length: u64) {
+fn note_resuming(name: &str, offset: u64, length: u64) {
     let percent = u128::from(offset) * 100 / u128::from(length.max(1));
-    let _ = writeln!(stderr(), "{name}: resuming at {percent} %");
+    note(name, &format!("resuming at {percent} %"));
+}
+
+/// Prints a note about a transfer that has not failed.
+fn note(name: &str, text: &str) {
+    let _ = writeln!(stderr(), "{name}: {text}");
 }

@@ -2,28 +2,29 @@
 //! thing at a time, so it uses blocking sockets.
 
 mod address;
+mod batch;
+mod download;
 mod failure;
 mod legacy;
 mod lines;
-mod local;
 mod menu;
 mod messages;
 mod options;
 mod progress;
 mod say;
+mod server;
 mod session;
+mod source;
+mod stream;
 
+use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use evserve::protocol::Dialect;
-
-use address::Address;
 use failure::Failure;
-use legacy::LegacySession;
-use lines::Lines;
 use messages::Messages;
 use options::{Command, Options};
+use server::Server;
 use session::Session;
 
 fn main() -> ExitCode {
@@ -49,55 +50,30 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<(), Failure> {
     let messages = Messages::of_environment();
-    if let Command::Say { address, udp } = &options.command {
-        return say::converse(address, *udp, &messages);
+    if let Command::Say { udp } = options.command {
+        return say::converse(&options.address, udp, &messages);
     }
-    let mut session = connect(&options.address, options.dialect)?;
+    let mut server = Server::connect(&options.address, options.dialect)?;
     let done = match &options.command {
-        Command::Menu => return menu::run(&mut *session, &messages),
-        Command::List => print_list(&mut *session),
-        Command::Stat(name) => session.stat(name).and_then(|entry| print(&entry.line())),
-        Command::Get(downloads) => each(downloads, |(name, target)| session.get(name, target)),
-        Command::Put(uploads) => each(uploads, |(source, name)| {
-            let mut source = local::Source::open(source)?;
-            session.put(&mut source, name)
-        }),
+        Command::Menu => return menu::run(&mut server, &messages),
+        Command::List => print_list(&mut server),
+        Command::Stat(name) => print_details(&mut server, name),
+        Command::Get { names, to } => batch::download(&mut server, names, to.as_deref(), |_| {}),
+        Command::Put { paths, stored_as } => batch::upload(&mut server, paths, stored_as.as_deref(), |_| {}),
         Command::Say { .. } => Ok(()),
     };
-    session.quit();
+    server.quit();
     done
 }
 
-fn connect(address: &Address, dialect: Dialect) -> Result<Box<dyn Session>, Failure> {
-    let stream = address.connect()?;
-    Ok(match dialect {
-        Dialect::Joined => Box::new(LegacySession::new(stream, true)),
-        Dialect::Listed => Box::new(LegacySession::new(stream, false)),
-        Dialect::Auto | Dialect::Lines => Box::new(Lines::new(stream)?),
-    })
-}
-
 fn print_list(session: &mut dyn Session) -> Result<(), Failure> {
-    session.list()?.iter().try_for_each(|entry| print(&entry.line()))
+    session.list()?.iter().try_for_each(|entry| say::print(&entry.line()))
 }
 
-fn print(line: &str) -> Result<(), Failure> {
-    writeln!(io::stdout(), "{line}").map_err(|error| Failure::local("standard output", error))
-}
-
-/// Runs `action` for each item, and returns the first failure. Further failures are printed, and a lost
-/// connection ends the loop.
-fn each<T>(items: &[T], mut action: impl FnMut(&T) -> Result<(), Failure>) -> Result<(), Failure> {
-    let mut first = Ok(());
-    for item in items {
-        let Err(failure) = action(item) else { continue };
-        if failure.is_final() {
-            return first.and(Err(failure));
-        }
-        match first {
-            Ok(()) => first = Err(failure),
-            Err(_) => failure.report(),
-        }
-    }
-    first
+fn print_details(session: &mut dyn Session, name: &OsStr) -> Result<(), Failure> {
+    let details = match name.to_str() {
+        Some(name) => session.stat(name),
+        None => Err(Failure::Local("the name is not UTF-8".into())),
+    };
+    say::print(&details.map_err(|failure| failure.about(&batch::shown(name)))?.line())
 }

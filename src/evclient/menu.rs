@@ -1,9 +1,10 @@
 //! The menu of the legacy clients, with line editing, history and completion of names.
 
-use std::io::{Write, stdout};
+use std::ffi::OsString;
+use std::io::{Write, stderr, stdout};
 use std::path::PathBuf;
 
-use rustyline::completion::{Completer, FilenameCompleter, Pair};
+use rustyline::completion::{Completer, FilenameCompleter, Pair, Quote, escape, extract_word, unescape};
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
@@ -11,17 +12,17 @@ use rustyline::history::DefaultHistory;
 use rustyline::validate::Validator;
 use rustyline::{Context, Editor, Helper};
 
+use super::batch;
 use super::failure::Failure;
-use super::local::{Source, Target};
 use super::messages::Messages;
-use super::options::local_name;
+use super::options::{Command, Options};
 use super::session::Session;
 
 const COMMANDS: [&str; 4] = ["get ", "list", "put ", "quit"];
 
 /// The completion of commands, the server's names and local paths.
 struct Completion {
-    /// The names of the server's files, as of the start or the last upload.
+    /// The names of the server's files, as of the start, the last list or the last upload.
     names: Vec<String>,
     files: FilenameCompleter,
 }
@@ -36,18 +37,52 @@ impl Completer for Completion {
         context: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
         let before = &line[..at];
-        let (start, words): (usize, Vec<&str>) = match before.split_once(' ') {
-            None => (0, COMMANDS.to_vec()),
-            Some(("get", _)) => (4, self.names.iter().map(String::as_str).collect()),
+        let (start, word) = extract_word(before, at, Some('\\'), is_special);
+        let word = unescape(word, Some('\\'));
+        let words: Vec<&str> = match before.split_once(' ') {
+            None => COMMANDS.to_vec(),
             Some(("put", _)) => return self.files.complete(line, at, context),
+            Some(("get", _)) if before[..start].trim_end().ends_with(" --to") => {
+                return self.files.complete(line, at, context);
+            }
+            Some(("get", _)) => self.names.iter().map(String::as_str).collect(),
             Some(_) => return Ok((at, Vec::new())),
         };
-        let known = words.into_iter().filter(|word| word.starts_with(&before[start..]));
-        Ok((
-            start,
-            known.map(|word| Pair { display: word.to_owned(), replacement: word.to_owned() }).collect(),
-        ))
+        let pair = |known: &str| {
+            let is_command = start == 0;
+            let escaped = |name: &str| escape(name.to_owned(), Some('\\'), is_special, Quote::None);
+            let replacement = if is_command { known.to_owned() } else { escaped(known) };
+            Pair { display: known.to_owned(), replacement }
+        };
+        Ok((start, words.into_iter().filter(|known| known.starts_with(&*word)).map(pair).collect()))
     }
+}
+
+/// Returns whether a character of a name needs a backslash.
+fn is_special(character: char) -> bool {
+    character.is_whitespace() || "'\"\\".contains(character)
+}
+
+/// Splits a line into words as a shell does, at spaces outside of quotes. Returns `None` if a quote is open.
+fn split_words(line: &str) -> Option<Vec<OsString>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut characters = line.chars();
+    while let Some(character) = characters.next() {
+        match (quote, character) {
+            (Some(open), _) if open == character => quote = None,
+            (None | Some('"'), '\\') => word.get_or_insert_default().extend(characters.next()),
+            (None, '\'' | '"') => {
+                quote = Some(character);
+                word.get_or_insert_default();
+            }
+            (None, _) if character.is_whitespace() => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(character),
+        }
+    }
+    words.extend(word);
+    quote.is_none().then(|| words.into_iter().map(OsString::from).collect())
 }
 
 impl Hinter for Completion {
@@ -62,8 +97,8 @@ pub(crate) fn run(session: &mut dyn Session, messages: &Messages) -> Result<(), 
     let terminal = |error: ReadlineError| Failure::Local(format!("the terminal: {error}"));
     let mut editor: Editor<Completion, DefaultHistory> = Editor::new().map_err(terminal)?;
     // Some legacy servers fail to list an empty folder.
-    let names = names(session).unwrap_or_default();
-    editor.set_helper(Some(Completion { names, files: FilenameCompleter::new() }));
+    let mut known = names(session).unwrap_or_default();
+    editor.set_helper(Some(Completion { names: known.clone(), files: FilenameCompleter::new() }));
     let history = history_file();
     if let Some(path) = &history {
         let _ = editor.load_history(path);
@@ -80,13 +115,13 @@ pub(crate) fn run(session: &mut dyn Session, messages: &Messages) -> Result<(), 
         if line.trim() == "quit" {
             break Ok(());
         }
-        match obey(line.trim(), session, messages) {
+        match obey(line.trim(), session, messages, &mut known) {
             Err(failure) if failure.is_final() => break Err(failure),
             Err(failure) => failure.report(),
             Ok(()) => {}
         }
-        if let (Some(completion), Ok(names)) = (editor.helper_mut(), names_after(&line, session)) {
-            completion.names = names.unwrap_or_else(|| std::mem::take(&mut completion.names));
+        if let Some(completion) = editor.helper_mut() {
+            completion.names.clone_from(&known);
         }
     };
     if let Some(path) = &history {
@@ -101,32 +136,50 @@ fn names(session: &mut dyn Session) -> Result<Vec<String>, Failure> {
     Ok(session.list()?.into_iter().map(|entry| entry.name).collect())
 }
 
-/// Lists the server's names again, if the command may have changed them.
-fn names_after(line: &str, session: &mut dyn Session) -> Result<Option<Vec<String>>, Failure> {
-    if line.starts_with("put ") { names(session).map(Some) } else { Ok(None) }
-}
-
-fn obey(line: &str, session: &mut dyn Session, messages: &Messages) -> Result<(), Failure> {
-    match line.split_once(' ').map_or((line, ""), |(command, rest)| (command, rest.trim())) {
-        ("", _) => Ok(()),
-        ("list", "") => {
-            session.list()?.iter().for_each(|entry| say(&entry.line()));
-            say(messages.listed);
-            Ok(())
-        }
-        ("get", name) if !name.is_empty() => {
-            session.get(name, &Target::File(PathBuf::from(local_name(name)?)))?;
-            say(&format!("{name} {}", messages.downloaded));
-            Ok(())
-        }
-        ("put", path) if !path.is_empty() => {
-            let name = local_name(path)?;
-            session.put(&mut Source::open(path)?, name)?;
-            say(&format!("{name} {}", messages.uploaded));
-            Ok(())
-        }
-        _ => {
+/// Runs a line, and updates the server's names if it shows or changes them.
+fn obey(
+    line: &str,
+    session: &mut dyn Session,
+    messages: &Messages,
+    known: &mut Vec<String>,
+) -> Result<(), Failure> {
+    let Some(words) = split_words(line) else {
+        return Err(Failure::Local("a quote is not closed; \\' and \\\" are characters of a name".into()));
+    };
+    match words.first().and_then(|word| word.to_str()) {
+        None => return Ok(()),
+        Some("list" | "get" | "put") => {}
+        Some(_) => {
             say(messages.unknown);
+            return Ok(());
+        }
+    }
+    // The address is that of the session.
+    let words = std::iter::once(OsString::from("localhost")).chain(words);
+    match Options::parse(words).map(|options| options.command) {
+        Ok(Command::List) => {
+            let entries = session.list()?;
+            entries.iter().for_each(|entry| say(&entry.line()));
+            say(messages.listed);
+            *known = entries.into_iter().map(|entry| entry.name).collect();
+            Ok(())
+        }
+        Ok(Command::Get { names, to }) => {
+            let done = |name: &str| say(&format!("{name} {}", messages.downloaded));
+            batch::download(session, &names, to.as_deref(), done)
+        }
+        Ok(Command::Put { paths, stored_as }) => {
+            let done = |name: &str| say(&format!("{name} {}", messages.uploaded));
+            let uploaded = batch::upload(session, &paths, stored_as.as_deref(), done);
+            // After a lost connection, the names are of no use.
+            if uploaded.as_ref().err().is_none_or(|failure| !failure.is_final()) {
+                *known = names(session).unwrap_or_default();
+            }
+            uploaded
+        }
+        Ok(Command::Menu | Command::Stat(_) | Command::Say { .. }) => Ok(()),
+        Err(exit) => {
+            let _ = stderr().write_all(exit.output.as_bytes());
             Ok(())
         }
     }
@@ -143,4 +196,24 @@ fn history_file() -> Option<PathBuf> {
     let folder = state.or_else(home)?.join("evclient");
     std::fs::create_dir_all(&folder).ok()?;
     Some(folder.join("history"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_split_into_words_as_in_a_shell() {
+        let cases: &[(&str, Option<&[&str]>)] = &[
+            ("", Some(&[])),
+            ("get  a b ", Some(&["get", "a", "b"])),
+            (r"get a\ b", Some(&["get", "a b"])),
+            (r#"put 'a b' "c \" d"x '' 'e\'"#, Some(&["put", "a b", "c \" dx", "", r"e\"])),
+            ("get it's", None),
+        ];
+        for (line, words) in cases {
+            let words = words.map(|words| words.iter().map(OsString::from).collect());
+            assert_eq!(split_words(line), words, "{line}");
+        }
+    }
 }

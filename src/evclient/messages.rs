@@ -25,17 +25,17 @@ pub(crate) struct Messages {
 
 const ENGLISH: Messages = Messages {
     menu: "
-========== commands ==========
-*********** list *************
-*********** get FILE *********
-*********** put FILE *********
-*********** quit *************
-==============================",
+============== commands ==============
+********** list **********************
+********** get FILE... [--to PATH] ***
+********** put FILE... [--as NAME] ***
+********** quit **********************
+======================================",
     prompt: "command >> ",
     listed: "that is all",
     downloaded: "downloaded",
     uploaded: "uploaded",
-    unknown: "list, get FILE, put FILE or quit",
+    unknown: "list, get FILE..., put FILE... or quit",
     farewell: "goodbye",
     message: "message >> ",
     answer: "answer: ",
@@ -43,12 +43,12 @@ const ENGLISH: Messages = Messages {
 
 const CHINESE: Messages = Messages {
     menu: "
-==========命令选项===========
-********** list *********
-********** get file ******
-********** put file ******
-********** quit *********
-=============================",
+==============命令选项================
+********** list **********************
+********** get file... [--to path] ***
+********** put file... [--as name] ***
+********** quit **********************
+======================================",
     prompt: "输入命令>>",
     listed: "文件展示完毕",
     downloaded: "下载完成",

@@ -1,16 +1,18 @@
 //! The command line.
 
-use std::ffi::OsString;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use argh::{ArgsInfo, FromArgs};
 use evserve::config::ClientOptions;
-use evserve::config::{Exit, explain, split_words};
+use evserve::config::{Exit, explain, reject_value_of_switch};
 use evserve::protocol::Dialect;
 
 use super::address::Address;
-use super::failure::Failure;
-use super::local::Target;
+use super::batch::shown;
+use super::download::is_folder;
 
 /// The parsed command line.
 #[derive(Debug)]
@@ -25,104 +27,176 @@ pub(crate) enum Command {
     /// Reads commands from the menu.
     Menu,
     List,
-    Stat(String),
-    /// Downloads: names on the server and local targets.
-    Get(Vec<(String, Target)>),
-    /// Uploads: local paths and names on the server.
-    Put(Vec<(String, String)>),
+    Stat(OsString),
+    /// Downloads files of the server to a file or a folder.
+    Get {
+        names: Vec<OsString>,
+        to: Option<PathBuf>,
+    },
+    /// Uploads local files, a single one also under another name.
+    Put {
+        paths: Vec<OsString>,
+        stored_as: Option<OsString>,
+    },
     /// Sends typed messages.
     Say {
-        address: Address,
         udp: bool,
     },
 }
 
-/// The placeholder for `-` while argh parses the words, because argh treats `-` as an option. No argument
-/// contains a NUL.
-const DASH: &str = "\0";
+const COMMANDS: [&str; 5] = ["list", "stat", "get", "put", "say"];
+
+/// The words of a command line while argh parses them. argh accepts only UTF-8 and treats `-` as an option, so
+/// such words are replaced by a NUL and their index.
+struct Words(Vec<OsString>);
+
+impl Words {
+    /// Splits `--name=value` into two words, which argh does not do.
+    fn split(arguments: impl Iterator<Item = OsString>) -> Result<Words, String> {
+        let flags = ClientOptions::get_args_info().flags;
+        let mut words = Vec::new();
+        let mut options_ended = false;
+        for argument in arguments {
+            let bytes = argument.as_bytes();
+            options_ended |= bytes == b"--";
+            match bytes.iter().position(|byte| *byte == b'=') {
+                Some(at) if bytes.starts_with(b"--") && !options_ended => {
+                    let (name, value) =
+                        (OsStr::from_bytes(&bytes[..at]), OsStr::from_bytes(&bytes[at + 1..]));
+                    reject_value_of_switch(&name.to_string_lossy(), &value.to_string_lossy(), flags)?;
+                    words.extend([name.to_owned(), value.to_owned()]);
+                }
+                _ => words.push(argument),
+            }
+        }
+        Ok(Words(words))
+    }
+
+    fn encoded(&self) -> Vec<String> {
+        let encode = |(index, word): (usize, &OsString)| match word.to_str() {
+            Some(text) if text != "-" && !text.starts_with('\0') => text.to_owned(),
+            _ => format!("\0{index}"),
+        };
+        self.0.iter().enumerate().map(encode).collect()
+    }
+
+    fn decode(&self, word: &str) -> OsString {
+        let index = word.strip_prefix('\0').and_then(|digits| digits.parse::<usize>().ok());
+        index.and_then(|index| self.0.get(index).cloned()).unwrap_or_else(|| word.into())
+    }
+}
 
 impl Options {
     pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Options, Exit> {
-        let flags = ClientOptions::get_args_info().flags;
-        let mut words = split_words(arguments, flags).map_err(|error| usage_error(&error))?;
-        for word in words.iter_mut().filter(|word| *word == "-") {
-            *word = DASH.to_owned();
-        }
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let words = Words::split(arguments).map_err(|error| usage_error(&error))?;
+        let encoded = words.encoded();
+        let encoded: Vec<&str> = encoded.iter().map(String::as_str).collect();
         // argh would fail first, because the address is missing.
-        if words.contains(&"--version") {
+        if encoded.iter().take_while(|word| **word != "--").any(|word| ["--version", "-V"].contains(word)) {
             return Err(Exit { output: format!("evclient {}\n", env!("CARGO_PKG_VERSION")), code: 0 });
         }
-        let words = ClientOptions::from_args(&["evclient"], &words).map_err(|exit| match exit.status {
+        let parsed = ClientOptions::from_args(&["evclient"], &encoded).map_err(|exit| match exit.status {
             Ok(()) => Exit { output: exit.output, code: 0 },
-            Err(()) => usage_error(&explain(&exit.output, flags)),
+            Err(()) => usage_error(&explain(&exit.output, ClientOptions::get_args_info().flags)),
         })?;
-        Options::of(words)
+        Options::of(&words, parsed)
     }
 
-    fn of(words: ClientOptions) -> Result<Options, Exit> {
-        let ClientOptions { dialect, udp, address: first, words, .. } = words;
-        let dialect = Dialect::parse(&dialect).ok_or(usage_error("--dialect is lines, joined or listed"))?;
-        let words = std::iter::once(&first).chain(&words);
-        let words: Vec<&str> = words.map(|word| if word == DASH { "-" } else { word.as_str() }).collect();
-        let address =
-            |text: &str| Address::parse(text).ok_or_else(|| usage_error(&format!("{text} is not HOST:PORT")));
-        let (address, command) = match words.as_slice() {
-            ["say", to] => (address(to)?, Command::Say { address: address(to)?, udp }),
-            _ if udp => return Err(usage_error("--udp is only for say")),
-            [to] => (address(to)?, Command::Menu),
-            [to, "list"] => (address(to)?, Command::List),
-            [to, "stat", name] => (address(to)?, Command::Stat((*name).to_owned())),
-            [to, "get", names @ ..] if !names.is_empty() => (address(to)?, Command::Get(downloads(names)?)),
-            [to, "put", files @ ..] if !files.is_empty() => (address(to)?, Command::Put(uploads(files)?)),
-            other => {
-                let command = other.get(1).copied().unwrap_or_default();
-                return Err(usage_error(&format!("{command} is not a command, or needs a name")));
+    fn of(words: &Words, parsed: ClientOptions) -> Result<Options, Exit> {
+        let ClientOptions { dialect, to, stored_as, udp, address: first, words: rest, .. } = parsed;
+        let dialect =
+            Dialect::parse(&dialect).ok_or_else(|| usage_error("--dialect is lines, joined or listed"))?;
+        let to = to.map(|path| PathBuf::from(words.decode(&path)));
+        let stored_as = stored_as.map(|name| words.decode(&name));
+        let mut rest: Vec<OsString> = rest.iter().map(|word| words.decode(word)).collect();
+        let mut first = words.decode(&first);
+        let is_say = first == "say";
+        if is_say {
+            if rest.len() != 1 {
+                return Err(usage_error("say takes one address: say HOST:PORT"));
             }
-        };
+            first = rest.remove(0);
+        } else if let Some(command) = COMMANDS.iter().find(|command| first == **command) {
+            return Err(usage_error(&format!("the address goes first: HOST:PORT {command}")));
+        }
+        let address = Address::parse(&first)
+            .ok_or_else(|| usage_error(&format!("{} is not HOST:PORT or unix:PATH", shown(&first))))?;
+        if udp && (!is_say || matches!(address, Address::Unix(_))) {
+            return Err(usage_error("--udp is only for say HOST:PORT"));
+        }
+        let command =
+            if is_say { Command::Say { udp } } else { command(rest, to.clone(), stored_as.clone())? };
+        if to.is_some() && !matches!(command, Command::Get { .. }) {
+            return Err(usage_error("--to is only for get"));
+        }
+        if stored_as.is_some() && !matches!(command, Command::Put { .. }) {
+            return Err(usage_error("--as is only for put"));
+        }
         Ok(Options { address, dialect, command })
     }
 }
 
-/// Parses the words after `get`: `NAME`, `NAME LOCAL`, `NAME -`, `NAME… FOLDER`, or `NAME NAME NAME…`.
-fn downloads(words: &[&str]) -> Result<Vec<(String, Target)>, Exit> {
-    let own =
-        |name: &str| local_name(name).map(PathBuf::from).map_err(|failure| usage_error(&failure.to_string()));
-    let into = |names: &[&str], folder: &Path| {
-        let target = |name: &&str| Ok(((*name).to_owned(), Target::File(folder.join(own(name)?))));
-        names.iter().map(target).collect()
-    };
-    match words {
-        [name, "-"] => Ok(vec![((*name).to_owned(), Target::Stdout)]),
-        [names @ .., folder]
-            if !names.is_empty() && (folder.ends_with('/') || Path::new(folder).is_dir()) =>
-        {
-            into(names, Path::new(folder))
+/// Parses the words after the address.
+fn command(
+    mut words: Vec<OsString>,
+    to: Option<PathBuf>,
+    stored_as: Option<OsString>,
+) -> Result<Command, Exit> {
+    if words.is_empty() {
+        return Ok(Command::Menu);
+    }
+    let name = words.remove(0);
+    match (name.to_str(), words.len()) {
+        (Some("list"), 0) => Ok(Command::List),
+        (Some("list"), _) => Err(usage_error("list takes no names")),
+        (Some("stat"), 1) => Ok(Command::Stat(words.remove(0))),
+        (Some("stat"), _) => Err(usage_error("stat takes one name")),
+        (Some("get"), 0) => Err(usage_error("get needs a name: get NAME")),
+        (Some("get"), _) => downloads(words, to),
+        (Some("put"), 0) => Err(usage_error("put needs a file: put LOCAL")),
+        (Some("put"), _) => uploads(words, stored_as),
+        (Some("say"), _) => Err(usage_error("say goes before the address: say HOST:PORT")),
+        _ => Err(usage_error(&format!("{} is not a command", shown(&name)))),
+    }
+}
+
+/// Parses the words after `get`: names, or a name and `-` for standard output.
+fn downloads(mut names: Vec<OsString>, mut to: Option<PathBuf>) -> Result<Command, Exit> {
+    if names.len() == 2 && names[1] == "-" && to.is_none() {
+        to = names.pop().map(PathBuf::from);
+    }
+    if names.iter().any(|name| name == "-") {
+        return Err(usage_error("- is standard output, for one file: get NAME -"));
+    }
+    if let Some(folder) = to.as_deref().filter(|path| names.len() > 1 && !is_folder(path)) {
+        let folder = shown(folder.as_os_str());
+        return Err(usage_error(&format!("several files need a folder, and --to {folder} is not a folder")));
+    }
+    Ok(Command::Get { names, to })
+}
+
+/// Parses the words after `put`: local files, or `-` for standard input and its name.
+fn uploads(mut paths: Vec<OsString>, mut stored_as: Option<OsString>) -> Result<Command, Exit> {
+    if paths.len() == 2 && paths[0] == "-" && stored_as.is_none() {
+        stored_as = paths.pop();
+    }
+    if paths.iter().any(|path| path == "-")
+        && (paths.len() > 1 || stored_as.as_ref().is_none_or(|name| name == "-"))
+    {
+        return Err(usage_error("- is standard input, and needs a name: put - NAME"));
+    }
+    if stored_as.is_some() && paths.len() > 1 {
+        return Err(usage_error(&format!("--as names one file, and put has {}", paths.len())));
+    }
+    let mut names: BTreeMap<&OsStr, &OsStr> = BTreeMap::new();
+    for path in &paths {
+        let Some(name) = Path::new(path).file_name() else { continue };
+        if let Some(other) = names.insert(name, path).filter(|other| *other != path) {
+            let [other, path, name] = [other, path, name].map(shown);
+            return Err(usage_error(&format!("{other} and {path} would both be stored as {name}")));
         }
-        [name, local] => Ok(vec![((*name).to_owned(), Target::File(PathBuf::from(local)))]),
-        names => into(names, Path::new("")),
     }
-}
-
-/// Parses the words after `put`: `LOCAL`, `LOCAL NAME`, `- NAME`, or `LOCAL LOCAL LOCAL…`.
-fn uploads(words: &[&str]) -> Result<Vec<(String, String)>, Exit> {
-    let pair = |local: &str, name: &str| (local.to_owned(), name.to_owned());
-    match words {
-        ["-"] => Err(usage_error("standard input needs a name: put - NAME")),
-        [local, name] => Ok(vec![pair(local, name)]),
-        locals => locals
-            .iter()
-            .map(|local| {
-                Ok(pair(local, local_name(local).map_err(|failure| usage_error(&failure.to_string()))?))
-            })
-            .collect(),
-    }
-}
-
-/// Returns the last component of a path.
-pub(crate) fn local_name(path: &str) -> Result<&str, Failure> {
-    let name = Path::new(path).file_name().and_then(|name| name.to_str());
-    name.ok_or_else(|| Failure::Local(format!("{path} is not a file name")))
+    Ok(Command::Put { paths, stored_as })
 }
 
 fn usage_error(what: &str) -> Exit {
@@ -131,6 +205,8 @@ fn usage_error(what: &str) -> Exit {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
     use super::*;
 
     fn command(line: &str) -> Result<Command, u8> {
@@ -138,38 +214,78 @@ mod tests {
         Options::parse(words).map(|options| options.command).map_err(|exit| exit.code)
     }
 
+    fn get(names: &[&str], to: Option<&str>) -> Result<Command, u8> {
+        Ok(Command::Get { names: names.iter().map(OsString::from).collect(), to: to.map(PathBuf::from) })
+    }
+
+    fn put(paths: &[&str], stored_as: Option<&str>) -> Result<Command, u8> {
+        let paths = paths.iter().map(OsString::from).collect();
+        Ok(Command::Put { paths, stored_as: stored_as.map(OsString::from) })
+    }
+
     #[test]
-    fn arguments_parse_to_commands_or_exit_codes() {
-        let get = |pairs: &[(&str, &str)]| {
-            let target = |path: &str| if path == "-" { Target::Stdout } else { Target::File(path.into()) };
-            Ok(Command::Get(pairs.iter().map(|(name, path)| ((*name).into(), target(path))).collect()))
-        };
-        let put = |pairs: &[(&str, &str)]| {
-            Ok(Command::Put(pairs.iter().map(|(path, name)| ((*path).into(), (*name).into())).collect()))
-        };
+    fn arguments_parse_to_commands() {
         assert_eq!(command("host"), Ok(Command::Menu));
         assert_eq!(command("8888 list"), Ok(Command::List));
-        assert_eq!(command("h:1 get a"), get(&[("a", "a")]));
-        assert_eq!(command("h:1 get a -"), get(&[("a", "-")]));
-        assert_eq!(command("h:1 get a b"), get(&[("a", "b")]));
-        assert_eq!(command("h:1 get a b x/"), get(&[("a", "x/a"), ("b", "x/b")]));
-        assert_eq!(command("h:1 get a b c"), get(&[("a", "a"), ("b", "b"), ("c", "c")]));
-        assert_eq!(command("h:1 put x/a"), put(&[("x/a", "a")]));
-        assert_eq!(command("h:1 put - a"), put(&[("-", "a")]));
-        assert_eq!(command("--dialect=listed h:1 put a b c"), put(&[("a", "a"), ("b", "b"), ("c", "c")]));
-        for line in [
-            "",
-            "h:1 get",
-            "h:1 put -",
-            "h:1 put ..",
-            "h:x list",
-            "h:1 list x",
-            "h:1 eat",
-            "--udp h:1",
-            "--x",
-        ] {
-            assert_eq!(command(line), Err(2), "{line}");
-        }
+        assert_eq!(command("unix:/run/x list"), Ok(Command::List));
+        assert_eq!(command("h:1 stat a"), Ok(Command::Stat("a".into())));
+        assert_eq!(command("h:1 get a"), get(&["a"], None));
+        assert_eq!(command("h:1 get a -"), get(&["a"], Some("-")));
+        assert_eq!(command("h:1 get a --to -"), get(&["a"], Some("-")));
+        assert_eq!(command("h:1 get a b"), get(&["a", "b"], None));
+        assert_eq!(command("h:1 get a --to b"), get(&["a"], Some("b")));
+        assert_eq!(command("--to=x/ h:1 get a b"), get(&["a", "b"], Some("x/")));
+        assert_eq!(command("h:1 put x/a"), put(&["x/a"], None));
+        assert_eq!(command("h:1 put a b"), put(&["a", "b"], None));
+        assert_eq!(command("h:1 put a a"), put(&["a", "a"], None));
+        assert_eq!(command("h:1 put a --as b"), put(&["a"], Some("b")));
+        assert_eq!(command("h:1 put - a"), put(&["-"], Some("a")));
+        assert_eq!(command("h:1 put - --as a"), put(&["-"], Some("a")));
+        assert_eq!(command("h:1 put -- -a --as=b"), put(&["-a", "--as=b"], None));
+        assert_eq!(command("--dialect=listed h:1 put a b c"), put(&["a", "b", "c"], None));
+        assert_eq!(command("say h:1 --udp"), Ok(Command::Say { udp: true }));
         assert_eq!((command("--help"), command("--version")), (Err(0), Err(0)));
+        let words = ["h:1", "put", "--as=a"].map(OsString::from).into_iter();
+        let word = OsString::from_vec(b"\xff".to_vec());
+        let parsed = Options::parse(words.chain([word.clone()])).map(|options| options.command);
+        let put = Command::Put { paths: vec![word], stored_as: Some("a".into()) };
+        assert_eq!(parsed.map_err(|exit| exit.code), Ok(put));
+    }
+
+    #[test]
+    fn usage_errors_say_which_argument_is_wrong() {
+        for (line, why) in [
+            ("", "Required positional arguments not provided: HOST:PORT;"),
+            ("h:x list", "h:x is not HOST:PORT"),
+            ("h:1 list x", "list takes no names"),
+            ("h:1 stat", "stat takes one name"),
+            ("h:1 stat a b", "stat takes one name"),
+            ("h:1 get", "get needs a name"),
+            ("h:1 get -", "standard output"),
+            ("h:1 get a b -", "standard output"),
+            ("h:1 get a b --to /no/folder", "--to /no/folder is not a folder"),
+            ("h:1 get a --as b", "--as is only for put"),
+            ("h:1 put", "put needs a file"),
+            ("h:1 put -", "needs a name: put - NAME"),
+            ("h:1 put - -", "needs a name: put - NAME"),
+            ("h:1 put a -", "needs a name: put - NAME"),
+            ("h:1 put a b --as c", "--as names one file, and put has 2"),
+            ("h:1 put a --to b", "--to is only for get"),
+            ("h:1 put x/a y/a", "x/a and y/a would both be stored as a"),
+            ("h:1 eat", "eat is not a command"),
+            ("h:1 say", "say goes before the address"),
+            ("h:1 --as b", "--as is only for put"),
+            ("put a", "the address goes first: HOST:PORT put"),
+            ("say", "say takes one address"),
+            ("say h:1 hello", "say takes one address"),
+            ("--udp h:1", "--udp is only for say"),
+            ("say unix:x --udp", "--udp is only for say"),
+            ("--dialect=x h:1", "--dialect is lines, joined or listed"),
+            ("--x", "unknown argument \"--x\""),
+        ] {
+            let parsed = Options::parse(line.split_whitespace().map(OsString::from));
+            let Err(exit) = parsed else { panic!("{line} is accepted") };
+            assert!(exit.code == 2 && exit.output.contains(why), "{line}: {}", exit.output);
+        }
     }
 }

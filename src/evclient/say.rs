@@ -1,6 +1,6 @@
 //! The message client, like the legacy ones: sends each typed line and prints the reply, until an empty line.
 
-use std::io::{Read, Write, stdout};
+use std::io::{ErrorKind, Read, Write, stdout};
 
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
@@ -20,14 +20,20 @@ pub(crate) fn converse(address: &Address, udp: bool, messages: &Messages) -> Res
         let socket = address.datagrams()?;
         Box::new(move |message, answer| {
             socket.send(message)?;
-            socket.recv(answer)
+            loop {
+                match socket.recv(answer) {
+                    // As for a `Stream`.
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    done => return done,
+                }
+            }
         })
     } else {
         let mut stream = address.connect()?;
         Box::new(move |message, answer| {
             stream.write_all(message)?;
             match stream.read(answer)? {
-                0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
+                0 => Err(ErrorKind::UnexpectedEof.into()),
                 count => Ok(count),
             }
         })
@@ -43,6 +49,11 @@ pub(crate) fn converse(address: &Address, udp: bool, messages: &Messages) -> Res
         };
         let _ = editor.add_history_entry(&line);
         let count = exchange(line.as_bytes(), &mut answer).map_err(Failure::connection)?;
-        let _ = writeln!(stdout(), "{}{}", messages.answer, String::from_utf8_lossy(&answer[..count]));
+        print(&format!("{}{}", messages.answer, String::from_utf8_lossy(&answer[..count])))?;
     }
+}
+
+/// Prints a line to standard output.
+pub(crate) fn print(line: &str) -> Result<(), Failure> {
+    writeln!(stdout(), "{line}").map_err(|error| Failure::stdout(&error))
 }

@@ -1,7 +1,8 @@
 //! The operations of a server, independent of the dialect.
 
+use super::download::Target;
 use super::failure::Failure;
-use super::local::{Source, Target};
+use super::source::Source;
 
 /// A file on the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,9 @@ pub(crate) trait Session {
     fn get(&mut self, name: &str, target: &Target) -> Result<(), Failure>;
     /// Uploads `source` under `name`.
     fn put(&mut self, source: &mut Source, name: &str) -> Result<(), Failure>;
+    /// Returns whether the server expects a command. After an error in the middle of a transfer it does not: it
+    /// is sending or expecting the rest of a file.
+    fn is_in_step(&self) -> bool;
     /// Sends the command that ends the session. Errors are ignored.
     fn quit(&mut self);
 }

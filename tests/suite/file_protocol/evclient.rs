@@ -2,6 +2,7 @@
 //! `Fixture::run_ok` or `assert_fails`; to add a bad reply, add a row (command, script of the server, exit
 //! code, message).
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -67,18 +68,17 @@ impl Fixture {
     }
 }
 
-pub fn run(folder: &Path, words: &[&str], input: &[u8]) -> Output {
-    let mut child = Command::new(EVCLIENT)
-        .args(words)
-        .current_dir(folder)
-        .env("LANG", "C.UTF-8")
-        .env_remove("LC_ALL")
-        .env("XDG_STATE_HOME", folder.join("state"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+/// Returns the client with its words, and with pipes for its standard streams.
+pub fn client(folder: &Path, words: &[impl AsRef<OsStr>]) -> Command {
+    let mut command = Command::new(EVCLIENT);
+    command.args(words).current_dir(folder).env("LANG", "C.UTF-8").env_remove("LC_ALL");
+    command.env("XDG_STATE_HOME", folder.join("state"));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+pub fn run(folder: &Path, words: &[impl AsRef<OsStr>], input: &[u8]) -> Output {
+    let mut child = client(folder, words).spawn().unwrap();
     let _ = child.stdin.take().unwrap().write_all(input);
     child.wait_with_output().unwrap()
 }
@@ -96,36 +96,39 @@ fn files_are_uploaded_listed_and_downloaded() {
     assert_eq!(fixture.run_ok(&["list"]), "");
     assert_eq!(fixture.run_ok(&["put", "large"]), "");
     assert!(fixture.stored("large") == large_file());
-    fixture.run_ok(&["put", "large", "another name"]);
+    fixture.run_ok(&["put", "large", "--as", "another name"]);
     let said = run(fixture.own.path(), &[&fixture.address, "put", "-", "piped"], b"from a pipe");
     assert!(said.status.success());
     let list = fixture.run_ok(&["list"]);
     assert_eq!(list.lines().count(), 3);
     assert!(fixture.run_ok(&["stat", "piped"]).starts_with("          11 20"));
     assert_eq!(fixture.run_ok(&["get", "piped", "-"]), "from a pipe");
-    fixture.run_ok(&["get", "large", "copy"]);
+    fixture.run_ok(&["get", "large", "--to", "copy"]);
     assert!(fixture.own("copy") == large_file());
     fs::create_dir(fixture.own.path().join("folder")).unwrap();
-    fixture.run_ok(&["get", "another name", "piped", "folder"]);
+    fixture.run_ok(&["get", "another name", "piped", "--to", "folder"]);
     assert!(fixture.own("folder/another name") == large_file() && fixture.own("folder/piped").len() == 11);
     assert!(fixture.hidden().is_empty());
     // Rejected commands.
-    assert_fails(&fixture.run(&["put", "large"]), 1, "exists");
-    assert_fails(&fixture.run(&["get", "nothing"]), 1, "not-found");
-    assert_fails(&fixture.run(&["get", "nothing", "piped", "neither"]), 1, "not-found");
-    assert_eq!(fixture.own("piped").len(), 11);
-    assert_fails(&fixture.run(&["put", "not here"]), 1, "No such file");
-    assert_fails(&fixture.run(&["put", "."]), 2, "is not a file name");
-    assert_fails(&fixture.run(&["put", "large", "a\nQUIT"]), 1, "is not a valid name");
+    assert_fails(&fixture.run(&["put", "large", "--as", "piped"]), 1, "large as piped: exists");
+    assert_fails(&fixture.run(&["get", "nothing"]), 1, "evclient: nothing: not-found");
+    assert_fails(&fixture.run(&["stat", "nothing"]), 1, "evclient: nothing: not-found");
+    assert_fails(&fixture.run(&["put", "not here"]), 1, "not here: No such file");
+    assert_fails(&fixture.run(&["put", "folder"]), 1, "folder: it is a folder");
+    assert_fails(&fixture.run(&["put", ".."]), 1, "..: it is not a file name");
+    assert_fails(&fixture.run(&["put", "large", "--as", "a\nQUIT"]), 1, "is not a valid name");
     assert_fails(&fixture.run(&["get", "../x"]), 1, "is not a valid name");
+    assert_fails(&fixture.run(&["get", "piped", "--to", "no/where"]), 1, "piped: cannot write no/");
     assert_fails(&fixture.run(&["dance"]), 2, "dance is not a command");
+    assert_fails(&fixture.run(&["list", "x"]), 2, "list takes no names");
+    assert_fails(&fixture.run(&["stat", "a", "b"]), 2, "stat takes one name");
     assert_fails(&run(fixture.own.path(), &["127.0.0.1:1", "list"], b""), 3, "cannot connect");
 }
 
-type Script = &'static [&'static [u8]];
+pub type Script = &'static [&'static [u8]];
 
 /// Starts a server that replies to each command with the next entry of the script.
-fn scripted_server(script: Script) -> (String, JoinHandle<()>) {
+pub fn scripted_server(script: Script) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let thread = std::thread::spawn(move || {

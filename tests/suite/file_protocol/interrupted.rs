@@ -46,11 +46,15 @@ fn interrupted_uploads_and_downloads_resume() {
         let limit = bytes.len() / 10 * tenth;
         let name = format!("up-{tenth}");
         let (address, thread) = cutting_proxy(&fixture.address, Some(limit), None);
-        assert_fails(&run(fixture.own.path(), &[&address, "put", "large", &name], b""), 3, "connection");
+        assert_fails(
+            &run(fixture.own.path(), &[&address, "put", "large", "--as", &name], b""),
+            3,
+            "connection",
+        );
         thread.join().unwrap();
         // The server replies `busy` until it notices the lost connection.
         wait_for("the upload", || {
-            let output = fixture.run(&["put", "large", &name]);
+            let output = fixture.run(&["put", "large", "--as", &name]);
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(output.status.success() || said.contains("busy"), "{said}");
             output.status.success().then(|| assert!(said.contains(": resuming at "), "{said}"))
@@ -58,13 +62,13 @@ fn interrupted_uploads_and_downloads_resume() {
         assert!(fixture.stored(&name) == bytes, "{name}");
         let (address, thread) = cutting_proxy(&fixture.address, None, Some(limit));
         assert_fails(
-            &run(fixture.own.path(), &[&address, "get", &name, "down"], b""),
+            &run(fixture.own.path(), &[&address, "get", &name, "--to", "down"], b""),
             3,
             "the connection ended at",
         );
         thread.join().unwrap();
         assert!(!fixture.own.path().join("down").exists());
-        let output = fixture.run(&["get", &name, "down"]);
+        let output = fixture.run(&["get", &name, "--to", "down"]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success() && said.contains(": resuming at "), "{said}");
         assert!(fixture.own("down") == bytes && fixture.hidden().is_empty());
@@ -85,25 +89,25 @@ fn resumed_transfers_survive_a_server_restart_and_are_verified() {
     // A partial download that was modified fails the SHA-256 check.
     let (address, thread) = cutting_proxy(&fixture.address, None, Some(100_000));
     assert_fails(
-        &run(fixture.own.path(), &[&address, "get", "large", "copy"], b""),
+        &run(fixture.own.path(), &[&address, "get", "large", "--to", "copy"], b""),
         3,
         "the connection ended at",
     );
     thread.join().unwrap();
     let part = fixture.own.path().join(&fixture.hidden()[0]);
     fs::write(&part, vec![7; 50_000]).unwrap();
-    assert_fails(&fixture.run(&["get", "large", "copy"]), 1, "SHA-256 of the download differs");
+    assert_fails(&fixture.run(&["get", "large", "--to", "copy"]), 1, "SHA-256 of the download differs");
     assert!(fixture.hidden().is_empty() && !fixture.own.path().join("copy").exists());
     // A file that has changed on the server is downloaded from the start.
     let (address, thread) = cutting_proxy(&fixture.address, None, Some(100_000));
     assert_fails(
-        &run(fixture.own.path(), &[&address, "get", "large", "copy"], b""),
+        &run(fixture.own.path(), &[&address, "get", "large", "--to", "copy"], b""),
         3,
         "the connection ended at",
     );
     thread.join().unwrap();
     fs::write(fixture.library.path().join("large"), "another").unwrap();
-    let output = fixture.run(&["get", "large", "copy"]);
+    let output = fixture.run(&["get", "large", "--to", "copy"]);
     assert!(output.status.success() && output.stderr.is_empty());
     assert_eq!(fixture.own("copy"), b"another");
 }

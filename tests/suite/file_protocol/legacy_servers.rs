@@ -129,7 +129,7 @@ fn evclient_works_with_the_legacy_servers() {
     // evserve speaks these dialects, too.
     let fixture = Fixture::new();
     at_once([("joined", "--dialect=joined"), ("listed", "--dialect=listed")], |(name, dialect)| {
-        fixture.run_ok(&[dialect, "put", "large", name]);
+        fixture.run_ok(&[dialect, "put", "large", "--as", name]);
         assert!(fixture.stored(name) == large_file());
     });
 }

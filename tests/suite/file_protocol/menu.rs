@@ -10,13 +10,26 @@ use crate::process::{PATIENCE, large_file, tool};
 #[test]
 fn the_menu_runs_commands_in_english_and_greets_in_chinese() {
     let fixture = Fixture::new();
-    let script = b"put large\nlist\nget large\ndance\nget nothing\nquit\n";
+    let script =
+        b"put large\nlist\nget large\ndance\nget nothing\nput large --as 'a b'\nget a\\ b large --to .\n\
+        put large large --as x\nget it's\nlist all\nquit\n";
     let output = run(fixture.own.path(), &[&fixture.address], script);
     let printed = String::from_utf8(output.stdout).unwrap();
-    for wanted in ["*********** get FILE", "large uploaded", "large downloaded", "that is all", "goodbye"] {
+    for wanted in [
+        "a b uploaded",
+        "a b downloaded",
+        "********** get FILE... [--to PATH]",
+        "large uploaded",
+        "large downloaded",
+        "that is all",
+        "goodbye",
+    ] {
         assert!(printed.contains(wanted), "{wanted:?} is not in {printed}");
     }
-    assert_fails(&Output { stdout: Vec::new(), ..output }, 0, "not-found");
+    let output = Output { stdout: Vec::new(), ..output };
+    for why in ["nothing: not-found", "--as names one file", "a quote is not closed", "list takes no names"] {
+        assert_fails(&output, 0, why);
+    }
     let chinese = Command::new(EVCLIENT)
         .arg(&fixture.address)
         .env("LC_ALL", "zh_CN.UTF-8")
@@ -31,7 +44,7 @@ fn the_menu_runs_commands_in_english_and_greets_in_chinese() {
 fn the_menu_in_a_terminal_completes_names_and_shows_progress() {
     let Some(script) = tool("script") else { return };
     let fixture = Fixture::new();
-    fixture.run_ok(&["put", "large", "a-very-long-name"]);
+    fixture.run_ok(&["put", "large", "--as", "a-very-long-name"]);
     let mut child = Command::new(script)
         .args(["-qfec", &format!("{EVCLIENT} {}", fixture.address), "/dev/null"])
         .current_dir(fixture.own.path())
@@ -72,6 +85,14 @@ fn the_menu_in_a_terminal_completes_names_and_shows_progress() {
     see("command >> ");
     keyboard.write_all(b"\x1b[A\r").unwrap();
     see("a-very-long-name downloaded");
+    see("command >> ");
+    // After `list`, Tab also completes names that other clients have uploaded; they may have spaces.
+    fs::write(fixture.library.path().join("new one"), "new").unwrap();
+    keyboard.write_all(b"list\r").unwrap();
+    see("that is all");
+    see("command >> ");
+    keyboard.write_all(b"get ne\t\r").unwrap();
+    see("new one downloaded");
     see("command >> ");
     // Ctrl-C at the prompt starts a new line, Ctrl-D quits.
     keyboard.write_all(b"half a li\x03").unwrap();
