@@ -167,9 +167,9 @@ impl<N: Network> EventLoop<N> {
         connections.sum()
     }
 
-    /// Reopens the logs, as after a rotation.
-    pub fn reopen_logs(&mut self) {
-        self.services.reopen_logs();
+    /// Reopens the logs, as after a rotation, and folders that were replaced.
+    pub fn reload(&mut self) {
+        self.services.reload();
     }
 
     /// Returns the services lent to the protocols.

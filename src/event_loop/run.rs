@@ -103,7 +103,7 @@ impl Runner {
         for signal in self.signals.pending() {
             match signal {
                 SIGHUP => {
-                    self.event_loop.reopen_logs();
+                    self.event_loop.reload();
                     continue;
                 }
                 SIGXFSZ => continue,

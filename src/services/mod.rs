@@ -68,8 +68,9 @@ impl Services {
         [http, library].into_iter().flatten().min()
     }
 
-    /// Reopens the log files, as after a rotation.
-    pub fn reopen_logs(&mut self) {
+    /// Reopens the log files, as after a rotation, and the site if its folder was replaced.
+    pub fn reload(&mut self) {
+        self.http.site.reopen_if_replaced();
         let access = self.http.access_log.as_mut().map_or(Ok(()), |log| log.reopen());
         let events = self.core.event_log.as_ref().map_or(Ok(()), |log| log.reopen());
         match access.and(events) {

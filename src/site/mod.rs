@@ -18,6 +18,7 @@ pub use metadata::{FieldSet, Metadata, Representation};
 pub use rules::{CacheRule, EXTRA_FIELDS, Rules};
 
 use crate::clock::Clock;
+use crate::limits::SITE_CHECK;
 use crate::store::{Bounds, Cache, DirReader, Hit, Lookup, OpenFile, Opened, Store, StoreError};
 
 pub struct Site {
@@ -27,6 +28,8 @@ pub struct Site {
     compressions: Compressions,
     /// A buffer for cache keys, so that looking up a coded form does not allocate.
     key: Vec<u8>,
+    /// The time of the next check whether another folder has taken the path of the site.
+    check_folder_at: Option<Instant>,
     /// The rules by which the files are served.
     pub rules: Rules,
 }
@@ -49,6 +52,7 @@ impl Site {
             cache: Cache::new(bounds),
             compressions: Compressions::default(),
             key: Vec::new(),
+            check_folder_at: None,
             rules,
         }
     }
@@ -61,6 +65,7 @@ impl Site {
         accepted: Option<AcceptedCodings>,
         clock: &Clock,
     ) -> Option<(Hit<'_, Rc<Metadata>>, &Rules)> {
+        self.check_folder(clock.now.monotonic);
         let Lookup::Hit(plain) = self.cache.find(path, &*self.files, clock.now.monotonic) else {
             return None;
         };
@@ -69,6 +74,20 @@ impl Site {
             Some(accepted) => self.select_cached(path, plain, accepted, clock)?,
         };
         Some((self.cache.hit(selected)?, &self.rules))
+    }
+
+    fn check_folder(&mut self, now: Instant) {
+        if self.check_folder_at.is_none_or(|at| now >= at) {
+            self.check_folder_at = Some(now + SITE_CHECK);
+            self.reopen_if_replaced();
+        }
+    }
+
+    /// Opens the site again if another folder has taken its path.
+    pub fn reopen_if_replaced(&mut self) {
+        if self.files.reopen_if_replaced() {
+            self.cache.clear();
+        }
     }
 
     /// Looks up a key in the cache. Returns the file, `NotFound` if the cache knows that there is no file, or
@@ -84,6 +103,7 @@ impl Site {
     /// Resolves `path`, which is decoded and begins with a slash, to a file, to the `index.html` of a folder,
     /// or to a folder.
     pub fn find(&mut self, path: &[u8], clock: &Clock) -> Result<Resolved, StoreError> {
+        self.check_folder(clock.now.monotonic);
         match self.look_up(path, clock) {
             Some(Ok(file)) => return Ok(Resolved::File(file)),
             Some(Err(_)) if path.ends_with(b"/") => return self.folder(),

@@ -54,6 +54,20 @@ impl Root {
         Ok(Root { folder, resolution })
     }
 
+    /// Opens the folder at `path` if it is another one than this root.
+    pub(super) fn find_replacement(&self, path: &std::path::Path) -> io::Result<Option<Root>> {
+        let there = match statat(CWD, path, AtFlags::empty()) {
+            // Without permission for a folder above, this root may still be at the path.
+            Err(Errno::ACCESS) => return Ok(None),
+            there => there?,
+        };
+        let here = fstat(&self.folder)?;
+        if (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino) {
+            return Ok(None);
+        }
+        Root::open(path, Some(self.resolution)).map(Some)
+    }
+
     /// Returns the folder.
     pub(super) fn folder(&self) -> BorrowedFd<'_> {
         self.folder.as_fd()

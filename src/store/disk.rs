@@ -3,7 +3,7 @@
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use rustix::fs::{AtFlags, FileType};
@@ -18,9 +18,12 @@ use crate::limits::MEMORY_BODY_MAX_BYTES;
 /// The files beneath one folder. No path or link leads out of it.
 #[derive(Debug)]
 pub struct DiskStore {
+    path: PathBuf,
     root: Rc<Root>,
     watches: Rc<Watches>,
     descriptors: Descriptors,
+    /// Whether the folder could not be opened again, which was reported.
+    is_missing: bool,
 }
 
 /// The maximum number of attempts to read a small file that changes while it is read.
@@ -29,17 +32,18 @@ const READ_ATTEMPTS: usize = 8;
 impl DiskStore {
     /// Opens `folder`, with the fastest path resolution that works on this system.
     pub fn new(folder: &Path) -> io::Result<DiskStore> {
-        Ok(DiskStore::of(Root::open(folder, None)?))
+        Ok(DiskStore::of(folder, Root::open(folder, None)?))
     }
 
     /// Opens `folder` with the given path resolution.
     pub fn with_resolution(folder: &Path, resolution: PathResolution) -> io::Result<DiskStore> {
-        Ok(DiskStore::of(Root::open(folder, Some(resolution))?))
+        Ok(DiskStore::of(folder, Root::open(folder, Some(resolution))?))
     }
 
-    fn of(root: Root) -> DiskStore {
+    fn of(path: &Path, root: Root) -> DiskStore {
         let root = Rc::new(root);
-        DiskStore { watches: Watches::new(Rc::clone(&root)), root, descriptors: Descriptors::default() }
+        let (path, watches) = (path.to_owned(), Watches::new(Rc::clone(&root)));
+        DiskStore { path, root, watches, descriptors: Descriptors::default(), is_missing: false }
     }
 
     /// Opens large files and lists folders only while there are `descriptors` for them.
@@ -67,6 +71,26 @@ impl Store for DiskStore {
 
     fn watch(&self, path: &[u8], version: Option<FileVersion>) -> Option<Watch> {
         self.watches.watch(relative(path), version)
+    }
+
+    fn reopen_if_replaced(&mut self) -> bool {
+        let path = self.path.display();
+        match self.root.find_replacement(&self.path) {
+            Ok(Some(root)) => {
+                log::info!("the site folder {path} was replaced; reopened");
+                self.root = Rc::new(root);
+                self.watches = Watches::new(Rc::clone(&self.root));
+                self.is_missing = false;
+                return true;
+            }
+            Ok(None) => self.is_missing = false,
+            Err(error) if !self.is_missing => {
+                log::error!("cannot open the site folder {path}: {error}; the previous folder stays in use");
+                self.is_missing = true;
+            }
+            Err(_) => {}
+        }
+        false
     }
 
     fn list(&self, path: &[u8]) -> Result<Box<dyn DirReader>, StoreError> {

@@ -49,6 +49,11 @@ pub trait Store {
         None
     }
 
+    /// Opens the store's folder again if another folder has taken its path. Returns whether it did.
+    fn reopen_if_replaced(&mut self) -> bool {
+        false
+    }
+
     /// Opens the folder at `path` for reading its entries.
     fn list(&self, path: &[u8]) -> Result<Box<dyn DirReader>, StoreError>;
 }

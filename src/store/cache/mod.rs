@@ -189,6 +189,11 @@ impl<N: Clone> Cache<N> {
         }
     }
 
+    /// Removes all entries.
+    pub fn clear(&mut self) {
+        *self = Cache::new(self.bounds);
+    }
+
     /// Returns when [`sweep`](Cache::sweep) has to be called next, if at all.
     pub fn sweep_at(&self) -> Option<Instant> {
         self.sweep_at

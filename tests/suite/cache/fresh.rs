@@ -9,9 +9,10 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use fastrand::Rng;
+use rustix::process::Signal;
 
 use super::site::local_folder;
-use crate::process::{Client, PROGRAM, Server, at_once};
+use crate::process::{Client, PROGRAM, Server, at_once, wait_for};
 use crate::reading::Response;
 
 /// The requested paths. `link` leads to a file, `l` to a folder.
@@ -174,4 +175,39 @@ fn validators_and_listings_follow_edits_at_once() {
         let list = get(&mut client, "/d/?sort=name", "Accept: text/plain\r\n");
         assert!(list.text().lines().any(|line| line == name), "{round}");
     }
+}
+
+#[test]
+fn a_replaced_site_folder_is_found_again() {
+    let parent = local_folder();
+    let at = |name: &str| parent.path().join(name);
+    for release in ["1", "2", "3"] {
+        fs::create_dir_all(at(release)).unwrap();
+        fs::write(at(release).join("page.txt"), format!("release {release}")).unwrap();
+    }
+    symlink("1", at("current")).unwrap();
+    let own = tempfile::tempdir().unwrap();
+    let server = Server::spawn(Command::new(PROGRAM), &at("current"), own, &["--file", "off"]);
+    let mut client = server.connect();
+    let mut served = || get(&mut client, "/page.txt", "").body;
+    (0..5).for_each(|_| assert_eq!(served(), b"release 1"));
+    // By itself, within half a second.
+    symlink("2", at("next")).unwrap();
+    fs::rename(at("next"), at("current")).unwrap();
+    wait_for("the second release", || (served() == b"release 2").then_some(()));
+    // At once, on SIGHUP.
+    fs::remove_file(at("current")).unwrap();
+    symlink("3", at("current")).unwrap();
+    server.signal(Signal::HUP);
+    server.wait_for_line("reopened the log files");
+    assert_eq!(served(), b"release 3");
+    // Removed and built again.
+    fs::remove_file(at("current")).unwrap();
+    server.signal(Signal::HUP);
+    server.wait_for_line("cannot open the site folder");
+    assert_eq!(served(), b"release 3");
+    fs::create_dir(at("current")).unwrap();
+    fs::write(at("current/page.txt"), "built").unwrap();
+    wait_for("the new folder", || (served() == b"built").then_some(()));
+    assert!(server.wait_for_line("was replaced; reopened").contains("current"));
 }
