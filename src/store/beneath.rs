@@ -69,6 +69,7 @@ impl Root {
     }
 
     /// Returns the folder.
+    #[cfg(all(target_os = "linux", not(evserve_portable)))]
     pub(super) fn folder(&self) -> BorrowedFd<'_> {
         self.folder.as_fd()
     }
