@@ -160,6 +160,18 @@ pub const PARTIAL_SWEEP: Duration = Duration::from_secs(60);
 /// millisecond's work.
 pub const REHASH_SLICE_BYTES: usize = 1 << 20;
 
+/// The maximum number of stored files that are hashed at once, to compare them with uploads. Each has a
+/// descriptor open; further comparisons wait.
+pub const DIGEST_JOBS_MAX: usize = 8;
+
+/// How long a stored file continues to be hashed after its digest was last asked for. Connections that wait
+/// for it ask in every turn in which they are driven.
+pub const DIGEST_ABANDONED: Duration = Duration::from_secs(5);
+
+/// The maximum number of cached digests of stored files: enough for the uploads of which a client may not
+/// have received the response.
+pub const DIGESTS_MAX: usize = 256;
+
 /// The maximum size of the header fields of one part of a form.
 pub const PART_HEAD_MAX_BYTES: usize = 2 * 1024;
 

@@ -50,16 +50,6 @@ pub(super) fn stat(name: &[u8], cx: &Context<'_>) -> Result<String, ErrorReply> 
     Ok(format!("{} {}", item.length, rfc3339(item.modified)))
 }
 
-/// Writes to an upload, unless it has failed before. A failure drops the upload and is reported to the peer.
-pub(super) fn write(upload: &mut Option<Box<Upload>>, bytes: &[u8], out: &mut Outbox) {
-    if let Some(open) = upload
-        && let Err(error) = open.write(bytes)
-    {
-        refuse(&library_error(error), out);
-        *upload = None;
-    }
-}
-
 /// Stores a complete upload and reports the outcome to the peer.
 pub(super) fn store(upload: Upload, out: &mut Outbox, cx: &mut Context<'_>) {
     match cx.store(upload) {
@@ -79,7 +69,7 @@ pub(super) fn library_error(error: LibraryError) -> ErrorReply {
         LibraryError::ReadOnly => code::READ_ONLY,
         LibraryError::TooLarge => code::TOO_LARGE,
         LibraryError::NoSpace => code::NO_SPACE,
-        LibraryError::Busy => code::BUSY,
+        LibraryError::Busy | LibraryError::TakenOver => code::BUSY,
         LibraryError::Mismatch => code::BAD_HASH,
         LibraryError::Failed(_) => code::INTERNAL,
     };

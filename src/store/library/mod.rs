@@ -1,8 +1,10 @@
 //! The library: one folder of files that every protocol reads and writes.
 
 mod digest;
+mod digests;
 mod error;
 mod files;
+mod hidden_file;
 mod items;
 mod lookup;
 mod name;
@@ -22,11 +24,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, openat, unlinkat};
 
+use super::FileVersion;
 use crate::limits::PARTIAL_SWEEP;
 pub use digest::Sha256Digest;
+use digests::Digests;
+pub use digests::Presence;
 pub use error::LibraryError;
 use error::reading;
 pub use files::LibraryFiles;
+use hidden_file::HiddenFile;
+pub use hidden_file::Stored;
 pub use items::{Item, Items};
 use items::{exists, item, replaced};
 use lookup::{open, stat_of};
@@ -36,13 +43,16 @@ pub use partial::UploadKey;
 use quota::Reservation;
 pub use rules::{KeepFree, LibraryRules};
 use staging::Staging;
-pub use upload::{Stored, Upload};
+use upload::ActiveUploads;
+pub use upload::Upload;
 
 /// The library's folder, and the rules for its files.
 pub struct Library {
     folder: Rc<OwnedFd>,
     rules: LibraryRules,
     staging: Staging,
+    active: Rc<ActiveUploads>,
+    digests: Digests,
     next_sweep: NextSweep,
     /// The latest modification time that was given to a stored file.
     changed: SystemTime,
@@ -65,7 +75,9 @@ impl Library {
         let next_sweep = if rules.read_only { NextSweep::Never } else { NextSweep::AtOnce };
         let folder = Rc::new(folder);
         let staging = Staging::new(Rc::clone(&folder), &rules)?;
-        Ok(Library { folder, rules, staging, next_sweep, changed: SystemTime::UNIX_EPOCH })
+        let (active, digests) = (Rc::default(), Digests::default());
+        let changed = SystemTime::UNIX_EPOCH;
+        Ok(Library { folder, rules, staging, active, digests, next_sweep, changed })
     }
 
     pub fn rules(&self) -> &LibraryRules {
@@ -88,6 +100,11 @@ impl Library {
         item(name, &stat).ok_or(LibraryError::NotFound)
     }
 
+    /// Returns the current version of a file.
+    pub fn version(&self, name: &Name) -> Option<FileVersion> {
+        Some(FileVersion::from(&stat_of(&self.folder, name).ok()?))
+    }
+
     pub fn read(&self, name: &Name) -> Result<(Rc<File>, Item), LibraryError> {
         // Only regular files are opened: opening a FIFO could wake its other end.
         self.stat(name)?;
@@ -101,17 +118,40 @@ impl Library {
     pub fn create(&self, name: &Name, length: Option<u64>) -> Result<Upload, LibraryError> {
         let replaced = self.check(name, length)?;
         let reservation = Reservation::new(&self.staging.quota, length, replaced)?;
-        Upload::begin(&self.staging, name, reservation)
+        Ok(Upload::new(name, HiddenFile::begin(&self.staging, name, reservation)?))
     }
 
-    /// Begins or resumes a resumable upload, whose received bytes are kept when it is cut off. Fails with
-    /// `Busy` while another connection writes to it.
+    /// Begins or resumes a resumable upload, whose received bytes are kept when it is cut off. If another
+    /// connection is writing it, that connection's next write fails. Fails with `Busy` while another process
+    /// is writing it.
     pub fn resume(&mut self, key: &UploadKey, now: (Instant, SystemTime)) -> Result<Upload, LibraryError> {
         let replaced = self.check(&key.name, Some(key.length))?;
-        let reservation = Reservation::new(&self.staging.quota, None, replaced)?;
-        let partial = Partial::open(&self.folder, key)?;
-        self.sweep(now);
-        Upload::resume(&self.staging, key, partial, reservation)
+        let hidden_name = key.hidden_name();
+        let file = match self.active.take(&hidden_name) {
+            Some(file) => file,
+            None => {
+                let reservation = Reservation::new(&self.staging.quota, None, replaced)?;
+                let partial = Partial::open(&self.folder, key)?;
+                self.sweep(now);
+                HiddenFile::resume(&self.staging, key, partial, reservation)?
+            }
+        };
+        Ok(Upload::resumable(&key.name, file, &self.active, hidden_name))
+    }
+
+    /// Returns whether the file of a resumable upload is already stored, as after a lost response.
+    pub fn presence(&mut self, key: &UploadKey, now: Instant) -> Result<Presence, LibraryError> {
+        self.upload_max()?;
+        match self.stat(&key.name) {
+            Ok(item) if item.length == key.length => {}
+            Ok(_) | Err(LibraryError::NotFound) => return Ok(Presence::Absent),
+            Err(error) => return Err(error),
+        }
+        match self.digests.compare(&self.folder, &key.name, (key.length, key.sha256), now) {
+            // A file that cannot be read is another one.
+            Err(LibraryError::NotFound | LibraryError::ReadOnly) => Ok(Presence::Absent),
+            compared => compared,
+        }
     }
 
     /// Returns how many bytes of a resumable upload were received.
@@ -120,18 +160,26 @@ impl Library {
         partial::length(&self.folder, key)
     }
 
-    /// Removes the received bytes of a resumable upload.
+    /// Removes the received bytes of a resumable upload. If a connection is writing it, its next write fails.
     pub fn abandon(&self, key: &UploadKey) -> Result<(), LibraryError> {
         self.upload_max()?;
-        Partial::open(&self.folder, key)?.remove()
+        match self.active.take(&key.hidden_name()) {
+            Some(file) => file.discard(),
+            None => Partial::open(&self.folder, key)?.remove()?,
+        }
+        Ok(())
     }
 
-    /// Removes partial uploads that are too old or too many, if a sweep is due. Returns when the next one is.
+    /// Hashes a slice of a stored file for [`presence`](Library::presence), and removes partial uploads that
+    /// are too old or too many, if a sweep is due. Returns when to continue.
     pub fn run_background_tasks(&mut self, now: (Instant, SystemTime)) -> Option<Instant> {
         match self.next_sweep {
             NextSweep::AtOnce => self.sweep(now),
             NextSweep::At(at) if at <= now.0 => self.sweep(now),
             _ => {}
+        }
+        if self.digests.run(now.0) {
+            return Some(now.0);
         }
         if let NextSweep::At(at) = self.next_sweep { Some(at) } else { None }
     }
@@ -160,7 +208,10 @@ impl Library {
     /// because versions of a file are distinguished by modification time and length.
     pub fn store(&mut self, upload: Upload, now: SystemTime) -> Result<Stored, LibraryError> {
         self.changed = now.max(self.changed + Duration::from_nanos(1));
-        upload.commit(self.changed)
+        let name = upload.name().clone();
+        let (stored, version) = upload.commit(self.changed)?;
+        self.digests.insert(name, version, Some(stored.sha256));
+        Ok(stored)
     }
 
     /// Returns the maximum length of an upload in bytes, or `ReadOnly`.

@@ -28,7 +28,7 @@ pub struct UploadKey {
     pub name: Name,
 }
 
-/// An open partial upload, locked so that only one connection writes to it.
+/// An open partial upload, locked so that only one process writes to it.
 #[derive(Debug)]
 pub(super) struct Partial {
     /// The folder of partial uploads.
@@ -48,7 +48,8 @@ const FOLDER: &str = ".evserve-partial";
 const PLAIN: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
 impl UploadKey {
-    fn hidden_name(&self) -> String {
+    /// Returns the name of the partial upload's file, a hash of the key.
+    pub(super) fn hidden_name(&self) -> String {
         let text = format!("{} {} {}", self.length, self.sha256, self.name);
         Sha256Digest::of(Sha256::new_with_prefix(text)).to_string()
     }
@@ -65,7 +66,7 @@ impl Partial {
     pub(super) fn open(folder: &OwnedFd, key: &UploadKey) -> Result<Partial, LibraryError> {
         let name = key.hidden_name();
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND | PLAIN;
-        // The open is repeated if another connection completes the upload or removes the folder meanwhile.
+        // The open is repeated if another process completes the upload or removes the folder meanwhile.
         for _ in 0..3 {
             match mkdirat(folder, FOLDER, Mode::RWXU) {
                 Ok(()) | Err(Errno::EXIST) => {}

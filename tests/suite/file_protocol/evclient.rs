@@ -110,7 +110,7 @@ fn files_are_uploaded_listed_and_downloaded() {
     assert!(fixture.own("folder/another name") == large_file() && fixture.own("folder/piped").len() == 11);
     assert!(fixture.hidden().is_empty());
     // Rejected commands.
-    assert_fails(&fixture.run(&["put", "large"]), 1, "exists");
+    assert_fails(&fixture.run(&["put", "large", "piped"]), 1, "exists");
     assert_fails(&fixture.run(&["get", "nothing"]), 1, "not-found");
     assert_fails(&fixture.run(&["get", "nothing", "piped", "neither"]), 1, "not-found");
     assert_eq!(fixture.own("piped").len(), 11);

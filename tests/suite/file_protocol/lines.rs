@@ -126,6 +126,20 @@ fn uploads_are_stored_and_answered_with_their_sha_256() {
     let help = "OK L | G name | PUT length name | RESUME length sha-256 name | P name | STAT name | HASH name | REST offset | Q";
     let typed = format!("OK send lines, end with ##\nOK 4 {}\n{help}", sha("hel\n"));
     check("P new\r\nhel\r\n##\r\n?\n", &typed, None, &["new=hel\n"]);
+    // A repeated upload is a success. The stored file stays as it is.
+    let twelve = format!("OK 12 {}", sha("twelve bytes"));
+    check(
+        "PUT 12 a b.txt\ntwelve bytesQ\n",
+        &format!("{twelve}\nOK bye"),
+        Some(CloseReason::CloseRequested),
+        &[],
+    );
+    check("PUT 0 z\nSTAT z\n", &format!("OK 0 {empty}\nOK 0 1994-11-06T08:49:37Z"), None, &[]);
+    for other in ["Twelve bytes", "twelve byteZ"] {
+        let script = format!("PUT 12 a b.txt\n{other}STAT z\n");
+        let replies = "ERR exists a file with this name exists\nOK 0 1994-11-06T08:49:37Z";
+        check(&script, replies, None, &[]);
+    }
     // The content of a rejected upload is discarded, and the next command is read.
     check(
         "PUT 2 z\nQ\nSTAT z\n",
@@ -354,4 +368,19 @@ fn uploads_obey_the_library_rules() {
     let over = LibraryRules { overwrite: true, fsync: true, ..free() };
     assert_eq!(replies(over, "PUT 5 z\nhello"), ("OK 5".into(), b"hello".to_vec()));
     assert_eq!(replies(LibraryRules { max_upload: 3, ..free() }, "P y\nhello\n##\n").0, "OK send");
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_compared_with_an_upload_is_another_one() {
+    let folder = folder();
+    let mut talk = talk(&folder, LibraryRules::default());
+    talk.input(b"PUT 12 a b.txt\ntwelve byte");
+    fs::write(folder.path().join("a b.txt"), "TWELVE BYTES").unwrap();
+    talk.input(b"S");
+    assert!(talk.outcome.output.starts_with(b"ERR exists "));
+    talk.outcome.output.clear();
+    talk.input(b"PUT 12 a b.txt\nTWELVE BYTE");
+    fs::remove_file(folder.path().join("a b.txt")).unwrap();
+    talk.input(b"S");
+    assert!(talk.outcome.output.starts_with(b"ERR exists "));
 }

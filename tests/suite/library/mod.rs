@@ -4,5 +4,6 @@ mod forms;
 mod http;
 mod model;
 mod operations;
+mod repeated;
 mod resuming;
 mod trouble;

@@ -35,7 +35,7 @@ pub(super) fn respond(
 ) -> Result<Outcome, HttpError> {
     let query = if let Target::Path { query, .. } = request.target { query } else { None };
     let response = match (request.method, partial::upload_key(path, request)) {
-        (Method::Head, Some(key)) => partial::offset(&key, &cx.core.library)?,
+        (Method::Head, Some(key)) => return partial::offset(&key, cx),
         (Method::Delete, Some(key)) => partial::abandon(&key, request, cx)?,
         (Method::Get | Method::Head, _) => match path {
             [] => Response::permanent_redirect(folder_address(FOLDER.as_bytes(), query)),
@@ -47,7 +47,13 @@ pub(super) fn respond(
         }
         // `accept_upload` has failed before. The second try returns its error; if there is none now, the
         // cause was temporary.
-        (Method::Put | Method::Post | Method::Patch, _) => {
+        (Method::Put | Method::Post | Method::Patch, key) => {
+            if request.method == Method::Patch
+                && key.is_some()
+                && let Some(outcome) = partial::repeat(path, request, cx)?
+            {
+                return Ok(outcome);
+            }
             UploadSink::begin(path, request, cx)?;
             return Err(HttpError::new(
                 Status::ServiceUnavailable,
