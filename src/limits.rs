@@ -164,6 +164,14 @@ pub const REHASH_SLICE_BYTES: usize = 1 << 20;
 /// descriptor open; further comparisons wait.
 pub const DIGEST_JOBS_MAX: usize = 8;
 
+/// The highest number that is inserted into the name of an upload whose name is taken. Each try is a system
+/// call; all of them take about a millisecond.
+pub const DUPLICATES_MAX: usize = 1000;
+
+/// The maximum number of files, with the name of an upload and numbered ones, whose digests are compared with
+/// it. All of them fit into the cache of digests.
+pub const COMPARED_DUPLICATES_MAX: usize = 16;
+
 /// How long a stored file continues to be hashed after its digest was last asked for. Connections that wait
 /// for it ask in every turn in which they are driven.
 pub const DIGEST_ABANDONED: Duration = Duration::from_secs(5);
@@ -233,6 +241,7 @@ const _: () = {
     assert!(JOINED_LIST_MAX_BYTES < OUTBOX_MAX_BYTES && DATAGRAM_MAX_BYTES < OUTBOX_MAX_BYTES);
     // If upload data ends in `##`, the pause before a lone `##` does not itself end the upload.
     assert!(TERMINATOR_QUIET_BEFORE.as_millis() < TERMINATOR_QUIET_AFTER.as_millis());
+    assert!(COMPARED_DUPLICATES_MAX < DIGESTS_MAX);
     assert!(LINGER_IDLE_TIMEOUT.as_millis() < LINGER_TIMEOUT.as_millis());
     assert!(TURN_ACCEPTS <= LISTEN_BACKLOG as usize);
 };

@@ -85,6 +85,9 @@ impl Context<'_> {
         let name = upload.name().clone();
         let stored = self.core.library.store(upload, self.core.clock.now.wall);
         self.http.forget(&name);
+        if let Ok(stored) = &stored {
+            self.http.forget(&stored.name);
+        }
         stored
     }
 

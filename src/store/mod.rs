@@ -22,8 +22,8 @@ pub use beneath::PathResolution;
 pub use cache::{Bounds, Cache, Cached, EntryId, Hit, Lookup};
 pub use disk::DiskStore;
 pub use library::{
-    Item, Items, KeepFree, Library, LibraryError, LibraryFiles, LibraryRules, Name, Presence, Sha256Digest,
-    Stored, Upload, UploadKey,
+    Item, Items, KeepFree, Library, LibraryError, LibraryFiles, LibraryRules, Name, OnDuplicate, Presence,
+    Sha256Digest, Stored, Upload, UploadKey,
 };
 pub use memory::MemoryStore;
 pub use shared_bytes::SharedBytes;

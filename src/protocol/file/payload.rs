@@ -4,23 +4,23 @@ use crate::close_reason::CloseReason;
 use crate::limits::TURN_READ_BYTES;
 use crate::outbox::Outbox;
 use crate::services::Context;
-use crate::store::{LibraryError, Presence, Sha256Digest, Upload, UploadKey};
+use crate::store::{LibraryError, Presence, Sha256Digest, Stored, Upload, UploadKey};
 
 use super::compare::StoredFile;
-use super::reply::{ErrorReply, library_error, ok, parse_name, refuse, store};
+use super::reply::{ErrorReply, library_error, ok, parse_name, refuse, report_stored, store};
 use super::vocabulary::code;
 
 /// A payload that is being received.
 #[derive(Debug)]
 pub(super) struct Payload {
-    destination: Destination,
+    sink: PayloadSink,
     /// The number of bytes still to be received.
     left: u64,
 }
 
 /// What happens to a payload.
 #[derive(Debug)]
-enum Destination {
+enum PayloadSink {
     Stored(Box<Upload>),
     /// It is compared with the file that has the name: if they are the same, the upload is complete.
     Compared(StoredFile),
@@ -48,20 +48,20 @@ impl Payload {
         cx: &Context<'_>,
     ) -> (Payload, Result<(), ErrorReply>) {
         let begun = parse_name(name).and_then(|name| match cx.core.library.create(&name, Some(length)) {
-            Ok(upload) => Ok(Destination::Stored(Box::new(upload))),
+            Ok(upload) => Ok(PayloadSink::Stored(Box::new(upload))),
             Err(LibraryError::Exists) => StoredFile::find(name, length, cx)
-                .map(Destination::Compared)
+                .map(PayloadSink::Compared)
                 .ok_or_else(|| library_error(LibraryError::Exists)),
             Err(error) => Err(library_error(error)),
         });
-        let (destination, outcome) = match begun {
-            Ok(destination) => (destination, Ok(())),
+        let (sink, outcome) = match begun {
+            Ok(sink) => (sink, Ok(())),
             Err(error) => {
                 refuse(&error, out);
-                (Destination::Dropped, Err(error))
+                (PayloadSink::Dropped, Err(error))
             }
         };
-        (Payload { destination, left: length }, outcome)
+        (Payload { sink, left: length }, outcome)
     }
 
     /// Returns the number of bytes that can be received at once.
@@ -71,17 +71,17 @@ impl Payload {
 
     /// Returns whether the payload has not been refused.
     pub(super) fn is_wanted(&self) -> bool {
-        !matches!(self.destination, Destination::Dropped)
+        !matches!(self.sink, PayloadSink::Dropped)
     }
 
     /// Returns whether the part that is already stored must be [hashed](Payload::rehash) first.
     pub(super) fn is_rehashing(&self) -> bool {
-        matches!(&self.destination, Destination::Stored(upload) if upload.is_rehashing())
+        matches!(&self.sink, PayloadSink::Stored(upload) if upload.is_rehashing())
     }
 
     /// Hashes a slice of the part that is already stored. Returns why the connection closes, if it does.
     pub(super) fn rehash(&mut self, out: &mut Outbox) -> Option<CloseReason> {
-        let Destination::Stored(upload) = &mut self.destination else { return None };
+        let PayloadSink::Stored(upload) = &mut self.sink else { return None };
         let hashed = upload.rehash();
         self.check(hashed, out)
     }
@@ -91,10 +91,10 @@ impl Payload {
     pub(super) fn take(&mut self, input: &[u8], out: &mut Outbox) -> (usize, Option<CloseReason>) {
         let taken = usize::try_from(self.left).unwrap_or(usize::MAX).min(input.len());
         let bytes = &input[..taken];
-        let outcome = match &mut self.destination {
-            Destination::Stored(upload) => upload.write(bytes),
-            Destination::Compared(file) => file.compare(bytes),
-            Destination::Dropped => Ok(()),
+        let outcome = match &mut self.sink {
+            PayloadSink::Stored(upload) => upload.write(bytes),
+            PayloadSink::Compared(file) => file.compare(bytes),
+            PayloadSink::Dropped => Ok(()),
         };
         self.left -= taken as u64;
         (taken, self.check(outcome, out))
@@ -103,7 +103,7 @@ impl Payload {
     /// Reports a failure, and drops the rest of the payload. Returns why the connection closes, if it does.
     fn check(&mut self, outcome: Result<(), LibraryError>, out: &mut Outbox) -> Option<CloseReason> {
         let error = outcome.err()?;
-        self.destination = Destination::Dropped;
+        self.sink = PayloadSink::Dropped;
         // The client has given up on this connection.
         let close = matches!(error, LibraryError::TakenOver).then_some(CloseReason::Rejected);
         refuse(&library_error(error), out);
@@ -115,10 +115,10 @@ impl Payload {
         if self.left > 0 || self.is_rehashing() {
             return Some(self);
         }
-        match self.destination {
-            Destination::Stored(upload) => store(*upload, out, cx),
-            Destination::Compared(file) => file.end(out, cx),
-            Destination::Dropped => {}
+        match self.sink {
+            PayloadSink::Stored(upload) => store(*upload, out, cx),
+            PayloadSink::Compared(file) => file.end(out, cx),
+            PayloadSink::Dropped => {}
         }
         None
     }
@@ -147,10 +147,10 @@ pub(super) fn continue_resume(
     let now = (cx.core.clock.now.monotonic, cx.core.clock.now.wall);
     match cx.core.library.presence(&key, now.0).map_err(library_error)? {
         Presence::Pending => return Ok(Resumed::Pending(key)),
-        Presence::Stored => {
-            let UploadKey { length, sha256, .. } = key;
+        Presence::Stored(name) => {
+            let UploadKey { length, sha256, name: requested } = key;
             ok(&format!("{length}"), out);
-            ok(&format!("{length} {sha256}"), out);
+            report_stored(&requested, &Stored { name, length, sha256, is_new: false }, out);
             return Ok(Resumed::Complete);
         }
         Presence::Absent => {}
@@ -158,6 +158,6 @@ pub(super) fn continue_resume(
     let upload = cx.core.library.resume(&key, now).map_err(library_error)?;
     let offset = upload.written().map_err(library_error)?;
     ok(&format!("{offset}"), out);
-    let destination = Destination::Stored(Box::new(upload));
-    Ok(Resumed::Payload(Payload { destination, left: key.length - offset }))
+    let sink = PayloadSink::Stored(Box::new(upload));
+    Ok(Resumed::Payload(Payload { sink, left: key.length - offset }))
 }

@@ -52,9 +52,19 @@ pub(super) fn stat(name: &[u8], cx: &Context<'_>) -> Result<String, ErrorReply> 
 
 /// Stores a complete upload and reports the outcome to the peer.
 pub(super) fn store(upload: Upload, out: &mut Outbox, cx: &mut Context<'_>) {
+    let requested = upload.name().clone();
     match cx.store(upload) {
-        Ok(Stored { length, sha256 }) => ok(&format!("{length} {sha256}"), out),
+        Ok(stored) => report_stored(&requested, &stored, out),
         Err(error) => refuse(&library_error(error), out),
+    }
+}
+
+/// Reports a stored file to the peer, with its name if it is not the requested one.
+pub(super) fn report_stored(requested: &Name, stored: &Stored, out: &mut Outbox) {
+    let Stored { name, length, sha256, .. } = stored;
+    match name == requested {
+        true => ok(&format!("{length} {sha256}"), out),
+        false => ok(&format!("{length} {sha256} {name}"), out),
     }
 }
 

@@ -38,10 +38,10 @@ struct DigestJob {
 }
 
 /// Whether a file with the name, the length and the SHA-256 of an upload is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// It is stored, so the upload is complete.
-    Stored,
+    /// It is stored under this name, so the upload is complete.
+    Stored(Name),
     /// It is not stored.
     Absent,
     /// The stored file is being hashed: ask again in the next turn.
@@ -63,7 +63,11 @@ impl Digests {
         }
         let known = self.known.iter().find(|known| (&known.0, known.1) == (name, version));
         if let Some((.., digest)) = known {
-            return Ok(if *digest == Some(sha256) { Presence::Stored } else { Presence::Absent });
+            return Ok(if *digest == Some(sha256) {
+                Presence::Stored(name.clone())
+            } else {
+                Presence::Absent
+            });
         }
         if let Some(job) = self.jobs.iter_mut().find(|job| (&job.name, job.version) == (name, version)) {
             job.asked = now;

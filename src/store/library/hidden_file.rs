@@ -18,9 +18,10 @@ use super::items::replaced;
 use super::name::Name;
 use super::partial::{Partial, UploadKey};
 use super::quota::Reservation;
+use super::rules::OnDuplicate;
 use super::staging::{Staging, StagingMode, hidden_name};
 use super::system::{self, NEW_MODE, WRITE};
-use crate::limits::REHASH_SLICE_BYTES;
+use crate::limits::{DUPLICATES_MAX, REHASH_SLICE_BYTES};
 use crate::store::FileVersion;
 
 /// The file of an upload in progress. It has a hidden name or none.
@@ -40,7 +41,7 @@ pub(super) struct HiddenFile {
     /// The maximum length of the file in bytes.
     most: u64,
     reservation: Reservation,
-    overwrite: bool,
+    on_duplicate: OnDuplicate,
     fsync: bool,
 }
 
@@ -51,12 +52,16 @@ struct HiddenName {
     name: String,
 }
 
-/// The length and the digest of a stored file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A stored file.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
+    /// The name, which is not the requested one if that was taken.
+    pub name: Name,
     /// The length in bytes.
     pub length: u64,
     pub sha256: Sha256Digest,
+    /// Whether there was no file with this name before.
+    pub is_new: bool,
 }
 
 /// The interval, in written bytes, at which write-back to the disk is started.
@@ -119,7 +124,7 @@ impl HiddenFile {
             expected: None,
             most: staging.max_upload,
             reservation,
-            overwrite: staging.overwrite,
+            on_duplicate: staging.on_duplicate,
             fsync: staging.fsync,
         }
     }
@@ -139,9 +144,9 @@ impl HiddenFile {
         Ok(())
     }
 
-    /// Forbids replacing an existing file, even if the rules allow it.
-    pub(super) fn forbid_replacing(&mut self) {
-        self.overwrite = false;
+    /// Fails if the name is taken, even if the rules allow to replace the file or to choose another name.
+    pub(super) fn refuse_duplicate(&mut self) {
+        self.on_duplicate = OnDuplicate::Refuse;
     }
 
     /// Removes the received bytes, also those of a resumable upload.
@@ -172,20 +177,20 @@ impl HiddenFile {
     }
 
     /// Gives the complete file its name, atomically, and the modification time `changed`. Fails if the name
-    /// is taken, unless files may be replaced.
+    /// is taken, unless the rules allow to replace the file or to choose another name.
     pub(super) fn commit(mut self, changed: SystemTime) -> Result<(Stored, FileVersion), LibraryError> {
         let sha256 = Sha256Digest::of(self.hasher.clone());
         if self.expected.is_some_and(|expected| expected != sha256) {
             self.expected = None;
             return Err(LibraryError::Mismatch);
         }
-        let replaced = replaced(&self.folder, &self.name, self.overwrite)?;
+        let replaced = replaced(&self.folder, &self.name, self.on_duplicate)?;
         self.file.set_modified(changed)?;
         if self.fsync {
             fsync(&self.file)?;
         }
         let quota = Rc::clone(self.reservation.quota());
-        quota.change(self.written(), replaced, || self.place())?;
+        quota.change(self.written(), replaced.unwrap_or(0), || self.place())?;
         if self.fsync {
             fsync(&*self.folder)?;
         }
@@ -194,7 +199,8 @@ impl HiddenFile {
         // The removal changes the version of the file (ctime).
         self.remove_hidden_name();
         let version = FileVersion::from(&fstat(&self.file)?);
-        Ok((Stored { length: self.written(), sha256 }, version))
+        let (name, length) = (self.name.clone(), self.written());
+        Ok((Stored { name, length, sha256, is_new: replaced.is_none() }, version))
     }
 
     fn remove_hidden_name(&mut self) {
@@ -205,23 +211,43 @@ impl HiddenFile {
     }
 
     fn place(&mut self) -> Result<(), LibraryError> {
-        let name = self.name.as_str();
-        if !self.overwrite {
-            match &self.hidden {
-                None => system::link(&self.file, &self.folder, name)?,
-                Some(hidden) => {
-                    match linkat(&*hidden.folder, &hidden.name, &*self.folder, name, AtFlags::empty()) {
-                        // The file system has no hard links, as on the memory cards of cameras and phones.
-                        Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK) => {
-                            system::rename_new(&hidden.folder, &hidden.name, &self.folder, name)?;
-                            self.hidden = None;
-                        }
-                        linked => linked?,
-                    }
+        match self.on_duplicate {
+            OnDuplicate::Refuse => Ok(self.place_as(&self.name.clone())?),
+            OnDuplicate::Replace => self.replace(),
+            OnDuplicate::Rename => self.place_renamed(),
+        }
+    }
+
+    /// Gives the file a name. Fails with `EXIST` if it is taken.
+    fn place_as(&mut self, name: &Name) -> rustix::io::Result<()> {
+        let name = name.as_str();
+        let Some(hidden) = &self.hidden else { return system::link(&self.file, &self.folder, name) };
+        match linkat(&*hidden.folder, &hidden.name, &*self.folder, name, AtFlags::empty()) {
+            // The file system has no hard links, as on the memory cards of cameras and phones.
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK) => {
+                system::rename_new(&hidden.folder, &hidden.name, &self.folder, name)?;
+                self.hidden = None;
+                Ok(())
+            }
+            linked => linked,
+        }
+    }
+
+    /// Gives the file its name, or the first numbered one that is free.
+    fn place_renamed(&mut self) -> Result<(), LibraryError> {
+        for name in numbered_names(&self.name.clone()) {
+            match self.place_as(&name) {
+                Err(Errno::EXIST) => {}
+                placed => {
+                    self.name = name;
+                    return Ok(placed?);
                 }
             }
-            return Ok(());
         }
+        Err(LibraryError::Exists)
+    }
+
+    fn replace(&mut self) -> Result<(), LibraryError> {
         // linkat(2) cannot replace a file, but renameat(2) can: an unnamed file gets a hidden name first.
         if self.hidden.is_none() {
             let hidden = hidden_name();
@@ -229,11 +255,18 @@ impl HiddenFile {
             self.hidden = Some(HiddenName { folder: Rc::clone(&self.folder), name: hidden });
         }
         if let Some(hidden) = &self.hidden {
-            renameat(&*hidden.folder, &hidden.name, &*self.folder, name)?;
+            renameat(&*hidden.folder, &hidden.name, &*self.folder, self.name.as_str())?;
             self.hidden = None;
         }
         Ok(())
     }
+}
+
+/// Returns the names under which an upload may be stored if its name is taken, in the order of their use.
+pub(super) fn numbered_names(name: &Name) -> impl Iterator<Item = Name> {
+    let first = name.clone();
+    let numbered = (1..=DUPLICATES_MAX).map(move |number| first.numbered(number));
+    std::iter::once(name.clone()).chain(numbered)
 }
 
 impl Drop for HiddenFile {

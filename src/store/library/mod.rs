@@ -25,7 +25,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, openat, unlinkat};
 
 use super::FileVersion;
-use crate::limits::PARTIAL_SWEEP;
+use crate::limits::{COMPARED_DUPLICATES_MAX, PARTIAL_SWEEP};
 pub use digest::Sha256Digest;
 use digests::Digests;
 pub use digests::Presence;
@@ -34,6 +34,7 @@ use error::reading;
 pub use files::LibraryFiles;
 use hidden_file::HiddenFile;
 pub use hidden_file::Stored;
+use hidden_file::numbered_names;
 pub use items::{Item, Items};
 use items::{exists, item, replaced};
 use lookup::{open, stat_of};
@@ -41,7 +42,7 @@ pub use name::Name;
 use partial::Partial;
 pub use partial::UploadKey;
 use quota::Reservation;
-pub use rules::{KeepFree, LibraryRules};
+pub use rules::{KeepFree, LibraryRules, OnDuplicate};
 use staging::Staging;
 use upload::ActiveUploads;
 pub use upload::Upload;
@@ -142,12 +143,27 @@ impl Library {
     /// Returns whether the file of a resumable upload is already stored, as after a lost response.
     pub fn presence(&mut self, key: &UploadKey, now: Instant) -> Result<Presence, LibraryError> {
         self.upload_max()?;
-        match self.stat(&key.name) {
-            Ok(item) if item.length == key.length => {}
-            Ok(_) | Err(LibraryError::NotFound) => return Ok(Presence::Absent),
-            Err(error) => return Err(error),
+        let is_renamed = self.rules.on_duplicate == OnDuplicate::Rename;
+        let mut compared = 0;
+        for name in numbered_names(&key.name) {
+            match self.stat(&name) {
+                Ok(item) if item.length == key.length => match self.compare(&name, key, now)? {
+                    Presence::Absent => compared += 1,
+                    found => return Ok(found),
+                },
+                Ok(_) => {}
+                Err(LibraryError::NotFound) => break,
+                Err(error) => return Err(error),
+            }
+            if !is_renamed || compared == COMPARED_DUPLICATES_MAX {
+                break;
+            }
         }
-        match self.digests.compare(&self.folder, &key.name, (key.length, key.sha256), now) {
+        Ok(Presence::Absent)
+    }
+
+    fn compare(&mut self, name: &Name, key: &UploadKey, now: Instant) -> Result<Presence, LibraryError> {
+        match self.digests.compare(&self.folder, name, (key.length, key.sha256), now) {
             // A file that cannot be read is another one.
             Err(LibraryError::NotFound | LibraryError::ReadOnly) => Ok(Presence::Absent),
             compared => compared,
@@ -201,16 +217,15 @@ impl Library {
             return Err(LibraryError::TooLarge);
         }
         exists(&self.folder)?;
-        replaced(&self.folder, name, self.rules.overwrite)
+        Ok(replaced(&self.folder, name, self.rules.on_duplicate)?.unwrap_or(0))
     }
 
     /// Stores an upload with the modification time `now`, or a little later: modification times are unique,
     /// because versions of a file are distinguished by modification time and length.
     pub fn store(&mut self, upload: Upload, now: SystemTime) -> Result<Stored, LibraryError> {
         self.changed = now.max(self.changed + Duration::from_nanos(1));
-        let name = upload.name().clone();
         let (stored, version) = upload.commit(self.changed)?;
-        self.digests.insert(name, version, Some(stored.sha256));
+        self.digests.insert(stored.name.clone(), version, Some(stored.sha256));
         Ok(stored)
     }
 

@@ -73,15 +73,15 @@ impl Upload {
         self.with(HiddenFile::rehash)
     }
 
-    /// Returns the name under which the file will be stored.
+    /// Returns the name under which the file will be stored, unless it is taken.
     pub fn name(&self) -> &Name {
         &self.name
     }
 
-    /// Forbids replacing an existing file, even if the rules allow it.
+    /// Fails if the name is taken, even if the rules allow to replace the file or to choose another name.
     pub fn only_if_new(self) -> Upload {
         if let Some(file) = self.file.borrow_mut().as_mut() {
-            file.forbid_replacing();
+            file.refuse_duplicate();
         }
         self
     }
@@ -98,7 +98,7 @@ impl Upload {
     }
 
     /// Gives the complete file its name, atomically, and the modification time `changed`. Fails if the name
-    /// is taken, unless files may be replaced.
+    /// is taken, unless the rules allow to replace the file or to choose another name.
     pub(super) fn commit(self, changed: SystemTime) -> Result<(Stored, FileVersion), LibraryError> {
         let file = self.file.take().ok_or(LibraryError::TakenOver)?;
         file.commit(changed)

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use evserve::close_reason::CloseReason;
 use evserve::protocol::{Dialect, Kind};
-use evserve::store::{Library, LibraryRules};
+use evserve::store::{Library, LibraryRules, OnDuplicate};
 use tempfile::TempDir;
 
 use crate::conversation::{Talk, site};
@@ -294,13 +294,13 @@ fn invalid_commands_get_errors_and_change_nothing() {
 
 #[test]
 fn symlinks_fifos_and_folders_are_neither_read_nor_replaced() {
-    for overwrite in [false, true] {
+    for on_duplicate in [OnDuplicate::Refuse, OnDuplicate::Replace] {
         let (folder, elsewhere) = (folder(), tempfile::tempdir().unwrap());
         let target = elsewhere.path().join("target");
         fs::write(&target, "theirs").unwrap();
         std::os::unix::fs::symlink(&target, folder.path().join("link")).unwrap();
         assert!(Command::new("mkfifo").arg(folder.path().join("fifo")).status().unwrap().success());
-        let mut talk = talk(&folder, LibraryRules { overwrite, ..LibraryRules::default() });
+        let mut talk = talk(&folder, LibraryRules { on_duplicate, ..LibraryRules::default() });
         let mut code = |script: String| {
             talk.outcome.output.clear();
             talk.input(script.as_bytes());
@@ -309,7 +309,7 @@ fn symlinks_fifos_and_folders_are_neither_read_nor_replaced() {
         for name in ["link", "fifo", "sub"] {
             assert_eq!(code(format!("G {name}\n")), "ERR not-found", "{name}");
             assert_eq!(code(format!("STAT {name}\n")), "ERR not-found", "{name}");
-            // `overwrite` replaces only regular files.
+            // Only regular files are replaced.
             assert_eq!(code(format!("PUT 5 {name}\nhello")), "ERR exists", "{name}");
         }
         assert_eq!(fs::read(&target).unwrap(), b"theirs");
@@ -365,7 +365,7 @@ fn uploads_obey_the_library_rules() {
     assert_eq!(replies(LibraryRules { max_library: Some(17), ..free() }, "PUT 5 y\nhello").0, "OK 5");
     let all = evserve::store::KeepFree::Bytes(u64::MAX);
     assert_eq!(replies(LibraryRules { keep_free: all, ..free() }, "PUT 5 y\nhello").0, "ERR no-space");
-    let over = LibraryRules { overwrite: true, fsync: true, ..free() };
+    let over = LibraryRules { on_duplicate: OnDuplicate::Replace, fsync: true, ..free() };
     assert_eq!(replies(over, "PUT 5 z\nhello"), ("OK 5".into(), b"hello".to_vec()));
     assert_eq!(replies(LibraryRules { max_upload: 3, ..free() }, "P y\nhello\n##\n").0, "OK send");
 }

@@ -1,5 +1,6 @@
 //! The library, over HTTP and the file protocol. To add a file, declare it here.
 
+mod duplicates;
 mod forms;
 mod http;
 mod model;

@@ -10,7 +10,7 @@ use evserve::clock::Now;
 use evserve::protocol::{Dialect, Kind};
 use evserve::services::{LibrarySite, Services};
 use evserve::site::{Rules, Site};
-use evserve::store::{Bounds, Library, LibraryRules, MemoryStore};
+use evserve::store::{Bounds, Library, LibraryRules, MemoryStore, OnDuplicate};
 use fastrand::Rng;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -36,7 +36,8 @@ struct Harness {
 impl Harness {
     fn new(seed: u64, overwrite: bool) -> Harness {
         let folder = folder_in_memory();
-        let rules = LibraryRules { overwrite, max_upload: MAX_UPLOAD as u64, ..LibraryRules::default() };
+        let on_duplicate = if overwrite { OnDuplicate::Replace } else { OnDuplicate::Refuse };
+        let rules = LibraryRules { on_duplicate, max_upload: MAX_UPLOAD as u64, ..LibraryRules::default() };
         let library = Library::open(folder.path(), rules).unwrap();
         let mut services = Talk::with_library(Kind::Http, MemoryStore::default(), library).services;
         let store = services.core.library.files();

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant, SystemTime};
 
 use evserve::close_reason::CloseReason;
-use evserve::store::{Library, LibraryRules, Name, Sha256Digest, UploadKey};
+use evserve::store::{Library, LibraryRules, Name, OnDuplicate, Sha256Digest, UploadKey};
 
 use super::resuming::{
     address, command, content, head, http, http_with, lines, part, replies, resume, send, sha256, stored,
@@ -194,9 +194,10 @@ fn another_file_of_the_same_length_does_not_complete_an_upload() {
     assert_eq!(offset(&mut http), "200");
     fs::remove_file(&path).unwrap();
     assert_eq!(offset(&mut http), "0");
-    // With `overwrite` the upload replaces the other file.
+    // With `replace` the upload replaces the other file.
     fs::write(&path, [7; 200]).unwrap();
-    let mut http = http_with(&folder, LibraryRules { overwrite: true, ..LibraryRules::default() });
+    let mut http =
+        http_with(&folder, LibraryRules { on_duplicate: OnDuplicate::Replace, ..LibraryRules::default() });
     assert_eq!(send(&mut http, "PATCH", &bytes, &part(0), &bytes).status, 204);
     assert_eq!(stored(&folder), Some(bytes));
 }

@@ -75,7 +75,7 @@ fn list(query: Option<&[u8]>, request: &Request<'_>, cx: &mut Context<'_>) -> Re
         .library
         .upload_max()
         .ok()
-        .map(|max_bytes| UploadLimits { max_bytes, overwrite: cx.core.library.rules().overwrite });
+        .map(|max_bytes| UploadLimits { max_bytes, on_duplicate: cx.core.library.rules().on_duplicate });
     let actions = Actions { upload, delete: is_deletable(cx), ..Actions::LIBRARY };
     listing::respond(folder, FOLDER.as_bytes(), query, request, &actions)
 }

@@ -4,7 +4,7 @@
 
 use super::error::library_error;
 use super::origin::check_origin;
-use super::path::name_of;
+use super::path::{address_of, name_of};
 use super::write::finish_file;
 use crate::protocol::http::semantics::grammar::number;
 use crate::protocol::http::semantics::target::query_value;
@@ -50,7 +50,7 @@ pub(super) fn repeat(
     request: &Request<'_>,
     cx: &mut Context<'_>,
 ) -> Result<Option<Outcome>, HttpError> {
-    let part = Part::of(path, request, cx)?;
+    let part = UploadPart::of(path, request, cx)?;
     if !part.is_empty {
         return Ok(None);
     }
@@ -65,7 +65,13 @@ pub(super) fn repeat(
 fn stored(key: &UploadKey, cx: &mut Context<'_>) -> Result<Option<Outcome>, HttpError> {
     let now = cx.core.clock.now.monotonic;
     Ok(match cx.core.library.presence(key, now).map_err(library_error)? {
-        Presence::Stored => Some(Outcome::Handled(progress(key.length, key.length, true))),
+        Presence::Stored(name) => {
+            let response = progress(key.length, key.length, true);
+            Some(Outcome::Handled(match name == key.name {
+                true => response,
+                false => response.with(field("Location", address_of(&name))),
+            }))
+        }
         Presence::Pending => Some(Outcome::Pending),
         Presence::Absent => None,
     })
@@ -93,7 +99,7 @@ fn progress(offset: u64, length: u64, is_complete: bool) -> Response {
 }
 
 /// A valid PATCH of an upload.
-struct Part {
+struct UploadPart {
     key: UploadKey,
     /// The number of bytes of the upload before the part.
     offset: u64,
@@ -102,9 +108,9 @@ struct Part {
     is_last: Option<bool>,
 }
 
-impl Part {
+impl UploadPart {
     /// Checks a PATCH, if it is permitted.
-    fn of(path: &[u8], request: &Request<'_>, cx: &Context<'_>) -> Result<Part, HttpError> {
+    fn of(path: &[u8], request: &Request<'_>, cx: &Context<'_>) -> Result<UploadPart, HttpError> {
         check_origin(&request.headers, cx.http)?;
         let key = upload_key(path, request)
             .ok_or(HttpError::bad_request("A resumable upload needs the query ?length=BYTES&sha-256=HEX"))?;
@@ -120,7 +126,7 @@ impl Part {
             Some(b"?1") => Some(true),
             _ => return Err(HttpError::bad_request("Upload-Complete must be ?0 or ?1")),
         };
-        Ok(Part { key, offset, is_empty: request.body_length == Some(0), is_last })
+        Ok(UploadPart { key, offset, is_empty: request.body_length == Some(0), is_last })
     }
 }
 
@@ -131,8 +137,8 @@ impl PartialUpload {
         request: &Request<'_>,
         cx: &mut Context<'_>,
     ) -> Result<PartialUpload, HttpError> {
-        let part = Part::of(path, request, cx)?;
-        let Part { key, offset, is_last, .. } = &part;
+        let part = UploadPart::of(path, request, cx)?;
+        let UploadPart { key, offset, is_last, .. } = &part;
         if part.is_empty && stored(key, cx)?.is_some() {
             // `repeat` responds.
             return Err(HttpError::new(Status::ServiceUnavailable, "The upload is being compared"));
