@@ -168,6 +168,11 @@ impl Server {
         wait_for(text, || self.log.lock().unwrap().iter().find(|line| line.contains(text)).cloned())
     }
 
+    /// Returns the number of lines of the log that contain `text`.
+    pub fn count_lines(&self, text: &str) -> usize {
+        self.log.lock().unwrap().iter().filter(|line| line.contains(text)).count()
+    }
+
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }

@@ -23,6 +23,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, openat, unlinkat};
+use rustix::io::Errno;
 
 use super::FileVersion;
 use crate::limits::{COMPARED_DUPLICATES_MAX, PARTIAL_SWEEP};
@@ -39,8 +40,8 @@ pub use items::{Item, Items};
 use items::{exists, item, replaced};
 use lookup::{open, stat_of};
 pub use name::Name;
-use partial::Partial;
 pub use partial::UploadKey;
+use partial::{Partial, Swept};
 use quota::Reservation;
 pub use rules::{KeepFree, LibraryRules, OnDuplicate};
 use staging::Staging;
@@ -55,6 +56,8 @@ pub struct Library {
     active: Rc<ActiveUploads>,
     digests: Digests,
     next_sweep: NextSweep,
+    /// Whether the last sweep had a problem, which was reported.
+    is_sweep_failing: bool,
     /// The latest modification time that was given to a stored file.
     changed: SystemTime,
 }
@@ -78,7 +81,7 @@ impl Library {
         let staging = Staging::new(Rc::clone(&folder), &rules)?;
         let (active, digests) = (Rc::default(), Digests::default());
         let changed = SystemTime::UNIX_EPOCH;
-        Ok(Library { folder, rules, staging, active, digests, next_sweep, changed })
+        Ok(Library { folder, rules, staging, active, digests, next_sweep, is_sweep_failing: false, changed })
     }
 
     pub fn rules(&self) -> &LibraryRules {
@@ -202,12 +205,24 @@ impl Library {
 
     fn sweep(&mut self, now: (Instant, SystemTime)) {
         let LibraryRules { partial_max, partial_age, .. } = self.rules;
-        let left = partial::sweep(&self.folder, (partial_max, partial_age), now.1);
-        let left = left.unwrap_or_else(|error| {
-            log::warn!("cannot read the folder of partial uploads: {error}");
-            true
-        });
-        self.next_sweep = if left { NextSweep::At(now.0 + PARTIAL_SWEEP) } else { NextSweep::Never };
+        let swept = partial::sweep(&self.folder, (partial_max, partial_age), now.1);
+        let has_more = swept.as_ref().map_or(true, |swept| swept.has_more);
+        let problem = match swept {
+            Ok(Swept { skipped: None, .. }) => None,
+            Ok(Swept { skipped: Some((name, Errno::INVAL)), .. }) => {
+                Some(format!("{name:?} in the folder of partial uploads is no partial upload"))
+            }
+            Ok(Swept { skipped: Some((name, error)), .. }) => {
+                Some(format!("cannot remove the partial upload {name:?}: {error}"))
+            }
+            Err(error) => Some(format!("cannot read the folder of partial uploads: {error}")),
+        };
+        // A problem that persists is reported once, not at every sweep.
+        if let Some(problem) = problem.as_ref().filter(|_| !self.is_sweep_failing) {
+            log::warn!("{problem}");
+        }
+        self.is_sweep_failing = problem.is_some();
+        self.next_sweep = if has_more { NextSweep::At(now.0 + PARTIAL_SWEEP) } else { NextSweep::Never };
     }
 
     /// Checks whether the rules permit an upload, and returns the length of the file that it would replace.

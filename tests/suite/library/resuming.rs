@@ -322,6 +322,34 @@ fn partial_uploads_are_limited_in_number_and_age() {
 }
 
 #[test]
+fn sweeps_skip_foreign_entries_and_report_them_once() {
+    let library = tempfile::tempdir().unwrap();
+    let hidden = library.path().join(".evserve-partial");
+    // The foreign folder comes first by age.
+    fs::create_dir_all(hidden.join("theirs")).unwrap();
+    for number in 0..3 {
+        fs::write(hidden.join(format!("partial-{number}")), "x").unwrap();
+    }
+    let options = ["--file", "0", "--partial-max", "1"];
+    let server = Server::start(&[&["--files", library.path().to_str().unwrap()], &options[..]].concat());
+    let count = || fs::read_dir(&hidden).unwrap().count();
+    wait_for("a sweep", || (count() == 2).then_some(()));
+    // Each first part of an upload sweeps.
+    for content in [b"one", b"two", b"six"] {
+        let url = format!("PATCH {} HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n", address(content));
+        let mut client = server.connect();
+        client.send(format!("{url}{}\r\n\r\nx", part(0).replace('\n', "\r\n")));
+        assert_eq!(client.response().status, 204);
+    }
+    // The upload in progress stays, and may be the oldest at the resolution of the file system's clock.
+    assert!((2..=3).contains(&count()), "{}", count());
+    assert!(hidden.join("theirs").is_dir());
+    let warning = "\"theirs\" in the folder of partial uploads is no partial upload";
+    server.wait_for_line(warning);
+    assert_eq!(server.count_lines(warning), 1);
+}
+
+#[test]
 fn uploads_beyond_the_library_limit_leave_no_partial_file() {
     let folder = tempfile::tempdir().unwrap();
     let rules = LibraryRules { max_library: Some(150), ..LibraryRules::default() };
