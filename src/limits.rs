@@ -153,6 +153,9 @@ pub const ACKNOWLEDGED_RETRY: Duration = Duration::from_millis(5);
 /// the last one is known.
 pub const LISTED_ITEMS_MAX: usize = 100_000;
 
+/// How often a request checks whether another folder is at the path of the library.
+pub const LIBRARY_CHECK: Duration = Duration::from_millis(500);
+
 /// How often the library is searched for expired partial uploads.
 pub const PARTIAL_SWEEP: Duration = Duration::from_secs(60);
 

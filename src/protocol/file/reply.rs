@@ -79,7 +79,7 @@ pub(super) fn library_error(error: LibraryError) -> ErrorReply {
         LibraryError::ReadOnly => code::READ_ONLY,
         LibraryError::TooLarge => code::TOO_LARGE,
         LibraryError::NoSpace => code::NO_SPACE,
-        LibraryError::Busy | LibraryError::TakenOver => code::BUSY,
+        LibraryError::Busy | LibraryError::TakenOver | LibraryError::FolderReplaced => code::BUSY,
         LibraryError::Mismatch => code::BAD_HASH,
         LibraryError::Failed(_) => code::INTERNAL,
     };

@@ -22,6 +22,8 @@ pub enum LibraryError {
     Busy,
     /// Another connection continues the upload.
     TakenOver,
+    /// Another folder took the place of the library's during the upload.
+    FolderReplaced,
     /// The received bytes do not have the announced SHA-256.
     Mismatch,
     /// Another I/O error.
@@ -70,6 +72,9 @@ impl fmt::Display for LibraryError {
             LibraryError::NoSpace => "there is not enough disk space",
             LibraryError::Busy => "the server is too busy",
             LibraryError::TakenOver => "the upload continues on another connection",
+            LibraryError::FolderReplaced => {
+                "the library folder was replaced during the upload; send the file again"
+            }
             LibraryError::Mismatch => "the SHA-256 of the received bytes is not the announced one",
             LibraryError::Failed(error) => return write!(f, "the disk failed: {error}"),
         })

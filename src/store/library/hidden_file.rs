@@ -144,6 +144,11 @@ impl HiddenFile {
         Ok(())
     }
 
+    /// Returns whether the file is for the library in `folder`.
+    pub(super) fn is_in(&self, folder: &Rc<OwnedFd>) -> bool {
+        Rc::ptr_eq(&self.folder, folder)
+    }
+
     /// Fails if the name is taken, even if the rules allow to replace the file or to choose another name.
     pub(super) fn refuse_duplicate(&mut self) {
         self.on_duplicate = OnDuplicate::Refuse;

@@ -6,6 +6,7 @@ mod error;
 mod files;
 mod hidden_file;
 mod items;
+mod location;
 mod lookup;
 mod name;
 mod partial;
@@ -22,7 +23,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, openat, unlinkat};
+use rustix::fs::{AtFlags, fstat, unlinkat};
 use rustix::io::Errno;
 
 use super::FileVersion;
@@ -38,21 +39,19 @@ pub use hidden_file::Stored;
 use hidden_file::numbered_names;
 pub use items::{Item, Items};
 use items::{exists, item, replaced};
+use location::Location;
 use lookup::{open, stat_of};
 pub use name::Name;
 pub use partial::UploadKey;
 use partial::{Partial, Swept};
 use quota::Reservation;
 pub use rules::{KeepFree, LibraryRules, OnDuplicate};
-use staging::Staging;
 use upload::ActiveUploads;
 pub use upload::Upload;
 
 /// The library's folder, and the rules for its files.
 pub struct Library {
-    folder: Rc<OwnedFd>,
-    rules: LibraryRules,
-    staging: Staging,
+    location: Rc<Location>,
     active: Rc<ActiveUploads>,
     digests: Digests,
     next_sweep: NextSweep,
@@ -75,44 +74,58 @@ enum NextSweep {
 impl Library {
     /// Opens the library at `path`, and removes the hidden files that a crash left there.
     pub fn open(path: &Path, rules: LibraryRules) -> io::Result<Library> {
-        let folder = openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let next_sweep = if rules.read_only { NextSweep::Never } else { NextSweep::AtOnce };
-        let folder = Rc::new(folder);
-        let staging = Staging::new(Rc::clone(&folder), &rules)?;
+        let location = Rc::new(Location::open(path, rules)?);
         let (active, digests) = (Rc::default(), Digests::default());
         let changed = SystemTime::UNIX_EPOCH;
-        Ok(Library { folder, rules, staging, active, digests, next_sweep, is_sweep_failing: false, changed })
+        Ok(Library { location, active, digests, next_sweep, is_sweep_failing: false, changed })
     }
 
     pub fn rules(&self) -> &LibraryRules {
-        &self.rules
+        self.location.rules()
+    }
+
+    /// Begins a turn at `now`. If the folder has been replaced by another one, a request finds it within
+    /// [`LIBRARY_CHECK`](crate::limits::LIBRARY_CHECK).
+    pub fn begin_turn(&mut self, now: Instant) {
+        self.location.begin_turn(now);
+    }
+
+    /// Finds the folder by its path again.
+    pub fn reopen(&mut self) {
+        // A failure is logged.
+        let _ = self.location.check();
+    }
+
+    fn folder(&self) -> Rc<OwnedFd> {
+        Rc::clone(&self.location.current().folder)
     }
 
     /// Returns the library's files as a `Store`, for a site.
     pub fn files(&self) -> LibraryFiles {
-        LibraryFiles(Rc::clone(&self.folder))
+        LibraryFiles(Rc::clone(&self.location))
     }
 
     /// Begins to list the files, in no particular order.
     pub fn list(&self) -> Result<Items, LibraryError> {
-        Items::of(&self.folder)
+        Items::of(&self.folder())
     }
 
     /// Returns the name, length and modification time of a file without opening it.
     pub fn stat(&self, name: &Name) -> Result<Item, LibraryError> {
-        let stat = stat_of(&self.folder, name).map_err(reading)?;
+        let stat = stat_of(&self.folder(), name).map_err(reading)?;
         item(name, &stat).ok_or(LibraryError::NotFound)
     }
 
     /// Returns the current version of a file.
     pub fn version(&self, name: &Name) -> Option<FileVersion> {
-        Some(FileVersion::from(&stat_of(&self.folder, name).ok()?))
+        Some(FileVersion::from(&stat_of(&self.folder(), name).ok()?))
     }
 
     pub fn read(&self, name: &Name) -> Result<(Rc<File>, Item), LibraryError> {
         // Only regular files are opened: opening a FIFO could wake its other end.
         self.stat(name)?;
-        let file = open(&self.folder, name.as_str()).map_err(reading)?;
+        let file = open(&self.folder(), name.as_str()).map_err(reading)?;
         let item = item(name, &fstat(&file)?).ok_or(LibraryError::NotFound)?;
         Ok((Rc::new(file.into()), item))
     }
@@ -121,8 +134,9 @@ impl Library {
     /// stored.
     pub fn create(&self, name: &Name, length: Option<u64>) -> Result<Upload, LibraryError> {
         let replaced = self.check(name, length)?;
-        let reservation = Reservation::new(&self.staging.quota, length, replaced)?;
-        Ok(Upload::new(name, HiddenFile::begin(&self.staging, name, reservation)?))
+        let staging = self.location.current();
+        let reservation = Reservation::new(&staging.quota, length, replaced)?;
+        Ok(Upload::new(name, HiddenFile::begin(&staging, name, reservation)?))
     }
 
     /// Begins or resumes a resumable upload, whose received bytes are kept when it is cut off. If another
@@ -131,13 +145,14 @@ impl Library {
     pub fn resume(&mut self, key: &UploadKey, now: (Instant, SystemTime)) -> Result<Upload, LibraryError> {
         let replaced = self.check(&key.name, Some(key.length))?;
         let hidden_name = key.hidden_name();
+        let staging = self.location.current();
         let file = match self.active.take(&hidden_name) {
-            Some(file) => file,
-            None => {
-                let reservation = Reservation::new(&self.staging.quota, None, replaced)?;
-                let partial = Partial::open(&self.folder, key)?;
+            Some(file) if file.is_in(&staging.folder) => file,
+            _ => {
+                let reservation = Reservation::new(&staging.quota, None, replaced)?;
+                let partial = Partial::open(&staging.folder, key)?;
                 self.sweep(now);
-                HiddenFile::resume(&self.staging, key, partial, reservation)?
+                HiddenFile::resume(&staging, key, partial, reservation)?
             }
         };
         Ok(Upload::resumable(&key.name, file, &self.active, hidden_name))
@@ -146,7 +161,7 @@ impl Library {
     /// Returns whether the file of a resumable upload is already stored, as after a lost response.
     pub fn presence(&mut self, key: &UploadKey, now: Instant) -> Result<Presence, LibraryError> {
         self.upload_max()?;
-        let is_renamed = self.rules.on_duplicate == OnDuplicate::Rename;
+        let is_renamed = self.rules().on_duplicate == OnDuplicate::Rename;
         let mut compared = 0;
         for name in numbered_names(&key.name) {
             match self.stat(&name) {
@@ -166,7 +181,7 @@ impl Library {
     }
 
     fn compare(&mut self, name: &Name, key: &UploadKey, now: Instant) -> Result<Presence, LibraryError> {
-        match self.digests.compare(&self.folder, name, (key.length, key.sha256), now) {
+        match self.digests.compare(&self.folder(), name, (key.length, key.sha256), now) {
             // A file that cannot be read is another one.
             Err(LibraryError::NotFound | LibraryError::ReadOnly) => Ok(Presence::Absent),
             compared => compared,
@@ -176,15 +191,16 @@ impl Library {
     /// Returns how many bytes of a resumable upload were received.
     pub fn partial(&self, key: &UploadKey) -> Result<u64, LibraryError> {
         self.upload_max()?;
-        partial::length(&self.folder, key)
+        partial::length(&self.folder(), key)
     }
 
     /// Removes the received bytes of a resumable upload. If a connection is writing it, its next write fails.
     pub fn abandon(&self, key: &UploadKey) -> Result<(), LibraryError> {
         self.upload_max()?;
+        let folder = self.folder();
         match self.active.take(&key.hidden_name()) {
-            Some(file) => file.discard(),
-            None => Partial::open(&self.folder, key)?.remove()?,
+            Some(file) if file.is_in(&folder) => file.discard(),
+            _ => Partial::open(&folder, key)?.remove()?,
         }
         Ok(())
     }
@@ -204,8 +220,8 @@ impl Library {
     }
 
     fn sweep(&mut self, now: (Instant, SystemTime)) {
-        let LibraryRules { partial_max, partial_age, .. } = self.rules;
-        let swept = partial::sweep(&self.folder, (partial_max, partial_age), now.1);
+        let LibraryRules { partial_max, partial_age, .. } = *self.rules();
+        let swept = partial::sweep(&self.folder(), (partial_max, partial_age), now.1);
         let has_more = swept.as_ref().map_or(true, |swept| swept.has_more);
         let problem = match swept {
             Ok(Swept { skipped: None, .. }) => None,
@@ -231,30 +247,33 @@ impl Library {
         if length.is_some_and(|length| length > most) {
             return Err(LibraryError::TooLarge);
         }
-        exists(&self.folder)?;
-        Ok(replaced(&self.folder, name, self.rules.on_duplicate)?.unwrap_or(0))
+        let folder = self.folder();
+        exists(&folder)?;
+        Ok(replaced(&folder, name, self.rules().on_duplicate)?.unwrap_or(0))
     }
 
     /// Stores an upload with the modification time `now`, or a little later: modification times are unique,
-    /// because versions of a file are distinguished by modification time and length.
+    /// because versions of a file are distinguished by modification time and length. Fails with
+    /// `FolderReplaced` if the library's folder is another one than at the start of the upload.
     pub fn store(&mut self, upload: Upload, now: SystemTime) -> Result<Stored, LibraryError> {
         self.changed = now.max(self.changed + Duration::from_nanos(1));
-        let (stored, version) = upload.commit(self.changed)?;
+        // An upload that is acknowledged has to be in the library, so its path is checked now.
+        let staging = self.location.check().map_err(LibraryError::Failed)?;
+        let (stored, version) = upload.commit(&staging.folder, self.changed)?;
         self.digests.insert(stored.name.clone(), version, Some(stored.sha256));
         Ok(stored)
     }
 
     /// Returns the maximum length of an upload in bytes, or `ReadOnly`.
     pub fn upload_max(&self) -> Result<u64, LibraryError> {
-        if self.rules.read_only { Err(LibraryError::ReadOnly) } else { Ok(self.rules.max_upload) }
+        if self.rules().read_only { Err(LibraryError::ReadOnly) } else { Ok(self.rules().max_upload) }
     }
 
     pub fn remove(&self, name: &Name) -> Result<(), LibraryError> {
         self.upload_max()?;
         let Item { length, .. } = self.stat(name)?;
-        Ok(self
-            .staging
-            .quota
-            .change(0, length, || unlinkat(&*self.folder, name.as_str(), AtFlags::empty()))?)
+        let staging = self.location.current();
+        let unlink = || unlinkat(&*staging.folder, name.as_str(), AtFlags::empty());
+        Ok(staging.quota.change(0, length, unlink)?)
     }
 }

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::rc::{Rc, Weak};
 use std::time::SystemTime;
 
@@ -98,10 +99,18 @@ impl Upload {
     }
 
     /// Gives the complete file its name, atomically, and the modification time `changed`. Fails if the name
-    /// is taken, unless the rules allow to replace the file or to choose another name.
-    pub(super) fn commit(self, changed: SystemTime) -> Result<(Stored, FileVersion), LibraryError> {
+    /// is taken, unless the rules allow to replace the file or to choose another name, or if the library is no
+    /// longer in the folder of the upload.
+    pub(super) fn commit(
+        self,
+        folder: &Rc<OwnedFd>,
+        changed: SystemTime,
+    ) -> Result<(Stored, FileVersion), LibraryError> {
         let file = self.file.take().ok_or(LibraryError::TakenOver)?;
-        file.commit(changed)
+        match file.is_in(folder) {
+            true => file.commit(changed),
+            false => Err(LibraryError::FolderReplaced),
+        }
     }
 }
 
