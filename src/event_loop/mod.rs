@@ -133,7 +133,7 @@ impl<N: Network> EventLoop<N> {
         events: impl IntoIterator<Item = Readiness>,
         mut drive: impl FnMut(&mut EventLoop<N>, usize),
     ) -> Option<Duration> {
-        self.services.core.clock.advance(now);
+        self.services.begin_turn(now);
         for readiness in events {
             self.set_readiness(readiness);
         }
@@ -170,6 +170,11 @@ impl<N: Network> EventLoop<N> {
     /// Reopens the logs, as after a rotation.
     pub fn reopen_logs(&mut self) {
         self.services.reopen_logs();
+    }
+
+    /// Finds the library by its path again.
+    pub fn reopen_library(&mut self) {
+        self.services.reopen_library();
     }
 
     /// Returns the services lent to the protocols.

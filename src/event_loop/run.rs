@@ -104,6 +104,7 @@ impl Runner {
             match signal {
                 SIGHUP => {
                     self.event_loop.reopen_logs();
+                    self.event_loop.reopen_library();
                     continue;
                 }
                 SIGXFSZ => continue,

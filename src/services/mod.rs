@@ -60,6 +60,17 @@ impl Services {
         Context { peer, core: &mut self.core, http: &mut self.http, ack: &mut self.ack }
     }
 
+    /// Begins a turn at `now`.
+    pub fn begin_turn(&mut self, now: Now) {
+        self.core.clock.advance(now);
+        self.core.library.begin_turn(now.monotonic);
+    }
+
+    /// Finds the library by its path again, in case another folder was put there.
+    pub fn reopen_library(&mut self) {
+        self.core.library.reopen();
+    }
+
     /// Runs the tasks that are due at the end of a turn. Returns the time of the next task, if any.
     pub fn run_background_tasks(&mut self) -> Option<Instant> {
         let clock = &self.core.clock;
@@ -85,6 +96,9 @@ impl Context<'_> {
         let name = upload.name().clone();
         let stored = self.core.library.store(upload, self.core.clock.now.wall);
         self.http.forget(&name);
+        if let Ok(stored) = &stored {
+            self.http.forget(&stored.name);
+        }
         stored
     }
 
