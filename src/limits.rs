@@ -173,8 +173,8 @@ pub const ACKNOWLEDGED_RETRY: Duration = Duration::from_millis(5);
 /// the last one is known.
 pub const LISTED_ITEMS_MAX: usize = 100_000;
 
-/// How often a request checks whether another folder has taken the path of the site.
-pub const SITE_CHECK: Duration = Duration::from_millis(500);
+/// How often a request checks whether another folder has taken the path of the site or the library.
+pub const FOLDER_CHECK: Duration = Duration::from_millis(500);
 
 /// How often the library is searched for expired partial uploads.
 pub const PARTIAL_SWEEP: Duration = Duration::from_secs(60);
@@ -182,6 +182,26 @@ pub const PARTIAL_SWEEP: Duration = Duration::from_secs(60);
 /// Bytes of a stored file that are read and hashed in a turn, for HASH or a resumed upload: about a
 /// millisecond's work.
 pub const REHASH_SLICE_BYTES: usize = 1 << 20;
+
+/// The maximum number of stored files that are hashed at once, to compare them with uploads. Each has a
+/// descriptor open; further comparisons wait.
+pub const DIGEST_JOBS_MAX: usize = 8;
+
+/// The highest number that is inserted into the name of an upload whose name is taken. Each try is a system
+/// call; all of them take about a millisecond.
+pub const DUPLICATES_MAX: usize = 1000;
+
+/// The maximum number of files, with the name of an upload and numbered ones, whose digests are compared with
+/// it. All of them fit into the cache of digests.
+pub const COMPARED_DUPLICATES_MAX: usize = 16;
+
+/// How long a stored file continues to be hashed after its digest was last asked for. Connections that wait
+/// for it ask in every turn in which they are driven.
+pub const DIGEST_ABANDONED: Duration = Duration::from_secs(5);
+
+/// The maximum number of cached digests of stored files: enough for the uploads of which a client may not
+/// have received the response.
+pub const DIGESTS_MAX: usize = 256;
 
 /// The maximum size of the header fields of one part of a form.
 pub const PART_HEAD_MAX_BYTES: usize = 2 * 1024;
@@ -244,6 +264,7 @@ const _: () = {
     assert!(JOINED_LIST_MAX_BYTES < OUTBOX_MAX_BYTES && DATAGRAM_MAX_BYTES < OUTBOX_MAX_BYTES);
     // If upload data ends in `##`, the pause before a lone `##` does not itself end the upload.
     assert!(TERMINATOR_QUIET_BEFORE.as_millis() < TERMINATOR_QUIET_AFTER.as_millis());
+    assert!(COMPARED_DUPLICATES_MAX < DIGESTS_MAX);
     assert!(LINGER_IDLE_TIMEOUT.as_millis() < LINGER_TIMEOUT.as_millis());
     assert!(TURN_ACCEPTS <= LISTEN_BACKLOG as usize);
     assert!(EVICTION_SCAN_PAUSE.as_millis() < ACCEPT_RETRY.as_millis());

@@ -25,6 +25,7 @@ pub const GROUPS: [(&str, &[&str]); 6] = [
         &[
             "--files",
             "--read-only",
+            "--on-duplicate",
             "--overwrite",
             "--allow-delete",
             "--host",

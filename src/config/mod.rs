@@ -19,7 +19,7 @@ use crate::observe::{Format, LogTarget};
 use crate::protocol::Dialect;
 use crate::services::Template;
 use crate::site::Rules;
-use crate::store::{KeepFree, LibraryRules};
+use crate::store::{KeepFree, LibraryRules, OnDuplicate};
 pub use address::Address;
 #[cfg(feature = "client")]
 pub use client_options::ClientOptions;
@@ -158,6 +158,8 @@ const KEPT_FORMAT: &str = "use a number; 0 keeps none";
 const COUNT_FORMAT: &str = "use a number; 0 means no limit";
 const SIZE_FORMAT: &str = "use a size in powers of 1024: 500, 64k, 10M, 1.5G or 1T";
 const SHARE_FORMAT: &str = "use a size in powers of 1024 (64k, 10M, 1.5G) or a percentage of the disk (5%)";
+const DUPLICATE_FORMAT: &str = "use refuse, replace or rename";
+const DUPLICATE_CONFLICT: &str = "--overwrite means replace; remove one of the two options";
 const DIALECT_FORMAT: &str = "use auto, lines, joined or listed";
 const LEVEL_FORMAT: &str = "use off, error, warn, info, debug or trace";
 const ACCESS_FORMAT: &str = "use combined or json";
@@ -197,7 +199,7 @@ fn library(options: &Options) -> Result<LibraryRules, BadValue> {
     let mut rules = LibraryRules {
         // Without `--files`, the library is the site.
         read_only: options.read_only || options.files.is_none(),
-        overwrite: options.overwrite,
+        on_duplicate: on_duplicate(options)?,
         fsync: options.fsync,
         ..LibraryRules::default()
     };
@@ -213,6 +215,25 @@ fn library(options: &Options) -> Result<LibraryRules, BadValue> {
     set(&mut rules.partial_max, "--partial-max", &options.partial_max, number, KEPT_FORMAT)?;
     set(&mut rules.partial_age, "--partial-age", &options.partial_age, time, TIME_FORMAT)?;
     Ok(rules)
+}
+
+/// Checks the two options that say what happens to an upload whose name is taken.
+fn on_duplicate(options: &Options) -> Result<OnDuplicate, BadValue> {
+    let option = "--on-duplicate";
+    let mut chosen = if options.overwrite { OnDuplicate::Replace } else { OnDuplicate::Refuse };
+    let parse = |text: &str| match text {
+        "refuse" => Some(OnDuplicate::Refuse),
+        "replace" => Some(OnDuplicate::Replace),
+        "rename" => Some(OnDuplicate::Rename),
+        _ => None,
+    };
+    set(&mut chosen, option, &options.on_duplicate, parse, DUPLICATE_FORMAT)?;
+    match &options.on_duplicate {
+        Some(text) if options.overwrite && chosen != OnDuplicate::Replace => {
+            Err(BadValue { option, value: text.clone(), wanted: DUPLICATE_CONFLICT })
+        }
+        _ => Ok(chosen),
+    }
 }
 
 fn listeners(
@@ -283,6 +304,20 @@ mod tests {
     }
 
     #[test]
+    fn overwrite_is_short_for_on_duplicate_replace() {
+        for (line, chosen) in [
+            ("", OnDuplicate::Refuse),
+            ("--on-duplicate refuse", OnDuplicate::Refuse),
+            ("--on-duplicate rename", OnDuplicate::Rename),
+            ("--on-duplicate replace", OnDuplicate::Replace),
+            ("--overwrite", OnDuplicate::Replace),
+            ("--overwrite --on-duplicate replace", OnDuplicate::Replace),
+        ] {
+            assert_eq!(config(line).expect(line).library.on_duplicate, chosen, "{line}");
+        }
+    }
+
+    #[test]
     fn errors_name_the_option_and_its_bad_value() {
         for (line, option) in [
             ("--http example.org:80", "--http"),
@@ -295,6 +330,9 @@ mod tests {
             ("--body-timeout x", "--body-timeout"),
             ("--write-timeout 1.5d", "--write-timeout"),
             ("--drain-timeout -1", "--drain-timeout"),
+            ("--on-duplicate skip", "--on-duplicate"),
+            ("--on-duplicate rename --overwrite", "--on-duplicate"),
+            ("--overwrite --on-duplicate refuse", "--on-duplicate"),
             ("--log-level loud", "--log-level"),
             ("--access-format xml", "--access-format"),
             ("--file x", "--file"),

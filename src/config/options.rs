@@ -62,7 +62,11 @@ pub struct Options {
     #[argh(switch)]
     pub read_only: bool,
 
-    /// let an upload replace an existing file
+    /// what happens to an upload whose name is taken: refuse, replace, or rename to a (1).txt (refuse)
+    #[argh(option, arg_name = "MODE")]
+    pub on_duplicate: Option<String>,
+
+    /// short for --on-duplicate replace
     #[argh(switch)]
     pub overwrite: bool,
 

@@ -161,14 +161,22 @@ impl Lines {
         if offset > length {
             return Err(Failure::protocol(format!("the server claims to have {offset} of {length} bytes")));
         }
-        if offset > 0 {
+        if offset > 0 && offset < length {
             note_resuming(name, offset, length);
         }
         self.send(source, name, offset)?;
         let reply = self.reply()?;
-        let stored = reply.split_once(' ').and_then(|(_, digits)| Sha256Digest::parse(digits.as_bytes()));
+        let mut words = reply.splitn(3, ' ').skip(1);
+        let stored = words.next().and_then(|digits| Sha256Digest::parse(digits.as_bytes()));
         match stored {
-            Some(stored) if stored == sha256 => Ok(()),
+            Some(stored) if stored == sha256 => {
+                match words.next().and_then(|other| Name::parse(other.as_bytes())) {
+                    Some(other) => note(name, &format!("stored as {other}")),
+                    None if offset == length && length > 0 => note(name, "already there"),
+                    None => {}
+                }
+                Ok(())
+            }
             Some(_) => Err(Failure::Rejected(format!("{BAD_HASH} the SHA-256 of the stored file differs"))),
             None => Err(Failure::protocol(format!("{reply:?} instead of a SHA-256"))),
         }

@@ -17,7 +17,7 @@ impl<N: Network> EventLoop<N> {
         if self.is_draining() {
             return;
         }
-        self.services.core.clock.advance(now);
+        self.services.begin_turn(now);
         self.services.core.draining_since = Some(now.monotonic);
         for key in std::mem::take(&mut self.listeners) {
             // Connections may arrive as fast as they are accepted, so stop after as many as fill a backlog.

@@ -133,7 +133,7 @@ impl<N: Network> EventLoop<N> {
         events: impl IntoIterator<Item = Readiness>,
         mut drive: impl FnMut(&mut EventLoop<N>, usize),
     ) -> Option<Duration> {
-        self.services.core.clock.advance(now);
+        self.services.begin_turn(now);
         for readiness in events {
             self.set_readiness(readiness);
         }

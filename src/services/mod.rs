@@ -60,6 +60,12 @@ impl Services {
         Context { peer, core: &mut self.core, http: &mut self.http, ack: &mut self.ack }
     }
 
+    /// Begins a turn at `now`.
+    pub fn begin_turn(&mut self, now: Now) {
+        self.core.clock.advance(now);
+        self.core.library.begin_turn(now.monotonic);
+    }
+
     /// Runs the tasks that are due at the end of a turn. Returns the time of the next task, if any.
     pub fn run_background_tasks(&mut self) -> Option<Instant> {
         let clock = &self.core.clock;
@@ -68,9 +74,10 @@ impl Services {
         [http, library].into_iter().flatten().min()
     }
 
-    /// Reopens the log files, as after a rotation, and the site if its folder was replaced.
+    /// Reopens the log files, as after a rotation, and the folders of site and library if they were replaced.
     pub fn reload(&mut self) {
         self.http.site.reopen_if_replaced();
+        self.core.library.reopen();
         let access = self.http.access_log.as_mut().map_or(Ok(()), |log| log.reopen());
         let events = self.core.event_log.as_ref().map_or(Ok(()), |log| log.reopen());
         match access.and(events) {
@@ -86,6 +93,9 @@ impl Context<'_> {
         let name = upload.name().clone();
         let stored = self.core.library.store(upload, self.core.clock.now.wall);
         self.http.forget(&name);
+        if let Ok(stored) = &stored {
+            self.http.forget(&stored.name);
+        }
         stored
     }
 

@@ -18,7 +18,7 @@ pub use metadata::{FieldSet, Metadata, Representation};
 pub use rules::{CacheRule, EXTRA_FIELDS, Rules};
 
 use crate::clock::Clock;
-use crate::limits::SITE_CHECK;
+use crate::limits::FOLDER_CHECK;
 use crate::store::{Bounds, Cache, DirReader, Hit, Lookup, OpenFile, Opened, Store, StoreError};
 
 pub struct Site {
@@ -78,7 +78,7 @@ impl Site {
 
     fn check_folder(&mut self, now: Instant) {
         if self.check_folder_at.is_none_or(|at| now >= at) {
-            self.check_folder_at = Some(now + SITE_CHECK);
+            self.check_folder_at = Some(now + FOLDER_CHECK);
             self.reopen_if_replaced();
         }
     }

@@ -40,7 +40,8 @@ const PASS_THROUGH: OFlags = OFlags::RDONLY;
 /// The maximum number of symbolic links in one path, the same as in Linux.
 const LINKS_MAX: usize = 40;
 
-/// The maximum number of components of a path in the walk. Each one costs three system calls.
+/// The maximum number of components of a path in the walk, with those of the links in it. Each one costs
+/// three system calls.
 const STEPS_MAX: usize = 256;
 
 /// The maximum length of a path in bytes, the same as in Linux (`PATH_MAX` includes the NUL).
@@ -68,7 +69,7 @@ impl Root {
         Root::open(path, Some(self.resolution)).map(Some)
     }
 
-    /// Returns the folder.
+    /// Returns the folder, to watch it.
     #[cfg(all(target_os = "linux", not(evserve_portable)))]
     pub(super) fn folder(&self) -> BorrowedFd<'_> {
         self.folder.as_fd()
@@ -126,10 +127,10 @@ impl Root {
         let mut above: Vec<OwnedFd> = Vec::new();
         let mut here = self.folder.as_fd().try_clone_to_owned().map_err(|_| Errno::MFILE)?;
         let mut left = steps(path);
-        if left.len() > STEPS_MAX {
+        let (mut total, mut links) = (left.len(), 0);
+        if total > STEPS_MAX {
             return Err(Errno::NAMETOOLONG);
         }
-        let mut links = 0;
         while let Some(step) = left.pop() {
             match step.as_slice() {
                 b"." => continue,
@@ -144,7 +145,12 @@ impl Root {
                 FileType::Symlink => {
                     links += 1;
                     let target = readlinkat(&here, &step, Vec::new())?;
-                    left.extend(link_steps(&target, links)?);
+                    let target = link_steps(&target, links)?;
+                    total += target.len();
+                    if total > STEPS_MAX {
+                        return Err(Errno::NAMETOOLONG);
+                    }
+                    left.extend(target);
                 }
                 FileType::Directory => {
                     let flags = PASS_THROUGH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;

@@ -23,8 +23,8 @@ pub use cache::{Bounds, Cache, Cached, EntryId, Hit, Lookup};
 pub use descriptors::{CountedFile, DescriptorPermit, Descriptors};
 pub use disk::DiskStore;
 pub use library::{
-    Item, Items, KeepFree, Library, LibraryError, LibraryFiles, LibraryRules, Name, Sha256Digest, Stored,
-    Unlisted, Upload, UploadKey,
+    Item, Items, KeepFree, Library, LibraryError, LibraryFiles, LibraryRules, Name, OnDuplicate, Presence,
+    Sha256Digest, Stored, Unlisted, Upload, UploadKey,
 };
 pub use memory::MemoryStore;
 pub use shared_bytes::SharedBytes;

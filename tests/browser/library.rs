@@ -174,6 +174,14 @@ fn files_can_be_dropped_on_the_page_replaced_and_deleted() {
 }
 
 #[test]
+fn the_page_shows_the_names_of_renamed_uploads() {
+    let Some(mut fixture) = Fixture::start(&["--on-duplicate", "rename"]) else { return };
+    fixture.choose(&["old.txt"]);
+    fixture.wait_for_status("old.txt", "stored as old (1).txt, 1 B");
+    assert_eq!((fixture.stored("old.txt"), fixture.stored("old (1).txt")), (b"old".into(), b"x".into()));
+}
+
+#[test]
 fn the_upload_form_works_without_scripts() {
     let Some(mut fixture) = Fixture::start(&[]) else { return };
     fixture.browser.call("Emulation.setScriptExecutionDisabled", json!({"value": true}));

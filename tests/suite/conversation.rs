@@ -167,7 +167,7 @@ impl Talk {
     /// Advances the clock and calls `on_deadline` if the deadline has passed.
     pub fn wait(&mut self, time: Duration) {
         self.now = self.now + time;
-        self.services.core.clock.advance(self.now);
+        self.services.begin_turn(self.now);
         if self.outcome.ending.is_none() && self.deadline() <= self.now.monotonic {
             self.outcome.ending =
                 self.protocol.on_deadline(&mut self.outbox, &mut self.services.context(Peer::Unix));

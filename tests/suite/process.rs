@@ -173,6 +173,11 @@ impl Server {
         self.log.lock().unwrap().clone()
     }
 
+    /// Returns the number of lines of the log that contain `text`.
+    pub fn count_lines(&self, text: &str) -> usize {
+        self.log.lock().unwrap().iter().filter(|line| line.contains(text)).count()
+    }
+
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }

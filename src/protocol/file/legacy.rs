@@ -8,7 +8,7 @@ use crate::limits::{JOINED_LIST_MAX_BYTES, LISTED_ITEMS_MAX, LISTING_SLICE_ENTRI
 use crate::outbox::Outbox;
 use crate::protocol::contract::{Demand, Evictability, Protocol, Step};
 use crate::services::{Context, Core};
-use crate::store::{Items, LibraryError, Name};
+use crate::store::{Item, Items, LibraryError, Name};
 
 use super::legacy_upload::LegacyUpload;
 use super::vocabulary::{END, Vocabulary};
@@ -139,9 +139,14 @@ impl Legacy {
             Ok(slice) => slice,
             Err(error) => return self.refuse(&error, self.vocabulary.empty, out),
         };
-        let last = slice.is_empty() || names.len() > LISTED_ITEMS_MAX;
-        names.extend(slice.into_iter().map(|item| item.name));
-        if !last {
+        let mut is_last = slice.is_empty();
+        if fill(&mut names, slice, LISTED_ITEMS_MAX) {
+            log::warn!(
+                "a listing is full: it has {LISTED_ITEMS_MAX} files, and the others are missing from it"
+            );
+            is_last = true;
+        }
+        if !is_last {
             self.state = State::Reading(items, names);
             return;
         }
@@ -160,6 +165,14 @@ impl Legacy {
         }
         out.write(|bytes| bytes.extend_from_slice(END));
     }
+}
+
+/// Adds a slice to the names. Returns whether there are more than `most`; then only that number is kept.
+fn fill(names: &mut Vec<Name>, slice: Vec<Item>, most: usize) -> bool {
+    names.extend(slice.into_iter().map(|item| item.name));
+    let is_full = names.len() > most;
+    names.truncate(most);
+    is_full
 }
 
 /// Joins the names, with a `#` after each, up to the size that a legacy client reads at once.
@@ -260,4 +273,23 @@ impl Protocol for Legacy {
 
 fn say(text: &str, out: &mut Outbox) {
     out.write(|bytes| bytes.extend_from_slice(text.as_bytes()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_holds_at_most_the_limit() {
+        let slice = |texts: &[&str]| -> Vec<Item> {
+            let names = texts.iter().filter_map(|text| Name::parse(text.as_bytes()));
+            names.map(|name| Item { name, length: 0, modified: std::time::UNIX_EPOCH }).collect()
+        };
+        let mut names = Vec::new();
+        assert!(!fill(&mut names, slice(&["a", "b"]), 4));
+        assert!(!fill(&mut names, slice(&["c", "d"]), 4));
+        assert_eq!(names.len(), 4);
+        assert!(fill(&mut names, slice(&["e", "f"]), 4));
+        assert_eq!(joined(&names), "a#b#c#d#");
+    }
 }

@@ -6,14 +6,14 @@ use std::time::Instant;
 use crate::close_reason::CloseReason;
 use crate::outbox::Outbox;
 use crate::services::{Context, Core};
-use crate::store::{Sha256Digest, Upload};
+use crate::store::{Sha256Digest, Upload, UploadKey};
 
 use super::command::{Command, Line, take_line};
 use super::hash::HashInProgress;
 use super::interactive_text::InteractiveText;
 use super::list::ListReply;
-use super::payload::Payload;
-use super::reply::{ErrorReply, get, library_error, ok, parse_name, refuse, stat, store, write};
+use super::payload::{Payload, Resumed, continue_resume, resume};
+use super::reply::{ErrorReply, get, library_error, ok, parse_name, refuse, stat, store};
 use super::vocabulary::code;
 use crate::protocol::contract::{Demand, Evictability, Protocol, Step};
 
@@ -36,6 +36,8 @@ enum State {
     Receiving(Payload),
     /// Lines of text for an upload. `None` means that the upload failed, and the lines are dropped.
     Typing(Option<Box<Upload>>, InteractiveText),
+    /// The connection's next turn, to find out whether the upload of a RESUME is already stored.
+    Resuming(Box<UploadKey>),
     /// The connection's next turn, to continue a listing.
     Listing(ListReply),
     /// The connection's next turn, to continue hashing a file.
@@ -147,16 +149,27 @@ impl LineProtocol {
         out: &mut Outbox,
         cx: &mut Context<'_>,
     ) -> Result<(), ErrorReply> {
-        let payload = Payload::resume(what, name, out, cx)?;
-        self.store_or_wait(payload, out, cx);
+        let resumed = resume(what, name, out, cx)?;
+        self.on_resumed(resumed, out, cx);
         Ok(())
+    }
+
+    fn on_resumed(&mut self, resumed: Resumed, out: &mut Outbox, cx: &mut Context<'_>) {
+        match resumed {
+            Resumed::Payload(payload) => self.store_or_wait(payload, out, cx),
+            Resumed::Complete => {}
+            Resumed::Pending(key) => self.state = State::Resuming(Box::new(key)),
+        }
     }
 
     fn on_payload(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Step {
         let State::Receiving(mut payload) = std::mem::replace(&mut self.state, IDLE) else {
             return Step::NeedInput;
         };
-        let taken = payload.take(input, out);
+        let (taken, close) = payload.take(input, out);
+        if let Some(reason) = close {
+            return Step::Finish(taken, reason);
+        }
         self.store_or_wait(payload, out, cx);
         Step::after(taken, self.close_reason(cx))
     }
@@ -172,7 +185,12 @@ impl LineProtocol {
         let State::Typing(upload, typing) = &mut self.state else { return Step::NeedInput };
         let mut text = Vec::with_capacity(input.len());
         let typed = typing.take(input, &mut text);
-        write(upload, &text, out);
+        if let Some(open) = upload
+            && let Err(error) = open.write(&text)
+        {
+            refuse(&library_error(error), out);
+            *upload = None;
+        }
         if typed.ended
             && let State::Typing(Some(upload), _) = std::mem::replace(&mut self.state, IDLE)
         {
@@ -199,7 +217,7 @@ impl Protocol for LineProtocol {
                     Step::Finish(0, CloseReason::Rejected)
                 }
             },
-            State::Listing(_) | State::Hashing(_) => Step::NeedInput,
+            State::Listing(_) | State::Hashing(_) | State::Resuming(_) => Step::NeedInput,
         };
         step.with_demand(self.demand())
     }
@@ -248,7 +266,7 @@ impl Protocol for LineProtocol {
 
     fn demand(&self) -> Demand {
         match &self.state {
-            State::Listing(_) | State::Hashing(_) => Demand::Turn,
+            State::Listing(_) | State::Hashing(_) | State::Resuming(_) => Demand::Turn,
             State::Receiving(payload) if payload.is_rehashing() => Demand::Turn,
             State::Receiving(payload) => Demand::Input(payload.expected()),
             State::Command(_) | State::Typing(..) => Demand::Input(0),
@@ -268,9 +286,15 @@ impl Protocol for LineProtocol {
                 Err(error) => refuse(&error, out),
             },
             State::Receiving(mut payload) => {
-                payload.rehash(out);
+                if let Some(reason) = payload.rehash(out) {
+                    return Some(reason);
+                }
                 self.store_or_wait(payload, out, cx);
             }
+            State::Resuming(key) => match continue_resume(*key, out, cx) {
+                Ok(resumed) => self.on_resumed(resumed, out, cx),
+                Err(error) => refuse(&error, out),
+            },
             other => self.state = other,
         }
         self.close_reason(cx)
@@ -287,7 +311,9 @@ impl Protocol for LineProtocol {
             State::Receiving(_) => Some(quiet_since? + timeouts.body),
             State::Typing(..) => Some(quiet_since? + timeouts.file_idle),
             // These states do not wait for the peer, so their deadline never passes.
-            State::Listing(_) | State::Hashing(_) => Some(core.clock.now.monotonic + timeouts.idle),
+            State::Listing(_) | State::Hashing(_) | State::Resuming(_) => {
+                Some(core.clock.now.monotonic + timeouts.idle)
+            }
         }
     }
 

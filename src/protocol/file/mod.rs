@@ -2,6 +2,7 @@
 //! which are the clients of the teaching notes on sockets, get paced messages.
 
 mod command;
+mod compare;
 mod hash;
 mod interactive_text;
 mod legacy;

@@ -50,21 +50,21 @@ pub(super) fn stat(name: &[u8], cx: &Context<'_>) -> Result<String, ErrorReply> 
     Ok(format!("{} {}", item.length, rfc3339(item.modified)))
 }
 
-/// Writes to an upload, unless it has failed before. A failure drops the upload and is reported to the peer.
-pub(super) fn write(upload: &mut Option<Box<Upload>>, bytes: &[u8], out: &mut Outbox) {
-    if let Some(open) = upload
-        && let Err(error) = open.write(bytes)
-    {
-        refuse(&library_error(error), out);
-        *upload = None;
+/// Stores a complete upload and reports the outcome to the peer.
+pub(super) fn store(upload: Upload, out: &mut Outbox, cx: &mut Context<'_>) {
+    let requested = upload.name().clone();
+    match cx.store(upload) {
+        Ok(stored) => report_stored(&requested, &stored, out),
+        Err(error) => refuse(&library_error(error), out),
     }
 }
 
-/// Stores a complete upload and reports the outcome to the peer.
-pub(super) fn store(upload: Upload, out: &mut Outbox, cx: &mut Context<'_>) {
-    match cx.store(upload) {
-        Ok(Stored { length, sha256 }) => ok(&format!("{length} {sha256}"), out),
-        Err(error) => refuse(&library_error(error), out),
+/// Reports a stored file to the peer, with its name if it is not the requested one.
+pub(super) fn report_stored(requested: &Name, stored: &Stored, out: &mut Outbox) {
+    let Stored { name, length, sha256, .. } = stored;
+    match name == requested {
+        true => ok(&format!("{length} {sha256}"), out),
+        false => ok(&format!("{length} {sha256} {name}"), out),
     }
 }
 
@@ -79,7 +79,7 @@ pub(super) fn library_error(error: LibraryError) -> ErrorReply {
         LibraryError::ReadOnly => code::READ_ONLY,
         LibraryError::TooLarge => code::TOO_LARGE,
         LibraryError::NoSpace => code::NO_SPACE,
-        LibraryError::Busy => code::BUSY,
+        LibraryError::Busy | LibraryError::TakenOver | LibraryError::FolderReplaced => code::BUSY,
         LibraryError::Mismatch => code::BAD_HASH,
         LibraryError::Failed(_) => code::INTERNAL,
     };

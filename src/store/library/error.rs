@@ -18,8 +18,12 @@ pub enum LibraryError {
     TooLarge,
     /// The disk or the library is full, or the upload would fill it.
     NoSpace,
-    /// A temporary failure: no free descriptor, or another connection writes to the same upload.
+    /// A temporary failure: no free descriptor, or another process writes to the same upload.
     Busy,
+    /// Another connection continues the upload.
+    TakenOver,
+    /// Another folder took the place of the library's during the upload.
+    FolderReplaced,
     /// The received bytes do not have the announced SHA-256.
     Mismatch,
     /// Another I/O error.
@@ -67,6 +71,10 @@ impl fmt::Display for LibraryError {
             LibraryError::TooLarge => "the file exceeds the size limit",
             LibraryError::NoSpace => "there is not enough disk space",
             LibraryError::Busy => "the server is too busy",
+            LibraryError::TakenOver => "the upload continues on another connection",
+            LibraryError::FolderReplaced => {
+                "the library folder was replaced during the upload; send the file again"
+            }
             LibraryError::Mismatch => "the SHA-256 of the received bytes is not the announced one",
             LibraryError::Failed(error) => return write!(f, "the disk failed: {error}"),
         })

@@ -6,34 +6,41 @@ use std::rc::Rc;
 
 use super::error::LibraryError;
 use super::items::{Items, item};
+use super::location::Location;
 use super::lookup::{open, stat_of};
 use super::name::Name;
 use crate::store::disk::read;
 use crate::store::{Descriptors, DirEntry, DirReader, FileVersion, Opened, Store, StoreError};
 
 /// The files of a library. Symbolic links are not followed, and only regular files are opened.
-#[derive(Debug)]
 pub struct LibraryFiles {
-    pub(super) folder: Rc<OwnedFd>,
+    pub(super) location: Rc<Location>,
     pub(super) descriptors: Descriptors,
+}
+
+impl LibraryFiles {
+    fn folder(&self) -> Rc<OwnedFd> {
+        Rc::clone(&self.location.current().folder)
+    }
 }
 
 impl Store for LibraryFiles {
     fn open(&self, path: &[u8]) -> Result<Opened, StoreError> {
         let name = name(path).ok_or(StoreError::NotFound)?;
-        let stat = stat_of(&self.folder, &name).map_err(io::Error::from)?;
+        let folder = self.folder();
+        let stat = stat_of(&folder, &name).map_err(io::Error::from)?;
         item(&name, &stat).ok_or(StoreError::NotFound)?;
-        let file = open(&self.folder, name.as_str()).map_err(io::Error::from)?;
+        let file = open(&folder, name.as_str()).map_err(io::Error::from)?;
         Ok(Opened::File(read(file.into(), &self.descriptors)?))
     }
 
     fn version(&self, path: &[u8]) -> Option<FileVersion> {
-        Some(FileVersion::from(&stat_of(&self.folder, &name(path)?).ok()?))
+        Some(FileVersion::from(&stat_of(&self.folder(), &name(path)?).ok()?))
     }
 
     fn list(&self, _path: &[u8]) -> Result<Box<dyn DirReader>, StoreError> {
         let permit = self.descriptors.acquire(1).ok_or(StoreError::Busy)?;
-        Ok(Box::new(Items::of(&self.folder, Some(permit)).map_err(failure)?))
+        Ok(Box::new(Items::of(&self.folder(), Some(permit)).map_err(failure)?))
     }
 }
 

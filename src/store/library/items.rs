@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use super::error::{LibraryError, reading};
 use super::lookup::stat_of;
 use super::name::Name;
+use super::rules::OnDuplicate;
 use crate::store::DescriptorPermit;
 use crate::store::version::modified;
 
@@ -75,14 +76,22 @@ pub(super) fn item(name: &Name, stat: &Stat) -> Option<Item> {
     is_file.then(|| Item { name: name.clone(), length, modified: modified(stat) })
 }
 
-/// Returns the length of the file that an upload of this name replaces, 0 if there is none. Fails with
+/// Returns the length of the file that an upload of this name replaces, if it replaces one. Fails with
 /// `Exists` if the file may not be replaced, or is not a regular one.
-pub(super) fn replaced(folder: &OwnedFd, name: &Name, overwrite: bool) -> Result<u64, LibraryError> {
+pub(super) fn replaced(
+    folder: &OwnedFd,
+    name: &Name,
+    on_duplicate: OnDuplicate,
+) -> Result<Option<u64>, LibraryError> {
+    if on_duplicate == OnDuplicate::Rename {
+        return Ok(None);
+    }
     match stat_of(folder, name) {
-        Err(Errno::NOENT) => Ok(0),
+        Err(Errno::NOENT) => Ok(None),
         Err(error) => Err(error.into()),
-        Ok(stat) => {
-            item(name, &stat).filter(|_| overwrite).map(|item| item.length).ok_or(LibraryError::Exists)
-        }
+        Ok(stat) => match item(name, &stat) {
+            Some(item) if on_duplicate == OnDuplicate::Replace => Ok(Some(item.length)),
+            _ => Err(LibraryError::Exists),
+        },
     }
 }

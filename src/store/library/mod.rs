@@ -1,9 +1,12 @@
 //! The library: one folder of files that every protocol reads and writes.
 
 mod digest;
+mod digests;
 mod error;
 mod files;
+mod hidden_file;
 mod items;
+mod location;
 mod lookup;
 mod name;
 mod partial;
@@ -20,32 +23,42 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, openat, unlinkat};
+use rustix::fs::{AtFlags, fstat, unlinkat};
+use rustix::io::Errno;
 
+use super::FileVersion;
 use super::descriptors::{CountedFile, DescriptorPermit, Descriptors};
-use crate::limits::PARTIAL_SWEEP;
+use crate::limits::{COMPARED_DUPLICATES_MAX, PARTIAL_SWEEP};
 pub use digest::Sha256Digest;
+use digests::Digests;
+pub use digests::Presence;
 pub use error::LibraryError;
 use error::reading;
 pub use files::LibraryFiles;
+use hidden_file::HiddenFile;
+pub use hidden_file::Stored;
+use hidden_file::numbered_names;
 pub use items::{Item, Items};
 use items::{exists, item, replaced};
+use location::Location;
 use lookup::{open, stat_of};
 pub use name::Name;
-use partial::Partial;
 pub use partial::UploadKey;
+use partial::{Partial, Swept};
 use quota::Reservation;
-pub use rules::{KeepFree, LibraryRules};
-use staging::Staging;
+pub use rules::{KeepFree, LibraryRules, OnDuplicate};
 pub use unlisted::Unlisted;
-pub use upload::{Stored, Upload};
+use upload::ActiveUploads;
+pub use upload::Upload;
 
 /// The library's folder, and the rules for its files.
 pub struct Library {
-    folder: Rc<OwnedFd>,
-    rules: LibraryRules,
-    staging: Staging,
+    location: Rc<Location>,
+    active: Rc<ActiveUploads>,
+    digests: Digests,
     next_sweep: NextSweep,
+    /// Whether the last sweep had a problem, which was reported.
+    is_sweep_failing: bool,
     /// The latest modification time that was given to a stored file.
     changed: SystemTime,
     descriptors: Descriptors,
@@ -64,18 +77,11 @@ enum NextSweep {
 impl Library {
     /// Opens the library at `path`, and removes the hidden files that a crash left there.
     pub fn open(path: &Path, rules: LibraryRules) -> io::Result<Library> {
-        let folder = openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let next_sweep = if rules.read_only { NextSweep::Never } else { NextSweep::AtOnce };
-        let folder = Rc::new(folder);
-        let staging = Staging::new(Rc::clone(&folder), &rules)?;
-        Ok(Library {
-            folder,
-            rules,
-            staging,
-            next_sweep,
-            changed: SystemTime::UNIX_EPOCH,
-            descriptors: Descriptors::default(),
-        })
+        let location = Rc::new(Location::open(path, rules)?);
+        let (active, digests) = (Rc::default(), Digests::default());
+        let (changed, descriptors) = (SystemTime::UNIX_EPOCH, Descriptors::default());
+        Ok(Library { location, active, digests, next_sweep, is_sweep_failing: false, changed, descriptors })
     }
 
     /// Opens and lists files and accepts uploads only while there are `descriptors` for them.
@@ -84,34 +90,55 @@ impl Library {
     }
 
     pub fn rules(&self) -> &LibraryRules {
-        &self.rules
+        self.location.rules()
+    }
+
+    /// Begins a turn at `now`. If the folder has been replaced by another one, a request finds it within
+    /// [`FOLDER_CHECK`](crate::limits::FOLDER_CHECK).
+    pub fn begin_turn(&mut self, now: Instant) {
+        self.location.begin_turn(now);
+    }
+
+    /// Finds the folder by its path again.
+    pub fn reopen(&mut self) {
+        // A failure is logged.
+        let _ = self.location.check();
+    }
+
+    fn folder(&self) -> Rc<OwnedFd> {
+        Rc::clone(&self.location.current().folder)
     }
 
     /// Returns the library's files as a `Store`, for a site.
     pub fn files(&self) -> LibraryFiles {
-        LibraryFiles { folder: Rc::clone(&self.folder), descriptors: self.descriptors.clone() }
+        LibraryFiles { location: Rc::clone(&self.location), descriptors: self.descriptors.clone() }
     }
 
     /// Begins to list the files, in no particular order.
     pub fn list(&self) -> Result<Items, LibraryError> {
-        Items::of(&self.folder, Some(self.permit(1)?))
+        Items::of(&self.folder(), Some(self.permit(1)?))
     }
 
     /// Counts the entries of the folder that the library does not show.
     pub fn unlisted(&self) -> Result<Unlisted, LibraryError> {
-        Unlisted::count(&self.folder)
+        Unlisted::count(&self.folder())
     }
 
     /// Returns the name, length and modification time of a file without opening it.
     pub fn stat(&self, name: &Name) -> Result<Item, LibraryError> {
-        let stat = stat_of(&self.folder, name).map_err(reading)?;
+        let stat = stat_of(&self.folder(), name).map_err(reading)?;
         item(name, &stat).ok_or(LibraryError::NotFound)
+    }
+
+    /// Returns the current version of a file.
+    pub fn version(&self, name: &Name) -> Option<FileVersion> {
+        Some(FileVersion::from(&stat_of(&self.folder(), name).ok()?))
     }
 
     pub fn read(&self, name: &Name) -> Result<(Rc<CountedFile>, Item), LibraryError> {
         // Only regular files are opened: opening a FIFO could wake its other end.
         self.stat(name)?;
-        let file = open(&self.folder, name.as_str()).map_err(reading)?;
+        let file = open(&self.folder(), name.as_str()).map_err(reading)?;
         let item = item(name, &fstat(&file)?).ok_or(LibraryError::NotFound)?;
         Ok((self.descriptors.count(file.into()).ok_or(LibraryError::Busy)?, item))
     }
@@ -120,55 +147,117 @@ impl Library {
     /// stored.
     pub fn create(&self, name: &Name, length: Option<u64>) -> Result<Upload, LibraryError> {
         let replaced = self.check(name, length)?;
-        let reservation = Reservation::new(&self.staging.quota, length, replaced)?;
-        Upload::begin(&self.staging, name, reservation, self.permit(1)?)
+        let staging = self.location.current();
+        let reservation = Reservation::new(&staging.quota, length, replaced)?;
+        let permit = self.permit(1)?;
+        Ok(Upload::new(name, HiddenFile::begin(&staging, name, (reservation, permit))?))
     }
 
-    /// Begins or resumes a resumable upload, whose received bytes are kept when it is cut off. Fails with
-    /// `Busy` while another connection writes to it.
+    /// Begins or resumes a resumable upload, whose received bytes are kept when it is cut off. If another
+    /// connection is writing it, that connection's next write fails. Fails with `Busy` while another process
+    /// is writing it.
     pub fn resume(&mut self, key: &UploadKey, now: (Instant, SystemTime)) -> Result<Upload, LibraryError> {
         let replaced = self.check(&key.name, Some(key.length))?;
-        let reservation = Reservation::new(&self.staging.quota, None, replaced)?;
-        let permit = self.permit(Partial::DESCRIPTORS)?;
-        let partial = Partial::open(&self.folder, key)?;
-        self.sweep(now);
-        Upload::resume(&self.staging, key, partial, (reservation, permit))
+        let hidden_name = key.hidden_name();
+        let staging = self.location.current();
+        let file = match self.active.take(&hidden_name).filter(|file| file.is_in(&staging.folder)) {
+            Some(file) => file,
+            None => {
+                let reservation = Reservation::new(&staging.quota, None, replaced)?;
+                let permit = self.permit(Partial::DESCRIPTORS)?;
+                let partial = Partial::open(&staging.folder, key)?;
+                self.sweep(now);
+                HiddenFile::resume(&staging, key, partial, (reservation, permit))?
+            }
+        };
+        Ok(Upload::resumable(&key.name, file, &self.active, hidden_name))
     }
 
     fn permit(&self, held: usize) -> Result<DescriptorPermit, LibraryError> {
         self.descriptors.acquire(held).ok_or(LibraryError::Busy)
     }
 
+    /// Returns whether the file of a resumable upload is already stored, as after a lost response.
+    pub fn presence(&mut self, key: &UploadKey, now: Instant) -> Result<Presence, LibraryError> {
+        self.upload_max()?;
+        let is_renamed = self.rules().on_duplicate == OnDuplicate::Rename;
+        let mut compared = 0;
+        for name in numbered_names(&key.name) {
+            match self.stat(&name) {
+                Ok(item) if item.length == key.length => match self.compare(&name, key, now)? {
+                    Presence::Absent => compared += 1,
+                    found => return Ok(found),
+                },
+                Ok(_) => {}
+                Err(LibraryError::NotFound) => break,
+                Err(error) => return Err(error),
+            }
+            if !is_renamed || compared == COMPARED_DUPLICATES_MAX {
+                break;
+            }
+        }
+        Ok(Presence::Absent)
+    }
+
+    fn compare(&mut self, name: &Name, key: &UploadKey, now: Instant) -> Result<Presence, LibraryError> {
+        match self.digests.compare(&self.folder(), name, (key.length, key.sha256), &self.descriptors, now) {
+            // A file that cannot be read is another one.
+            Err(LibraryError::NotFound | LibraryError::ReadOnly) => Ok(Presence::Absent),
+            compared => compared,
+        }
+    }
+
     /// Returns how many bytes of a resumable upload were received.
     pub fn partial(&self, key: &UploadKey) -> Result<u64, LibraryError> {
         self.upload_max()?;
-        partial::length(&self.folder, key)
+        partial::length(&self.folder(), key)
     }
 
-    /// Removes the received bytes of a resumable upload.
+    /// Removes the received bytes of a resumable upload. If a connection is writing it, its next write fails.
     pub fn abandon(&self, key: &UploadKey) -> Result<(), LibraryError> {
         self.upload_max()?;
-        Partial::open(&self.folder, key)?.remove()
+        let folder = self.folder();
+        match self.active.take(&key.hidden_name()) {
+            Some(file) if file.is_in(&folder) => file.discard(),
+            _ => Partial::open(&folder, key)?.remove()?,
+        }
+        Ok(())
     }
 
-    /// Removes partial uploads that are too old or too many, if a sweep is due. Returns when the next one is.
+    /// Hashes a slice of a stored file for [`presence`](Library::presence), and removes partial uploads that
+    /// are too old or too many, if a sweep is due. Returns when to continue.
     pub fn run_background_tasks(&mut self, now: (Instant, SystemTime)) -> Option<Instant> {
         match self.next_sweep {
             NextSweep::AtOnce => self.sweep(now),
             NextSweep::At(at) if at <= now.0 => self.sweep(now),
             _ => {}
         }
+        if self.digests.run(now.0) {
+            return Some(now.0);
+        }
         if let NextSweep::At(at) = self.next_sweep { Some(at) } else { None }
     }
 
     fn sweep(&mut self, now: (Instant, SystemTime)) {
-        let LibraryRules { partial_max, partial_age, .. } = self.rules;
-        let left = partial::sweep(&self.folder, (partial_max, partial_age), now.1);
-        let left = left.unwrap_or_else(|error| {
-            log::warn!("cannot read the folder of partial uploads: {error}");
-            true
-        });
-        self.next_sweep = if left { NextSweep::At(now.0 + PARTIAL_SWEEP) } else { NextSweep::Never };
+        let LibraryRules { partial_max, partial_age, .. } = *self.rules();
+        let swept = partial::sweep(&self.folder(), (partial_max, partial_age), now.1);
+        let has_more = swept.as_ref().map_or(true, |swept| swept.has_more);
+        let problem = match swept {
+            Ok(Swept { skipped: None, .. }) => None,
+            Ok(Swept { skipped: Some((name, Errno::INVAL)), .. }) => {
+                Some(format!("{name:?} in the folder of partial uploads is no partial upload"))
+            }
+            Ok(Swept { skipped: Some((name, error)), .. }) => {
+                Some(format!("cannot remove the partial upload {name:?}: {error}"))
+            }
+            Err(error) => Some(format!("cannot read the folder of partial uploads: {error}")),
+        };
+        // A problem that persists is reported once, not at every sweep.
+        if let Some(problem) = problem.as_ref().filter(|_| !self.is_sweep_failing) {
+            log::warn!("{problem}");
+        }
+        self.is_sweep_failing = problem.is_some();
+        self.next_sweep = if has_more { NextSweep::At(now.0 + PARTIAL_SWEEP) } else { NextSweep::Never };
     }
 
     /// Checks whether the rules permit an upload, and returns the length of the file that it would replace.
@@ -177,28 +266,33 @@ impl Library {
         if length.is_some_and(|length| length > most) {
             return Err(LibraryError::TooLarge);
         }
-        exists(&self.folder)?;
-        replaced(&self.folder, name, self.rules.overwrite)
+        let folder = self.folder();
+        exists(&folder)?;
+        Ok(replaced(&folder, name, self.rules().on_duplicate)?.unwrap_or(0))
     }
 
     /// Stores an upload with the modification time `now`, or a little later: modification times are unique,
-    /// because versions of a file are distinguished by modification time and length.
+    /// because versions of a file are distinguished by modification time and length. Fails with
+    /// `FolderReplaced` if the library's folder is another one than at the start of the upload.
     pub fn store(&mut self, upload: Upload, now: SystemTime) -> Result<Stored, LibraryError> {
         self.changed = now.max(self.changed + Duration::from_nanos(1));
-        upload.commit(self.changed)
+        // An upload that is acknowledged has to be in the library, so its path is checked now.
+        let staging = self.location.check().map_err(LibraryError::Failed)?;
+        let (stored, version) = upload.commit(&staging.folder, self.changed)?;
+        self.digests.insert(stored.name.clone(), version, Some(stored.sha256));
+        Ok(stored)
     }
 
     /// Returns the maximum length of an upload in bytes, or `ReadOnly`.
     pub fn upload_max(&self) -> Result<u64, LibraryError> {
-        if self.rules.read_only { Err(LibraryError::ReadOnly) } else { Ok(self.rules.max_upload) }
+        if self.rules().read_only { Err(LibraryError::ReadOnly) } else { Ok(self.rules().max_upload) }
     }
 
     pub fn remove(&self, name: &Name) -> Result<(), LibraryError> {
         self.upload_max()?;
         let Item { length, .. } = self.stat(name)?;
-        Ok(self
-            .staging
-            .quota
-            .change(0, length, || unlinkat(&*self.folder, name.as_str(), AtFlags::empty()))?)
+        let staging = self.location.current();
+        let unlink = || unlinkat(&*staging.folder, name.as_str(), AtFlags::empty());
+        Ok(staging.quota.change(0, length, unlink)?)
     }
 }

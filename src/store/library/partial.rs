@@ -1,12 +1,14 @@
 //! Partial uploads: the received bytes of a resumable upload are kept in a hidden folder, under a name that
 //! is a hash of the upload's key.
 
+use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{
-    AtFlags, Dir, FlockOperation, Mode, OFlags, flock, fstat, ftruncate, mkdirat, openat, statat, unlinkat,
+    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, flock, fstat, ftruncate, mkdirat, openat, statat,
+    unlinkat,
 };
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
@@ -28,7 +30,7 @@ pub struct UploadKey {
     pub name: Name,
 }
 
-/// An open partial upload, locked so that only one connection writes to it.
+/// An open partial upload, locked so that only one process writes to it.
 #[derive(Debug)]
 pub(super) struct Partial {
     /// The folder of partial uploads.
@@ -48,7 +50,8 @@ pub(super) const FOLDER: &str = ".evserve-partial";
 const PLAIN: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
 impl UploadKey {
-    fn hidden_name(&self) -> String {
+    /// Returns the name of the partial upload's file, a hash of the key.
+    pub(super) fn hidden_name(&self) -> String {
         let text = format!("{} {} {}", self.length, self.sha256, self.name);
         Sha256Digest::of(Sha256::new_with_prefix(text)).to_string()
     }
@@ -68,7 +71,7 @@ impl Partial {
     pub(super) fn open(folder: &OwnedFd, key: &UploadKey) -> Result<Partial, LibraryError> {
         let name = key.hidden_name();
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND | PLAIN;
-        // The open is repeated if another connection completes the upload or removes the folder meanwhile.
+        // The open is repeated if another process completes the upload or removes the folder meanwhile.
         for _ in 0..3 {
             match mkdirat(folder, FOLDER, Mode::RWXU) {
                 Ok(()) | Err(Errno::EXIST) => {}
@@ -122,35 +125,70 @@ pub(super) fn length(folder: &OwnedFd, key: &UploadKey) -> Result<u64, LibraryEr
     }
 }
 
+/// The result of a sweep.
+#[derive(Debug)]
+pub(super) struct Swept {
+    /// Whether any partial uploads are left.
+    pub has_more: bool,
+    /// An entry of the folder that was skipped, and why.
+    pub skipped: Option<(CString, Errno)>,
+}
+
 /// Removes partial uploads whose last write is longer ago than `age`, and the oldest of the others until
-/// `most` are left. Uploads in progress stay. Returns whether any partial uploads are left.
+/// `most` are left. Uploads in progress stay. Entries that are no partial uploads or cannot be removed are
+/// skipped.
 pub(super) fn sweep(
     folder: &OwnedFd,
     (most, age): (usize, Duration),
     now: SystemTime,
-) -> Result<bool, LibraryError> {
+) -> Result<Swept, LibraryError> {
+    let mut swept = Swept { has_more: false, skipped: None };
     let partials = match openat(folder, FOLDER, PLAIN | OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
-        Err(Errno::NOENT) => return Ok(false),
+        Err(Errno::NOENT) => return Ok(swept),
         opened => opened?,
     };
     let mut found = Vec::new();
     let mut entries = Dir::read_from(&partials)?;
     while let Some(entry) = entries.read() {
         let name = entry?.file_name().to_owned();
-        if !name.to_bytes().starts_with(b".") {
-            found.push((modified(&statat(&partials, &name, AtFlags::SYMLINK_NOFOLLOW)?), name));
+        if name.to_bytes().starts_with(b".") {
+            continue;
+        }
+        match statat(&partials, &name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_file() => {
+                found.push((modified(&stat), name));
+            }
+            Ok(_) => swept.skipped = Some((name, Errno::INVAL)),
+            Err(Errno::NOENT) => {}
+            Err(error) => swept.skipped = Some((name, error)),
         }
     }
     found.sort();
     let too_many = found.len().saturating_sub(most);
-    for (index, (changed, name)) in found.iter().enumerate() {
-        if index < too_many || now.duration_since(*changed).is_ok_and(|since| since > age) {
-            let file = openat(&partials, name, PLAIN | OFlags::RDONLY, Mode::empty())?;
-            if lock(&file).is_ok() {
-                unlinkat(&partials, name, AtFlags::empty())?;
+    for (index, (changed, name)) in found.into_iter().enumerate() {
+        let is_old = now.duration_since(changed).is_ok_and(|since| since > age);
+        match (index < too_many || is_old).then(|| remove_unlocked(&partials, &name)) {
+            Some(Ok(true) | Err(Errno::NOENT)) => {}
+            Some(Ok(false)) | None => swept.has_more = true,
+            Some(Err(error)) => {
+                swept.has_more = true;
+                swept.skipped = Some((name, error));
             }
         }
     }
-    // The removal fails if the folder is not empty.
-    Ok(unlinkat(folder, FOLDER, AtFlags::REMOVEDIR).is_err())
+    if !swept.has_more {
+        // The removal fails if the folder is not empty.
+        let _ = unlinkat(folder, FOLDER, AtFlags::REMOVEDIR);
+    }
+    Ok(swept)
+}
+
+/// Removes a partial upload, unless it is in progress. Returns whether it did.
+fn remove_unlocked(partials: &OwnedFd, name: &CStr) -> rustix::io::Result<bool> {
+    let file = openat(partials, name, PLAIN | OFlags::RDONLY, Mode::empty())?;
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Ok(false);
+    }
+    unlinkat(partials, name, AtFlags::empty())?;
+    Ok(true)
 }

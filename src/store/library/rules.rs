@@ -7,8 +7,8 @@ use std::time::Duration;
 pub struct LibraryRules {
     /// Refuses all writes.
     pub read_only: bool,
-    /// Lets an upload replace a file of the same name.
-    pub overwrite: bool,
+    /// What happens to an upload whose name is taken.
+    pub on_duplicate: OnDuplicate,
     /// Syncs an upload to the disk before it is acknowledged.
     pub fsync: bool,
     /// The maximum length of an upload in bytes.
@@ -21,6 +21,18 @@ pub struct LibraryRules {
     pub partial_max: usize,
     /// How long a partial upload is kept after its last write.
     pub partial_age: Duration,
+}
+
+/// What happens to an upload whose name is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDuplicate {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// It replaces the file.
+    Replace,
+    /// It gets another name, with a number.
+    Rename,
 }
 
 /// An amount of disk space that stays free.
@@ -36,7 +48,7 @@ impl Default for LibraryRules {
     fn default() -> LibraryRules {
         LibraryRules {
             read_only: false,
-            overwrite: false,
+            on_duplicate: OnDuplicate::Refuse,
             fsync: false,
             max_upload: 1 << 30,
             max_library: None,

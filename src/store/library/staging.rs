@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, Dir, FlockOperation, flock, unlinkat};
 
 use super::lookup::open;
 use super::quota::DiskQuota;
-use super::rules::LibraryRules;
+use super::rules::{LibraryRules, OnDuplicate};
 use super::system;
 
 /// The state that all uploads to one library share.
@@ -20,8 +20,8 @@ pub(super) struct Staging {
     pub quota: Rc<DiskQuota>,
     /// The maximum length of an upload in bytes.
     pub max_upload: u64,
-    /// Whether an upload may replace a file.
-    pub overwrite: bool,
+    /// What happens to an upload whose name is taken.
+    pub on_duplicate: OnDuplicate,
     /// Whether an upload is synced to the disk before it is acknowledged.
     pub fsync: bool,
 }
@@ -41,14 +41,14 @@ pub(super) const HIDDEN_PREFIX: &str = ".evserve-upload-";
 impl Staging {
     /// Prepares `folder` for uploads. Unless the library is read-only, removes files that a crash left there.
     pub(super) fn new(folder: Rc<OwnedFd>, rules: &LibraryRules) -> io::Result<Staging> {
-        let LibraryRules { max_upload, overwrite, fsync, .. } = *rules;
+        let LibraryRules { max_upload, on_duplicate, fsync, .. } = *rules;
         let mut mode = StagingMode::Named;
         if !rules.read_only {
             sweep(&folder)?;
             mode = StagingMode::find(&folder);
         }
         let quota = Rc::new(DiskQuota::new(Rc::clone(&folder), rules));
-        Ok(Staging { folder, mode, quota, max_upload, overwrite, fsync })
+        Ok(Staging { folder, mode, quota, max_upload, on_duplicate, fsync })
     }
 }
 

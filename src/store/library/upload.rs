@@ -1,242 +1,126 @@
-//! Uploads: written to a hidden file, hashed while they are received, and given their name atomically.
+//! Uploads, as the connections that receive them hold them. A resumable upload belongs to the connection that
+//! resumed it last: an earlier one may be dead, which the server would notice only at its timeout.
 
-use std::fs::File;
-use std::io::Write;
-use std::ops::Range;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::SystemTime;
 
-use rustix::fs::{AtFlags, FlockOperation, OFlags, flock, fsync, linkat, openat, renameat, unlinkat};
-use rustix::io::Errno;
-use sha2::{Digest, Sha256};
-
-use super::digest::Sha256Digest;
 use super::error::LibraryError;
-use super::items::replaced;
+use super::hidden_file::{HiddenFile, Stored};
 use super::name::Name;
-use super::partial::{Partial, UploadKey};
-use super::quota::Reservation;
-use super::staging::{Staging, StagingMode, hidden_name};
-use super::system::{self, NEW_MODE, WRITE};
-use crate::limits::REHASH_SLICE_BYTES;
-use crate::store::DescriptorPermit;
+use crate::store::FileVersion;
 
 /// An upload in progress.
 #[derive(Debug)]
 pub struct Upload {
-    file: File,
-    folder: Rc<OwnedFd>,
-    hidden: Option<Hidden>,
     name: Name,
-    hasher: Sha256,
-    /// The range of earlier received bytes that a resumed upload still has to hash.
-    unhashed: Range<u64>,
-    /// The announced SHA-256 of a resumable upload. While this is set, the received bytes are kept if the
-    /// upload is cut off.
-    expected: Option<Sha256Digest>,
-    /// The maximum length of the file in bytes.
-    most: u64,
-    reservation: Reservation,
-    _permit: DescriptorPermit,
-    overwrite: bool,
-    fsync: bool,
+    file: Rc<SharedFile>,
+    /// Where the upload is registered under its key, if it is resumable.
+    registration: Option<(Rc<ActiveUploads>, String)>,
 }
 
-/// The hidden name of an upload that is not in an unnamed file.
-#[derive(Debug)]
-struct Hidden {
-    folder: Rc<OwnedFd>,
-    name: String,
-}
+/// The file of an upload; `None` once another connection has taken the upload over.
+type SharedFile = RefCell<Option<HiddenFile>>;
 
-/// The length and the digest of a stored file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stored {
-    /// The length in bytes.
-    pub length: u64,
-    pub sha256: Sha256Digest,
-}
+/// The resumable uploads that connections of this process are writing, by the hash of their keys.
+#[derive(Debug, Default)]
+pub(super) struct ActiveUploads(RefCell<HashMap<String, Weak<SharedFile>>>);
 
-/// The interval, in written bytes, at which write-back to the disk is started.
-const WRITE_BACK_BYTES: u64 = 8 << 20;
+impl ActiveUploads {
+    /// Takes an upload from the connection that is writing it, if there is one. The file stays locked.
+    pub(super) fn take(&self, key: &str) -> Option<HiddenFile> {
+        let file = self.0.borrow().get(key)?.upgrade()?;
+        file.take()
+    }
+}
 
 impl Upload {
-    /// Begins an upload in a new hidden or unnamed file.
-    pub(super) fn begin(
-        staging: &Staging,
-        name: &Name,
-        reservation: Reservation,
-        permit: DescriptorPermit,
-    ) -> Result<Upload, LibraryError> {
-        let folder = Rc::clone(&staging.folder);
-        let (file, hidden) = match staging.mode {
-            StagingMode::Unnamed => (system::unnamed(&folder)?, None),
-            StagingMode::Named => {
-                let hidden = hidden_name();
-                let flags = WRITE | OFlags::CREATE | OFlags::EXCL;
-                let file = staging.quota.change(0, 0, || openat(&*folder, &hidden, flags, NEW_MODE))?;
-                // The lock keeps other servers' sweeps from removing the file.
-                flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-                let folder = Rc::clone(&folder);
-                (file, Some(Hidden { folder, name: hidden }))
-            }
-        };
-        Ok(Upload::of(staging, name, (file, hidden), (reservation, permit)))
+    /// Creates an upload that cannot be resumed.
+    pub(super) fn new(name: &Name, file: HiddenFile) -> Upload {
+        Upload { name: name.clone(), file: Rc::new(RefCell::new(Some(file))), registration: None }
     }
 
-    /// Resumes an upload, if there is space for the rest.
-    pub(super) fn resume(
-        staging: &Staging,
-        key: &UploadKey,
-        partial: Partial,
-        (mut reservation, permit): (Reservation, DescriptorPermit),
-    ) -> Result<Upload, LibraryError> {
-        let Partial { folder, name, file, length } = partial;
-        let hidden = Hidden { folder, name };
-        reservation.add_written(length);
-        let mut upload = Upload::of(staging, &key.name, (file, Some(hidden)), (reservation, permit));
-        upload.unhashed = 0..length;
-        upload.expected = Some(key.sha256);
-        upload.most = key.length;
-        upload.reservation.ensure(key.length - length)?;
-        Ok(upload)
-    }
-
-    fn of(
-        staging: &Staging,
+    /// Creates an upload that can be taken over with `key`.
+    pub(super) fn resumable(
         name: &Name,
-        (file, hidden): (OwnedFd, Option<Hidden>),
-        (reservation, permit): (Reservation, DescriptorPermit),
+        file: HiddenFile,
+        active: &Rc<ActiveUploads>,
+        key: String,
     ) -> Upload {
-        Upload {
-            file: file.into(),
-            folder: Rc::clone(&staging.folder),
-            hidden,
-            name: name.clone(),
-            hasher: Sha256::new(),
-            unhashed: 0..0,
-            expected: None,
-            most: staging.max_upload,
-            reservation,
-            _permit: permit,
-            overwrite: staging.overwrite,
-            fsync: staging.fsync,
-        }
+        let mut upload = Upload::new(name, file);
+        active.0.borrow_mut().insert(key.clone(), Rc::downgrade(&upload.file));
+        upload.registration = Some((Rc::clone(active), key));
+        upload
     }
 
-    /// Returns whether [`rehash`](Upload::rehash) has to be called before more bytes are written.
+    /// Calls `with` on the file. Fails if another connection has taken the upload over.
+    fn with<T>(
+        &self,
+        with: impl FnOnce(&mut HiddenFile) -> Result<T, LibraryError>,
+    ) -> Result<T, LibraryError> {
+        with(self.file.borrow_mut().as_mut().ok_or(LibraryError::TakenOver)?)
+    }
+
+    /// Returns whether [`rehash`](Upload::rehash) has to be called before more bytes are written. It also has
+    /// to be called, and fails, once another connection has taken the upload over.
     pub fn is_rehashing(&self) -> bool {
-        !self.unhashed.is_empty()
+        self.file.borrow().as_ref().is_none_or(HiddenFile::is_rehashing)
     }
 
     /// Hashes a slice of the bytes that were received before the upload was resumed.
     pub fn rehash(&mut self) -> Result<(), LibraryError> {
-        let length = (self.unhashed.end - self.unhashed.start).min(REHASH_SLICE_BYTES as u64);
-        let mut slice = vec![0; length as usize];
-        self.file.read_exact_at(&mut slice, self.unhashed.start)?;
-        self.hasher.update(&slice);
-        self.unhashed.start += length;
-        Ok(())
+        self.with(HiddenFile::rehash)
     }
 
-    /// Returns the name under which the file will be stored.
+    /// Returns the name under which the file will be stored, unless it is taken.
     pub fn name(&self) -> &Name {
         &self.name
     }
 
-    /// Forbids replacing an existing file, even if the rules allow it.
-    pub fn only_if_new(mut self) -> Upload {
-        self.overwrite = false;
+    /// Fails if the name is taken, even if the rules allow to replace the file or to choose another name.
+    pub fn only_if_new(self) -> Upload {
+        if let Some(file) = self.file.borrow_mut().as_mut() {
+            file.refuse_duplicate();
+        }
         self
     }
 
     /// Returns the number of bytes written, including those written before the upload was resumed.
-    pub fn written(&self) -> u64 {
-        self.reservation.written()
+    pub fn written(&self) -> Result<u64, LibraryError> {
+        self.with(|file| Ok(file.written()))
     }
 
-    /// Appends `bytes`. Fails if the file gets too large, or space runs out.
+    /// Appends `bytes`. Fails if the file gets too large, space runs out, or another connection has taken the
+    /// upload over.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), LibraryError> {
-        let length = bytes.len() as u64;
-        if self.written() + length > self.most {
-            return Err(LibraryError::TooLarge);
-        }
-        self.reservation.ensure(length)?;
-        self.file.write_all(bytes)?;
-        self.hasher.update(bytes);
-        let before = self.written();
-        self.reservation.write(length);
-        if before / WRITE_BACK_BYTES != self.written() / WRITE_BACK_BYTES {
-            system::begin_write_back(&self.file, before - before % WRITE_BACK_BYTES);
-        }
-        Ok(())
+        self.with(|file| file.write(bytes))
     }
 
     /// Gives the complete file its name, atomically, and the modification time `changed`. Fails if the name
-    /// is taken, unless files may be replaced.
-    pub(super) fn commit(mut self, changed: SystemTime) -> Result<Stored, LibraryError> {
-        let sha256 = Sha256Digest::of(self.hasher.clone());
-        if self.expected.is_some_and(|expected| expected != sha256) {
-            self.expected = None;
-            return Err(LibraryError::Mismatch);
+    /// is taken, unless the rules allow to replace the file or to choose another name, or if the library is no
+    /// longer in the folder of the upload.
+    pub(super) fn commit(
+        self,
+        folder: &Rc<OwnedFd>,
+        changed: SystemTime,
+    ) -> Result<(Stored, FileVersion), LibraryError> {
+        let file = self.file.take().ok_or(LibraryError::TakenOver)?;
+        match file.is_in(folder) {
+            true => file.commit(changed),
+            false => Err(LibraryError::FolderReplaced),
         }
-        let replaced = replaced(&self.folder, &self.name, self.overwrite)?;
-        self.file.set_modified(changed)?;
-        if self.fsync {
-            fsync(&self.file)?;
-        }
-        let quota = Rc::clone(self.reservation.quota());
-        quota.change(self.written(), replaced, || self.place())?;
-        if self.fsync {
-            fsync(&*self.folder)?;
-        }
-        // The upload is complete, so nothing is kept for resuming.
-        self.expected = None;
-        Ok(Stored { length: self.written(), sha256 })
-    }
-
-    fn place(&mut self) -> Result<(), LibraryError> {
-        let name = self.name.as_str();
-        if !self.overwrite {
-            match &self.hidden {
-                None => system::link(&self.file, &self.folder, name)?,
-                Some(hidden) => {
-                    match linkat(&*hidden.folder, &hidden.name, &*self.folder, name, AtFlags::empty()) {
-                        // The file system has no hard links, as on the memory cards of cameras and phones.
-                        Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK) => {
-                            system::rename_new(&hidden.folder, &hidden.name, &self.folder, name)?;
-                            self.hidden = None;
-                        }
-                        linked => linked?,
-                    }
-                }
-            }
-            return Ok(());
-        }
-        // linkat(2) cannot replace a file, but renameat(2) can: an unnamed file gets a hidden name first.
-        if self.hidden.is_none() {
-            let hidden = hidden_name();
-            system::link(&self.file, &self.folder, &hidden)?;
-            self.hidden = Some(Hidden { folder: Rc::clone(&self.folder), name: hidden });
-        }
-        if let Some(hidden) = &self.hidden {
-            renameat(&*hidden.folder, &hidden.name, &*self.folder, name)?;
-            self.hidden = None;
-        }
-        Ok(())
     }
 }
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        let is_kept = self.expected.is_some() && self.written() > 0;
-        if let Some(hidden) = self.hidden.as_ref().filter(|_| !is_kept) {
-            let unlink = || unlinkat(&*hidden.folder, &hidden.name, AtFlags::empty());
-            let _ = self.reservation.quota().change(0, 0, unlink);
+        let Some((active, key)) = &self.registration else { return };
+        let mut active = active.0.borrow_mut();
+        // Another connection may have registered the upload again.
+        if active.get(key).is_some_and(|file| Weak::as_ptr(file) == Rc::as_ptr(&self.file)) {
+            active.remove(key);
         }
-        // A child process that was just forked may keep the descriptor open, and with it the lock.
-        let _ = flock(&self.file, FlockOperation::NonBlockingUnlock);
     }
 }

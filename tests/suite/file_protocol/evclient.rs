@@ -34,8 +34,13 @@ impl Fixture {
     }
 
     pub fn restart(&mut self) {
+        self.restart_with(&[]);
+    }
+
+    pub fn restart_with(&mut self, arguments: &[&str]) {
         self.server = None;
-        let server = Server::start(&["--files", self.library.path().to_str().unwrap(), "--file", "0"]);
+        let library = ["--files", self.library.path().to_str().unwrap(), "--file", "0"];
+        let server = Server::start(&[&library, arguments].concat());
         let line = server.wait_for_line("listening file tcp://");
         self.address = line.split("tcp://").nth(1).unwrap().to_owned();
         self.server = Some(server);
@@ -123,6 +128,15 @@ fn files_are_uploaded_listed_and_downloaded() {
     assert_fails(&fixture.run(&["list", "x"]), 2, "list takes no names");
     assert_fails(&fixture.run(&["stat", "a", "b"]), 2, "stat takes one name");
     assert_fails(&run(fixture.own.path(), &["127.0.0.1:1", "list"], b""), 3, "cannot connect");
+}
+
+#[test]
+fn an_upload_whose_name_is_taken_reports_its_other_name() {
+    let mut fixture = Fixture::new();
+    fixture.restart_with(&["--on-duplicate", "rename"]);
+    fs::write(fixture.library.path().join("large"), "another file").unwrap();
+    assert_fails(&fixture.run(&["put", "large"]), 0, "large: stored as large (1)");
+    assert!(fixture.stored("large (1)") == large_file());
 }
 
 pub type Script = &'static [&'static [u8]];

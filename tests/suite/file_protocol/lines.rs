@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use evserve::close_reason::CloseReason;
 use evserve::protocol::{Dialect, Kind};
-use evserve::store::{Library, LibraryRules};
+use evserve::store::{Library, LibraryRules, OnDuplicate};
 use tempfile::TempDir;
 
 use crate::conversation::{Talk, site};
@@ -126,6 +126,20 @@ fn uploads_are_stored_and_answered_with_their_sha_256() {
     let help = "OK L | G name | PUT length name | RESUME length sha-256 name | P name | STAT name | HASH name | REST offset | Q";
     let typed = format!("OK send lines, end with ##\nOK 4 {}\n{help}", sha("hel\n"));
     check("P new\r\nhel\r\n##\r\n?\n", &typed, None, &["new=hel\n"]);
+    // A repeated upload is a success. The stored file stays as it is.
+    let twelve = format!("OK 12 {}", sha("twelve bytes"));
+    check(
+        "PUT 12 a b.txt\ntwelve bytesQ\n",
+        &format!("{twelve}\nOK bye"),
+        Some(CloseReason::CloseRequested),
+        &[],
+    );
+    check("PUT 0 z\nSTAT z\n", &format!("OK 0 {empty}\nOK 0 1994-11-06T08:49:37Z"), None, &[]);
+    for other in ["Twelve bytes", "twelve byteZ"] {
+        let script = format!("PUT 12 a b.txt\n{other}STAT z\n");
+        let replies = "ERR exists a file with this name exists\nOK 0 1994-11-06T08:49:37Z";
+        check(&script, replies, None, &[]);
+    }
     // The content of a rejected upload is discarded, and the next command is read.
     check(
         "PUT 2 z\nQ\nSTAT z\n",
@@ -280,13 +294,13 @@ fn invalid_commands_get_errors_and_change_nothing() {
 
 #[test]
 fn symlinks_fifos_and_folders_are_neither_read_nor_replaced() {
-    for overwrite in [false, true] {
+    for on_duplicate in [OnDuplicate::Refuse, OnDuplicate::Replace] {
         let (folder, elsewhere) = (folder(), tempfile::tempdir().unwrap());
         let target = elsewhere.path().join("target");
         fs::write(&target, "theirs").unwrap();
         std::os::unix::fs::symlink(&target, folder.path().join("link")).unwrap();
         assert!(Command::new("mkfifo").arg(folder.path().join("fifo")).status().unwrap().success());
-        let mut talk = talk(&folder, LibraryRules { overwrite, ..LibraryRules::default() });
+        let mut talk = talk(&folder, LibraryRules { on_duplicate, ..LibraryRules::default() });
         let mut code = |script: String| {
             talk.outcome.output.clear();
             talk.input(script.as_bytes());
@@ -295,7 +309,7 @@ fn symlinks_fifos_and_folders_are_neither_read_nor_replaced() {
         for name in ["link", "fifo", "sub"] {
             assert_eq!(code(format!("G {name}\n")), "ERR not-found", "{name}");
             assert_eq!(code(format!("STAT {name}\n")), "ERR not-found", "{name}");
-            // `overwrite` replaces only regular files.
+            // Only regular files are replaced.
             assert_eq!(code(format!("PUT 5 {name}\nhello")), "ERR exists", "{name}");
         }
         assert_eq!(fs::read(&target).unwrap(), b"theirs");
@@ -351,7 +365,22 @@ fn uploads_obey_the_library_rules() {
     assert_eq!(replies(LibraryRules { max_library: Some(17), ..free() }, "PUT 5 y\nhello").0, "OK 5");
     let all = evserve::store::KeepFree::Bytes(u64::MAX);
     assert_eq!(replies(LibraryRules { keep_free: all, ..free() }, "PUT 5 y\nhello").0, "ERR no-space");
-    let over = LibraryRules { overwrite: true, fsync: true, ..free() };
+    let over = LibraryRules { on_duplicate: OnDuplicate::Replace, fsync: true, ..free() };
     assert_eq!(replies(over, "PUT 5 z\nhello"), ("OK 5".into(), b"hello".to_vec()));
     assert_eq!(replies(LibraryRules { max_upload: 3, ..free() }, "P y\nhello\n##\n").0, "OK send");
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_compared_with_an_upload_is_another_one() {
+    let folder = folder();
+    let mut talk = talk(&folder, LibraryRules::default());
+    talk.input(b"PUT 12 a b.txt\ntwelve byte");
+    fs::write(folder.path().join("a b.txt"), "TWELVE BYTES").unwrap();
+    talk.input(b"S");
+    assert!(talk.outcome.output.starts_with(b"ERR exists "));
+    talk.outcome.output.clear();
+    talk.input(b"PUT 12 a b.txt\nTWELVE BYTE");
+    fs::remove_file(folder.path().join("a b.txt")).unwrap();
+    talk.input(b"S");
+    assert!(talk.outcome.output.starts_with(b"ERR exists "));
 }

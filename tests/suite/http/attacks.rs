@@ -80,6 +80,23 @@ fn describe(found: Result<Opened, StoreError>) -> String {
 }
 
 #[test]
+fn the_walk_limits_the_components_of_all_links_together() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("sub")).unwrap();
+    fs::write(folder.path().join("open"), "open").unwrap();
+    // Each link adds 21 components, and each chain ends at `open`.
+    symlink("open", folder.path().join("link-0")).unwrap();
+    for number in 1..=40 {
+        let target = format!("{}link-{}", "sub/../".repeat(10), number - 1);
+        symlink(target, folder.path().join(format!("link-{number}"))).unwrap();
+    }
+    let store = DiskStore::with_resolution(folder.path(), PathResolution::Walk).unwrap();
+    for (number, expected) in [(0, "open"), (1, "open"), (12, "open"), (13, "none"), (39, "none")] {
+        assert_eq!(resolve(&store, format!("link-{number}").as_bytes()), expected, "{number}");
+    }
+}
+
+#[test]
 fn paths_never_resolve_outside_the_site() {
     let folder = site_next_to_a_secret();
     for lookup in resolutions() {

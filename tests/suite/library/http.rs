@@ -10,7 +10,7 @@ use evserve::peer::Peer;
 use evserve::protocol::Kind;
 use evserve::services::{LibrarySite, Services};
 use evserve::site::{Rules, Site};
-use evserve::store::{Bounds, Library, LibraryRules, Name, Upload};
+use evserve::store::{Bounds, Library, LibraryRules, Name, OnDuplicate, Upload};
 use tempfile::TempDir;
 
 use crate::conversation::{Talk, site};
@@ -202,7 +202,7 @@ fn incomplete_upload(services: &mut Services, name: &str, length: u64) -> Upload
 #[test]
 fn a_replaced_file_is_served_at_once() {
     let folder = folder();
-    let mut talk = talk(&folder, LibraryRules { overwrite: true, ..rules() });
+    let mut talk = talk(&folder, LibraryRules { on_duplicate: OnDuplicate::Replace, ..rules() });
     let get = "GET /files/old.txt HTTP/1.1\r\nHost: h\r\n\r\n";
     assert_eq!(send(&mut talk, get).text(), "old");
     assert_eq!(send(&mut talk, &request("PUT /files/old.txt", "", "new")).status, 204);
@@ -275,7 +275,7 @@ fn an_uploaded_gz_file_is_not_served_for_the_plain_name() {
 fn both_protocols_serve_the_same_files() {
     let folder = folder();
     std::os::unix::fs::symlink("old.txt", folder.path().join("link")).unwrap();
-    let mut talk = talk(&folder, LibraryRules { overwrite: true, ..rules() });
+    let mut talk = talk(&folder, LibraryRules { on_duplicate: OnDuplicate::Replace, ..rules() });
     for (line, status) in [("GET /files/link", 404), ("PUT /files/link", 409), ("DELETE /files/link", 404)] {
         assert_eq!(send(&mut talk, &request(line, "", "")).status, status, "{line}");
     }
@@ -295,7 +295,7 @@ fn both_protocols_serve_the_same_files() {
 #[test]
 fn each_version_of_a_file_has_its_own_entity_tag() {
     let folder = folder();
-    let mut talk = talk(&folder, LibraryRules { overwrite: true, ..rules() });
+    let mut talk = talk(&folder, LibraryRules { on_duplicate: OnDuplicate::Replace, ..rules() });
     let mut tags: Vec<String> = (0..20)
         .map(|number| {
             send(&mut talk, &request("PUT /files/new", "", &number.to_string().repeat(2)[..2]));
@@ -311,7 +311,7 @@ fn each_version_of_a_file_has_its_own_entity_tag() {
 #[test]
 fn a_replaced_file_does_not_count_towards_the_library_limit() {
     let folder = folder();
-    let rules = LibraryRules { overwrite: true, max_library: Some(1003), ..rules() };
+    let rules = LibraryRules { on_duplicate: OnDuplicate::Replace, max_library: Some(1003), ..rules() };
     let mut talk = talk(&folder, rules);
     let large = request("PUT /files/new", "", &"x".repeat(900));
     let statuses = [&large, &large, &large.replace("/new", "/other")].map(|put| send(&mut talk, put).status);
@@ -321,7 +321,7 @@ fn a_replaced_file_does_not_count_towards_the_library_limit() {
 #[test]
 fn preconditions_of_uploads_are_checked_against_the_disk() {
     let folder = folder();
-    let mut talk = talk(&folder, LibraryRules { overwrite: true, ..rules() });
+    let mut talk = talk(&folder, LibraryRules { on_duplicate: OnDuplicate::Replace, ..rules() });
     assert_eq!(send(&mut talk, "GET /files/new HTTP/1.1\r\nHost: h\r\n\r\n").status, 404);
     // Another program creates a file whose absence HTTP has just cached.
     fs::write(folder.path().join("new"), "theirs").unwrap();

@@ -18,16 +18,16 @@ use crate::process::{Client, Server, output, tool, wait_for};
 use crate::reading::{Response, responses};
 
 /// Returns the content to upload, 200 bytes.
-fn content() -> Vec<u8> {
+pub fn content() -> Vec<u8> {
     (0..200).collect()
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Opens a connection to a new server, whose clock agrees with the timestamps of the disk.
-fn talk(kind: Kind, folder: &TempDir, rules: LibraryRules) -> Talk {
+pub fn talk(kind: Kind, folder: &TempDir, rules: LibraryRules) -> Talk {
     let library = Library::open(folder.path(), rules).unwrap();
     let mut talk = Talk::with_library(kind, site(), library);
     talk.now.wall = SystemTime::now();
@@ -36,11 +36,11 @@ fn talk(kind: Kind, folder: &TempDir, rules: LibraryRules) -> Talk {
 }
 
 /// Opens a connection over the file protocol.
-fn lines(folder: &TempDir) -> Talk {
+pub fn lines(folder: &TempDir) -> Talk {
     talk(Kind::File(Dialect::Lines), folder, LibraryRules::default())
 }
 
-fn http_with(folder: &TempDir, rules: LibraryRules) -> Talk {
+pub fn http_with(folder: &TempDir, rules: LibraryRules) -> Talk {
     let mut talk = talk(Kind::Http, folder, rules);
     let store = talk.services.core.library.files();
     let site = Site::new(Box::new(store), Rules::of_uploads(), Bounds::within(1000));
@@ -48,21 +48,21 @@ fn http_with(folder: &TempDir, rules: LibraryRules) -> Talk {
     talk
 }
 
-fn http(folder: &TempDir) -> Talk {
+pub fn http(folder: &TempDir) -> Talk {
     http_with(folder, LibraryRules::default())
 }
 
-fn replies(talk: &mut Talk) -> String {
+pub fn replies(talk: &mut Talk) -> String {
     String::from_utf8(std::mem::take(&mut talk.outcome.output)).unwrap()
 }
 
-fn command(bytes: &[u8]) -> String {
+pub fn command(bytes: &[u8]) -> String {
     format!("RESUME {} {} the file\n", bytes.len(), sha256(bytes))
 }
 
 /// Starts or resumes an upload with RESUME. Returns the connection and the offset.
 #[track_caller]
-fn resume(folder: &TempDir, bytes: &[u8]) -> (Talk, usize) {
+pub fn resume(folder: &TempDir, bytes: &[u8]) -> (Talk, usize) {
     let mut talk = lines(folder);
     talk.input(command(bytes).as_bytes());
     let reply = replies(&mut talk);
@@ -70,11 +70,11 @@ fn resume(folder: &TempDir, bytes: &[u8]) -> (Talk, usize) {
     (talk, offset.parse().unwrap())
 }
 
-fn address(bytes: &[u8]) -> String {
+pub fn address(bytes: &[u8]) -> String {
     format!("/files/the%20file?length={}&sha-256={}", bytes.len(), sha256(bytes))
 }
 
-fn send(talk: &mut Talk, method: &str, bytes: &[u8], fields: &str, body: &[u8]) -> Response {
+pub fn send(talk: &mut Talk, method: &str, bytes: &[u8], fields: &str, body: &[u8]) -> Response {
     talk.outcome.output.clear();
     let fields: String = fields.lines().map(|field| format!("{field}\r\n")).collect();
     let length = body.len();
@@ -86,13 +86,13 @@ fn send(talk: &mut Talk, method: &str, bytes: &[u8], fields: &str, body: &[u8]) 
     responses(&talk.outcome.output, &[method == "HEAD"]).remove(0)
 }
 
-fn part(offset: usize) -> String {
+pub fn part(offset: usize) -> String {
     format!("Content-Type: application/partial-upload\nUpload-Offset: {offset}")
 }
 
 /// Returns the offset that HEAD reports.
 #[track_caller]
-fn head(folder: &TempDir, bytes: &[u8]) -> usize {
+pub fn head(folder: &TempDir, bytes: &[u8]) -> usize {
     let found = send(&mut http(folder), "HEAD", bytes, "", b"");
     assert_eq!((found.status, found.field("Upload-Complete")), (204, Some("?0")));
     assert_eq!(found.field("Cache-Control"), Some("no-store"));
@@ -102,7 +102,7 @@ fn head(folder: &TempDir, bytes: &[u8]) -> usize {
 
 /// Returns the content of the uploaded file, if it is there. Panics if the folder holds any other file.
 #[track_caller]
-fn stored(folder: &TempDir) -> Option<Vec<u8>> {
+pub fn stored(folder: &TempDir) -> Option<Vec<u8>> {
     let names: Vec<_> =
         fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     let found = fs::read(folder.path().join("the file")).ok();
@@ -173,9 +173,10 @@ fn a_different_upload_does_not_resume_an_earlier_one() {
 }
 
 #[test]
-fn only_one_client_at_a_time_can_write_to_an_upload() {
+fn an_upload_in_another_process_is_busy() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = content();
+    // Each connection has its own server.
     let (mut first, _) = resume(&folder, &bytes);
     first.input(&bytes[..100]);
     let mut second = lines(&folder);
@@ -184,11 +185,6 @@ fn only_one_client_at_a_time_can_write_to_an_upload() {
     assert_eq!(send(&mut http(&folder), "PATCH", &bytes, &part(100), &bytes[100..]).status, 503);
     first.input(&bytes[100..]);
     assert!(replies(&mut first).starts_with("OK 200 "));
-    // The name is taken by now.
-    second.input(command(&bytes).as_bytes());
-    assert!(replies(&mut second).starts_with("ERR exists "));
-    second.input(b"L\n");
-    assert!(replies(&mut second).starts_with("OK 1\r\n"));
 }
 
 #[test]
@@ -323,6 +319,34 @@ fn partial_uploads_are_limited_in_number_and_age() {
     begin(b"one");
     assert_eq!(send(&mut http(&folder), "DELETE", b"one", "", b"").status, 204);
     assert_eq!((head(&folder, b"one"), partials()), (0, 0));
+}
+
+#[test]
+fn sweeps_skip_foreign_entries_and_report_them_once() {
+    let library = tempfile::tempdir().unwrap();
+    let hidden = library.path().join(".evserve-partial");
+    // The foreign folder comes first by age.
+    fs::create_dir_all(hidden.join("theirs")).unwrap();
+    for number in 0..3 {
+        fs::write(hidden.join(format!("partial-{number}")), "x").unwrap();
+    }
+    let options = ["--file", "0", "--partial-max", "1"];
+    let server = Server::start(&[&["--files", library.path().to_str().unwrap()], &options[..]].concat());
+    let count = || fs::read_dir(&hidden).unwrap().count();
+    wait_for("a sweep", || (count() == 2).then_some(()));
+    // Each first part of an upload sweeps.
+    for content in [b"one", b"two", b"six"] {
+        let url = format!("PATCH {} HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n", address(content));
+        let mut client = server.connect();
+        client.send(format!("{url}{}\r\n\r\nx", part(0).replace('\n', "\r\n")));
+        assert_eq!(client.response().status, 204);
+    }
+    // The upload in progress stays, and may be the oldest at the resolution of the file system's clock.
+    assert!((2..=3).contains(&count()), "{}", count());
+    assert!(hidden.join("theirs").is_dir());
+    let warning = "\"theirs\" in the folder of partial uploads is no partial upload";
+    server.wait_for_line(warning);
+    assert_eq!(server.count_lines(warning), 1);
 }
 
 #[test]

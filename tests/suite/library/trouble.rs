@@ -371,4 +371,71 @@ fn every_command_fails_after_the_library_folder_is_deleted() {
     }
     let status = fixture.http(http_put("new", b"hello"));
     assert!((400..600).contains(&status), "{status}");
+    // A new folder at the same path is the library.
+    fs::create_dir(&library).unwrap();
+    wait_for("the new folder", || (fixture.ask(put("new", b"hello")) == "OK 5").then_some(()));
+    assert_eq!(fixture.http("GET /files/new HTTP/1.1\r\nHost: h\r\n\r\n"), 200);
+    assert_eq!(entries(&library), ["new"]);
+}
+
+#[test]
+fn a_library_folder_that_is_replaced_is_found_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (library, old) = (folder.path().join("library"), folder.path().join("old"));
+    let replace = || {
+        let _ = fs::remove_dir_all(&old);
+        fs::rename(&library, &old).unwrap();
+        fs::create_dir(&library).unwrap();
+        fs::write(library.join("theirs"), "theirs").unwrap();
+    };
+    fs::create_dir(&library).unwrap();
+    fs::write(library.join("mine"), "hello").unwrap();
+    let mut fixture = Fixture::open(Command::new(PROGRAM), &library, &[]);
+    let get = |name: &str| format!("GET /files/{name} HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!((fixture.ask("STAT mine\n"), fixture.http(get("mine"))), ("OK 5".into(), 200));
+    // These uploads are in progress.
+    fixture.lines.send("PUT 5 late\nhel");
+    let mut client = fixture.server.connect();
+    let late = http_put("later", b"hello");
+    client.send(&late[..late.len() - 2]);
+    let sha256: String = sha2::Sha256::digest(b"hello").iter().map(|byte| format!("{byte:02x}")).collect();
+    let resume = format!("RESUME 5 {sha256} resumed\n");
+    let mut resuming = Client::new(TcpStream::connect(fixture.file).unwrap());
+    resuming.send(&resume);
+    assert_eq!(resuming.line(), "OK 0");
+    resuming.send("hel");
+    crate::process::wait_until_read(&resuming.stream);
+    crate::process::wait_until_read(&client.stream);
+    crate::process::wait_until_read(&fixture.lines.stream);
+    replace();
+    // No upload is acknowledged that is not in the library.
+    assert_eq!(fixture.ask("lo"), "ERR busy");
+    fixture.server.wait_for_line("was replaced; reopened");
+    assert_eq!(fixture.status(&mut client, "lo"), 503);
+    let mut again = Client::new(TcpStream::connect(fixture.file).unwrap());
+    again.send(&resume);
+    assert_eq!(again.line(), "OK 0");
+    resuming.send("lo");
+    assert!(resuming.line().starts_with("ERR busy "));
+    again.send("hello");
+    assert!(again.line().starts_with("OK 5 "));
+    // HTTP may serve a cached file for 100 ms.
+    wait_for("the new folder", || (fixture.http(get("mine")) == 404).then_some(()));
+    assert_eq!(fixture.http(get("theirs")), 200);
+    assert_eq!(fixture.ask(put("new", b"hello")), "OK 5");
+    assert_eq!(entries(&library).iter().filter(|name| !name.starts_with('.')).count(), 3);
+    // Requests that write nothing find the folder by themselves, over both protocols.
+    replace();
+    wait_for("the folder over HTTP", || (fixture.http(get("new")) == 404).then_some(()));
+    replace();
+    fs::write(library.join("another"), "hello").unwrap();
+    wait_for("the folder over the file protocol", || (fixture.ask("STAT another\n") == "OK 5").then_some(()));
+    // After SIGHUP the next request finds it. The library was just checked, so a check is not due.
+    replace();
+    fixture.server.signal(Signal::HUP);
+    wait_for("the log", || (fixture.server.count_lines("was replaced; reopened") == 4).then_some(()));
+    assert_eq!(
+        (fixture.ask("STAT another\n"), fixture.ask("STAT theirs\n")),
+        ("ERR not-found".into(), "OK 6".into())
+    );
 }

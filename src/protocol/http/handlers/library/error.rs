@@ -16,6 +16,13 @@ pub(super) fn library_error(error: LibraryError) -> HttpError {
         LibraryError::Busy => {
             HttpError::new(Status::ServiceUnavailable, "The server is too busy to store this now")
         }
+        LibraryError::FolderReplaced => HttpError::new(
+            Status::ServiceUnavailable,
+            "The library folder was replaced during the upload; send the file again",
+        ),
+        LibraryError::TakenOver => {
+            HttpError::new(Status::Conflict, "The upload continues on another connection")
+        }
         LibraryError::Mismatch => {
             HttpError::new(Status::Conflict, "The SHA-256 of the received bytes is not the announced one")
         }

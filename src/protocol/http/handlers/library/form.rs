@@ -96,7 +96,7 @@ impl Form {
         if self.files.is_empty() {
             return Err(taken.err().unwrap_or(HttpError::bad_request("The form contains no file")));
         }
-        let refused = taken.err().or(self.files.iter().find_map(|file| file.outcome.err()));
+        let refused = taken.err().or(self.files.iter().find_map(|file| file.outcome.as_ref().err().copied()));
         if let Err(error) = taken {
             self.files.push(Sent { name: "(the rest)".into(), outcome: Err(error) });
         }
@@ -118,8 +118,12 @@ impl Form {
         let mut text = String::new();
         for Sent { name, outcome } in &self.files {
             let _ = match outcome {
-                Ok(Stored { length, sha256 }) => {
-                    writeln!(text, "{name}: stored, {length} bytes, SHA-256 {sha256}")
+                Ok(Stored { name: stored, length, sha256, .. }) => {
+                    let _ = match stored.as_str() == name {
+                        true => write!(text, "{name}: stored"),
+                        false => write!(text, "{name}: stored as {stored}"),
+                    };
+                    writeln!(text, ", {length} bytes, SHA-256 {sha256}")
                 }
                 Err(error) => writeln!(text, "{}: {}", name.escape_debug(), error.detail),
             };
@@ -128,14 +132,18 @@ impl Form {
     }
 
     /// Returns an array of objects with `name`, `status` (as if the file had been sent alone), and either
-    /// `size` and `sha256` or `detail`.
+    /// `size` and `sha256` or `detail`. `storedAs` is the name of a file whose name was taken.
     fn json(&self) -> String {
         let mut text = String::from("[");
         for (number, Sent { name, outcome }) in self.files.iter().enumerate() {
             text.push_str(if number == 0 { "\n{\"name\":\"" } else { ",\n{\"name\":\"" });
             escape_json(name, &mut text);
             let _ = match outcome {
-                Ok(Stored { length, sha256 }) => {
+                Ok(Stored { name: stored, length, sha256, .. }) => {
+                    if stored.as_str() != name {
+                        text.push_str("\",\"storedAs\":\"");
+                        escape_json(stored.as_str(), &mut text);
+                    }
                     write!(text, "\",\"status\":201,\"size\":{length},\"sha256\":\"{sha256}\"}}")
                 }
                 Err(HttpError { status, detail, .. }) => {
@@ -158,7 +166,14 @@ impl Form {
             page.push_str("<li><b>");
             escape_html(name, &mut page);
             page.push_str("</b>: ");
-            page.push_str(outcome.map_or_else(|error| error.detail, |_| "Stored"));
+            match outcome {
+                Ok(Stored { name: stored, .. }) if stored.as_str() != name => {
+                    page.push_str("Stored as ");
+                    escape_html(stored.as_str(), &mut page);
+                }
+                Ok(_) => page.push_str("Stored"),
+                Err(error) => page.push_str(error.detail),
+            }
             page.push_str(".</li>\n");
         }
         let _ = write!(page, "</ul>\n<p><a href=\"{FOLDER}\">To the files</a></p></html>\n");

@@ -35,7 +35,7 @@ pub(super) fn respond(
 ) -> Result<Outcome, HttpError> {
     let query = if let Target::Path { query, .. } = request.target { query } else { None };
     let response = match (request.method, partial::upload_key(path, request)) {
-        (Method::Head, Some(key)) => partial::offset(&key, &cx.core.library)?,
+        (Method::Head, Some(key)) => return partial::offset(&key, cx),
         (Method::Delete, Some(key)) => partial::abandon(&key, request, cx)?,
         (Method::Get | Method::Head, _) => match path {
             [] => Response::permanent_redirect(folder_address(FOLDER.as_bytes(), query)),
@@ -47,7 +47,13 @@ pub(super) fn respond(
         }
         // `accept_upload` has failed before. The second try returns its error; if there is none now, the
         // cause was temporary.
-        (Method::Put | Method::Post | Method::Patch, _) => {
+        (Method::Put | Method::Post | Method::Patch, key) => {
+            if request.method == Method::Patch
+                && key.is_some()
+                && let Some(outcome) = partial::repeat(path, request, cx)?
+            {
+                return Ok(outcome);
+            }
             UploadSink::begin(path, request, cx)?;
             return Err(HttpError::new(
                 Status::ServiceUnavailable,
@@ -69,7 +75,7 @@ fn list(query: Option<&[u8]>, request: &Request<'_>, cx: &mut Context<'_>) -> Re
         .library
         .upload_max()
         .ok()
-        .map(|max_bytes| UploadLimits { max_bytes, overwrite: cx.core.library.rules().overwrite });
+        .map(|max_bytes| UploadLimits { max_bytes, on_duplicate: cx.core.library.rules().on_duplicate });
     let actions = Actions { upload, delete: is_deletable(cx), ..Actions::LIBRARY };
     listing::respond(folder, FOLDER.as_bytes(), query, request, &actions)
 }

@@ -4,13 +4,15 @@
 
 use super::error::library_error;
 use super::origin::check_origin;
-use super::path::name_of;
+use super::path::{address_of, name_of};
 use super::write::finish_file;
 use crate::protocol::http::semantics::grammar::number;
 use crate::protocol::http::semantics::target::query_value;
-use crate::protocol::http::semantics::{HeaderName, HttpError, Request, Response, Status, Target, field};
+use crate::protocol::http::semantics::{
+    HeaderName, HttpError, Outcome, Request, Response, Status, Target, field,
+};
 use crate::services::Context;
-use crate::store::{Library, Sha256Digest, Upload, UploadKey};
+use crate::store::{Presence, Sha256Digest, Upload, UploadKey};
 
 /// A part of an upload that is being received: the body of one PATCH.
 #[derive(Debug)]
@@ -33,10 +35,46 @@ pub(super) fn upload_key(path: &[u8], request: &Request<'_>) -> Option<UploadKey
     Some(UploadKey { length, sha256, name: name_of(path)? })
 }
 
-/// Responds with the number of bytes that were received of an upload.
-pub(super) fn offset(key: &UploadKey, library: &Library) -> Result<Response, HttpError> {
-    let offset = library.partial(key).map_err(library_error)?;
-    Ok(progress(offset, key.length))
+/// Responds with the number of bytes that were received of an upload, which is complete if its file is stored.
+pub(super) fn offset(key: &UploadKey, cx: &mut Context<'_>) -> Result<Outcome, HttpError> {
+    if let Some(outcome) = stored(key, cx)? {
+        return Ok(outcome);
+    }
+    let offset = cx.core.library.partial(key).map_err(library_error)?;
+    Ok(Outcome::Handled(progress(offset, key.length, false)))
+}
+
+/// Responds to an empty PATCH if the file of the upload is already stored, as after a lost response.
+pub(super) fn repeat(
+    path: &[u8],
+    request: &Request<'_>,
+    cx: &mut Context<'_>,
+) -> Result<Option<Outcome>, HttpError> {
+    let part = UploadPart::of(path, request, cx)?;
+    if !part.is_empty {
+        return Ok(None);
+    }
+    let outcome = stored(&part.key, cx)?;
+    match outcome {
+        Some(_) if part.offset != part.key.length => Err(HttpError::offset_conflict(part.key.length)),
+        outcome => Ok(outcome),
+    }
+}
+
+/// Returns the response for an upload whose file is already stored, or `Pending` while that is found out.
+fn stored(key: &UploadKey, cx: &mut Context<'_>) -> Result<Option<Outcome>, HttpError> {
+    let now = cx.core.clock.now.monotonic;
+    Ok(match cx.core.library.presence(key, now).map_err(library_error)? {
+        Presence::Stored(name) => {
+            let response = progress(key.length, key.length, true);
+            Some(Outcome::Handled(match name == key.name {
+                true => response,
+                false => response.with(field("Location", address_of(&name))),
+            }))
+        }
+        Presence::Pending => Some(Outcome::Pending),
+        Presence::Absent => None,
+    })
 }
 
 /// Aborts an upload and removes the bytes received so far.
@@ -50,9 +88,9 @@ pub(super) fn abandon(
     Ok(Response::empty(Status::NoContent, Vec::new()))
 }
 
-fn progress(offset: u64, length: u64) -> Response {
+fn progress(offset: u64, length: u64, is_complete: bool) -> Response {
     let fields = vec![
-        field("Upload-Complete", "?0"),
+        field("Upload-Complete", if is_complete { "?1" } else { "?0" }),
         field("Cache-Control", "no-store"),
         field("Upload-Offset", offset.to_string()),
         field("Upload-Length", length.to_string()),
@@ -60,13 +98,19 @@ fn progress(offset: u64, length: u64) -> Response {
     Response::empty(Status::NoContent, fields)
 }
 
-impl PartialUpload {
-    /// Starts to receive the body of a PATCH, if the request is valid and permitted.
-    pub(crate) fn begin(
-        path: &[u8],
-        request: &Request<'_>,
-        cx: &mut Context<'_>,
-    ) -> Result<PartialUpload, HttpError> {
+/// A valid PATCH of an upload.
+struct UploadPart {
+    key: UploadKey,
+    /// The number of bytes of the upload before the part.
+    offset: u64,
+    is_empty: bool,
+    /// Whether this is the last part, if Upload-Complete says so.
+    is_last: Option<bool>,
+}
+
+impl UploadPart {
+    /// Checks a PATCH, if it is permitted.
+    fn of(path: &[u8], request: &Request<'_>, cx: &Context<'_>) -> Result<UploadPart, HttpError> {
         check_origin(&request.headers, cx.http)?;
         let key = upload_key(path, request)
             .ok_or(HttpError::bad_request("A resumable upload needs the query ?length=BYTES&sha-256=HEX"))?;
@@ -82,24 +126,48 @@ impl PartialUpload {
             Some(b"?1") => Some(true),
             _ => return Err(HttpError::bad_request("Upload-Complete must be ?0 or ?1")),
         };
-        let now = (cx.core.clock.now.monotonic, cx.core.clock.now.wall);
-        let upload = cx.core.library.resume(&key, now).map_err(library_error)?;
-        if upload.written() != offset {
-            return Err(HttpError::offset_conflict(upload.written()));
+        Ok(UploadPart { key, offset, is_empty: request.body_length == Some(0), is_last })
+    }
+}
+
+impl PartialUpload {
+    /// Starts to receive the body of a PATCH, if the request is valid and permitted.
+    pub(crate) fn begin(
+        path: &[u8],
+        request: &Request<'_>,
+        cx: &mut Context<'_>,
+    ) -> Result<PartialUpload, HttpError> {
+        let part = UploadPart::of(path, request, cx)?;
+        let UploadPart { key, offset, is_last, .. } = &part;
+        if part.is_empty && stored(key, cx)?.is_some() {
+            // `repeat` responds.
+            return Err(HttpError::new(Status::ServiceUnavailable, "The upload is being compared"));
+        }
+        // A part that does not fit leaves the connection alone that is writing the upload.
+        let received = cx.core.library.partial(key).map_err(library_error)?;
+        if received != *offset {
+            return Err(HttpError::offset_conflict(received));
         }
         let end = request.body_length.and_then(|length| offset.checked_add(length));
-        if end.is_some_and(|end| end > key.length || (is_last == Some(true) && end < key.length)) {
+        if end.is_some_and(|end| end > key.length || (*is_last == Some(true) && end < key.length)) {
             return Err(HttpError::bad_request("The part does not match the length of the upload"));
         }
-        Ok(PartialUpload { upload, length: key.length, is_last })
+        let now = (cx.core.clock.now.monotonic, cx.core.clock.now.wall);
+        let upload = cx.core.library.resume(key, now).map_err(library_error)?;
+        match upload.written().map_err(library_error)? {
+            written if written == *offset => {
+                Ok(PartialUpload { upload, length: key.length, is_last: *is_last })
+            }
+            written => Err(HttpError::offset_conflict(written)),
+        }
     }
 
     /// Ends a part, and stores the file if the part was the last one.
     pub(crate) fn finish(self, request: &Request<'_>, cx: &mut Context<'_>) -> Result<Response, HttpError> {
-        let offset = self.upload.written();
+        let offset = self.upload.written().map_err(library_error)?;
         if offset == self.length && self.is_last != Some(false) {
             return finish_file(self.upload, request, cx);
         }
-        Ok(progress(offset, self.length))
+        Ok(progress(offset, self.length, false))
     }
 }

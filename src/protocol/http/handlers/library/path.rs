@@ -1,5 +1,8 @@
 //! The URLs of the library: `/files/`, and `/files/NAME` for each file.
 
+use percent_encoding::percent_encode;
+
+use crate::protocol::http::semantics::uri::SEGMENT;
 use crate::protocol::http::semantics::{HttpError, Request, Target, target};
 use crate::services::HttpServices;
 use crate::store::Name;
@@ -20,6 +23,11 @@ pub(crate) fn path_within(request: &Request<'_>, http: &HttpServices) -> Option<
     let decoded = target::decode(path).ok()?;
     let inside = decoded.strip_prefix(b"/files")?;
     matches!(inside, [] | [b'/', ..]).then(|| inside.to_vec())
+}
+
+/// Returns the URL path of a file.
+pub(super) fn address_of(name: &Name) -> String {
+    format!("{FOLDER}{}", percent_encode(name.as_str().as_bytes(), SEGMENT))
 }
 
 /// Returns the file name in `path`, which is relative to the library: `/NAME`.

@@ -3,15 +3,17 @@
 
 use super::error::library_error;
 use super::origin::check_origin;
-use super::path::{BAD_NAME, name_of};
+use super::path::{BAD_NAME, address_of, name_of};
 use crate::clock::Clock;
+use crate::protocol::http::handlers::escape::escape_json;
 use crate::protocol::http::handlers::files::validators;
 use crate::protocol::http::semantics::error::{NOT_FOUND, PRECONDITION_FAILED};
+use crate::protocol::http::semantics::negotiation::{PLAIN, preferred_media_type};
 use crate::protocol::http::semantics::preconditions::{Preconditions, Verdict};
-use crate::protocol::http::semantics::{HeaderName, HttpError, Request, Response, Status};
+use crate::protocol::http::semantics::{HeaderName, HttpError, Request, Response, Status, field};
 use crate::services::{Context, LibrarySite};
-use crate::site::Resolved;
-use crate::store::Upload;
+use crate::site::{Resolved, types};
+use crate::store::{Name, Upload};
 
 /// Starts to store the body of a PUT, if the request is valid and permitted.
 pub(super) fn begin_file(
@@ -44,10 +46,27 @@ pub(super) fn finish_file(
     cx: &mut Context<'_>,
 ) -> Result<Response, HttpError> {
     check_preconditions(&upload.name().path(), request, cx.http.library.as_mut(), &cx.core.clock)?;
-    let replaces = cx.core.library.stat(upload.name()).is_ok();
-    cx.store(upload).map_err(library_error)?;
-    let status = if replaces { Status::NoContent } else { Status::Created };
-    Ok(Response::empty(status, Vec::new()))
+    let requested = upload.name().clone();
+    let stored = cx.store(upload).map_err(library_error)?;
+    Ok(match stored.is_new {
+        true if stored.name != requested => renamed(&stored.name, request),
+        true => Response::empty(Status::Created, Vec::new()),
+        false => Response::empty(Status::NoContent, Vec::new()),
+    })
+}
+
+/// Responds to an upload whose name was taken with the name under which it is stored (RFC 9110 section
+/// 15.3.2).
+fn renamed(name: &Name, request: &Request<'_>) -> Response {
+    let fields = vec![field("Location", address_of(name)), field("Vary", "Accept")];
+    let accept = request.headers.get(HeaderName::Accept);
+    if preferred_media_type(accept.as_deref(), &[PLAIN, types::JSON]) == Some(types::JSON) {
+        let mut json = String::from("{\"name\":\"");
+        escape_json(name.as_str(), &mut json);
+        json.push_str("\"}\n");
+        return Response::text(Status::Created, types::JSON, fields, json);
+    }
+    Response::text(Status::Created, types::TEXT, fields, format!("{name}\n"))
 }
 
 /// Removes the file at `path`.

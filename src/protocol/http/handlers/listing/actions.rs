@@ -2,6 +2,7 @@
 
 use crate::protocol::http::semantics::negotiation::PLAIN;
 use crate::site::types;
+use crate::store::OnDuplicate;
 
 /// The actions and formats of a listing.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +22,8 @@ pub(crate) struct Actions {
 pub(crate) struct UploadLimits {
     /// The maximum size of a file in bytes.
     pub max_bytes: u64,
-    /// Whether an upload may replace an existing file.
-    pub overwrite: bool,
+    /// What happens to an upload whose name is taken.
+    pub on_duplicate: OnDuplicate,
 }
 
 impl Actions {

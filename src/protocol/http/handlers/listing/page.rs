@@ -10,7 +10,7 @@ use super::writer::{ListingWriter, PageInfo, href};
 use crate::clock::rfc3339;
 use crate::protocol::http::handlers::escape::escape_html;
 use crate::protocol::http::semantics::uri::SEGMENT;
-use crate::store::DirEntry;
+use crate::store::{DirEntry, OnDuplicate};
 
 pub(super) struct HtmlWriter {
     path: Vec<u8>,
@@ -67,11 +67,15 @@ impl HtmlWriter {
 
     /// Writes the upload form, which also works without scripts.
     fn upload_form(&self, out: &mut String) {
-        let Some(UploadLimits { max_bytes, overwrite }) = self.actions.upload else { return };
-        let overwrite = if overwrite { " data-overwrite" } else { "" };
+        let Some(UploadLimits { max_bytes, on_duplicate }) = self.actions.upload else { return };
+        let on_duplicate = match on_duplicate {
+            OnDuplicate::Refuse => "",
+            OnDuplicate::Replace => " data-replace",
+            OnDuplicate::Rename => " data-rename",
+        };
         let _ = write!(
             out,
-            "<form method=\"post\" action=\"./\" enctype=\"multipart/form-data\" data-max=\"{max_bytes}\"{overwrite}>\n\
+            "<form method=\"post\" action=\"./\" enctype=\"multipart/form-data\" data-max=\"{max_bytes}\"{on_duplicate}>\n\
              <label class=\"pick\"><span class=\"hint\">Upload files</span>\
              <input type=\"file\" name=\"files\" multiple required aria-label=\"Files to upload\"></label>\n\
              <button>Upload</button><span class=\"hint\">or drop them here</span>\n</form>\n\

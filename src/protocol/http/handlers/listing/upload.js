@@ -93,11 +93,12 @@ async function check(file, address) {
   }
   const most = Number(form.dataset.max);
   if (file.size > most) throw new Error(`larger than the ${human(most)} that are taken`);
+  if ("rename" in form.dataset) return;
   const there = await fetch(address, { method: "HEAD", cache: "no-store" }).catch(() => {
     throw new Error("the server cannot be reached");
   });
   if (!there.ok) return;
-  if (!("overwrite" in form.dataset)) throw new Error("a file with this name exists");
+  if (!("replace" in form.dataset)) throw new Error("a file with this name exists");
   if (!confirm(`Replace ${file.name}?`)) throw new Error("kept as it was");
 }
 
@@ -137,7 +138,9 @@ async function send(file, shown) {
     } catch {}
     throw new Error(why);
   }
-  return `stored, ${human(file.size)}`;
+  // The response has content only if the name was taken and the file got another one.
+  const as = request.responseText ? ` as ${JSON.parse(request.responseText).name}` : "";
+  return `stored${as}, ${human(file.size)}`;
 }
 
 function drop(event) {
