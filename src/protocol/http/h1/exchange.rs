@@ -7,7 +7,9 @@ use super::version::{Disposition, Version};
 use crate::close_reason::CloseReason;
 use crate::outbox::Outbox;
 use crate::protocol::http::handlers::{self, error_response};
-use crate::protocol::http::semantics::{Body, BodySource, Headers, HttpError, Method, Outcome, Response};
+use crate::protocol::http::semantics::{
+    Body, BodySource, Headers, HttpError, Method, Outcome, Request, Response,
+};
 use crate::services::Context;
 
 /// A response that takes more than one turn.
@@ -67,8 +69,8 @@ impl<'a> FailedRequest<'a> {
 
 impl<'a> From<&Head<'a>> for FailedRequest<'a> {
     fn from(head: &Head<'a>) -> FailedRequest<'a> {
-        let request = &head.request;
-        FailedRequest::unparsed(request.headers.block, Some(request.method))
+        let Request { method, headers, .. } = head.request;
+        FailedRequest { bytes: headers.block, method: Some(method), headers }
     }
 }
 

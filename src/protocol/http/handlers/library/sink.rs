@@ -30,7 +30,9 @@ impl UploadSink {
         cx: &mut Context<'_>,
     ) -> Result<UploadSink, HttpError> {
         match (request.method, path) {
-            (Method::Post, b"/") => Form::begin(request, cx).map(|form| UploadSink::Form(Box::new(form))),
+            (Method::Post, b"/" | b"") => {
+                Form::begin(request, cx).map(|form| UploadSink::Form(Box::new(form)))
+            }
             (Method::Put, [_, _, ..]) => begin_file(path, request, cx).map(UploadSink::File),
             (Method::Patch, [_, _, ..]) => PartialUpload::begin(path, request, cx).map(UploadSink::Partial),
             _ => Err(HttpError::method_not_allowed(allowed_methods(path, cx))),
