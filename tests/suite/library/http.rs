@@ -242,10 +242,48 @@ fn the_library_listing_follows_the_accept_header() {
     ] {
         assert_eq!(send(&mut talk, &format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")).status, status);
     }
-    let found = send(&mut talk, "GET /files/old.txt?download HTTP/1.1\r\nHost: h\r\n\r\n");
-    assert_eq!(found.field("Content-Disposition"), Some("attachment"));
-    let found = send(&mut talk, "GET /files/old.txt?a&download=1 HTTP/1.1\r\nHost: h\r\n\r\n");
-    assert_eq!(found.field("Content-Disposition"), Some("attachment"));
+}
+
+#[test]
+fn downloads_carry_their_file_name() {
+    let folder = folder();
+    let odd = "a \"b\" 100%\\ 文件.txt";
+    fs::write(folder.path().join(odd), "odd").unwrap();
+    let mut talk = talk(&folder, rules());
+    let plain = "attachment; filename=\"old.txt\"; filename*=UTF-8''old.txt";
+    for (path, disposition) in [
+        ("/files/old.txt", None),
+        ("/files/old.txt?download", Some(plain)),
+        ("/files/old.txt?a&download=1", Some(plain)),
+        (
+            "/files/a%20%22b%22%20100%25%5C%20%E6%96%87%E4%BB%B6.txt?download",
+            Some(
+                "attachment; filename=\"a _b_ 100__ __.txt\"; \
+                 filename*=UTF-8''a%20%22b%22%20100%25%5C%20%E6%96%87%E4%BB%B6.txt",
+            ),
+        ),
+    ] {
+        let found = send(&mut talk, &format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n"));
+        assert_eq!((found.status, found.field("Content-Disposition")), (200, disposition), "{path}");
+    }
+}
+
+#[test]
+fn curl_and_wget_save_downloads_under_their_names() {
+    let library = folder();
+    fs::write(library.path().join("a b.txt"), "spaced").unwrap();
+    let path = library.path().to_str().unwrap();
+    let server = Server::start_with(Command::new(PROGRAM), small_site(), &["--files", path, "--file", "off"]);
+    let url = format!("http://{}/files/a%20b.txt?download", server.address);
+    for (name, arguments) in
+        [("curl", &["-sS", "-OJ"][..]), ("wget", &["-q", "--content-disposition", "--no-config"])]
+    {
+        let Some(program) = tool(name) else { continue };
+        let target = tempfile::tempdir().unwrap();
+        let done = Command::new(program).current_dir(&target).args(arguments).arg(&url).status().unwrap();
+        assert!(done.success(), "{name}");
+        assert_eq!(fs::read_to_string(target.path().join("a b.txt")).unwrap(), "spaced", "{name}");
+    }
 }
 
 #[test]

@@ -10,9 +10,9 @@ use crate::protocol::http::semantics::negotiation::accepted_codings;
 use crate::protocol::http::semantics::preconditions::{Preconditions, Validators, Verdict};
 use crate::protocol::http::semantics::ranges::{self, Selection};
 use crate::protocol::http::semantics::{
-    Body, HeaderName, HttpError, Method, Outcome, Request, Response, Status,
+    Body, HeaderName, Headers, HttpError, Method, Outcome, Request, Response, Status,
 };
-use crate::site::{FieldSet, Representation, Selected, Site};
+use crate::site::{AcceptedCodings, Coding, FieldSet, Representation, Selected, Site};
 
 /// Responds with the file at `path` in the content coding that the client prefers. `plain` is the file
 /// without a coding.
@@ -25,6 +25,7 @@ pub(super) fn respond(
 ) -> Result<Outcome, HttpError> {
     let file = match request.headers.get(HeaderName::AcceptEncoding) {
         None => plain,
+        Some(value) if is_plain_range(&request.headers, accepted_codings(&value)) => plain,
         Some(value) => match site.select(path, plain, accepted_codings(&value), clock) {
             Selected::Ready(file) => file,
             Selected::Pending => return Ok(Outcome::Pending),
@@ -41,6 +42,17 @@ pub(super) fn respond(
         },
     };
     send(&file, request, clock).map(Outcome::Handled)
+}
+
+/// Returns whether a request for a range means the file without a coding, as most programs do that send both
+/// Range and Accept-Encoding: they cannot use a part of a coded form. A client that names the entity tag of a
+/// coded form already has the other parts.
+fn is_plain_range(headers: &Headers<'_>, accepted: AcceptedCodings) -> bool {
+    let names_coded_form = |name| {
+        headers.get(name).is_some_and(|tags| Coding::ALL.iter().any(|coding| coding.is_named_in(&tags)))
+    };
+    let resumes_coded_form = [HeaderName::IfRange, HeaderName::IfMatch].into_iter().any(names_coded_form);
+    headers.has(HeaderName::Range) && accepted.identity && !resumes_coded_form
 }
 
 /// Responds with `file` or ranges of it, according to the preconditions and the Range field.

@@ -11,6 +11,8 @@ mod path;
 mod sink;
 mod write;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+
 use super::error_pages::store_error;
 use super::files;
 use super::listing::{self, Actions, UploadLimits};
@@ -81,17 +83,41 @@ fn get(
     library: Option<&mut LibrarySite>,
     clock: &Clock,
 ) -> Result<Outcome, HttpError> {
-    let (Some(library), Some(_)) = (library, name_of(path)) else { return Err(NOT_FOUND) };
+    let (Some(library), Some(name)) = (library, name_of(path)) else { return Err(NOT_FOUND) };
     let Resolved::File(file) = library.site.find(path, clock).map_err(store_error)? else {
         return Err(NOT_FOUND);
     };
     Ok(match files::respond(path, file, request, &mut library.site, clock)? {
         Outcome::Handled(response) if is_download(query) => {
-            Outcome::Handled(response.with(field("Content-Disposition", "attachment")))
+            Outcome::Handled(response.with(field("Content-Disposition", attachment(name.as_str()))))
         }
         outcome => outcome,
     })
 }
+
+/// Returns a Content-Disposition with the name of the file (RFC 6266): in ASCII for old programs, and complete.
+fn attachment(name: &str) -> String {
+    // Programs unescape backslashes and percent signs in different ways (RFC 6266 appendix D).
+    let is_safe = |letter: char| matches!(letter, ' '..='~') && !matches!(letter, '"' | '%' | '\\');
+    let ascii: String = name.chars().map(|letter| if is_safe(letter) { letter } else { '_' }).collect();
+    let complete = percent_encode(name.as_bytes(), VALUE);
+    format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''{complete}")
+}
+
+/// The bytes that are encoded in an extended parameter: all but `attr-char` (RFC 8187 section 3.2.1).
+const VALUE: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'!')
+    .remove(b'#')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'+')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'^')
+    .remove(b'_')
+    .remove(b'`')
+    .remove(b'|')
+    .remove(b'~');
 
 fn is_download(query: Option<&[u8]>) -> bool {
     let mut pairs = query.unwrap_or_default().split(|byte| *byte == b'&');

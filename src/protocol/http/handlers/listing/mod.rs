@@ -7,14 +7,13 @@ mod writer;
 
 use std::fmt;
 
-use super::error_pages::store_error;
 use crate::limits::{LISTING_SLICE_ENTRIES, PAGE_ENTRIES, SORTED_ENTRIES_MAX};
 use crate::protocol::http::semantics::negotiation::{PLAIN, preferred_media_type};
 use crate::protocol::http::semantics::preconditions::unvalidated_response;
 use crate::protocol::http::semantics::{
     Body, BodySource, HeaderName, HttpError, Request, Response, Status, field,
 };
-use crate::site::{Site, types};
+use crate::site::types;
 use crate::store::{DirEntry, DirReader, StoreError};
 pub(super) use actions::{Actions, UploadLimits};
 use order::Order;
@@ -50,16 +49,6 @@ enum Remaining {
     End,
     /// More entries have to be read.
     Unread,
-}
-
-/// Lists a folder of the site in the format that the client prefers.
-pub(super) fn site_folder(
-    path: &[u8],
-    query: Option<&[u8]>,
-    request: &Request<'_>,
-    site: &Site,
-) -> Result<Response, HttpError> {
-    respond(site.list(path).map_err(store_error)?, path, query, request, &Actions::SITE)
 }
 
 /// Lists `folder`, whose URL path is `path`.
