@@ -165,6 +165,12 @@ impl<'a> Headers<'a> {
         (self.find)(self.block, name.as_str())
     }
 
+    /// Returns the value of User-Agent. Nearly every request has it, and few responses depend on it, so the parser
+    /// does not index it.
+    pub(crate) fn user_agent(&self) -> Option<Cow<'a, [u8]>> {
+        (self.find)(self.block, "user-agent")
+    }
+
     /// Returns the value of Host, which the parser has already checked.
     pub(crate) fn host(&self) -> Option<Cow<'a, [u8]>> {
         (self.find)(self.block, "host")

@@ -18,6 +18,7 @@ use super::files;
 use super::listing::{self, Actions, UploadLimits};
 use crate::clock::Clock;
 use crate::protocol::http::semantics::error::NOT_FOUND;
+use crate::protocol::http::semantics::target::query_has;
 use crate::protocol::http::semantics::uri::folder_address;
 use crate::protocol::http::semantics::{
     HttpError, Method, Outcome, Request, Response, Status, Target, field,
@@ -62,7 +63,6 @@ pub(super) fn respond(
     Ok(Outcome::Handled(response))
 }
 
-/// Lists the library. The default format is plain text, for curl.
 fn list(query: Option<&[u8]>, request: &Request<'_>, cx: &mut Context<'_>) -> Result<Response, HttpError> {
     let Some(library) = &cx.http.library else { return Err(NOT_FOUND) };
     let folder = library.site.list(b"/").map_err(store_error)?;
@@ -88,7 +88,7 @@ fn get(
         return Err(NOT_FOUND);
     };
     Ok(match files::respond(path, file, request, &mut library.site, clock)? {
-        Outcome::Handled(response) if is_download(query) => {
+        Outcome::Handled(response) if query_has(query, b"download") => {
             Outcome::Handled(response.with(field("Content-Disposition", attachment(name.as_str()))))
         }
         outcome => outcome,
@@ -118,8 +118,3 @@ const VALUE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'`')
     .remove(b'|')
     .remove(b'~');
-
-fn is_download(query: Option<&[u8]>) -> bool {
-    let mut pairs = query.unwrap_or_default().split(|byte| *byte == b'&');
-    pairs.any(|pair| pair.split(|byte| *byte == b'=').next() == Some(b"download"))
-}
