@@ -1,16 +1,20 @@
 //! The metadata of a representation (RFC 9110 section 3.2): its header fields, and what the site must know
 //! about the file.
 
+use std::cell::OnceCell;
 use std::io;
 use std::rc::Rc;
 use std::time::SystemTime;
+
+use sha2::{Digest, Sha256};
 
 use super::beginning::{BEGINNING_BYTES, Beginning};
 use super::coding::Coding;
 use super::rules::Rules;
 use super::types;
 use super::validators::FileValidators;
-use crate::store::{Cached, Content, FileVersion, OpenFile};
+use crate::limits::MEMORY_BODY_MAX_BYTES;
+use crate::store::{Cached, Content, FileVersion, OpenFile, Sha256Digest};
 
 /// A file's bytes in one coding, with their metadata.
 pub type Representation = Cached<Rc<Metadata>>;
@@ -39,6 +43,8 @@ pub struct Metadata {
     pub compressible: bool,
     /// Whether the file is text, which is worth compressing.
     pub is_text: bool,
+    /// The SHA-256 of the content, once a client has asked for it.
+    digest: OnceCell<Sha256Digest>,
     /// Whether this is the front page of a single-page application, to which navigations lead.
     is_front: bool,
 }
@@ -101,6 +107,7 @@ impl Metadata {
             suffix,
             compressible,
             is_text,
+            digest: OnceCell::new(),
             is_front,
         })
     }
@@ -108,6 +115,17 @@ impl Metadata {
     /// Returns the time in Last-Modified, if there is one.
     pub fn last_modified(&self) -> Option<SystemTime> {
         Some(self.validators.as_ref()?.last_modified.as_ref()?.0)
+    }
+
+    /// Returns the SHA-256 of a file that is in memory, and small enough to be hashed within a turn.
+    pub fn digest(file: &Representation) -> Option<Sha256Digest> {
+        match &file.content {
+            Content::Memory(bytes) if file.length <= MEMORY_BODY_MAX_BYTES => {
+                let digest = || Sha256Digest::of(Sha256::new_with_prefix(&bytes[..]));
+                Some(*file.note.digest.get_or_init(digest))
+            }
+            _ => None,
+        }
     }
 
     /// Returns the entity tag with its quotes, or an empty slice if there is none.

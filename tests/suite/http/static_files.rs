@@ -372,6 +372,32 @@ fn cached_files_are_sent_with_the_right_connection_field() {
     assert_eq!(keep_alive, ("keep-alive".to_owned(), false));
 }
 
+#[test]
+fn files_in_memory_have_a_digest_for_clients_that_want_it() {
+    let hello = "sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:";
+    let site = || site().with("huge", "x".repeat(200_000));
+    for (request, digest) in [
+        ("GET /a.txt", None),
+        ("GET /a.txt\nWant-Repr-Digest: sha-256=1", Some(hello)),
+        ("HEAD /a.txt\nWant-Repr-Digest: sha-512=3, sha-256=10", Some(hello)),
+        ("GET /a.txt\nWant-Repr-Digest: sha-256=1\nRange: bytes=1-2", Some(hello)),
+        ("GET /a.txt\nWant-Repr-Digest: sha-256=0", None),
+        ("GET /a.txt\nWant-Repr-Digest: md5=1", None),
+        ("GET /a.txt\nWant-Repr-Digest: sha-256=1\nIf-None-Match: *", None),
+        ("GET /missing\nWant-Repr-Digest: sha-256=1", None),
+        ("GET /huge\nWant-Repr-Digest: sha-256=1", None),
+    ] {
+        for found in fetch_all(Rules::default(), site(), &[request, request]) {
+            assert_eq!(found.field("Repr-Digest"), digest, "{request}");
+        }
+    }
+    // Each coded form is a representation with its own digest.
+    let site = site().with("page.html", "<p>words ".repeat(1000));
+    let gzip = "GET /page.html\nWant-Repr-Digest: sha-256=1\nAccept-Encoding: gzip";
+    let found = fetch_all(Rules::default(), site, &[gzip, "GET /page.html\nWant-Repr-Digest: sha-256=1"]);
+    assert_ne!(found[0].field("Repr-Digest").unwrap(), found[1].field("Repr-Digest").unwrap());
+}
+
 /// Requests `/f` from a folder of the disk, with these fields.
 fn fetch_from(folder: &TempDir, fields: &str) -> Response {
     let mut talk = Talk::new(DiskStore::new(folder.path()).unwrap());

@@ -250,6 +250,37 @@ fn the_library_listing_follows_the_accept_header() {
 }
 
 #[test]
+fn uploads_that_differ_from_their_digest_are_not_stored() {
+    // The digests of "hello" and "".
+    let hello = "sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:";
+    let empty = "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:";
+    for (fields, body, status) in [
+        (format!("Content-Digest: {hello}"), "hello", 201),
+        (format!("Repr-Digest: {hello}"), "hello", 201),
+        (format!("Content-Digest: sha-512=:AAAA:, {hello}\nRepr-Digest: {hello}"), "hello", 201),
+        (format!("Content-Digest: {empty}"), "", 201),
+        ("Content-Digest: sha-512=:AAAA:, md5=:AAAA:".into(), "hello", 201),
+        (format!("Content-Digest: {hello}"), "hellO", 400),
+        (format!("Repr-Digest: {hello}"), "", 400),
+        (format!("Repr-Digest: {hello}\nContent-Digest: {empty}"), "hello", 400),
+        ("Content-Digest: sha-256=:AAAA:".into(), "hello", 400),
+        ("Content-Digest: sha-256=hello".into(), "hello", 400),
+    ] {
+        let folder = folder();
+        let mut talk = talk(&folder, rules());
+        let script = request("PUT /files/new", &format!("{fields}\nAccept: application/json"), body);
+        script.as_bytes().chunks(1).for_each(|byte| talk.input(byte));
+        let found = responses(&talk.outcome.output, &[]).remove(0);
+        assert_eq!(found.status, status, "{fields} {body}: {}", found.text());
+        let stored = fs::read(folder.path().join("new")).ok();
+        assert_eq!(stored, (status == 201).then(|| body.as_bytes().to_vec()), "{fields} {body}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), if status == 201 { 2 } else { 1 });
+        // The connection stays in step.
+        assert_eq!(send(&mut talk, "GET /files/old.txt HTTP/1.1\r\nHost: h\r\n\r\n").status, 200);
+    }
+}
+
+#[test]
 fn downloads_carry_their_file_name() {
     let folder = folder();
     let odd = "a \"b\" 100%\\ 文件.txt";

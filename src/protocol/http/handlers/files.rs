@@ -10,9 +10,9 @@ use crate::protocol::http::semantics::negotiation::accepted_codings;
 use crate::protocol::http::semantics::preconditions::{Preconditions, Validators, Verdict};
 use crate::protocol::http::semantics::ranges::{self, Selection};
 use crate::protocol::http::semantics::{
-    Body, HeaderName, Headers, HttpError, Method, Outcome, Request, Response, Status,
+    Body, HeaderName, Headers, HttpError, Method, Outcome, Request, Response, Status, digest, field,
 };
-use crate::site::{AcceptedCodings, Coding, FieldSet, Representation, Selected, Site};
+use crate::site::{AcceptedCodings, Coding, FieldSet, Metadata, Representation, Selected, Site};
 
 /// Responds with the file at `path` in the content coding that the client prefers. `plain` is the file
 /// without a coding.
@@ -69,12 +69,19 @@ fn send(file: &Representation, request: &Request<'_>, clock: &Clock) -> Result<R
     }
     // Range is defined for GET only (RFC 9110 section 14.2).
     let range = conditions.range(validators, clock.now.wall).filter(|_| request.method == Method::Get);
-    match range.map_or(Selection::Whole, |range| ranges::select(range, file.length)) {
-        Selection::Whole => Ok(Response::file(file)),
-        Selection::Part(range) => Ok(part(file, range)),
-        Selection::Parts(ranges) => Ok(byte_ranges::response(file, &ranges)),
-        Selection::Unsatisfiable => Err(HttpError::range_not_satisfiable(file.length)),
-    }
+    let response = match range.map_or(Selection::Whole, |range| ranges::select(range, file.length)) {
+        Selection::Whole => Response::file(file),
+        Selection::Part(range) => part(file, range),
+        Selection::Parts(ranges) => byte_ranges::response(file, &ranges),
+        Selection::Unsatisfiable => return Err(HttpError::range_not_satisfiable(file.length)),
+    };
+    // The digest is of the complete file, also in the response with a part (RFC 9530 section 3).
+    let is_wanted =
+        request.headers.get(HeaderName::WantReprDigest).is_some_and(|want| digest::is_wanted(&want));
+    Ok(match Metadata::digest(file).filter(|_| is_wanted) {
+        Some(known) => response.with(field("Repr-Digest", digest::format(known))),
+        None => response,
+    })
 }
 
 /// Returns the validators that the preconditions of a request for `file` are compared with.

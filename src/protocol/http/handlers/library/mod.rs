@@ -1,6 +1,7 @@
 //! The library over HTTP: `/files/` lists the files and accepts forms, and `/files/NAME` reads, stores and
 //! deletes a file.
 
+mod announced;
 mod error;
 mod form;
 mod methods;
