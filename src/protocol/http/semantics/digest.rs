@@ -45,8 +45,8 @@ fn member(field: &[u8]) -> Option<&[u8]> {
         let member = trim(member.split(|byte| *byte == b';').next().unwrap_or_default());
         member.split_at(memchr::memchr(b'=', member).unwrap_or(member.len()))
     });
-    let known = members.filter(|(name, _)| name.eq_ignore_ascii_case(b"sha-256"));
-    known.last().map(|(_, value)| value.strip_prefix(b"=").unwrap_or(value))
+    let mut known = members.filter(|(name, _)| name.eq_ignore_ascii_case(b"sha-256"));
+    known.next_back().map(|(_, value)| value.strip_prefix(b"=").unwrap_or(value))
 }
 
 fn decode(text: &[u8]) -> Option<Sha256Digest> {
