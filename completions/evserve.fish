@@ -28,7 +28,7 @@ complete -c evserve -l no-compress -d 'send files without content coding: no .br
 complete -c evserve -l spa -d 'respond to navigations to missing pages with index.html'
 complete -c evserve -l pretty-urls -d 'serve /about from about.html'
 complete -c evserve -l cors -d 'let pages of other origins read responses'
-complete -c evserve -l mime -x -d 'media type of an extension, as EXT=TYPE/SUBTYPE; repeatable'
+complete -c evserve -l mime -x -d 'media type of an extension, or of a name without one, as EXT=TYPE/SUBTYPE; repeatable'
 complete -c evserve -l cache-control -x -d 'value of Cache-Control for matching files, as GLOB=VALUE or fingerprinted=VALUE, or for all files, as VALUE; the first match wins; repeatable'
 complete -c evserve -l header -x -d 'header field added to every response, as \'Name: value\'; repeatable'
 complete -c evserve -l max-connections -x -d 'most open connections, reduced to what RLIMIT_NOFILE allows (16000)'

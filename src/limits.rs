@@ -140,8 +140,9 @@ pub const COMPRESSION_SLICE_BYTES: usize = 64 * 1024;
 /// that its names need not be held in memory.
 pub const SORTED_ENTRIES_MAX: usize = 10_000;
 
-/// Entries on a page of a listing.
-pub const PAGE_ENTRIES: usize = 1000;
+/// Entries on a page of a listing. An HTML page without `?page=` is the first one: programs read it, so it holds
+/// as much as a browser can show.
+pub const PAGE_ENTRIES: usize = 10_000;
 
 /// Entries that are read and written in a turn: about a millisecond's work.
 pub const LISTING_SLICE_ENTRIES: usize = 256;

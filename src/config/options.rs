@@ -126,7 +126,7 @@ pub struct Options {
     #[argh(switch)]
     pub cors: bool,
 
-    /// media type of an extension, as EXT=TYPE/SUBTYPE; repeatable
+    /// media type of an extension, or of a name without one, as EXT=TYPE/SUBTYPE; repeatable
     #[argh(option, arg_name = "RULE")]
     pub mime: Vec<String>,
 

@@ -4,7 +4,8 @@ use super::BadValue;
 use super::Options;
 use crate::site::{CacheRule, EXTRA_FIELDS, Rules};
 
-const TYPE_FORMAT: &str = "use EXT=TYPE/SUBTYPE, each extension once";
+const TYPE_FORMAT: &str =
+    "use EXT=TYPE/SUBTYPE, or NAME=TYPE/SUBTYPE for names without an extension, each once";
 const A_CACHE_RULE: &str =
     "use GLOB=VALUE, fingerprinted=VALUE or VALUE, with Cache-Control directives as the value";
 const LINE_FORMAT: &str = "use 'Name: value', with visible characters and spaces only";
@@ -56,7 +57,7 @@ fn extra_fields(given: Vec<(String, String)>) -> Vec<(String, String)> {
     fields
 }
 
-/// Parses `ext=type/subtype`. A text type without parameters gets `charset=utf-8`.
+/// Parses `ext=type/subtype`, in which a name may replace the extension.
 fn media_type(text: &str) -> Option<(String, String)> {
     let (extension, kind) = text.split_once('=')?;
     let extension = extension.strip_prefix('.').unwrap_or(extension).to_ascii_lowercase();
@@ -76,8 +77,7 @@ fn media_type(text: &str) -> Option<(String, String)> {
     {
         return None;
     }
-    let needs_charset = group.eq_ignore_ascii_case("text") && !kind.contains(';');
-    Some((extension, if needs_charset { format!("{kind}; charset=utf-8") } else { kind.to_owned() }))
+    Some((extension, kind.to_owned()))
 }
 
 /// Parses `Name: value`. Rejects fields that only the server may set.
@@ -122,6 +122,8 @@ mod tests {
             ".X3D=model/x3d+xml",
             "--mime",
             "log=text/x-log",
+            "--mime",
+            "Makefile=text/plain; charset=gb18030",
             "--header",
             "X-Frame-Options: DENY",
             "--header",
@@ -131,7 +133,8 @@ mod tests {
         ]);
         let given = given.expect("rules");
         assert_eq!(given.types[0], ("x3d".into(), "model/x3d+xml".into()));
-        assert_eq!(given.types[1].1, "text/x-log; charset=utf-8");
+        assert_eq!(given.types[1], ("log".into(), "text/x-log".into()));
+        assert_eq!(given.types[2], ("makefile".into(), "text/plain; charset=gb18030".into()));
         let fields: Vec<String> =
             given.extra_fields.iter().map(|(name, value)| format!("{name}: {value}")).collect();
         assert_eq!(

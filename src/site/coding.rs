@@ -23,6 +23,12 @@ impl Coding {
         }
     }
 
+    /// Returns whether a list of entity tags has one of a form in this coding: those end in its name.
+    pub fn is_named_in(self, tags: &[u8]) -> bool {
+        let mut ends = tags.split(|byte| *byte == b'"');
+        ends.any(|tag| tag.strip_suffix(self.name().as_bytes()).is_some_and(|start| start.ends_with(b"-")))
+    }
+
     /// Returns the suffix that a sidecar's name adds to the file's name.
     pub fn extension(self) -> &'static str {
         match self {

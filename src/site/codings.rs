@@ -180,6 +180,12 @@ impl Site {
         let mut key = Vec::new();
         write_key(&mut key, path, coding.extension());
         let sidecar = match self.files.open(&file_path) {
+            // No coding of any file is empty: a build was interrupted.
+            Ok(Opened::File(file)) if file.length == 0 => {
+                let now = (clock.now.monotonic, clock.now.wall);
+                self.cache.put_absent((&key, &file_path), Some(file.version), now);
+                None
+            }
             Ok(Opened::File(file)) => {
                 let purpose = Purpose::Page(Some((coding, plain)));
                 self.put((&key, &file_path), suffix, file, purpose, clock).ok()

@@ -1,14 +1,20 @@
 //! The metadata of a representation (RFC 9110 section 3.2): its header fields, and what the site must know
 //! about the file.
 
+use std::cell::OnceCell;
+use std::io;
 use std::rc::Rc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
+use sha2::{Digest, Sha256};
+
+use super::beginning::{BEGINNING_BYTES, Beginning};
 use super::coding::Coding;
 use super::rules::Rules;
 use super::types;
-use crate::clock::http_date;
-use crate::store::{Cached, Content, FileVersion, OpenFile};
+use super::validators::FileValidators;
+use crate::limits::MEMORY_BODY_MAX_BYTES;
+use crate::store::{Cached, Content, FileVersion, OpenFile, Sha256Digest};
 
 /// A file's bytes in one coding, with their metadata.
 pub type Representation = Cached<Rc<Metadata>>;
@@ -37,13 +43,10 @@ pub struct Metadata {
     pub compressible: bool,
     /// Whether the file is text, which is worth compressing.
     pub is_text: bool,
-}
-
-/// The validators of a file (RFC 9110 section 8.8), as field values.
-#[derive(Debug)]
-struct FileValidators {
-    entity_tag: String,
-    last_modified: String,
+    /// The SHA-256 of the content, once a client has asked for it.
+    digest: OnceCell<Sha256Digest>,
+    /// Whether this is the front page of a single-page application, to which navigations lead.
+    is_front: bool,
 }
 
 /// The metadata fields that a response carries.
@@ -73,30 +76,30 @@ impl Metadata {
         file: &OpenFile,
         purpose: Purpose<'_>,
         (rules, opened): (&Rules, SystemTime),
-    ) -> std::io::Result<Metadata> {
+    ) -> io::Result<Metadata> {
         let coded = if let Purpose::Page(coded) = purpose { coded } else { None };
-        let content_type = match coded.map(|(_, plain)| plain.note.content_type.clone()) {
-            Some(content_type) => content_type,
-            None => match rules.content_type(path) {
-                Some(content_type) => content_type,
-                None => sniff(&file.content)?.to_owned(),
-            },
+        let (content_type, content_encoding) = match coded {
+            Some((coding, plain)) => (plain.note.content_type.clone(), Some(coding)),
+            None => describe(path, &file.content, rules)?,
         };
-        let content_encoding = coded.map(|(coding, _)| coding);
         let is_text = types::is_text(&content_type);
-        let is_packed = types::is_compressed(&content_type);
+        let is_packed = types::is_compressed(&content_type) || content_encoding.is_some();
         let compressible = rules.compress && !is_packed && matches!(purpose, Purpose::Page(None));
         let is_negotiated = coded.is_some() || (compressible && is_text);
         let is_page = matches!(purpose, Purpose::Page(_));
+        // The rules apply to a file in each of its forms. The name of a sidecar does not matter.
+        let (is_front, cache_control) = match coded {
+            Some((_, plain)) => (plain.note.is_front, plain.note.cache_control.clone()),
+            None => (rules.spa && path == b"/index.html", rules.cache_control(path).map(str::to_owned)),
+        };
+        let coded = coded.map(|(coding, plain)| (coding, plain.note.version, plain.note.entity_tag()));
+        let validators = if is_page { Some(FileValidators::of(file, coded, (rules, opened))?) } else { None };
         Ok(Metadata {
             content_type,
             content_encoding,
-            validators: is_page.then(|| FileValidators {
-                entity_tag: entity_tag(file, content_encoding),
-                last_modified: http_date(file.modified.min(opened)),
-            }),
-            vary: vary(is_negotiated, rules.spa && path == b"/index.html").filter(|_| is_page),
-            cache_control: rules.cache_control(path).filter(|_| is_page).map(str::to_owned),
+            validators,
+            vary: vary(is_negotiated, is_front).filter(|_| is_page),
+            cache_control: cache_control.filter(|_| is_page),
             file_fields: if is_page { rules.file_fields } else { &[] },
             modified: file.modified,
             opened,
@@ -104,12 +107,25 @@ impl Metadata {
             suffix,
             compressible,
             is_text,
+            digest: OnceCell::new(),
+            is_front,
         })
     }
 
-    /// Returns the time for Last-Modified, which is never later than Date (RFC 9110 section 8.8.2.1).
-    pub fn last_modified(&self) -> SystemTime {
-        self.modified.min(self.opened)
+    /// Returns the time in Last-Modified, if there is one.
+    pub fn last_modified(&self) -> Option<SystemTime> {
+        Some(self.validators.as_ref()?.last_modified.as_ref()?.0)
+    }
+
+    /// Returns the SHA-256 of a file that is in memory, and small enough to be hashed within a turn.
+    pub fn digest(file: &Representation) -> Option<Sha256Digest> {
+        match &file.content {
+            Content::Memory(bytes) if file.length <= MEMORY_BODY_MAX_BYTES => {
+                let digest = || Sha256Digest::of(Sha256::new_with_prefix(&bytes[..]));
+                Some(*file.note.digest.get_or_init(digest))
+            }
+            _ => None,
+        }
     }
 
     /// Returns the entity tag with its quotes, or an empty slice if there is none.
@@ -124,10 +140,12 @@ impl Metadata {
         let content_type = Some(self.content_type.as_str()).filter(|_| set == FieldSet::All);
         let coding = self.content_encoding.map(Coding::name).filter(|_| describes);
         let described = validators.filter(|_| describes);
+        let last_modified = described.and_then(|validators| validators.last_modified.as_ref());
+        let last_modified = last_modified.map(|(_, value)| value.as_str());
         [
             ("Content-Type", content_type),
             ("Content-Encoding", coding),
-            ("Last-Modified", described.map(|validators| validators.last_modified.as_str())),
+            ("Last-Modified", last_modified),
             ("Accept-Ranges", described.map(|_| "bytes")),
             ("ETag", validators.map(|validators| validators.entity_tag.as_str())),
             ("Vary", self.vary),
@@ -150,51 +168,21 @@ fn vary(coding: bool, navigation: bool) -> Option<&'static str> {
     }
 }
 
-/// Returns a strong entity tag made of the modification time in nanoseconds, the size and the coding, so that
-/// replicas of a file have the same tag.
-fn entity_tag(file: &OpenFile, coding: Option<Coding>) -> String {
-    let nanoseconds = match file.modified.duration_since(UNIX_EPOCH) {
-        Ok(since) => since.as_nanos() as i128,
-        Err(before) => -(before.duration().as_nanos() as i128),
-    };
-    let length = file.version.length();
-    match coding {
-        None => format!("\"{nanoseconds:x}-{length:x}\""),
-        Some(coding) => format!("\"{nanoseconds:x}-{length:x}-{}\"", coding.name()),
-    }
-}
-
-/// Guesses the media type of a file without an extension: text if the file begins with UTF-8 text.
-fn sniff(content: &Content) -> std::io::Result<&'static str> {
-    const BEGINNING_BYTES: usize = 4096;
+/// Returns the media type of the file at `path`, with its charset if it is text, and the coding in which it is
+/// stored.
+fn describe(path: &[u8], content: &Content, rules: &Rules) -> io::Result<(String, Option<Coding>)> {
     let mut buffer = [0; BEGINNING_BYTES];
-    let beginning = content.read(0, &mut buffer)?;
-    let is_text = match std::str::from_utf8(beginning) {
-        Ok(_) => true,
-        // The end of the buffer may split a character.
-        Err(error) => error.error_len().is_none() && beginning.len() == BEGINNING_BYTES,
+    let beginning = Beginning::of(content, &mut buffer)?;
+    let kind = match (rules.own_type(path), types::of_path(path)) {
+        (Some(own), _) => own,
+        // TypeScript and MPEG transport streams share an extension.
+        (None, Some(types::TRANSPORT_STREAM)) if beginning.is_text() => types::PLAIN,
+        (None, Some(known)) => known,
+        (None, None) if beginning.is_text() => types::PLAIN,
+        (None, None) => types::BINARY,
     };
-    let is_text = is_text && !beginning.iter().any(|byte| is_binary(*byte));
-    Ok(if is_text { types::TEXT } else { types::BINARY })
-}
-
-/// Returns whether a byte is a "binary data byte" (WHATWG MIME Sniffing Standard, section 3).
-fn is_binary(byte: u8) -> bool {
-    matches!(byte, 0x00..=0x08 | 0x0b | 0x0e..=0x1a | 0x1c..=0x1f)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_is_recognised_without_an_extension() {
-        let kind = |bytes: &[u8]| sniff(&Content::Memory(bytes.into())).expect("in memory");
-        assert_eq!(kind(b""), types::TEXT);
-        assert_eq!(kind("Grüße\n".as_bytes()), types::TEXT);
-        assert_eq!(kind(b"\x7fELF\x01\x01\x01\0"), types::BINARY);
-        assert_eq!(kind(b"caf\xe9"), types::BINARY);
-        assert_eq!(kind(b"caf\xc3"), types::BINARY);
-        assert_eq!(kind(&[b"a".repeat(4095), "é".into()].concat()), types::TEXT);
-    }
+    // Drawings are stored compressed, as `.svgz`.
+    let coding = (kind == types::DRAWING && beginning.is_gzip()).then_some(Coding::Gzip);
+    let needs_charset = types::needs_charset(kind) && beginning.is_utf8_text(kind);
+    Ok((if needs_charset { format!("{kind}; charset=utf-8") } else { kind.to_owned() }, coding))
 }

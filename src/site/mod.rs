@@ -1,11 +1,14 @@
 //! A site: the files that HTTP serves, and the rules by which they are served.
 
+mod beginning;
 mod coding;
 mod codings;
 mod compression;
+mod extensions;
 mod metadata;
 mod rules;
 pub mod types;
+mod validators;
 
 use std::rc::Rc;
 use std::time::Instant;

@@ -14,11 +14,14 @@ pub struct Rules {
     pub sidecars: bool,
     /// Whether a navigation to a path that does not exist gets the front page (single-page application).
     pub spa: bool,
+    /// Whether every version of a file has its own modification time, as those of uploads have.
+    pub unique_times: bool,
     /// Whether `/about` serves `about.html`.
     pub pretty_urls: bool,
     /// Whether pages of other origins may read responses.
     pub cors: bool,
-    /// Media types by extension in lower case. They override the table in [`types`].
+    /// Media types by extension, or by name for files without an extension. They override the table in
+    /// [`types`].
     pub types: Vec<(String, String)>,
     /// The rules for Cache-Control. The first match applies.
     pub cache_control: Vec<CacheRule>,
@@ -49,6 +52,7 @@ impl Default for Rules {
             list: false,
             compress: true,
             sidecars: true,
+            unique_times: false,
             spa: false,
             pretty_urls: false,
             cors: false,
@@ -76,14 +80,14 @@ const UPLOAD_FIELDS: &[(&str, &str)] = &[
 impl Rules {
     /// Returns the rules for files that clients have uploaded.
     pub fn of_uploads() -> Rules {
-        Rules { file_fields: UPLOAD_FIELDS, sidecars: false, ..Rules::default() }
+        Rules { file_fields: UPLOAD_FIELDS, sidecars: false, unique_times: true, ..Rules::default() }
     }
 
-    /// Returns the media type for a path's extension, or `None` if the last segment has none.
-    pub fn content_type(&self, path: &[u8]) -> Option<String> {
-        let extension = types::extension(path)?;
-        let own = self.types.iter().find(|(known, _)| extension.eq_ignore_ascii_case(known.as_bytes()));
-        Some(own.map_or(types::of_extension(extension), |(_, kind)| kind).to_owned())
+    /// Returns the configured media type for the extension of a path, or for its name if it has none.
+    pub fn own_type(&self, path: &[u8]) -> Option<&str> {
+        let key = types::extension(path).unwrap_or_else(|| types::name(path));
+        let own = self.types.iter().find(|(known, _)| key.eq_ignore_ascii_case(known.as_bytes()));
+        own.map(|(_, kind)| kind.as_str())
     }
 
     /// Returns the Cache-Control of the file at `path`.
@@ -220,12 +224,13 @@ mod tests {
     }
 
     #[test]
-    fn configured_types_override_the_table() {
-        let types = vec![("x3d".into(), "model/x3d+xml".into()), ("js".into(), "text/plain".into())];
+    fn configured_types_apply_to_an_extension_or_a_whole_name() {
+        let types = vec![("x3d".into(), "model/x3d+xml".into()), ("makefile".into(), "text/x-make".into())];
         let rules = Rules { types, ..Rules::default() };
-        assert_eq!(rules.content_type(b"/a.X3D").as_deref(), Some("model/x3d+xml"));
-        assert_eq!(rules.content_type(b"/a.js").as_deref(), Some("text/plain"));
-        assert_eq!(rules.content_type(b"/a.css").as_deref(), Some("text/css; charset=utf-8"));
-        assert_eq!(rules.content_type(b"/a"), None);
+        assert_eq!(rules.own_type(b"/a.X3D"), Some("model/x3d+xml"));
+        assert_eq!(rules.own_type(b"/sub/Makefile"), Some("text/x-make"));
+        for path in ["/Makefile.txt", "/Makefile/a", "/a.css", "/a"] {
+            assert_eq!(rules.own_type(path.as_bytes()), None, "{path}");
+        }
     }
 }

@@ -132,13 +132,13 @@ fn uploads_show_progress_and_can_be_stopped() {
     assert!(fixture.stored("large") == large_file());
     // The download has the same bytes.
     wait_for("the link", || {
-        (fixture.browser.evaluate("document.querySelector('a[href=\"./large?download\"]') !== null") == true)
+        (fixture.browser.evaluate("document.querySelector('a[href=\"./large\"][download]') !== null") == true)
             .then_some(())
     });
     let folder = tempfile::tempdir().unwrap();
     let behavior = json!({"behavior": "allow", "downloadPath": folder.path()});
     fixture.browser.call("Page.setDownloadBehavior", behavior);
-    fixture.browser.click("a[href='./large?download']");
+    fixture.browser.click("a[href='./large'][download]");
     wait_for("the download", || {
         fs::read(folder.path().join("large")).ok().filter(|bytes| *bytes == large_file())
     });

@@ -3,7 +3,7 @@
 
 use std::io::Read;
 
-use evserve::site::Rules;
+use evserve::site::{CacheRule, Rules};
 use evserve::store::{DiskStore, MemoryStore};
 use flate2::read::GzDecoder;
 
@@ -89,15 +89,92 @@ fn compressed_files_have_their_own_entity_tags_and_ranges() {
             &format!("GET /page.html\n{gzip}\nIf-None-Match: {plain_tag}"),
             &format!("GET /page.html\n{gzip}\nRange: bytes=2-5\nIf-Range: {tag}"),
             &format!("GET /page.html\n{gzip}\nRange: bytes=2-5\nIf-Range: {plain_tag}"),
+            &format!("GET /page.html\n{gzip}\nRange: bytes=2-5"),
+            &format!("GET /page.html\n{gzip}\nRange: bytes=2-5\nIf-Match: {tag}"),
+            &format!("GET /page.html\n{gzip}, identity;q=0\nRange: bytes=2-5"),
             &format!("GET /page.html\nRange: bytes=2-5\nIf-Range: {tag}"),
         ],
     );
     let statuses: Vec<u16> = found.iter().map(|response| response.status).collect();
-    assert_eq!(statuses, [304, 200, 206, 200, 200]);
+    assert_eq!(statuses, [304, 200, 206, 206, 206, 206, 206, 200]);
     assert_eq!((found[0].field("ETag"), found[0].field("Vary")), (Some(tag), Some("Accept-Encoding")));
     assert_eq!(found[2].body, found[1].body[2..=5]);
     assert_eq!(found[2].field("Content-Encoding"), Some("gzip"));
-    assert_eq!((found[4].text(), found[4].field("Content-Encoding")), (&*page(), None));
+    // A range without the tag of a coded form is one of the file itself.
+    for plain in &found[3..=4] {
+        assert_eq!((plain.text(), plain.field("Content-Encoding")), (&page()[2..=5], None));
+        assert_eq!((plain.field("ETag"), plain.field("Vary")), (Some(plain_tag), Some("Accept-Encoding")));
+    }
+    for coded in &found[5..=6] {
+        assert_eq!((&coded.body, coded.field("Content-Encoding")), (&found[2].body, Some("gzip")));
+    }
+    assert_eq!((found[7].text(), found[7].field("Content-Encoding")), (&*page(), None));
+}
+
+#[test]
+fn empty_sidecars_are_ignored() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("app.js"), page()).unwrap();
+    std::fs::write(folder.path().join("app.js.br"), "").unwrap();
+    let mut talk = Talk::new(DiskStore::new(folder.path()).unwrap());
+    let coding = |talk: &mut Talk| {
+        talk.outcome.output.clear();
+        talk.input(b"GET /app.js HTTP/1.1\r\nHost: h\r\nAccept-Encoding: br\r\n\r\n");
+        responses(&talk.outcome.output, &[])[0].field("Content-Encoding").map(str::to_owned)
+    };
+    assert_eq!((coding(&mut talk), coding(&mut talk)), (None, None));
+    std::fs::write(folder.path().join("app.js.br"), "brotli").unwrap();
+    talk.wait(std::time::Duration::from_secs(1));
+    assert_eq!(coding(&mut talk).as_deref(), Some("br"));
+}
+
+#[test]
+fn rules_for_a_file_apply_to_each_of_its_forms() {
+    let rule = |text: &str| CacheRule::parse(text).unwrap();
+    let rules = || Rules {
+        cache_control: vec![rule("fingerprinted=immutable"), rule("*.html=no-cache"), rule("*.gz=no-store")],
+        spa: true,
+        ..Rules::default()
+    };
+    let site = || {
+        MemoryStore::default()
+            .with("app.3f2a9c1b.js", page())
+            .with("app.3f2a9c1b.js.gz", "gzip")
+            .with("index.html", page())
+            .with("index.html.br", "brotli")
+    };
+    for (path, cache_control) in
+        [("/app.3f2a9c1b.js", "public, max-age=31536000, immutable"), ("/", "no-cache"), ("/x", "no-cache")]
+    {
+        for coding in ["br", "gzip", "identity"] {
+            let request = format!("GET {path}\nAccept: text/html\nAccept-Encoding: {coding}");
+            let found = fetch_all(rules(), site(), &[&request]).remove(0);
+            assert_eq!(found.field("Cache-Control"), Some(cache_control), "{request}");
+            let vary = found.field("Vary").unwrap();
+            assert_eq!(vary.contains("Sec-Fetch-Mode"), !path.ends_with("js"), "{request}: {vary}");
+        }
+    }
+    let itself = fetch_all(rules(), site(), &["GET /app.3f2a9c1b.js.gz"]).remove(0);
+    assert_eq!(itself.field("Cache-Control"), Some("no-store"));
+}
+
+#[test]
+fn compressed_drawings_are_sent_with_their_coding() {
+    let site =
+        || MemoryStore::default().with("a.svgz", &b"\x1f\x8b..."[..]).with("b.svgz", "<svg/>".repeat(500));
+    let gzip = "Accept-Encoding: gzip";
+    for (request, coding, start) in [
+        ("GET /a.svgz", Some("gzip"), &b"\x1f\x8b..."[..]),
+        ("GET /a.svgz\nAccept-Encoding: gzip, br", Some("gzip"), b"\x1f\x8b..."),
+        ("GET /b.svgz", None, b"<svg/>"),
+        (&format!("GET /b.svgz\n{gzip}"), Some("gzip"), b"\x1f\x8b"),
+    ] {
+        let found = fetch_all(Rules::default(), site(), &[request, request]);
+        assert_eq!(found[0], found[1], "{request}");
+        assert_eq!(found[0].field("Content-Type"), Some("image/svg+xml"), "{request}");
+        assert_eq!(found[0].field("Content-Encoding"), coding, "{request}");
+        assert!(found[0].body.starts_with(start), "{request}");
+    }
 }
 
 #[test]

@@ -63,3 +63,22 @@ fn requests_with_a_bad_head_get_the_error_pages_of_the_site() {
         assert!(found.text().starts_with(body), "{script}: {found:?}");
     }
 }
+
+#[test]
+fn errors_in_a_body_follow_the_accept_header_of_its_head() {
+    for (fields, start) in [
+        ("", "<p>what?"),
+        ("Accept: application/json\r\n", "{\"status\":400,"),
+        ("Accept: text/html\r\n", "<p>what?"),
+    ] {
+        let head = format!("POST /a.txt HTTP/1.1\r\nHost: h\r\n{fields}");
+        let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n5\r\nhel");
+        let mut talk = Talk::new(site().with("400.html", "<p>what?"));
+        talk.input(format!("{chunked}lo!").as_bytes());
+        assert!(responses(&talk.outcome.output, &[])[0].text().starts_with(start), "{fields}");
+        let mut talk = Talk::new(site().with("400.html", "<p>what?"));
+        talk.input(chunked.as_bytes());
+        talk.eof();
+        assert!(responses(&talk.outcome.output, &[])[0].text().starts_with(start), "{fields}");
+    }
+}

@@ -4,12 +4,13 @@
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
+use std::process::Command;
 
 use evserve::site::Rules;
-use evserve::store::{DiskStore, MemoryStore, Store};
+use evserve::store::{DirEntry, DirReader, DiskStore, FileVersion, MemoryStore, Opened, Store, StoreError};
 
 use crate::conversation::Talk;
-use crate::process::folder_in_memory;
+use crate::process::{PROGRAM, Server, folder_in_memory};
 use crate::reading::{Response, responses};
 
 fn list(site: impl Store + 'static, request: &str) -> Response {
@@ -59,15 +60,32 @@ fn the_listing_format_follows_the_accept_header() {
         ("Accept: application/json", "application/json", "[\n{\"name\":\"plain\",\"type\":\"folder\","),
         ("Accept: text/plain", "text/plain; charset=utf-8", "plain/\nzoo/\na9.txt\na10.txt\nb.txt\n"),
         ("Accept: image/png", "text/html; charset=utf-8", "<!doctype html>"),
+        ("User-Agent: Wget/1.21.3\nAccept: */*", "text/html; charset=utf-8", "<!doctype html>"),
+        ("User-Agent: python-requests/2.31 curl/8", "text/html; charset=utf-8", "<!doctype html>"),
+        // Without a preference in Accept, curl gets text.
+        ("User-Agent: curl/8.5.0\nAccept: */*", "text/plain; charset=utf-8", "plain/\nzoo/\na9.txt\n"),
+        ("User-Agent: curl/8.5.0", "text/plain; charset=utf-8", "plain/\nzoo/\na9.txt\n"),
+        ("User-Agent: curl/8.5.0\nAccept: text/*", "text/plain; charset=utf-8", "plain/\nzoo/\na9.txt\n"),
+        ("User-Agent: curl/8.5.0\nAccept: application/json", "application/json", "[\n"),
+        (
+            "User-Agent: curl/8.5.0\nAccept: text/html, */*;q=0.1",
+            "text/html; charset=utf-8",
+            "<!doctype html>",
+        ),
+        ("Accept: text/*", "text/html; charset=utf-8", "<!doctype html>"),
     ] {
         let found = list(folder(), &format!("GET /\n{fields}"));
         assert_eq!((found.status, found.field("Content-Type")), (200, Some(kind)), "{fields}");
         assert_eq!(
             (found.field("Vary"), found.field("Transfer-Encoding")),
-            (Some("Accept"), Some("chunked"))
+            (Some("Accept, User-Agent"), Some("chunked"))
         );
         assert!(found.text().starts_with(start), "{fields}: {}", found.text());
         assert!(!found.text().contains(".secret"));
+    }
+    for query in ["?text", "?sort=name&text=1"] {
+        let found = list(folder(), &format!("GET /{query}\nAccept: text/html"));
+        assert!(found.text().starts_with("plain/\nzoo/\n"), "{query}");
     }
     let head = list(folder(), "HEAD /");
     assert!(head.status == 200 && head.body.is_empty());
@@ -180,27 +198,97 @@ fn a_large_folder_is_listed_completely_over_many_turns() {
 #[test]
 fn the_pages_of_a_large_listing_hold_every_entry_once() {
     let (folder, store) = large_folder();
+    let next = "<?page=2>; rel=\"next\"";
     let first = list(store, "GET /");
-    assert!(first.text().contains("too many entries to sort") && first.text().contains("page=2"));
-    let mut names = Vec::new();
-    for page in 1..=14 {
-        let store = DiskStore::new(folder.path()).unwrap();
-        let found = list(store, &format!("GET /?page={page}\nAccept: text/plain"));
-        let lines = found.text().lines().count();
-        assert_eq!(
-            lines,
-            if page <= 12 {
-                1000
-            } else if page == 13 {
-                345
-            } else {
-                0
-            },
-            "page {page}"
-        );
-        names.extend(found.text().lines().map(str::to_owned));
+    assert_eq!(first.field("Link"), Some(next));
+    for note in ["too many entries to sort", "at most 10000 entries", "<a href=\"?page=2\">Next"] {
+        assert!(first.text().contains(note), "{note}");
     }
-    names.sort_unstable();
-    names.dedup();
-    assert_eq!(names.len(), 12_345);
+    let mut pages = Vec::new();
+    for (page, count, link) in [(1, 10_000, Some(next)), (2, 2345, None), (3, 0, None)] {
+        for accept in ["text/html", "text/plain"] {
+            let store = DiskStore::new(folder.path()).unwrap();
+            let found = list(store, &format!("GET /?page={page}\nAccept: {accept}"));
+            assert_eq!(found.field("Link"), link, "page {page}");
+            let entries = found.text().split("file-").skip(1).map(|rest| rest.split(['"', '\n', '<']).next());
+            let mut names: Vec<String> = entries.map(|name| name.unwrap().to_owned()).collect();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), count, "page {page}");
+            pages.push(names);
+        }
+    }
+    let (page, text): (Vec<_>, Vec<_>) = pages.into_iter().enumerate().partition(|(index, _)| index % 2 == 0);
+    let all = |pages: Vec<(usize, Vec<String>)>| -> std::collections::BTreeSet<String> {
+        pages.into_iter().flat_map(|(_, names)| names).collect()
+    };
+    let (page, text) = (all(page), all(text));
+    assert_eq!((page.len(), page == text), (12_345, true));
+}
+
+#[test]
+fn the_next_page_of_a_sorted_listing_keeps_its_order() {
+    let site = (0..10_100).fold(MemoryStore::default(), |site, number| site.with(&format!("{number}"), "x"));
+    let first = list(site.clone(), "GET /?order=desc&sort=name");
+    assert_eq!(first.field("Link"), Some("<?sort=name&order=desc&page=2>; rel=\"next\""));
+    assert!(first.text().contains("<a href=\"?sort=name&amp;order=desc&amp;page=2\">"));
+    let second = list(site.clone(), "GET /?sort=name&order=desc&page=2\nAccept: text/plain");
+    assert_eq!(second.text().lines().next(), Some("99"));
+    assert_eq!(names(site, "/").split(' ').count(), 10_100);
+}
+
+/// A site with a folder that can be read up to `good` entries.
+struct BadFolder {
+    good: usize,
+}
+
+struct BadReader(usize);
+
+impl Store for BadFolder {
+    fn open(&self, _: &[u8]) -> Result<Opened, StoreError> {
+        Err(StoreError::NotFound)
+    }
+
+    fn version(&self, _: &[u8]) -> Option<FileVersion> {
+        None
+    }
+
+    fn list(&self, _: &[u8]) -> Result<Box<dyn DirReader>, StoreError> {
+        Ok(Box::new(BadReader(self.good)))
+    }
+}
+
+impl DirReader for BadReader {
+    fn next(&mut self, count: usize) -> Result<Vec<DirEntry>, StoreError> {
+        let Some(left) = self.0.checked_sub(count) else {
+            return Err(StoreError::Failed(std::io::Error::other("a broken disk")));
+        };
+        self.0 = left;
+        let modified = std::time::UNIX_EPOCH;
+        Ok((0..count)
+            .map(|number| DirEntry { name: format!("{number}").into(), length: Some(1), modified })
+            .collect())
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_read_is_an_error() {
+    let found = list(BadFolder { good: 1000 }, "GET /\nAccept: application/json");
+    assert_eq!((found.status, found.field("Content-Type")), (500, Some("application/json")));
+    // Once a part is sent, only the connection's end can say so.
+    let mut talk = Talk::by(Rules { list: true, ..Rules::default() }, BadFolder { good: 20_000 });
+    talk.input(b"GET / HTTP/1.1\r\nHost: h\r\nAccept: text/plain\r\n\r\n");
+    assert_eq!(talk.outcome.ending, Some(evserve::close_reason::CloseReason::Failed));
+    assert!(
+        talk.outcome.output.starts_with(b"HTTP/1.1 200 ") && !talk.outcome.output.ends_with(b"0\r\n\r\n")
+    );
+}
+
+#[test]
+fn a_page_that_is_cut_is_logged() {
+    let (folder, _) = large_folder();
+    let arguments = ["--list", "--file", "off"];
+    let server = Server::spawn(Command::new(PROGRAM), folder.path(), folder_in_memory(), &arguments);
+    assert!(server.get("/").field("Link").is_some());
+    server.wait_for_line("the page of / shows 10000 entries; ?page=2 shows the next ones");
 }

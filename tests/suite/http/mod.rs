@@ -6,6 +6,7 @@ mod codings;
 mod error_pages;
 mod head;
 mod listing;
+mod mirroring;
 mod persistence;
 mod script;
 mod session;

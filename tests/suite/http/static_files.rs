@@ -1,10 +1,12 @@
 //! Static files: preconditions, ranges, and the options of the site. To add a case, add a row (fields,
 //! status) to the table of a test, or call `fetch_all` with rules, a site and requests.
 
-use std::time::Duration;
+use std::fs;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use evserve::site::{CacheRule, Rules};
-use evserve::store::MemoryStore;
+use evserve::store::{DiskStore, MemoryStore};
+use tempfile::TempDir;
 
 use crate::conversation::{Talk, site};
 use crate::reading::{Response, responses};
@@ -170,8 +172,13 @@ fn spa_mode_serves_the_front_page_only_for_navigations() {
         ("Accept: text/html,*/*;q=0.8", 200),
         ("Sec-Fetch-Mode: navigate", 200),
         ("Sec-Fetch-Mode: no-cors\nAccept: text/html", 404),
-        ("Accept: */*", 404),
-        ("", 404),
+        // Programs that show a preview of a link accept anything.
+        ("Accept: */*", 200),
+        ("Accept: */*;q=0.8", 200),
+        ("", 200),
+        ("Accept: application/json, */*", 404),
+        ("Accept: image/avif,image/webp,*/*;q=0.8", 404),
+        ("Sec-Fetch-Mode: cors\nAccept: */*", 404),
     ] {
         let found = fetch_all(rules(), site(), &[&format!("GET /users/7\n{fields}")]).remove(0);
         assert_eq!(found.status, status, "{fields}");
@@ -182,6 +189,73 @@ fn spa_mode_serves_the_front_page_only_for_navigations() {
     let found = fetch_all(rules(), site(), &["GET /users/7\nAccept: text/html\nIf-None-Match: *"]);
     assert_eq!(found[0].status, 304);
     assert_eq!(fetch("GET /users/7\nAccept: text/html").status, 404);
+    for (path, fields, status) in [
+        ("/missing.js", "Accept: */*", 404),
+        ("/users/7.x/y", "Accept: */*", 200),
+        ("/users/john.doe", "Accept: text/html", 200),
+        ("/users/7/", "Accept: */*", 200),
+    ] {
+        let found = fetch_all(rules(), site(), &[&format!("GET {path}\n{fields}")]).remove(0);
+        assert_eq!(found.status, status, "{path}");
+    }
+}
+
+#[test]
+fn spa_mode_with_listings_serves_the_front_page_for_missing_folders() {
+    let rules = || Rules { spa: true, list: true, ..Rules::default() };
+    for (request, status, start) in [
+        ("GET /users/7/\nAccept: text/html", 200, "<p>front"),
+        ("GET /users/7/\nSec-Fetch-Mode: cors", 404, "<!doctype html>"),
+        ("GET /users/7/\nAccept: application/json", 404, "{"),
+        ("GET /empty/\nAccept: text/html", 200, "<!doctype html>"),
+        ("GET /sub/\nAccept: text/html", 200, "<p>sub"),
+    ] {
+        let found = fetch_all(rules(), site(), &[request, request]).remove(1);
+        assert_eq!(found.status, status, "{request}");
+        assert!(found.text().starts_with(start), "{request}: {found:?}");
+    }
+}
+
+#[test]
+fn text_is_labelled_as_utf_8_only_if_it_is() {
+    let gb18030 = b"\xce\xc4\xbc\xfe".repeat(300);
+    let site = || {
+        MemoryStore::default()
+            .with("ascii.html", "<p>plain")
+            .with("legacy.html", [b"<meta charset=gb2312>", &gb18030[..]].concat())
+            .with("utf16.txt", &b"\xff\xfeh\0i\0"[..])
+            .with("Makefile", "all:\n")
+            .with("old.txt", gb18030.as_slice())
+            .with("a.ts", "let x: number = 1;")
+            .with("b.ts", [0x47, 0x40, 0x11, 0x10].repeat(47))
+            .with("main.kt", "fun main() {}")
+            .with(".well-known/apple-app-site-association", "{}")
+    };
+    let mime = |name: &str, kind: &str| (name.to_owned(), kind.to_owned());
+    let own = || Rules {
+        types: vec![mime("makefile", "text/x-make"), mime("txt", "text/plain; charset=gb18030")],
+        ..Rules::default()
+    };
+    for (path, kind, configured) in [
+        ("/ascii.html", "text/html; charset=utf-8", None),
+        ("/legacy.html", "text/html", None),
+        ("/utf16.txt", "text/plain", Some("text/plain; charset=gb18030")),
+        ("/old.txt", "text/plain", Some("text/plain; charset=gb18030")),
+        ("/Makefile", "text/plain; charset=utf-8", Some("text/x-make; charset=utf-8")),
+        ("/a.ts", "text/plain; charset=utf-8", None),
+        ("/b.ts", "video/mp2t", None),
+        ("/main.kt", "text/plain; charset=utf-8", None),
+        ("/.well-known/apple-app-site-association", "application/json", None),
+    ] {
+        for (rules, kind) in [(Rules::default(), kind), (own(), configured.unwrap_or(kind))] {
+            for fields in ["", "Accept-Encoding: gzip, identity;q=0"] {
+                let found = fetch_all(rules.clone(), site(), &[&format!("GET {path}\n{fields}")]).remove(0);
+                if found.status == 200 {
+                    assert_eq!(found.field("Content-Type"), Some(kind), "{path}");
+                }
+            }
+        }
+    }
 }
 
 #[test]
@@ -239,7 +313,7 @@ fn generated_pages_honor_preconditions() {
 fn last_modified_is_never_later_than_date() {
     let mut talk = Talk::new(site());
     // The clock is behind the file's modification time.
-    talk.now.wall = std::time::UNIX_EPOCH + Duration::from_secs(700_000_000);
+    talk.now.wall = UNIX_EPOCH + Duration::from_secs(700_000_000);
     talk.wait(Duration::ZERO);
     talk.input(b"GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n");
     let found = responses(&talk.outcome.output, &[]).remove(0);
@@ -296,4 +370,83 @@ fn cached_files_are_sent_with_the_right_connection_field() {
     assert_eq!(connection_after("GET /a.txt HTTP/1.0", "", false), closes);
     let keep_alive = connection_after("GET /a.txt HTTP/1.0", "Connection: keep-alive\r\n", false);
     assert_eq!(keep_alive, ("keep-alive".to_owned(), false));
+}
+
+#[test]
+fn files_in_memory_have_a_digest_for_clients_that_want_it() {
+    let hello = "sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:";
+    let site = || site().with("huge", "x".repeat(200_000));
+    for (request, digest) in [
+        ("GET /a.txt", None),
+        ("GET /a.txt\nWant-Repr-Digest: sha-256=1", Some(hello)),
+        ("HEAD /a.txt\nWant-Repr-Digest: sha-512=3, sha-256=10", Some(hello)),
+        ("GET /a.txt\nWant-Repr-Digest: sha-256=1\nRange: bytes=1-2", Some(hello)),
+        ("GET /a.txt\nWant-Repr-Digest: sha-256=0", None),
+        ("GET /a.txt\nWant-Repr-Digest: md5=1", None),
+        ("GET /a.txt\nWant-Repr-Digest: sha-256=1\nIf-None-Match: *", None),
+        ("GET /missing\nWant-Repr-Digest: sha-256=1", None),
+        ("GET /huge\nWant-Repr-Digest: sha-256=1", None),
+    ] {
+        for found in fetch_all(Rules::default(), site(), &[request, request]) {
+            assert_eq!(found.field("Repr-Digest"), digest, "{request}");
+        }
+    }
+    // Each coded form is a representation with its own digest.
+    let site = site().with("page.html", "<p>words ".repeat(1000));
+    let gzip = "GET /page.html\nWant-Repr-Digest: sha-256=1\nAccept-Encoding: gzip";
+    let found = fetch_all(Rules::default(), site, &[gzip, "GET /page.html\nWant-Repr-Digest: sha-256=1"]);
+    assert_ne!(found[0].field("Repr-Digest").unwrap(), found[1].field("Repr-Digest").unwrap());
+}
+
+/// Requests `/f` from a folder of the disk, with these fields.
+fn fetch_from(folder: &TempDir, fields: &str) -> Response {
+    let mut talk = Talk::new(DiskStore::new(folder.path()).unwrap());
+    talk.now.wall = SystemTime::now();
+    talk.wait(Duration::ZERO);
+    responses(raw(&mut talk, "GET /f HTTP/1.1", fields).as_bytes(), &[]).remove(0)
+}
+
+#[test]
+fn files_with_placeholder_times_have_tags_of_their_content_and_no_date() {
+    let folder = tempfile::tempdir().unwrap();
+    for (seconds, length) in [(0, 1000), (1, 1000), (315_532_800, 1000), (315_532_800 - 28_800, 200_000)] {
+        let write = |byte: &str| {
+            // A build writes new files.
+            let _ = fs::remove_file(folder.path().join("f"));
+            fs::write(folder.path().join("f"), byte.repeat(length)).unwrap();
+            let file = fs::File::options().write(true).open(folder.path().join("f")).unwrap();
+            file.set_modified(UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+            let found = fetch_from(&folder, "");
+            assert_eq!(found.field("Last-Modified"), None);
+            found.field("ETag").unwrap().to_owned()
+        };
+        let (one, other, again) = (write("a"), write("b"), write("a"));
+        assert_ne!(one, other, "{seconds}");
+        // The tag of a large file is of the inode.
+        assert_eq!(one == again, length == 1000, "{seconds}: {one} {again}");
+        assert_eq!(fetch_from(&folder, &format!("If-None-Match: {again}\r\n")).status, 304);
+        let since = "If-Modified-Since: Fri, 01 Jan 2038 00:00:00 GMT\r\n";
+        assert_eq!(fetch_from(&folder, since).status, 200);
+    }
+}
+
+#[test]
+fn files_that_changed_just_now_have_tags_of_their_content() {
+    let folder = tempfile::tempdir().unwrap();
+    let now = SystemTime::now();
+    let tag = |byte: &str, modified: SystemTime| {
+        fs::write(folder.path().join("f"), byte.repeat(1000)).unwrap();
+        let file = fs::File::options().write(true).open(folder.path().join("f")).unwrap();
+        file.set_modified(modified).unwrap();
+        let mut talk = Talk::new(DiskStore::new(folder.path()).unwrap());
+        talk.now.wall = now;
+        talk.wait(Duration::ZERO);
+        let found = responses(raw(&mut talk, "GET /f HTTP/1.1", "").as_bytes(), &[]).remove(0);
+        assert!(found.field("Last-Modified").is_some());
+        found.field("ETag").unwrap().to_owned()
+    };
+    let before = |milliseconds| now - Duration::from_millis(milliseconds);
+    assert_ne!(tag("a", before(5)), tag("b", before(5)));
+    assert_eq!(tag("a", before(5)), tag("a", before(7)));
+    assert_eq!(tag("a", before(5000)), tag("b", before(5000)));
 }

@@ -223,14 +223,19 @@ fn the_library_listing_follows_the_accept_header() {
     fs::write(folder.path().join(".hidden"), "").unwrap();
     let mut talk = talk(&folder, rules());
     for (accept, kind) in [
-        ("*/*", "text/plain; charset=utf-8"),
+        ("*/*", "text/html; charset=utf-8"),
+        ("text/plain", "text/plain; charset=utf-8"),
+        ("*/*\r\nUser-Agent: curl/8.5.0", "text/plain; charset=utf-8"),
         ("text/html,*/*;q=0.8", "text/html; charset=utf-8"),
         ("application/json", "application/json"),
     ] {
         let found = send(&mut talk, &format!("GET /files/ HTTP/1.1\r\nHost: h\r\nAccept: {accept}\r\n\r\n"));
-        assert_eq!((found.field("Content-Type"), found.field("Vary")), (Some(kind), Some("Accept")));
+        assert_eq!(
+            (found.field("Content-Type"), found.field("Vary")),
+            (Some(kind), Some("Accept, User-Agent"))
+        );
         assert!(found.text().contains("old.txt") && !found.text().contains("sub/"));
-        assert!(accept != "*/*" || found.text() == "old.txt\n");
+        assert_eq!(kind.starts_with("text/plain"), found.text() == "old.txt\n");
     }
     for (path, status) in [
         ("/files", 308),
@@ -242,10 +247,79 @@ fn the_library_listing_follows_the_accept_header() {
     ] {
         assert_eq!(send(&mut talk, &format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")).status, status);
     }
-    let found = send(&mut talk, "GET /files/old.txt?download HTTP/1.1\r\nHost: h\r\n\r\n");
-    assert_eq!(found.field("Content-Disposition"), Some("attachment"));
-    let found = send(&mut talk, "GET /files/old.txt?a&download=1 HTTP/1.1\r\nHost: h\r\n\r\n");
-    assert_eq!(found.field("Content-Disposition"), Some("attachment"));
+}
+
+#[test]
+fn uploads_that_differ_from_their_digest_are_not_stored() {
+    // The digests of "hello" and "".
+    let hello = "sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:";
+    let empty = "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:";
+    for (fields, body, status) in [
+        (format!("Content-Digest: {hello}"), "hello", 201),
+        (format!("Repr-Digest: {hello}"), "hello", 201),
+        (format!("Content-Digest: sha-512=:AAAA:, {hello}\nRepr-Digest: {hello}"), "hello", 201),
+        (format!("Content-Digest: {empty}"), "", 201),
+        ("Content-Digest: sha-512=:AAAA:, md5=:AAAA:".into(), "hello", 201),
+        (format!("Content-Digest: {hello}"), "hellO", 400),
+        (format!("Repr-Digest: {hello}"), "", 400),
+        (format!("Repr-Digest: {hello}\nContent-Digest: {empty}"), "hello", 400),
+        ("Content-Digest: sha-256=:AAAA:".into(), "hello", 400),
+        ("Content-Digest: sha-256=hello".into(), "hello", 400),
+    ] {
+        let folder = folder();
+        let mut talk = talk(&folder, rules());
+        let script = request("PUT /files/new", &format!("{fields}\nAccept: application/json"), body);
+        script.as_bytes().chunks(1).for_each(|byte| talk.input(byte));
+        let found = responses(&talk.outcome.output, &[]).remove(0);
+        assert_eq!(found.status, status, "{fields} {body}: {}", found.text());
+        let stored = fs::read(folder.path().join("new")).ok();
+        assert_eq!(stored, (status == 201).then(|| body.as_bytes().to_vec()), "{fields} {body}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), if status == 201 { 2 } else { 1 });
+        // The connection stays in step.
+        assert_eq!(send(&mut talk, "GET /files/old.txt HTTP/1.1\r\nHost: h\r\n\r\n").status, 200);
+    }
+}
+
+#[test]
+fn downloads_carry_their_file_name() {
+    let folder = folder();
+    let odd = "a \"b\" 100%\\ 文件.txt";
+    fs::write(folder.path().join(odd), "odd").unwrap();
+    let mut talk = talk(&folder, rules());
+    let plain = "attachment; filename=\"old.txt\"; filename*=UTF-8''old.txt";
+    for (path, disposition) in [
+        ("/files/old.txt", None),
+        ("/files/old.txt?download", Some(plain)),
+        ("/files/old.txt?a&download=1", Some(plain)),
+        (
+            "/files/a%20%22b%22%20100%25%5C%20%E6%96%87%E4%BB%B6.txt?download",
+            Some(
+                "attachment; filename=\"a _b_ 100__ __.txt\"; \
+                 filename*=UTF-8''a%20%22b%22%20100%25%5C%20%E6%96%87%E4%BB%B6.txt",
+            ),
+        ),
+    ] {
+        let found = send(&mut talk, &format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n"));
+        assert_eq!((found.status, found.field("Content-Disposition")), (200, disposition), "{path}");
+    }
+}
+
+#[test]
+fn curl_and_wget_save_downloads_under_their_names() {
+    let library = folder();
+    fs::write(library.path().join("a b.txt"), "spaced").unwrap();
+    let path = library.path().to_str().unwrap();
+    let server = Server::start_with(Command::new(PROGRAM), small_site(), &["--files", path, "--file", "off"]);
+    let url = format!("http://{}/files/a%20b.txt?download", server.address);
+    for (name, arguments) in
+        [("curl", &["-sS", "-OJ"][..]), ("wget", &["-q", "--content-disposition", "--no-config"])]
+    {
+        let Some(program) = tool(name) else { continue };
+        let target = tempfile::tempdir().unwrap();
+        let done = Command::new(program).current_dir(&target).args(arguments).arg(&url).status().unwrap();
+        assert!(done.success(), "{name}");
+        assert_eq!(fs::read_to_string(target.path().join("a b.txt")).unwrap(), "spaced", "{name}");
+    }
 }
 
 #[test]
@@ -279,7 +353,7 @@ fn both_protocols_serve_the_same_files() {
     for (line, status) in [("GET /files/link", 404), ("PUT /files/link", 409), ("DELETE /files/link", 404)] {
         assert_eq!(send(&mut talk, &request(line, "", "")).status, status, "{line}");
     }
-    assert_eq!(send(&mut talk, "GET /files/ HTTP/1.1\r\nHost: h\r\n\r\n").text(), "old.txt\n");
+    assert_eq!(send(&mut talk, "GET /files/?text HTTP/1.1\r\nHost: h\r\n\r\n").text(), "old.txt\n");
     // HTTP serves at once what another protocol has stored.
     let get = "GET /%66iles/new HTTP/1.1\r\nHost: h\r\n\r\n";
     for content in ["1", "2"] {

@@ -104,7 +104,7 @@ impl Harness {
         };
         let head = match op {
             Op::Get(Some((tag, _))) => request("GET /files/NAME", &format!("If-None-Match: {tag}\r\n")),
-            Op::List => request("GET /files/", ""),
+            Op::List => request("GET /files/?text", ""),
             Op::Delete => request("DELETE /files/NAME", ""),
             Op::Put { bytes, length_known, only_new } => {
                 let condition = if *only_new { "If-None-Match: *\r\n" } else { "" };

@@ -134,6 +134,14 @@ fn curl_resumes_decompresses_and_revalidates_downloads() {
     let printed = output(&curl, &["-sS", "--compressed", "-w", "%{size_download}", &url("/page.html")]);
     let (page, size) = printed.split_at("<p>words ".len() * 40_000);
     assert!(page == "<p>words ".repeat(40_000) && size.parse::<usize>().unwrap() < 5000, "{size} bytes");
+    // A part is one of the page itself, although curl accepts a compressed one.
+    let whole = "<p>words ".repeat(40_000);
+    let end = output(&curl, &["-sS", "--compressed", "-r", "-1000", &url("/page.html")]);
+    assert!(end == whole[whole.len() - 1000..]);
+    fs::write(&copy, &whole[..100_000]).unwrap();
+    let resumed = ["-sS", "--compressed", "-C", "-", "-o", copy.to_str().unwrap(), &url("/page.html")];
+    output(&curl, &resumed);
+    assert!(fs::read_to_string(&copy).unwrap() == whole);
     // With -z, curl sends If-Modified-Since.
     let newer = ["-sS", "-z", copy.to_str().unwrap(), "-w", "%{http_code}", &url("/page.html")];
     output(&curl, &["-sS", "-R", "-o", copy.to_str().unwrap(), &url("/page.html")]);

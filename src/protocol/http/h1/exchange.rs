@@ -7,8 +7,11 @@ use super::version::{Disposition, Version};
 use crate::close_reason::CloseReason;
 use crate::outbox::Outbox;
 use crate::protocol::http::handlers::{self, error_response};
-use crate::protocol::http::semantics::{Body, BodySource, Headers, HttpError, Method, Outcome, Response};
+use crate::protocol::http::semantics::{
+    Body, Headers, HttpError, Method, Outcome, Request, Response, Status,
+};
 use crate::services::Context;
+use crate::store::StoreError;
 
 /// A response that takes more than one turn.
 #[derive(Debug)]
@@ -27,15 +30,15 @@ pub(super) enum PendingResponse {
 /// A response whose body is sent while it is produced.
 #[derive(Debug)]
 pub(super) struct ResponseStream {
-    /// The request, for the access log.
+    /// The request, for the access log and for an error.
     head: OwnedHead,
-    status: u16,
-    body: Box<dyn BodySource>,
+    response: Response,
+    /// Whether the head of the response was sent.
+    has_begun: bool,
     /// Whether the body is sent in chunks; otherwise it ends with the connection.
     is_chunked: bool,
     sent: u64,
-    /// Why the connection closes after the response, if it does.
-    close: Option<CloseReason>,
+    disposition: Disposition,
 }
 
 /// The outcome of a request.
@@ -67,8 +70,8 @@ impl<'a> FailedRequest<'a> {
 
 impl<'a> From<&Head<'a>> for FailedRequest<'a> {
     fn from(head: &Head<'a>) -> FailedRequest<'a> {
-        let request = &head.request;
-        FailedRequest::unparsed(request.headers.block, Some(request.method))
+        let Request { method, headers, .. } = head.request;
+        FailedRequest { bytes: headers.block, method: Some(method), headers }
     }
 }
 
@@ -128,24 +131,13 @@ pub(super) fn send(
         _ if response.is_stream() && !is_chunked => Disposition::Close(CloseReason::ServerClosed),
         persistent => persistent,
     };
-    let close = if let Disposition::Close(reason) = disposition { Some(reason) } else { None };
-    let is_head = head.request.method == Method::Head;
-    if response.is_stream() && !is_head {
-        let context = HeadContext { rules: &cx.http.site.rules, clock: &cx.core.clock };
-        encode::write_stream_head(&response, is_chunked, disposition, context, out);
+    if response.is_stream() && head.request.method != Method::Head {
+        let (head, has_begun) = (head.into(), false);
+        let stream = ResponseStream { head, response, has_begun, is_chunked, sent: 0, disposition };
+        return Exchange::Pending(Box::new(PendingResponse::Stream(stream)));
     }
-    match response {
-        Response { status, body: Body::Stream(body), .. } if !is_head => {
-            let (head, status) = (head.into(), status as u16);
-            let stream = ResponseStream { head, status, body, is_chunked, sent: 0, close };
-            Exchange::Pending(Box::new(PendingResponse::Stream(stream)))
-        }
-        response => {
-            let bytes = head.request.headers.block;
-            write(response, bytes, head.request.method, disposition, out, cx);
-            Exchange::Done(close)
-        }
-    }
+    write(response, head.request.headers.block, head.request.method, disposition, out, cx);
+    Exchange::Done(disposition.close_reason())
 }
 
 /// Queues, counts and logs a response.
@@ -189,28 +181,49 @@ impl ResponseStream {
     /// Sends the next slice.
     fn advance(mut self, out: &mut Outbox, cx: &mut Context<'_>) -> Exchange {
         let mut slice = Vec::new();
-        let more = match self.body.advance(&mut slice) {
-            Ok(more) => more,
-            Err(error) => {
-                // The missing last chunk shows an HTTP/1.1 client that the body is incomplete.
-                log::error!("cannot read the rest of a folder: {error}");
-                return self.end(Some(CloseReason::Failed), cx);
-            }
+        let Body::Stream(body) = &mut self.response.body else {
+            return self.end(Some(CloseReason::Failed), cx);
         };
+        let more = match body.advance(&mut slice) {
+            Ok(more) => more,
+            Err(error) => return self.fail(error, out, cx),
+        };
+        if !self.has_begun && (!slice.is_empty() || !more) {
+            self.has_begun = true;
+            let fields = body.fields();
+            self.response.fields.extend(fields);
+            let context = HeadContext { rules: &cx.http.site.rules, clock: &cx.core.clock };
+            encode::write_stream_head(&self.response, self.is_chunked, self.disposition, context, out);
+        }
         self.sent += slice.len() as u64;
         match self.is_chunked {
+            _ if !self.has_begun => {}
             true => encode::write_chunk(&slice, !more, out),
             false => out.write(|bytes| bytes.extend_from_slice(&slice)),
         }
         if more {
             return Exchange::Pending(Box::new(PendingResponse::Stream(self)));
         }
-        let close = self.close;
+        let close = self.disposition.close_reason();
         self.end(close, cx)
     }
 
+    /// Ends a response whose body cannot be produced: with an error if nothing was sent yet, else by closing the
+    /// connection. The missing last chunk shows an HTTP/1.1 client that the body is incomplete.
+    fn fail(self, error: StoreError, out: &mut Outbox, cx: &mut Context<'_>) -> Exchange {
+        log::error!("cannot read the rest of a folder: {error}");
+        if self.has_begun {
+            return self.end(Some(CloseReason::Failed), cx);
+        }
+        let error = HttpError::new(Status::InternalServerError, "The folder cannot be read");
+        let Request { headers, method, .. } = self.head.borrow().request;
+        let response = error_response(error, &headers, &mut cx.http.site, &cx.core.clock);
+        write(response, headers.block, method, self.disposition, out, cx);
+        Exchange::Done(self.disposition.close_reason())
+    }
+
     fn end(self, close: Option<CloseReason>, cx: &mut Context<'_>) -> Exchange {
-        record(self.head.borrow().request.headers.block, self.status, self.sent, cx);
+        record(self.head.borrow().request.headers.block, self.response.status as u16, self.sent, cx);
         Exchange::Done(close)
     }
 }

@@ -32,3 +32,10 @@ pub(super) enum Disposition {
     /// The connection closes, for this reason.
     Close(CloseReason),
 }
+
+impl Disposition {
+    /// Returns why the connection closes, if it does.
+    pub(super) fn close_reason(self) -> Option<CloseReason> {
+        if let Disposition::Close(reason) = self { Some(reason) } else { None }
+    }
+}

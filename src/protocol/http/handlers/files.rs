@@ -10,9 +10,9 @@ use crate::protocol::http::semantics::negotiation::accepted_codings;
 use crate::protocol::http::semantics::preconditions::{Preconditions, Validators, Verdict};
 use crate::protocol::http::semantics::ranges::{self, Selection};
 use crate::protocol::http::semantics::{
-    Body, HeaderName, HttpError, Method, Outcome, Request, Response, Status,
+    Body, HeaderName, Headers, HttpError, Method, Outcome, Request, Response, Status, digest, field,
 };
-use crate::site::{FieldSet, Representation, Selected, Site};
+use crate::site::{AcceptedCodings, Coding, FieldSet, Metadata, Representation, Selected, Site};
 
 /// Responds with the file at `path` in the content coding that the client prefers. `plain` is the file
 /// without a coding.
@@ -25,6 +25,7 @@ pub(super) fn respond(
 ) -> Result<Outcome, HttpError> {
     let file = match request.headers.get(HeaderName::AcceptEncoding) {
         None => plain,
+        Some(value) if is_plain_range(&request.headers, accepted_codings(&value)) => plain,
         Some(value) => match site.select(path, plain, accepted_codings(&value), clock) {
             Selected::Ready(file) => file,
             Selected::Pending => return Ok(Outcome::Pending),
@@ -43,6 +44,17 @@ pub(super) fn respond(
     send(&file, request, clock).map(Outcome::Handled)
 }
 
+/// Returns whether a request for a range means the file without a coding, as most programs do that send both
+/// Range and Accept-Encoding: they cannot use a part of a coded form. A client that names the entity tag of a
+/// coded form already has the other parts.
+fn is_plain_range(headers: &Headers<'_>, accepted: AcceptedCodings) -> bool {
+    let names_coded_form = |name| {
+        headers.get(name).is_some_and(|tags| Coding::ALL.iter().any(|coding| coding.is_named_in(&tags)))
+    };
+    let resumes_coded_form = [HeaderName::IfRange, HeaderName::IfMatch].into_iter().any(names_coded_form);
+    headers.has(HeaderName::Range) && accepted.identity && !resumes_coded_form
+}
+
 /// Responds with `file` or ranges of it, according to the preconditions and the Range field.
 fn send(file: &Representation, request: &Request<'_>, clock: &Clock) -> Result<Response, HttpError> {
     if request.headers.is_unconditional() {
@@ -57,12 +69,19 @@ fn send(file: &Representation, request: &Request<'_>, clock: &Clock) -> Result<R
     }
     // Range is defined for GET only (RFC 9110 section 14.2).
     let range = conditions.range(validators, clock.now.wall).filter(|_| request.method == Method::Get);
-    match range.map_or(Selection::Whole, |range| ranges::select(range, file.length)) {
-        Selection::Whole => Ok(Response::file(file)),
-        Selection::Part(range) => Ok(part(file, range)),
-        Selection::Parts(ranges) => Ok(byte_ranges::response(file, &ranges)),
-        Selection::Unsatisfiable => Err(HttpError::range_not_satisfiable(file.length)),
-    }
+    let response = match range.map_or(Selection::Whole, |range| ranges::select(range, file.length)) {
+        Selection::Whole => Response::file(file),
+        Selection::Part(range) => part(file, range),
+        Selection::Parts(ranges) => byte_ranges::response(file, &ranges),
+        Selection::Unsatisfiable => return Err(HttpError::range_not_satisfiable(file.length)),
+    };
+    // The digest is of the complete file, also in the response with a part (RFC 9530 section 3).
+    let is_wanted =
+        request.headers.get(HeaderName::WantReprDigest).is_some_and(|want| digest::is_wanted(&want));
+    Ok(match Metadata::digest(file).filter(|_| is_wanted) {
+        Some(known) => response.with(field("Repr-Digest", digest::format(known))),
+        None => response,
+    })
 }
 
 /// Returns the validators that the preconditions of a request for `file` are compared with.

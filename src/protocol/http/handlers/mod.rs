@@ -66,22 +66,38 @@ fn get(
 ) -> Result<Outcome, HttpError> {
     let response = match http.site.find(path, clock) {
         Ok(Resolved::File(file)) => return files::respond(path, file, request, &mut http.site, clock),
-        Ok(Resolved::Folder) => listing::site_folder(path, query, request, &http.site)?,
+        Ok(Resolved::Folder) => match http.site.list(path) {
+            Ok(folder) => listing::respond(folder, path, query, request, &listing::Actions::SITE)?,
+            Err(error) => return missing(error, path, request, http, clock),
+        },
         Ok(Resolved::FolderWithoutSlash) => Response::permanent_redirect(folder_address(path, query)),
         Err(StoreError::NotFound) if path == b"/time" => time(request, clock)?,
         Err(StoreError::NotFound) if path == b"/session" => {
             session::respond(query, request, &mut http.sessions, clock)?
         }
-        Err(StoreError::NotFound) if http.site.rules.spa && is_navigation(&request.headers) => {
-            // In a single-page application the script of the front page routes the path.
-            return match http.site.find(b"/", clock).map_err(error_pages::store_error)? {
-                Resolved::File(file) => files::respond(b"/", file, request, &mut http.site, clock),
-                _ => Err(NOT_FOUND),
-            };
-        }
-        Err(error) => return Err(error_pages::store_error(error)),
+        Err(error) => return missing(error, path, request, http, clock),
     };
     Ok(Outcome::Handled(response))
+}
+
+/// Responds to a request for a path that cannot be opened. In a single-page application the script of the front
+/// page routes a path that does not exist.
+fn missing(
+    error: StoreError,
+    path: &[u8],
+    request: &Request<'_>,
+    http: &mut HttpServices,
+    clock: &Clock,
+) -> Result<Outcome, HttpError> {
+    match error {
+        StoreError::NotFound if http.site.rules.spa && is_navigation(path, &request.headers) => {
+            match http.site.find(b"/", clock).map_err(error_pages::store_error)? {
+                Resolved::File(file) => files::respond(b"/", file, request, &mut http.site, clock),
+                _ => Err(NOT_FOUND),
+            }
+        }
+        error => Err(error_pages::store_error(error)),
+    }
 }
 
 /// Responds to OPTIONS (RFC 9110 section 9.3.7), which browsers also send as a CORS preflight (Fetch

@@ -9,6 +9,8 @@ use std::borrow::Cow;
 pub(crate) enum HeaderName {
     Accept,
     AcceptEncoding,
+    /// Defined, like `ReprDigest` and `WantReprDigest`, by RFC 9530.
+    ContentDigest,
     ContentEncoding,
     ContentRange,
     ContentType,
@@ -20,18 +22,21 @@ pub(crate) enum HeaderName {
     IfUnmodifiedSince,
     Origin,
     Range,
+    ReprDigest,
     /// Defined, like `SecFetchSite`, by the W3C's Fetch Metadata Request Headers.
     SecFetchMode,
     SecFetchSite,
     /// Defined, like `UploadOffset`, by draft-ietf-httpbis-resumable-upload.
     UploadComplete,
     UploadOffset,
+    WantReprDigest,
 }
 
 impl HeaderName {
-    const ALL: [HeaderName; 17] = [
+    const ALL: [HeaderName; 20] = [
         HeaderName::Accept,
         HeaderName::AcceptEncoding,
+        HeaderName::ContentDigest,
         HeaderName::ContentEncoding,
         HeaderName::ContentRange,
         HeaderName::ContentType,
@@ -43,16 +48,19 @@ impl HeaderName {
         HeaderName::IfUnmodifiedSince,
         HeaderName::Origin,
         HeaderName::Range,
+        HeaderName::ReprDigest,
         HeaderName::SecFetchMode,
         HeaderName::SecFetchSite,
         HeaderName::UploadComplete,
         HeaderName::UploadOffset,
+        HeaderName::WantReprDigest,
     ];
 
     const fn as_str(self) -> &'static str {
         match self {
             HeaderName::Accept => "accept",
             HeaderName::AcceptEncoding => "accept-encoding",
+            HeaderName::ContentDigest => "content-digest",
             HeaderName::ContentEncoding => "content-encoding",
             HeaderName::ContentRange => "content-range",
             HeaderName::ContentType => "content-type",
@@ -64,10 +72,12 @@ impl HeaderName {
             HeaderName::IfUnmodifiedSince => "if-unmodified-since",
             HeaderName::Origin => "origin",
             HeaderName::Range => "range",
+            HeaderName::ReprDigest => "repr-digest",
             HeaderName::SecFetchMode => "sec-fetch-mode",
             HeaderName::SecFetchSite => "sec-fetch-site",
             HeaderName::UploadComplete => "upload-complete",
             HeaderName::UploadOffset => "upload-offset",
+            HeaderName::WantReprDigest => "want-repr-digest",
         }
     }
 }
@@ -82,13 +92,15 @@ const LENGTHS: u32 = {
     lengths
 };
 
-/// The precondition fields and Range, one bit per field.
-const CONDITIONAL_OR_RANGE: u32 = 1 << HeaderName::IfMatch as u32
+/// The fields without which every client gets the same response: the preconditions, Range and Want-Repr-Digest,
+/// one bit per field.
+const SELECTING: u32 = 1 << HeaderName::IfMatch as u32
     | 1 << HeaderName::IfModifiedSince as u32
     | 1 << HeaderName::IfNoneMatch as u32
     | 1 << HeaderName::IfRange as u32
     | 1 << HeaderName::IfUnmodifiedSince as u32
-    | 1 << HeaderName::Range as u32;
+    | 1 << HeaderName::Range as u32
+    | 1 << HeaderName::WantReprDigest as u32;
 
 /// The set of fields that are present in a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -148,9 +160,9 @@ impl<'a> Headers<'a> {
     }
 
     /// Returns whether the request has neither a precondition nor Range, so that a file is always sent, and
-    /// sent completely.
+    /// sent completely, and does not ask for a digest.
     pub(crate) fn is_unconditional(&self) -> bool {
-        self.present.0 & CONDITIONAL_OR_RANGE == 0
+        self.present.0 & SELECTING == 0
     }
 
     pub(crate) fn has(&self, name: HeaderName) -> bool {
@@ -163,6 +175,12 @@ impl<'a> Headers<'a> {
             return None;
         }
         (self.find)(self.block, name.as_str())
+    }
+
+    /// Returns the value of User-Agent. Nearly every request has it, and few responses depend on it, so the parser
+    /// does not index it.
+    pub(crate) fn user_agent(&self) -> Option<Cow<'a, [u8]>> {
+        (self.find)(self.block, "user-agent")
     }
 
     /// Returns the value of Host, which the parser has already checked.

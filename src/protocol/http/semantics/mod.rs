@@ -1,6 +1,7 @@
 //! The semantics of HTTP (RFC 9110) as values, without I/O and without a wire format. Handlers turn requests
 //! into responses; each version of HTTP reads requests from its wire and writes responses to it.
 
+pub(super) mod digest;
 pub(super) mod error;
 pub(super) mod grammar;
 pub(super) mod headers;

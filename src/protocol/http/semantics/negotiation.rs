@@ -2,24 +2,28 @@
 
 use super::grammar::{is_token, trim};
 use super::headers::{HeaderName, Headers};
-use crate::site::{AcceptedCodings, Coding};
+use crate::site::{AcceptedCodings, Coding, types};
 
 /// A weight in thousandths (RFC 9110 section 12.4.2).
 type Weight = u16;
 
-/// Returns whether the request is likely a navigation: a person followed a link or typed an address. Browsers
-/// say so in Sec-Fetch-Mode. A request without that field is a navigation if its Accept names text/html.
-pub(crate) fn is_navigation(headers: &Headers<'_>) -> bool {
+/// Returns whether the request for `path` is likely a navigation: a person followed a link or typed an address.
+/// Browsers say so in Sec-Fetch-Mode. A request without that field is a navigation if its Accept names
+/// text/html, or if it accepts anything and the name has no extension: programs that show a preview of a link
+/// send that.
+pub(crate) fn is_navigation(path: &[u8], headers: &Headers<'_>) -> bool {
     if let Some(mode) = headers.get(HeaderName::SecFetchMode) {
         return mode.eq_ignore_ascii_case(b"navigate");
     }
     let names_page =
         |(range, weight): (&[u8], Weight)| range.eq_ignore_ascii_case(b"text/html") && weight > 0;
-    headers.get(HeaderName::Accept).is_some_and(|accept| elements(&accept).any(names_page))
+    let accept = headers.get(HeaderName::Accept).unwrap_or_default();
+    let accepts_anything = elements(&accept).all(|(range, weight)| range == b"*/*" && weight > 0);
+    elements(&accept).any(names_page) || (accepts_anything && !types::name(path).contains(&b'.'))
 }
 
 /// The media type of plain text in Accept.
-pub(crate) const PLAIN: &str = "text/plain";
+pub(crate) const PLAIN: &str = types::PLAIN;
 
 /// Returns which of `kinds`, each a `type/subtype`, an Accept prefers; among equals, the first. Returns
 /// `None` if none is acceptable.

@@ -36,8 +36,9 @@ pub(crate) enum Verdict {
 pub(crate) struct Validators<'a> {
     /// The entity tag, which is always strong.
     pub entity_tag: &'a [u8],
-    /// Last-Modified. Fractions of a second are ignored.
-    pub last_modified: SystemTime,
+    /// Last-Modified, if there is one. Fractions of a second are ignored. Without it, conditions on dates are
+    /// ignored (RFC 9110 sections 13.1.3 and 13.1.4), and If-Range with a date is false.
+    pub last_modified: Option<SystemTime>,
 }
 
 impl<'a> Preconditions<'a> {
@@ -62,10 +63,11 @@ impl<'a> Preconditions<'a> {
     /// Evaluates the preconditions in the order of RFC 9110 section 13.2.2. If-Match overrides
     /// If-Unmodified-Since, and If-None-Match overrides If-Modified-Since, whether they hold or not.
     pub(crate) fn evaluate(&self, validators: Validators<'_>) -> Verdict {
-        let modified = seconds(validators.last_modified);
+        let modified = validators.last_modified.map(seconds);
+        let is_newer = |date: &[u8]| Some(modified? > parse_date(date)?);
         let holds = match (&self.if_match, &self.if_unmodified_since) {
             (Some(tags), _) => matches(tags, validators.entity_tag, Comparison::Strong),
-            (None, Some(date)) => parse_date(date).is_none_or(|date| modified <= date),
+            (None, Some(date)) => is_newer(date) != Some(true),
             (None, None) => true,
         };
         if !holds {
@@ -73,7 +75,7 @@ impl<'a> Preconditions<'a> {
         }
         let is_new = match (&self.if_none_match, &self.if_modified_since) {
             (Some(tags), _) => !matches(tags, validators.entity_tag, Comparison::Weak),
-            (None, Some(date)) => parse_date(date).is_none_or(|date| modified > date),
+            (None, Some(date)) => is_newer(date) != Some(false),
             (None, None) => true,
         };
         if is_new { Verdict::Proceed } else { Verdict::NotModified }
@@ -100,8 +102,8 @@ impl<'a> Preconditions<'a> {
             // A date is a strong validator once the file can no longer change within that second (RFC 9110
             // section 8.8.2.2).
             date => {
-                let modified = seconds(validators.last_modified);
-                parse_date(date) == Some(modified) && modified < seconds(now)
+                let modified = validators.last_modified.map(seconds);
+                modified.is_some_and(|modified| parse_date(date) == Some(modified) && modified < seconds(now))
             }
         };
         unchanged.then_some(range)
@@ -183,11 +185,11 @@ fn seconds(time: SystemTime) -> i64 {
 mod tests {
     use super::*;
 
-    const OWN: Validators<'_> = Validators { entity_tag: b"\"a\"", last_modified: UNIX_EPOCH };
+    const OWN: Validators<'_> = Validators { entity_tag: b"\"a\"", last_modified: Some(UNIX_EPOCH) };
 
     fn own() -> Validators<'static> {
         // Sun, 06 Nov 1994 08:49:37.5 GMT.
-        Validators { last_modified: UNIX_EPOCH + Duration::from_millis(784_111_777_500), ..OWN }
+        Validators { last_modified: Some(UNIX_EPOCH + Duration::from_millis(784_111_777_500)), ..OWN }
     }
 
     fn conditions<'a>(fields: &[(&str, &'a str)]) -> Preconditions<'a> {
@@ -269,11 +271,16 @@ mod tests {
         for (fields, verdict) in table {
             assert_eq!(conditions(fields).evaluate(own()), *verdict, "{fields:?}");
         }
+        let undated = Validators { last_modified: None, ..OWN };
+        for (name, value) in [("since", AFTER), ("unmodified", BEFORE)] {
+            assert_eq!(conditions(&[(name, value)]).evaluate(undated), Proceed, "{name}");
+        }
     }
 
     #[test]
     fn if_range_follows_rfc_9110_section_13_1_5() {
-        let now = own().last_modified + Duration::from_secs(10);
+        let modified = UNIX_EPOCH + Duration::from_millis(784_111_777_500);
+        let now = modified + Duration::from_secs(10);
         for (value, honoured) in [
             ("\"a\"", true),
             ("\"b\"", false),
@@ -290,7 +297,8 @@ mod tests {
             assert_eq!(asked.range(own(), now).is_some(), honoured, "{value:?}");
         }
         let asked = conditions(&[("range", "bytes=0-0"), ("if-range", THEN)]);
-        assert_eq!(asked.range(own(), own().last_modified), None, "the second is not over");
+        assert_eq!(asked.range(own(), modified), None, "the second is not over");
+        assert_eq!(asked.range(Validators { last_modified: None, ..OWN }, now), None);
         assert_eq!(conditions(&[("if-range", "\"a\"")]).range(own(), now), None);
         assert!(conditions(&[("range", "bytes=0-0")]).range(own(), now).is_some());
     }

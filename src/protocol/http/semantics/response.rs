@@ -67,10 +67,14 @@ pub(crate) struct ByteRanges {
     pub end: String,
 }
 
-/// A body that is produced in slices, one per turn.
+/// A body that is produced in slices, one per turn. The head is sent with the first slice that has any bytes.
 pub(crate) trait BodySource: fmt::Debug {
     /// Appends the next slice to `out`. Returns whether more slices follow.
     fn advance(&mut self, out: &mut Vec<u8>) -> Result<bool, StoreError>;
+
+    /// Returns the header fields that were not known before the first slice with bytes. The response to a HEAD
+    /// lacks them (RFC 9110 section 9.3.2).
+    fn fields(&self) -> Vec<Field>;
 }
 
 /// The side of an encoder that accepts header fields.

@@ -128,6 +128,12 @@ pub(crate) fn query_value<'a>(query: Option<&'a [u8]>, name: &[u8]) -> Option<&'
     query?.split(|byte| *byte == b'&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))
 }
 
+/// Returns whether a query has a name, with or without a value.
+pub(crate) fn query_has(query: Option<&[u8]>, name: &[u8]) -> bool {
+    let mut pairs = query.unwrap_or_default().split(|byte| *byte == b'&');
+    pairs.any(|pair| pair.split(|byte| *byte == b'=').next() == Some(name))
+}
+
 /// Returns whether `value` is `uri-host [ ":" port ]`. The empty value is valid: a client sends it if its
 /// target has no authority.
 pub(crate) fn is_authority(value: &[u8]) -> bool {

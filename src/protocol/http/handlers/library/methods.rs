@@ -11,8 +11,7 @@ const READ_WRITE_AND_DELETE: &str = "GET, HEAD, PUT, PATCH, DELETE, OPTIONS";
 pub(super) fn allowed_methods(path: &[u8], cx: &Context<'_>) -> &'static str {
     match path {
         _ if cx.core.library.upload_max().is_err() => READ,
-        [] => READ,
-        b"/" => READ_AND_UPLOAD,
+        b"" | b"/" => READ_AND_UPLOAD,
         _ if is_deletable(cx) => READ_WRITE_AND_DELETE,
         _ => READ_AND_WRITE,
     }

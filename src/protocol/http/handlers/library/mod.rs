@@ -1,6 +1,7 @@
 //! The library over HTTP: `/files/` lists the files and accepts forms, and `/files/NAME` reads, stores and
 //! deletes a file.
 
+mod announced;
 mod error;
 mod form;
 mod methods;
@@ -11,11 +12,14 @@ mod path;
 mod sink;
 mod write;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+
 use super::error_pages::store_error;
 use super::files;
 use super::listing::{self, Actions, UploadLimits};
 use crate::clock::Clock;
 use crate::protocol::http::semantics::error::NOT_FOUND;
+use crate::protocol::http::semantics::target::query_has;
 use crate::protocol::http::semantics::uri::folder_address;
 use crate::protocol::http::semantics::{
     HttpError, Method, Outcome, Request, Response, Status, Target, field,
@@ -66,7 +70,6 @@ pub(super) fn respond(
     Ok(Outcome::Handled(response))
 }
 
-/// Lists the library. The default format is plain text, for curl.
 fn list(query: Option<&[u8]>, request: &Request<'_>, cx: &mut Context<'_>) -> Result<Response, HttpError> {
     let Some(library) = &cx.http.library else { return Err(NOT_FOUND) };
     let folder = library.site.list(b"/").map_err(store_error)?;
@@ -87,19 +90,38 @@ fn get(
     library: Option<&mut LibrarySite>,
     clock: &Clock,
 ) -> Result<Outcome, HttpError> {
-    let (Some(library), Some(_)) = (library, name_of(path)) else { return Err(NOT_FOUND) };
+    let (Some(library), Some(name)) = (library, name_of(path)) else { return Err(NOT_FOUND) };
     let Resolved::File(file) = library.site.find(path, clock).map_err(store_error)? else {
         return Err(NOT_FOUND);
     };
     Ok(match files::respond(path, file, request, &mut library.site, clock)? {
-        Outcome::Handled(response) if is_download(query) => {
-            Outcome::Handled(response.with(field("Content-Disposition", "attachment")))
+        Outcome::Handled(response) if query_has(query, b"download") => {
+            Outcome::Handled(response.with(field("Content-Disposition", attachment(name.as_str()))))
         }
         outcome => outcome,
     })
 }
 
-fn is_download(query: Option<&[u8]>) -> bool {
-    let mut pairs = query.unwrap_or_default().split(|byte| *byte == b'&');
-    pairs.any(|pair| pair.split(|byte| *byte == b'=').next() == Some(b"download"))
+/// Returns a Content-Disposition with the name of the file (RFC 6266): in ASCII for old programs, and complete.
+fn attachment(name: &str) -> String {
+    // Programs unescape backslashes and percent signs in different ways (RFC 6266 appendix D).
+    let is_safe = |letter: char| matches!(letter, ' '..='~') && !matches!(letter, '"' | '%' | '\\');
+    let ascii: String = name.chars().map(|letter| if is_safe(letter) { letter } else { '_' }).collect();
+    let complete = percent_encode(name.as_bytes(), VALUE);
+    format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''{complete}")
 }
+
+/// The bytes that are encoded in an extended parameter: all but `attr-char` (RFC 8187 section 3.2.1).
+const VALUE: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'!')
+    .remove(b'#')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'+')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'^')
+    .remove(b'_')
+    .remove(b'`')
+    .remove(b'|')
+    .remove(b'~');

@@ -2,7 +2,7 @@
 
 use httparse::{EMPTY_HEADER, Status as Parsing};
 use memchr::memmem::Finder;
-use memchr::memrchr;
+use memchr::{memrchr, memrchr2};
 
 use crate::limits::PART_HEAD_MAX_BYTES;
 
@@ -201,7 +201,8 @@ fn take_head(head: &mut Vec<u8>, input: &[u8]) -> Result<(usize, Option<FormPart
     }
 }
 
-/// Returns the file name in a Content-Disposition, without the folders of the sender (RFC 7578 section 4.2).
+/// Returns the file name in a Content-Disposition, without the folders of the sender (RFC 7578 section 4.2),
+/// which may be those of Windows.
 fn file_name(disposition: &[u8]) -> Option<Vec<u8>> {
     // RFC 7578 section 4.2 forbids `filename*` (RFC 8187), but some programs send it.
     let extended = parameter(disposition, b"filename*");
@@ -213,7 +214,7 @@ fn file_name(disposition: &[u8]) -> Option<Vec<u8>> {
             .into_iter()
             .fold(parameter(disposition, b"filename")?, decode),
     };
-    if let Some(slash) = memrchr(b'/', &name) {
+    if let Some(slash) = memrchr2(b'/', b'\\', &name) {
         name.drain(..=slash);
     }
     Some(name)
@@ -361,8 +362,11 @@ mod tests {
             ("form-data; name=\"a;filename=b\"; filename=plain", Some("plain")),
             ("form-data; FileName = \"a;b\"", Some("a;b")),
             ("form-data; filename=\"a%22b%0d%0A%41\"", Some("a\"b%0d\n%41")),
-            ("form-data; filename=\"a\\\"b\\\\c\\d\"; x=y", Some("a\"b\\c\\d")),
+            ("form-data; filename=\"a\\\"b\"; x=y", Some("a\"b")),
             ("form-data; filename=\"../dir/name\"", Some("name")),
+            ("form-data; filename=\"D:\\pics\\a.jpg\"", Some("a.jpg")),
+            ("form-data; filename=\"\\\\host\\share/b\\\\c d.txt\"", Some("c d.txt")),
+            ("form-data; filename=\"x\"; filename*=utf-8''D%3A%5Cpics%5Ca.jpg", Some("a.jpg")),
             ("form-data; filename=\"dir/\"", Some("")),
             ("form-data; filename=\"x\"; filename*=utf-8''a%C3%A9", Some("aé")),
             ("form-data; filename*=nothing", None),

@@ -1,14 +1,10 @@
-//! The actions and formats that a listing offers.
+//! The actions that the page of a listing offers.
 
-use crate::protocol::http::semantics::negotiation::PLAIN;
-use crate::site::types;
 use crate::store::OnDuplicate;
 
-/// The actions and formats of a listing.
+/// The actions of a listing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Actions {
-    /// The media types of the formats. The first is the default.
-    pub forms: &'static [&'static str],
     /// Whether a page has download links.
     pub download: bool,
     /// The limits of uploads; `None` if files cannot be uploaded.
@@ -28,12 +24,7 @@ pub(crate) struct UploadLimits {
 
 impl Actions {
     /// The actions of a folder of the site.
-    pub(crate) const SITE: Actions =
-        Actions { forms: &[HTML, types::JSON, PLAIN], download: false, upload: None, delete: false };
-    /// The actions of a read-only library. The default format is plain text, for curl.
-    pub(crate) const LIBRARY: Actions =
-        Actions { forms: &[PLAIN, HTML, types::JSON], download: true, ..Actions::SITE };
+    pub(crate) const SITE: Actions = Actions { download: false, upload: None, delete: false };
+    /// The actions of a read-only library.
+    pub(crate) const LIBRARY: Actions = Actions { download: true, ..Actions::SITE };
 }
-
-/// The media type of a page as in Accept, without parameters.
-const HTML: &str = "text/html";

@@ -1,22 +1,22 @@
 //! Folder listings, which are read, sorted and written in slices.
 
 mod actions;
+mod format;
 mod order;
 mod page;
 mod writer;
 
 use std::fmt;
 
-use super::error_pages::store_error;
 use crate::limits::{LISTING_SLICE_ENTRIES, PAGE_ENTRIES, SORTED_ENTRIES_MAX};
-use crate::protocol::http::semantics::negotiation::{PLAIN, preferred_media_type};
 use crate::protocol::http::semantics::preconditions::unvalidated_response;
 use crate::protocol::http::semantics::{
-    Body, BodySource, HeaderName, HttpError, Request, Response, Status, field,
+    Body, BodySource, Field, HttpError, Request, Response, Status, field,
 };
-use crate::site::{Site, types};
+use crate::site::types;
 use crate::store::{DirEntry, DirReader, StoreError};
 pub(super) use actions::{Actions, UploadLimits};
+use format::ListingFormat;
 use order::Order;
 use page::HtmlWriter;
 use writer::{JsonWriter, ListingWriter, PageInfo, TextWriter};
@@ -27,6 +27,10 @@ pub(super) struct Listing {
     order: Order,
     /// The requested page, counted from 1; `None` is all entries.
     page: Option<usize>,
+    /// The path of the folder, for the log, if a page was not requested and yet is all that is sent.
+    paged_path: Option<Vec<u8>>,
+    /// The query of the next page, once that is known.
+    next: Option<String>,
     writer: Box<dyn ListingWriter>,
     state: State,
 }
@@ -52,16 +56,6 @@ enum Remaining {
     Unread,
 }
 
-/// Lists a folder of the site in the format that the client prefers.
-pub(super) fn site_folder(
-    path: &[u8],
-    query: Option<&[u8]>,
-    request: &Request<'_>,
-    site: &Site,
-) -> Result<Response, HttpError> {
-    respond(site.list(path).map_err(store_error)?, path, query, request, &Actions::SITE)
-}
-
 /// Lists `folder`, whose URL path is `path`.
 pub(super) fn respond(
     folder: Box<dyn DirReader>,
@@ -70,23 +64,33 @@ pub(super) fn respond(
     request: &Request<'_>,
     actions: &Actions,
 ) -> Result<Response, HttpError> {
-    let mut fields = vec![field("Vary", "Accept"), field("Cache-Control", "no-cache")];
+    let mut fields = vec![field("Vary", "Accept, User-Agent"), field("Cache-Control", "no-cache")];
     if let Some(response) = unvalidated_response(&request.headers, &fields)? {
         return Ok(response);
     }
     let order = Order::parse(query);
-    let asked = order::page(query);
-    let accept = request.headers.get(HeaderName::Accept);
-    let preferred = preferred_media_type(accept.as_deref(), actions.forms);
-    let (content_type, page, writer): (_, _, Box<dyn ListingWriter>) =
-        match preferred.or(actions.forms.first().copied()) {
-            Some(types::JSON) => (types::JSON, asked, Box::new(JsonWriter::default())),
-            Some(PLAIN) => (types::TEXT, asked, Box::new(TextWriter)),
-            _ => (types::HTML, Some(asked.unwrap_or(1)), Box::new(HtmlWriter::new(path, order, *actions))),
-        };
+    let page = order::page(query);
+    let (content_type, writer): (_, Box<dyn ListingWriter>) = match ListingFormat::of(query, &request.headers)
+    {
+        ListingFormat::Json => (types::JSON, Box::new(JsonWriter::default())),
+        ListingFormat::Text => (types::TEXT, Box::new(TextWriter)),
+        ListingFormat::Html => (types::HTML, Box::new(HtmlWriter::new(path, order, *actions))),
+    };
     fields.insert(0, field("Content-Type", content_type));
-    let state = State::Reading(Vec::new());
-    let body = Body::Stream(Box::new(Listing { folder, order, page, writer, state }));
+    let mut listing = Listing {
+        folder,
+        order,
+        page,
+        paged_path: None,
+        next: None,
+        writer,
+        state: State::Reading(Vec::new()),
+    };
+    if content_type == types::HTML && page.is_none() {
+        listing.page = Some(1);
+        listing.paged_path = Some(path.to_vec());
+    }
+    let body = Body::Stream(Box::new(listing));
     Ok(Response { status: Status::Ok, metadata: None, fields, body })
 }
 
@@ -96,6 +100,11 @@ impl BodySource for Listing {
         let more = self.advance_text(&mut text)?;
         out.extend_from_slice(text.as_bytes());
         Ok(more)
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        let next = self.next.iter().map(|query| field("Link", format!("<{query}>; rel=\"next\"")));
+        next.collect()
     }
 }
 
@@ -150,7 +159,13 @@ impl Listing {
         if more {
             children.truncate(PAGE_ENTRIES);
         }
-        self.writer.begin(PageInfo { total, page: self.page.unwrap_or(1), more }, out);
+        let page = self.page.unwrap_or(1);
+        self.next = more.then(|| self.order.page_query(page.saturating_add(1)));
+        if let (Some(next), Some(path)) = (&self.next, &self.paged_path) {
+            let path = path.escape_ascii();
+            log::info!("the page of {path} shows {PAGE_ENTRIES} entries; {next} shows the next ones");
+        }
+        self.writer.begin(PageInfo { total, page, more }, out);
         State::Writing(children.into_iter(), rest)
     }
 

@@ -44,6 +44,15 @@ impl Order {
         Order { by, descending: query_value(query, b"order") == Some(b"desc") }
     }
 
+    /// Returns the query of a page of the listing in this order. The default order is left out.
+    pub(super) fn page_query(self, page: usize) -> String {
+        let order = if self.descending { "desc" } else { "asc" };
+        match self {
+            Order { by: By::Name, descending: false } => format!("?page={page}"),
+            Order { by, .. } => format!("?sort={}&order={order}&page={page}", by.name()),
+        }
+    }
+
     pub(super) fn sort(self, children: &mut [DirEntry]) {
         children.sort_by(|one, other| {
             let by_name = || natural(&one.name, &other.name);
@@ -114,6 +123,17 @@ mod tests {
             assert_eq!(page(Some(query.as_bytes())), expected, "{query}");
         }
         assert_eq!(page(None), None);
+    }
+
+    #[test]
+    fn the_query_of_a_page_leads_to_the_same_order() {
+        for query in ["", "sort=size", "order=desc", "sort=time&order=desc"] {
+            let order = Order::parse(Some(query.as_bytes()));
+            let next = order.page_query(2);
+            let query = next.strip_prefix('?').map(str::as_bytes);
+            assert_eq!((Order::parse(query), page(query)), (order, Some(2)), "{next}");
+        }
+        assert_eq!(Order::parse(None).page_query(2), "?page=2");
     }
 
     #[test]

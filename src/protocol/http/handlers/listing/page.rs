@@ -8,6 +8,7 @@ use super::actions::{Actions, UploadLimits};
 use super::order::{By, Order};
 use super::writer::{ListingWriter, PageInfo, href};
 use crate::clock::rfc3339;
+use crate::limits::PAGE_ENTRIES;
 use crate::protocol::http::handlers::escape::escape_html;
 use crate::protocol::http::semantics::uri::SEGMENT;
 use crate::store::{DirEntry, OnDuplicate};
@@ -93,7 +94,8 @@ impl HtmlWriter {
         escape_html(&name, out);
         out.push_str("\" href=\"");
         escape_html(&href(child), out);
-        out.push_str("?download\" download><svg><use href=\"#down\"/></svg></a>");
+        // Without a query, a program that follows all links fetches the file once.
+        out.push_str("\" download><svg><use href=\"#down\"/></svg></a>");
         if self.actions.delete {
             out.push_str("<button class=\"delete\" title=\"Delete\" aria-label=\"Delete ");
             escape_html(&name, out);
@@ -105,9 +107,9 @@ impl HtmlWriter {
     }
 
     fn page_link(&self, page: usize, text: &str, out: &mut String) {
-        let order = if self.order.descending { "desc" } else { "asc" };
-        let by = self.order.by.name();
-        let _ = write!(out, "<a href=\"?sort={by}&amp;order={order}&amp;page={page}\">{text}</a>");
+        out.push_str("<a href=\"");
+        escape_html(&self.order.page_query(page), out);
+        let _ = write!(out, "\">{text}</a>");
     }
 }
 
@@ -131,6 +133,10 @@ impl ListingWriter for HtmlWriter {
         if info.total.is_none() {
             out.push_str("<p class=\"note\">This folder has too many entries to sort; ");
             out.push_str("they are in the file system's order.</p>\n");
+        }
+        if info.more || info.page > 1 {
+            let _ = write!(out, "<p class=\"note\">A page shows at most {PAGE_ENTRIES} entries; ");
+            out.push_str("the links at its end lead to the others.</p>\n");
         }
         out.push_str("<table>\n<thead><tr>");
         self.column(By::Name, "Name", out);
