@@ -91,8 +91,6 @@ fn check_preconditions(
 ) -> Result<(), HttpError> {
     let conditions = Preconditions::of_write(&request.headers);
     let Some(library) = library else { return Err(NOT_FOUND) };
-    // A cached entry may be up to 100 ms old, which is too old to decide on a write.
-    library.site.forget(path);
     let holds = match library.site.find(path, clock) {
         Ok(Resolved::File(file)) => conditions.evaluate(validators(&file)) == Verdict::Proceed,
         // If-Match fails if there is no file; all other conditions hold.
