@@ -174,6 +174,10 @@ pub const ACKNOWLEDGED_RETRY: Duration = Duration::from_millis(5);
 /// the last one is known.
 pub const LISTED_ITEMS_MAX: usize = 100_000;
 
+/// How long to wait for the disk before trying again to send a part of a file that was not in memory. The kernel reads
+/// about a megabyte ahead meanwhile.
+pub const DISK_RETRY: Duration = Duration::from_millis(1);
+
 /// How often a request checks whether another folder has taken the path of the site or the library.
 pub const FOLDER_CHECK: Duration = Duration::from_millis(500);
 

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, IoSlice};
 use std::time::{Duration, Instant};
 
-use crate::limits::ACKNOWLEDGED_RETRY;
+use crate::limits::{ACKNOWLEDGED_RETRY, DISK_RETRY};
 use crate::outbox::{Next, Outbox, PIECES_MAX};
 use crate::transport::Transport;
 
@@ -22,6 +22,8 @@ pub(super) struct Output {
     /// check since.
     unacknowledged: usize,
     pause: Pause,
+    /// When to try again to send a part of a file that was not in memory.
+    disk_retry: Option<Instant>,
 }
 
 /// The state of a pause between two messages.
@@ -46,6 +48,8 @@ pub(super) enum Flushed {
     OutOfBudget,
     /// A pause comes next.
     Paused,
+    /// A part of a file comes next that the disk is still reading.
+    AwaitingDisk,
 }
 
 impl Output {
@@ -58,15 +62,16 @@ impl Output {
             sent_since_input: 0,
             unacknowledged: 0,
             pause: Pause::None,
+            disk_retry: None,
         }
     }
 
-    /// Returns when the peer must have accepted some output, or `None` if none is queued. For a pause,
-    /// returns when to check it.
+    /// Returns when the peer must have accepted some output, or `None` if none is queued. For a pause or a part
+    /// of a file that is being read, returns when to check it.
     pub(super) fn deadline(&self, timeout: Duration) -> Option<Instant> {
         let patience = (!self.outbox.is_empty()).then(|| self.progress + timeout)?;
         Some(match self.pause {
-            Pause::None => patience,
+            Pause::None => self.disk_retry.map_or(patience, |retry| patience.min(retry)),
             Pause::Pending(again) => patience.min(again),
             Pause::Until(end) => end,
         })
@@ -106,6 +111,7 @@ impl Output {
             let flushed = if self.outbox.is_empty() { Flushed::Everything } else { Flushed::Blocked };
             return Ok((flushed, 0));
         }
+        self.disk_retry = None;
         let before = *budget;
         let mut flushed = self.send_all(transport, budget)?;
         while flushed == Flushed::Paused && self.is_silence_over(transport, now) {
@@ -116,6 +122,9 @@ impl Output {
         if moved > 0 {
             self.progress = now;
             self.sent_since_input += moved;
+        }
+        if flushed == Flushed::AwaitingDisk {
+            self.disk_retry = Some(now + DISK_RETRY);
         }
         if flushed == Flushed::Blocked {
             self.writable = false;
@@ -146,6 +155,7 @@ impl Output {
                     *budget -= sent;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Flushed::Blocked),
+                Err(error) if error.kind() == ErrorKind::ResourceBusy => return Ok(Flushed::AwaitingDisk),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }

@@ -2,6 +2,8 @@
 //! would be a transport around a socket.
 
 mod datagram;
+#[cfg(all(target_os = "linux", not(evserve_portable)))]
+mod page_cache;
 mod plain;
 mod queue;
 
@@ -21,7 +23,8 @@ pub trait Transport {
     /// follows immediately, so that a partial last packet may wait for it.
     fn send(&mut self, pieces: &[IoSlice<'_>], more: bool) -> io::Result<usize>;
 
-    /// Sends up to `count` bytes of `file`, starting at `offset`. Returns 0 if the file ends there.
+    /// Sends up to `count` bytes of `file`, starting at `offset`. Returns 0 if the file ends there. Fails with
+    /// `ResourceBusy` if the disk is still reading them.
     fn send_file(&mut self, file: &File, offset: u64, count: usize) -> io::Result<usize>;
 
     /// Shuts down our side (FIN). The peer may continue to send.

@@ -90,6 +90,9 @@ impl Source for Stream {
 /// Linux: sendfile(2), and `MSG_MORE` to keep a head and its file in one packet.
 #[cfg(all(target_os = "linux", not(evserve_portable)))]
 mod system {
+    use std::io::ErrorKind;
+
+    use super::super::page_cache;
     use super::*;
     use rustix::net::{SendAncillaryBuffer, SendFlags, send as send_one, sendmsg};
 
@@ -107,6 +110,10 @@ mod system {
         mut from: u64,
         count: usize,
     ) -> io::Result<usize> {
+        // sendfile(2) would wait for the disk, and so would all connections.
+        if !page_cache::is_cached(file, from, count) {
+            return Err(ErrorKind::ResourceBusy.into());
+        }
         Ok(rustix::fs::sendfile(socket, file, Some(&mut from), count)?)
     }
 }

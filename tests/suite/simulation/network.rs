@@ -105,6 +105,10 @@ impl Transport for SimStream {
     fn send_file(&mut self, file: &File, offset: u64, count: usize) -> io::Result<usize> {
         let wire = &mut *self.0.borrow_mut();
         wire.call()?;
+        // The disk is still reading this part of the file.
+        if wire.fails() {
+            return Err(ErrorKind::ResourceBusy.into());
+        }
         let mut bytes = vec![0; count];
         let length = file.read_at(&mut bytes, offset)?;
         if length == 0 { Ok(0) } else { wire.write(&bytes[..length]) }

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use evserve::clock::Now;
 use evserve::event_loop::{EventLoop, Readiness, Token};
-use evserve::limits::{INBOX_MAX_BYTES, Limits, OUTBOX_MAX_BYTES, TURN_READ_BYTES, TURN_WRITE_BYTES};
+use evserve::limits::{
+    DISK_RETRY, INBOX_MAX_BYTES, Limits, OUTBOX_MAX_BYTES, TURN_READ_BYTES, TURN_WRITE_BYTES,
+};
 use evserve::protocol::Kind;
 use evserve::services::Services;
 use evserve::services::Template;
@@ -101,7 +103,9 @@ impl Simulation {
             self.now = self.now + Duration::from_micros(self.random.u64(1..300));
             let events: Vec<Readiness> =
                 self.peers.iter_mut().filter_map(|peer| peer.act(&mut self.random)).collect();
-            let idle = events.is_empty() && self.timeout != Some(Duration::ZERO);
+            // A connection that waits for the disk is not idle.
+            let sleeps = self.timeout.is_none_or(|timeout| timeout > DISK_RETRY);
+            let idle = events.is_empty() && sleeps;
             quiet = if idle { quiet + 1 } else { 0 };
             self.turn(events);
         }

@@ -1,0 +1,29 @@
+//! Whether a part of a file is in the page cache, so that sending it does not wait for the disk. mincore(2) would need
+//! a mapping, and does not tell about pages that are still being read.
+
+use std::fs::File;
+use std::io::IoSliceMut;
+use std::num::NonZeroU64;
+
+use rustix::fs::{Advice, fadvise};
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
+
+/// How much of a file is read ahead at once: enough to keep a disk busy until the loop comes back, and little enough to
+/// be queued within a fraction of a millisecond.
+const READ_AHEAD_BYTES: u64 = 1 << 20;
+
+/// Returns whether `count` bytes from `offset` can be read without waiting for the disk, as far as the first and the
+/// last of them tell. If not, the kernel starts to read them.
+pub(super) fn is_cached(file: &File, offset: u64, count: usize) -> bool {
+    let last = offset + (count as u64).saturating_sub(1);
+    let is_cached = [offset, last].into_iter().all(|offset| {
+        let mut byte = [0];
+        // Other errors, such as that of a file system without RWF_NOWAIT, are left to the read itself.
+        let read = preadv2(file, &mut [IoSliceMut::new(&mut byte)], offset, ReadWriteFlags::NOWAIT);
+        read != Err(Errno::AGAIN)
+    });
+    if !is_cached {
+        let _ = fadvise(file, offset, NonZeroU64::new(READ_AHEAD_BYTES), Advice::WillNeed);
+    }
+    is_cached
+}
