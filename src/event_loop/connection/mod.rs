@@ -11,7 +11,10 @@ use super::input::Input;
 use super::output::{Flushed, Output};
 use super::parking::Parking;
 use crate::close_reason::CloseReason;
-use crate::limits::{LINGER_IDLE_TIMEOUT, LINGER_TIMEOUT, TURN_READ_BYTES, TURN_REQUESTS, TURN_WRITE_BYTES};
+use crate::limits::{
+    LINGER_IDLE_TIMEOUT, LINGER_TIMEOUT, SHARED_FOR, TURN_READ_BYTES, TURN_REQUESTS, TURN_WRITE_BYTES,
+    TURN_WRITE_SHARED_BYTES,
+};
 use crate::outbox::Outbox;
 use crate::protocol::{AnyProtocol, Demand, Protocol, Step};
 use crate::services::{Context, Core};
@@ -38,11 +41,18 @@ pub(super) struct Scratch {
     pub outbox: Outbox,
     /// The memory for incomplete requests.
     pub parking: Parking,
+    /// When a connection was last driven without leaving output for a later turn.
+    small_served_at: Option<Instant>,
 }
 
 impl Default for Scratch {
     fn default() -> Scratch {
-        Scratch { input: vec![0; TURN_READ_BYTES], outbox: Outbox::default(), parking: Parking::default() }
+        Scratch {
+            input: vec![0; TURN_READ_BYTES],
+            outbox: Outbox::default(),
+            parking: Parking::default(),
+            small_served_at: None,
+        }
     }
 }
 
@@ -153,18 +163,24 @@ impl<T: Transport> Connection<T> {
 
     /// Receives, processes and sends within the budget of a turn. Returns what the connection waits for.
     pub(super) fn drive(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> Progress {
+        let now = cx.core.clock.now.monotonic;
+        let had_output = !self.output.outbox.is_empty();
+        let is_shared = scratch.small_served_at.is_some_and(|at| now < at + SHARED_FOR);
+        let write = if had_output && is_shared { TURN_WRITE_SHARED_BYTES } else { TURN_WRITE_BYTES };
         self.input.begin();
-        self.output.begin(&mut scratch.outbox, cx.core.clock.now.monotonic);
+        self.output.begin(&mut scratch.outbox, now);
         let progress =
-            self.run(&mut scratch.input, cx).unwrap_or_else(|error| Progress::Closed(reason(&error)));
+            self.run(&mut scratch.input, write, cx).unwrap_or_else(|error| Progress::Closed(reason(&error)));
+        if !had_output && self.output.outbox.is_empty() {
+            scratch.small_served_at = Some(now);
+        }
         self.output.end(&mut scratch.outbox);
         self.input.end(&scratch.parking);
         progress
     }
 
-    fn run(&mut self, scratch: &mut [u8], cx: &mut Context<'_>) -> io::Result<Progress> {
-        let mut budget =
-            Budget { read: TURN_READ_BYTES, write: TURN_WRITE_BYTES, requests: TURN_REQUESTS, slices: 1 };
+    fn run(&mut self, scratch: &mut [u8], write: usize, cx: &mut Context<'_>) -> io::Result<Progress> {
+        let mut budget = Budget { read: TURN_READ_BYTES, write, requests: TURN_REQUESTS, slices: 1 };
         loop {
             let stop = self.process(scratch, &mut budget, cx)?;
             let flushed = self.flush(&mut budget.write, cx)?;

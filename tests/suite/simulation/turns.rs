@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use evserve::close_reason::CloseReason;
 use evserve::event_loop::Readiness;
-use evserve::limits::{INBOX_MAX_BYTES, Limits, TURN_BULK, TURN_READ_BYTES, TURN_REQUESTS};
+use evserve::limits::{
+    INBOX_MAX_BYTES, Limits, SHARED_FOR, TURN_BULK, TURN_READ_BYTES, TURN_REQUESTS, TURN_WRITE_BYTES,
+    TURN_WRITE_SHARED_BYTES,
+};
 
 use super::network::Wire;
 use super::peers::Behavior;
@@ -147,6 +150,35 @@ fn bulk_connections_do_not_starve_small_requests() {
     // The bulk connections are completed as well.
     (0..200).for_each(|_| simulation.turn(Vec::new()));
     assert_eq!(requests(&simulation), 100 + 49 * 641);
+}
+
+#[test]
+fn large_responses_write_less_per_turn_while_small_ones_are_served() {
+    let mut simulation = Simulation::new(5, Limits::default());
+    (0..2).for_each(|_| simulation.connect(0));
+    simulation.turn(Vec::new());
+    simulation.turn(Vec::new());
+    let ask = |simulation: &Simulation, peer: usize, request: &[u8]| {
+        let wire = &mut *simulation.peers[peer].wire.borrow_mut();
+        wire.arrived.extend(request);
+        wire.window = 1 << 40;
+        Readiness { token: wire.token.unwrap(), readable: true, writable: false, ending: false }
+    };
+    let received = |simulation: &Simulation| simulation.peers[1].wire.borrow().received.len();
+    let large = b"GET /disk.bin HTTP/1.1\r\nHost: h\r\n\r\n".repeat(20);
+    let event = ask(&simulation, 1, &large);
+    simulation.turn(vec![event]);
+    for is_shared in [false, true, false] {
+        simulation.now = simulation.now + SHARED_FOR;
+        if is_shared {
+            let event = ask(&simulation, 0, b"GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n");
+            simulation.turn(vec![event]);
+        }
+        let before = received(&simulation);
+        simulation.turn(Vec::new());
+        let budget = if is_shared { TURN_WRITE_SHARED_BYTES } else { TURN_WRITE_BYTES };
+        assert_eq!(received(&simulation) - before, budget);
+    }
 }
 
 /// Runs two hundred turns, a second apart; in each, a peer that reads nothing sends more than its read
