@@ -12,16 +12,15 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2};
 /// be queued within a fraction of a millisecond.
 const READ_AHEAD_BYTES: u64 = 1 << 20;
 
-/// Returns whether `count` bytes from `offset` can be read without waiting for the disk, as far as the first and the
-/// last of them tell. If not, the kernel starts to read them.
+/// Returns whether `count` bytes from `offset` can be read without waiting for the disk, as far as the last of them
+/// tells: the kernel reads a file in order, and a second probe would cost as much as the first. If not, the kernel
+/// starts to read them.
 pub(super) fn is_cached(file: &File, offset: u64, count: usize) -> bool {
     let last = offset + (count as u64).saturating_sub(1);
-    let is_cached = [offset, last].into_iter().all(|offset| {
-        let mut byte = [0];
-        // Other errors, such as that of a file system without RWF_NOWAIT, are left to the read itself.
-        let read = preadv2(file, &mut [IoSliceMut::new(&mut byte)], offset, ReadWriteFlags::NOWAIT);
-        read != Err(Errno::AGAIN)
-    });
+    let mut byte = [0];
+    // Other errors, such as that of a file system without RWF_NOWAIT, are left to the read itself.
+    let probe = preadv2(file, &mut [IoSliceMut::new(&mut byte)], last, ReadWriteFlags::NOWAIT);
+    let is_cached = probe != Err(Errno::AGAIN);
     if !is_cached {
         let _ = fadvise(file, offset, NonZeroU64::new(READ_AHEAD_BYTES), Advice::WillNeed);
     }

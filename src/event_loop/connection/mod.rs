@@ -165,8 +165,11 @@ impl<T: Transport> Connection<T> {
     pub(super) fn drive(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> Progress {
         let now = cx.core.clock.now.monotonic;
         let had_output = !self.output.outbox.is_empty();
-        let is_shared = scratch.small_served_at.is_some_and(|at| now < at + SHARED_FOR);
-        let write = if had_output && is_shared { TURN_WRITE_SHARED_BYTES } else { TURN_WRITE_BYTES };
+        let write = if had_output && scratch.small_served_at.is_some_and(|at| now < at + SHARED_FOR) {
+            TURN_WRITE_SHARED_BYTES
+        } else {
+            TURN_WRITE_BYTES
+        };
         self.input.begin();
         self.output.begin(&mut scratch.outbox, now);
         let progress =
