@@ -204,9 +204,12 @@ impl Server {
         client.response()
     }
 
-    /// Returns the number of open descriptors.
+    /// Returns the number of open descriptors, without the queues of file watches: they are opened when a file
+    /// is first watched, and stay.
     pub fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+        let files = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        let targets = files.map(|file| fs::read_link(file.unwrap().path()).unwrap_or_default());
+        targets.filter(|target| !target.to_string_lossy().contains("inotify")).count()
     }
 
     /// Returns a number from /proc/PID/status.

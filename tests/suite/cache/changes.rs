@@ -99,9 +99,12 @@ fn a_watched_file_is_gone_once_its_folder_is_deleted() {
 fn rarely_requested_files_are_revalidated_instead_of_watched() {
     let mut site = Site::new();
     site.write("file", b"old");
+    site.get("file");
     for _ in 0..20 {
         site.now += Duration::from_secs(11);
-        site.get("file");
+        let before = site.checks();
+        assert_eq!(site.get("file"), b"old");
+        assert_eq!(site.checks() - before, 1);
     }
     assert_eq!(site.watch_attempts(), 0);
     site.settle("file");

@@ -100,6 +100,7 @@ fn ten_thousand_edits_are_visible_to_the_request_that_follows() {
         let server = Server::spawn(Command::new(PROGRAM), folder.path(), own, &files);
         let mut client = server.connect();
         let mut random = Rng::with_seed(seed as u64);
+        let mut done = [0; EDITS.len()];
         for step in 0..5_000 {
             let (path, file): (String, PathBuf) = match random.u8(..8) {
                 0 => ("/files/x.txt".into(), library.path().join("x.txt")),
@@ -110,11 +111,13 @@ fn ten_thousand_edits_are_visible_to_the_request_that_follows() {
             };
             let bytes = vec![random.lowercase() as u8; random.usize(1..8)];
             // An edit may be impossible, such as the removal of a missing file.
-            let _ = EDITS[random.usize(..EDITS.len())](&file, folder.path(), &bytes);
+            let kind = random.usize(..EDITS.len());
+            done[kind] += usize::from(EDITS[kind](&file, folder.path(), &bytes).is_ok());
             for _ in 0..random.u8(1..4) {
                 check(&mut client, &path, &file, &format!("step {step}, seed {seed}"));
             }
         }
+        assert!(done.iter().all(|count| *count > 50), "successful edits by kind: {done:?}");
     });
 }
 
@@ -191,7 +194,7 @@ fn a_replaced_site_folder_is_found_again() {
     let mut client = server.connect();
     let mut served = || get(&mut client, "/page.txt", "").body;
     (0..5).for_each(|_| assert_eq!(served(), b"release 1"));
-    // By itself, within half a second.
+    // Without a signal, within half a second.
     symlink("2", at("next")).unwrap();
     fs::rename(at("next"), at("current")).unwrap();
     wait_for("the second release", || (served() == b"release 2").then_some(()));

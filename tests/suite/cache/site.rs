@@ -89,12 +89,17 @@ impl Site {
 
     /// Requests a file every 5 ms for `time`, and returns how often the cache checked the disk.
     pub fn serve(&mut self, name: &str, time: Duration) -> usize {
-        let (end, before) = (self.now + time, self.store.checks.get());
+        let (end, before) = (self.now + time, self.checks());
         while self.now < end {
             self.now += Duration::from_millis(5);
             assert!(!self.get(name).is_empty());
         }
-        self.store.checks.get() - before
+        self.checks() - before
+    }
+
+    /// Returns how often the cache checked the disk.
+    pub fn checks(&self) -> usize {
+        self.store.checks.get()
     }
 
     /// Returns how often the cache tried to watch a file.

@@ -1,5 +1,5 @@
 //! Several files in one command of the client, and the local files that it uploads. To add a case, name the files after
-//! `put` or `get` and compare what is stored.
+//! `put` or `get` and compare the stored files.
 
 use std::ffi::OsStr;
 use std::fs;

@@ -115,7 +115,7 @@ fn upload(client: &mut LegacyClient, name: &str, bytes: &[u8], stored: &Path) {
         if fs::read(stored).unwrap() == bytes {
             return;
         }
-        assert!(!is_in_time, "{name} is not what was sent");
+        assert!(!is_in_time, "{name} differs from the sent file");
         fs::remove_file(stored).unwrap();
     }
 }

@@ -118,7 +118,7 @@ fn evclient_works_with_the_legacy_servers() {
                 break;
             }
             // The file ends with `##`, which counts as the end after half a second of silence.
-            assert!(end_delay > Duration::from_millis(250), "one is not what was sent");
+            assert!(end_delay > Duration::from_millis(250), "the stored file differs from the sent one");
             fs::remove_file(own.path().join("one")).unwrap();
         }
         assert!(ask(&["put", "new"]).0.status.success());

@@ -139,7 +139,7 @@ fn a_link_cannot_replace_the_session_of_a_visitor() {
     let (own, other) = (visitor.visit("/session", "").id, visitor.visit("/session", "").id);
     let said = visitor.visit(&format!("/session?sid={other}"), &format!("Cookie: sid={own}\r\n"));
     assert_eq!((said.id, said.visits, said.cookie), (own.clone(), 2, None));
-    // Without a session of its own, the visitor joins the one in the link, but gets no cookie for it.
+    // Without its own session, the visitor joins the one in the link, but gets no cookie for it.
     let said = visitor.visit(&format!("/session?sid={other}"), "Cookie: sid=gone\r\n");
     assert_eq!((said.id, said.visits, said.cookie), (other, 2, None));
     assert_eq!(visitor.with_cookie(&own).visits, 3);

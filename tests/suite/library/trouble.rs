@@ -419,7 +419,7 @@ fn a_library_folder_that_is_replaced_is_found_again() {
     assert!(resuming.line().starts_with("ERR busy "));
     again.send("hello");
     assert!(again.line().starts_with("OK 5 "));
-    // HTTP may serve a cached file for 100 ms.
+    // The path is checked at most twice a second.
     wait_for("the new folder", || (fixture.http(get("mine")) == 404).then_some(()));
     assert_eq!(fixture.http(get("theirs")), 200);
     assert_eq!(fixture.ask(put("new", b"hello")), "OK 5");

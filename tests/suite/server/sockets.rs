@@ -96,8 +96,7 @@ fn connections_to_peers_that_never_read_are_closed() {
         wait_for("the first bytes", || client.stream.peek(&mut [0; 1]).ok());
     }
     assert_eq!(server.get("/1k.txt").status, 200);
-    // One more may be the queue of the file watches.
-    wait_for("their end", || (server.descriptors() <= idle + 1).then_some(()));
+    wait_for("their end", || (server.descriptors() == idle).then_some(()));
 }
 
 #[test]

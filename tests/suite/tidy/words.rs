@@ -51,9 +51,12 @@ const OLD_WORDS: &[(&str, &str)] = &[
     ("worth to", "worth …ing"),
 ];
 
+/// The maximum number of words in a row of [`OLD_WORDS`].
+const PHRASE_WORDS_MAX: usize = 3;
+
 /// Text files with these endings are checked.
-const ENDINGS: [&str; 12] =
-    ["rs", "md", "html", "svg", "css", "js", "py", "sh", "in", "toml", "service", "Makefile"];
+const ENDINGS: [&str; 13] =
+    ["1", "rs", "md", "html", "svg", "css", "js", "py", "sh", "in", "toml", "service", "Makefile"];
 
 /// Generated or foreign files, and this one.
 const SKIPPED: [&str; 6] = ["target", "corpus", "artifacts", ".git", "models", "words.rs"];
@@ -65,10 +68,16 @@ fn tidy_files_use_the_vocabulary() {
     for path in text_files() {
         files += 1;
         let text = fs::read_to_string(&path).unwrap();
-        for (number, line) in text.lines().enumerate() {
-            let words = format!(" {} ", words(line));
+        // A phrase may be broken across two lines, so each line is read with the beginning of the next one.
+        let lines: Vec<String> = text.lines().map(words).collect();
+        for (number, line) in lines.iter().enumerate() {
+            let next = lines.get(number + 1).map_or("", |next| next.as_str());
+            let next: Vec<&str> = next.split(' ').take(PHRASE_WORDS_MAX - 1).collect();
+            let words = format!(" {line} {} ", next.join(" "));
             for (old, better) in OLD_WORDS {
-                if words.contains(&format!(" {old} ")) {
+                // A phrase within the next line alone is found there.
+                let alone = format!(" {} ", next.join(" "));
+                if words.contains(&format!(" {old} ")) && !alone.contains(&format!(" {old} ")) {
                     let path = path.strip_prefix(root()).unwrap().display();
                     found.push(format!("{path}:{}: \"{old}\"; write: {better}", number + 1));
                 }
@@ -88,7 +97,7 @@ fn text_files() -> Vec<PathBuf> {
             let name = path.file_name().unwrap().to_str().unwrap();
             let has_ending = |ending: &str| name == ending || name.ends_with(&format!(".{ending}"));
             if SKIPPED.contains(&name) {
-            } else if path.is_dir() {
+            } else if path.is_dir() && !path.is_symlink() {
                 folders.push(path);
             } else if ENDINGS.iter().any(|ending| has_ending(ending)) && is_regular(&path) {
                 files.push(path);
