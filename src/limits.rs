@@ -268,7 +268,7 @@ const _: () = {
     // Copied bodies are smaller than bodies in memory, which are smaller than a full outbox.
     assert!(COPIED_BODY_MAX_BYTES < MEMORY_BODY_MAX_BYTES);
     assert!(MEMORY_BODY_MAX_BYTES < OUTBOX_MAX_BYTES as u64);
-    // A full outbox can be sent in one turn, and a discarded body read in one turn.
+    // A full outbox can be sent in one turn while no others are served, and a discarded body read in one turn.
     assert!(OUTBOX_MAX_BYTES <= TURN_WRITE_BYTES && DISCARDED_BODY_MAX_BYTES <= TURN_READ_BYTES as u64);
     assert!(COMPRESSED_FILE_MIN_BYTES < COMPRESSED_FILE_MAX_BYTES);
     assert!(LISTING_SLICE_ENTRIES <= PAGE_ENTRIES && PAGE_ENTRIES <= SORTED_ENTRIES_MAX);

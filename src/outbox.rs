@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::limits::{COPIED_BODY_MAX_BYTES, OUTBOX_MAX_BYTES};
+use crate::limits::{COPIED_BODY_MAX_BYTES, OUTBOX_MAX_BYTES, TURN_WRITE_SHARED_BYTES};
 use crate::store::{CountedFile, SharedBytes};
 
 /// A part of the output.
@@ -143,6 +143,11 @@ impl Outbox {
     /// file at a time bounds the descriptors that a pipelining peer can make us hold.
     pub fn is_full(&self) -> bool {
         self.files > 0 || self.in_memory >= OUTBOX_MAX_BYTES
+    }
+
+    /// Returns whether more is queued than a turn sends while others are served: a file, or that many bytes.
+    pub fn is_large(&self) -> bool {
+        self.files > 0 || self.in_memory > TURN_WRITE_SHARED_BYTES
     }
 
     /// Returns the next output, at most `limit` bytes of it. Bytes in memory are put into `pieces`.

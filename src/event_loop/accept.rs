@@ -25,6 +25,11 @@ impl<N: Network> EventLoop<N> {
             let full = self.connections >= self.services.core.limits.max_connections;
             let victim = match full.then(|| self.find_victim()).transpose() {
                 Ok(victim) => victim,
+                // While all are busy, only the end of a connection makes a place, and wakes the listener.
+                Err(NoVictim { all_busy: true, .. }) => {
+                    self.back_off(key);
+                    return false;
+                }
                 Err(NoVictim { retry, .. }) => {
                     self.retry_at(key, retry);
                     return false;

@@ -7,7 +7,7 @@ use mio::event::Event;
 /// carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token {
-    pub(super) key: usize,
+    key: usize,
     generation: usize,
 }
 

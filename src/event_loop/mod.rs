@@ -28,7 +28,7 @@ use crate::clock::Now;
 use crate::close_reason::CloseReason;
 use crate::limits::TURN_ACCEPTS;
 use crate::protocol::Kind;
-use crate::services::{Context, Services};
+use crate::services::Services;
 
 use connection::{Progress, Scratch};
 use endpoint::{Endpoint, ReceiveStatus};
@@ -187,7 +187,7 @@ impl<N: Network> EventLoop<N> {
     }
 
     fn set_readiness(&mut self, readiness: Readiness) {
-        let key = readiness.token.key;
+        let key = readiness.token.key();
         let Some(source) = self.sources.get_mut(key).filter(|source| source.token == readiness.token) else {
             return;
         };
@@ -202,9 +202,15 @@ impl<N: Network> EventLoop<N> {
 
     fn queue(&mut self, key: usize, cause: WakeReason) {
         let source = &mut self.sources[key];
-        if source.queued.is_none() {
-            source.queued = Some(cause);
-            self.schedule.push(key);
+        if source.queued.is_some() {
+            return;
+        }
+        source.queued = Some(cause);
+        match &source.kind {
+            SourceKind::Connection(_, connection) if connection.is_bulk() => {
+                self.schedule.push_low_priority(key);
+            }
+            _ => self.schedule.push(key),
         }
     }
 
@@ -213,8 +219,7 @@ impl<N: Network> EventLoop<N> {
         source.queued = None;
         match &mut source.kind {
             SourceKind::Connection(peer, connection) => {
-                let Services { core, http, ack } = &mut self.services;
-                let mut cx = Context { peer: *peer, core, http, ack };
+                let mut cx = self.services.context(*peer);
                 match connection.drive(&mut self.scratch, &mut cx) {
                     Progress::Waiting(until) => self.schedule.arm(key, &mut source.alarm, until),
                     Progress::Yielding => {

@@ -21,20 +21,20 @@ pub(super) struct Output {
     /// The number of bytes that the peer had not acknowledged when the socket last blocked, or at the last
     /// check since.
     unacknowledged: usize,
-    pause: Pause,
-    /// When to try again to send a part of a file that was not in memory.
-    disk_retry: Option<Instant>,
+    hold: Hold,
 }
 
-/// The state of a pause between two messages.
+/// What the front of the outbox waits for, other than the transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pause {
-    /// No pause.
+enum Hold {
+    /// Nothing.
     None,
-    /// The pause begins when the peer has acknowledged all earlier output. The next check is at this time.
-    Pending(Instant),
-    /// The pause ends at this time.
-    Until(Instant),
+    /// A pause begins when the peer has acknowledged all earlier output. The next check is at this time.
+    Unacknowledged(Instant),
+    /// A pause ends at this time.
+    Silence(Instant),
+    /// The disk reads a part of a file. The next try is at this time.
+    Disk(Instant),
 }
 
 /// How a [flush](Output::flush) ended.
@@ -61,8 +61,7 @@ impl Output {
             progress: now,
             sent_since_input: 0,
             unacknowledged: 0,
-            pause: Pause::None,
-            disk_retry: None,
+            hold: Hold::None,
         }
     }
 
@@ -70,11 +69,16 @@ impl Output {
     /// of a file that is being read, returns when to check it.
     pub(super) fn deadline(&self, timeout: Duration) -> Option<Instant> {
         let patience = (!self.outbox.is_empty()).then(|| self.progress + timeout)?;
-        Some(match self.pause {
-            Pause::None => self.disk_retry.map_or(patience, |retry| patience.min(retry)),
-            Pause::Pending(again) => patience.min(again),
-            Pause::Until(end) => end,
+        Some(match self.hold {
+            Hold::None => patience,
+            Hold::Unacknowledged(again) | Hold::Disk(again) => patience.min(again),
+            Hold::Silence(end) => end,
         })
+    }
+
+    /// Returns whether the output waits for the disk.
+    pub(super) fn awaits_disk(&self) -> bool {
+        matches!(self.hold, Hold::Disk(_))
     }
 
     /// Begins a turn: exchanges an empty outbox for the loop's `spare` one, whose memory is already
@@ -111,12 +115,15 @@ impl Output {
             let flushed = if self.outbox.is_empty() { Flushed::Everything } else { Flushed::Blocked };
             return Ok((flushed, 0));
         }
-        self.disk_retry = None;
+        let cold = self.awaits_disk();
+        if cold {
+            self.hold = Hold::None;
+        }
         let before = *budget;
-        let mut flushed = self.send_all(transport, budget)?;
+        let mut flushed = self.send_all(transport, budget, cold)?;
         while flushed == Flushed::Paused && self.is_silence_over(transport, now) {
             self.outbox.end_pause();
-            flushed = self.send_all(transport, budget)?;
+            flushed = self.send_all(transport, budget, cold)?;
         }
         let moved = before - *budget;
         if moved > 0 {
@@ -124,7 +131,7 @@ impl Output {
             self.sent_since_input += moved;
         }
         if flushed == Flushed::AwaitingDisk {
-            self.disk_retry = Some(now + DISK_RETRY);
+            self.hold = Hold::Disk(now + DISK_RETRY);
         }
         if flushed == Flushed::Blocked {
             self.writable = false;
@@ -136,7 +143,12 @@ impl Output {
     /// Sends what the transport accepts, up to the next pause, and subtracts the bytes from `budget`. If a
     /// file shrinks, returns `UnexpectedEof`: padding would pass off wrong bytes as the announced body.
     #[inline]
-    fn send_all<T: Transport>(&mut self, transport: &mut T, budget: &mut usize) -> io::Result<Flushed> {
+    fn send_all<T: Transport>(
+        &mut self,
+        transport: &mut T,
+        budget: &mut usize,
+        cold: bool,
+    ) -> io::Result<Flushed> {
         loop {
             let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
             // Without budget nothing is sent, but a limit of 1 tells whether any output is left.
@@ -146,7 +158,7 @@ impl Output {
                 Next::Pause => return Ok(Flushed::Paused),
                 Next::Pieces(count, more) => transport.send(&pieces[..count], more).and_then(sent_some),
                 Next::File(file, offset, count) => {
-                    transport.send_file(file, offset, count).and_then(file_sent)
+                    transport.send_file(file, offset, count, cold).and_then(file_sent)
                 }
             };
             match sent {
@@ -164,20 +176,20 @@ impl Output {
 
     /// Begins or continues the pause at the front of the outbox. Returns whether it is over.
     fn is_silence_over<T: Transport>(&mut self, transport: &T, now: Instant) -> bool {
-        match self.pause {
-            Pause::Until(end) if end <= now => {
-                self.pause = Pause::None;
+        match self.hold {
+            Hold::Silence(end) if end <= now => {
+                self.hold = Hold::None;
                 self.progress = now;
                 return true;
             }
-            Pause::Until(_) => {}
-            Pause::None | Pause::Pending(_) => {
+            Hold::Silence(_) => {}
+            Hold::None | Hold::Unacknowledged(_) | Hold::Disk(_) => {
                 let begun = transport.unacknowledged().is_none_or(|left| left == 0);
                 let silence = self.outbox.front_pause().unwrap_or_default();
-                self.pause = if begun {
-                    Pause::Until(now + silence)
+                self.hold = if begun {
+                    Hold::Silence(now + silence)
                 } else {
-                    Pause::Pending(now + ACKNOWLEDGED_RETRY)
+                    Hold::Unacknowledged(now + ACKNOWLEDGED_RETRY)
                 };
             }
         }

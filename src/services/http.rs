@@ -20,14 +20,8 @@ pub struct HttpServices {
     pub sessions: Sessions,
     /// The access log, if there is one.
     pub access_log: Option<AccessLog>,
-    tls_attempts: TlsAttempts,
-}
-
-/// Whether a client has tried TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TlsAttempts {
-    None,
-    Reported,
+    /// Whether it was logged that a client spoke TLS.
+    tls_reported: bool,
 }
 
 /// The library as HTTP serves it.
@@ -48,14 +42,13 @@ impl HttpServices {
             library: None,
             sessions: Sessions::default(),
             access_log: None,
-            tls_attempts: TlsAttempts::None,
+            tls_reported: false,
         }
     }
 
     /// Logs that `peer` spoke TLS, once: browsers that prefer HTTPS, and scanners, try again and again.
     pub fn report_tls(&mut self, peer: Peer) {
-        if self.tls_attempts == TlsAttempts::None {
-            self.tls_attempts = TlsAttempts::Reported;
+        if !std::mem::replace(&mut self.tls_reported, true) {
             log::warn!(
                 "a client spoke TLS to the plain HTTP listener ({peer}); evserve has no HTTPS: use http://, or put a TLS proxy in front; further attempts are not logged"
             );

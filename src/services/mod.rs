@@ -80,9 +80,13 @@ impl Services {
         self.core.library.reopen();
         let access = self.http.access_log.as_mut().map_or(Ok(()), |log| log.reopen());
         let events = self.core.event_log.as_ref().map_or(Ok(()), |log| log.reopen());
-        match access.and(events) {
-            Ok(()) => log::info!("reopened the log files"),
-            Err(error) => log::error!("cannot reopen a log file: {error}; logging continues in the old one"),
+        if access.is_ok() && events.is_ok() {
+            log::info!("reopened the log files");
+        }
+        for (name, reopened) in [("access", access), ("event", events)] {
+            if let Err(error) = reopened {
+                log::error!("cannot reopen the {name} log: {error}; logging continues in the old file");
+            }
         }
     }
 }

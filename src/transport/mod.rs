@@ -24,8 +24,8 @@ pub trait Transport {
     fn send(&mut self, pieces: &[IoSlice<'_>], more: bool) -> io::Result<usize>;
 
     /// Sends up to `count` bytes of `file`, starting at `offset`. Returns 0 if the file ends there. Fails with
-    /// `ResourceBusy` if the disk is still reading them.
-    fn send_file(&mut self, file: &File, offset: u64, count: usize) -> io::Result<usize>;
+    /// `ResourceBusy` if the disk is still reading them; `cold` says that the last call for the file did.
+    fn send_file(&mut self, file: &File, offset: u64, count: usize, cold: bool) -> io::Result<usize>;
 
     /// Shuts down our side (FIN). The peer may continue to send.
     fn shutdown_write(&mut self) -> io::Result<()>;

@@ -1,5 +1,5 @@
-//! Whether a part of a file is in the page cache, so that sending it does not wait for the disk. mincore(2) would need
-//! a mapping, and does not tell about pages that are still being read.
+//! What of a file is in the page cache, so that sending it does not wait for the disk. mincore(2) would need a mapping,
+//! and cachestat(2) also counts pages that are still being read.
 
 use std::fs::File;
 use std::io::IoSliceMut;
@@ -9,20 +9,63 @@ use rustix::fs::{Advice, fadvise};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 /// How much of a file is read ahead at once: enough to keep a disk busy until the loop comes back, and little enough to
-/// be queued within a fraction of a millisecond.
+/// be queued within a fraction of a millisecond. The kernel may read less.
 const READ_AHEAD_BYTES: u64 = 1 << 20;
 
-/// Returns whether `count` bytes from `offset` can be read without waiting for the disk, as far as the last of them
-/// tells: the kernel reads a file in order, and a second probe would cost as much as the first. If not, the kernel
-/// starts to read them.
-pub(super) fn is_cached(file: &File, offset: u64, count: usize) -> bool {
-    let last = offset + (count as u64).saturating_sub(1);
-    let mut byte = [0];
-    // Other errors, such as that of a file system without RWF_NOWAIT, are left to the read itself.
-    let probe = preadv2(file, &mut [IoSliceMut::new(&mut byte)], last, ReadWriteFlags::NOWAIT);
-    let is_cached = probe != Err(Errno::AGAIN);
-    if !is_cached {
-        let _ = fadvise(file, offset, NonZeroU64::new(READ_AHEAD_BYTES), Advice::WillNeed);
+/// How much of a file that was not in memory is tested at once, by reading it.
+const TESTED_BYTES: usize = 64 * 1024;
+
+/// Returns how many of the `count` bytes from `offset` can be read without waiting for the disk, and lets the kernel
+/// read the others. For a file that is not known to be cold, the last byte stands for all: a file is read in order. A
+/// test of a page makes the kernel read that page, so after a miss the last byte tells nothing, and all bytes of a
+/// `cold` file are tested.
+pub(super) fn available(file: &File, offset: u64, count: usize, cold: bool) -> usize {
+    let found = match cold {
+        true => read(file, offset, &mut [0; TESTED_BYTES][..count.min(TESTED_BYTES)]),
+        false => read(file, offset + count.saturating_sub(1) as u64, &mut [0]).map(|_| count),
+    };
+    match found {
+        Ok(0) => count,
+        Ok(found) => found,
+        Err(Errno::AGAIN) => {
+            let _ = fadvise(file, offset, NonZeroU64::new(READ_AHEAD_BYTES), Advice::WillNeed);
+            0
+        }
+        // Left to the read itself, such as the error of a file system without RWF_NOWAIT.
+        Err(_) => count,
     }
-    is_cached
+}
+
+/// Reads from the page cache into `buffer`. Returns the number of bytes; none at the end of the file.
+fn read(file: &File, offset: u64, buffer: &mut [u8]) -> rustix::io::Result<usize> {
+    preadv2(file, &mut [IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// On a file system that keeps no pages (tmpfs) or without RWF_NOWAIT, all bytes are available at once.
+    #[test]
+    fn a_cold_file_becomes_available_in_order() {
+        const LENGTH: usize = 4 << 20;
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(&vec![7; LENGTH]).expect("content");
+        file.sync_all().expect("a sync");
+        fadvise(&file, 0, None, Advice::DontNeed).expect("advice");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let (mut offset, mut cold) = (0, false);
+        while offset < LENGTH {
+            let count = (LENGTH - offset).min(256 * 1024);
+            let found = available(&file, offset as u64, count, cold);
+            assert!(found <= count && (found == count || !cold || found <= TESTED_BYTES));
+            cold = found == 0;
+            offset += found;
+            assert!(Instant::now() < deadline, "{offset} of {LENGTH} bytes became available");
+        }
+        assert_eq!(available(&file, 0, LENGTH, false), LENGTH);
+    }
 }

@@ -49,8 +49,8 @@ impl Transport for Stream {
         self.try_io(|socket| system::send(socket, pieces, more))
     }
 
-    fn send_file(&mut self, file: &File, offset: u64, count: usize) -> io::Result<usize> {
-        self.try_io(|socket| system::send_file(socket, file, offset, count))
+    fn send_file(&mut self, file: &File, offset: u64, count: usize, cold: bool) -> io::Result<usize> {
+        self.try_io(|socket| system::send_file(socket, file, offset, count, cold))
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
@@ -109,9 +109,11 @@ mod system {
         file: &File,
         mut from: u64,
         count: usize,
+        cold: bool,
     ) -> io::Result<usize> {
         // sendfile(2) would wait for the disk, and so would all connections.
-        if !page_cache::is_cached(file, from, count) {
+        let count = page_cache::available(file, from, count, cold);
+        if count == 0 {
             return Err(ErrorKind::ResourceBusy.into());
         }
         Ok(rustix::fs::sendfile(socket, file, Some(&mut from), count)?)
@@ -134,6 +136,7 @@ mod system {
         file: &File,
         from: u64,
         count: usize,
+        _cold: bool,
     ) -> io::Result<usize> {
         let mut buffer = [0; 32 * 1024];
         let limit = buffer.len().min(count);

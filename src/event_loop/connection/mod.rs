@@ -41,7 +41,7 @@ pub(super) struct Scratch {
     pub outbox: Outbox,
     /// The memory for incomplete requests.
     pub parking: Parking,
-    /// When a connection was last driven without leaving output for a later turn.
+    /// When a response was last begun and sent completely within one turn.
     small_served_at: Option<Instant>,
 }
 
@@ -139,6 +139,11 @@ impl<T: Transport> Connection<T> {
         known.unwrap_or(self.last_activity + core.limits.timeouts.idle)
     }
 
+    /// Returns whether the connection is in the middle of a large response, so that it may wait for others.
+    pub(super) fn is_bulk(&self) -> bool {
+        self.output.outbox.is_large()
+    }
+
     /// Returns what the connection is waiting for, or `None` if it may not be evicted: it is being served, or
     /// may have received what it waits for.
     pub(super) fn standing(&self) -> Option<Standing> {
@@ -164,7 +169,7 @@ impl<T: Transport> Connection<T> {
     /// Receives, processes and sends within the budget of a turn. Returns what the connection waits for.
     pub(super) fn drive(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> Progress {
         let now = cx.core.clock.now.monotonic;
-        let had_output = !self.output.outbox.is_empty();
+        let (had_output, sent) = (!self.output.outbox.is_empty(), cx.core.statistics.sent_bytes);
         let write = if had_output && scratch.small_served_at.is_some_and(|at| now < at + SHARED_FOR) {
             TURN_WRITE_SHARED_BYTES
         } else {
@@ -174,7 +179,7 @@ impl<T: Transport> Connection<T> {
         self.output.begin(&mut scratch.outbox, now);
         let progress =
             self.run(&mut scratch.input, write, cx).unwrap_or_else(|error| Progress::Closed(reason(&error)));
-        if !had_output && self.output.outbox.is_empty() {
+        if !had_output && self.output.outbox.is_empty() && cx.core.statistics.sent_bytes > sent {
             scratch.small_served_at = Some(now);
         }
         self.output.end(&mut scratch.outbox);
@@ -326,7 +331,11 @@ impl<T: Transport> Connection<T> {
     fn on_timeout(&mut self, cx: &mut Context<'_>) {
         let now = cx.core.clock.now.monotonic;
         if self.output.deadline(cx.core.limits.timeouts.write).is_some_and(|deadline| deadline <= now) {
-            if !self.output.extend(&self.transport, now) {
+            if self.output.awaits_disk() {
+                log::warn!("the disk did not deliver a part of a file in time");
+                self.output.forget();
+                self.phase = Phase::Finishing(CloseReason::Failed);
+            } else if !self.output.extend(&self.transport, now) {
                 // The peer accepts no output, so drop the rest.
                 self.output.forget();
                 self.phase = Phase::Finishing(CloseReason::WriteTimeout);

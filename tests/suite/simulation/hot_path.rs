@@ -91,7 +91,7 @@ impl Transport for Replay {
         Ok(count)
     }
 
-    fn send_file(&mut self, _file: &File, _offset: u64, count: usize) -> io::Result<usize> {
+    fn send_file(&mut self, _file: &File, _offset: u64, count: usize, _: bool) -> io::Result<usize> {
         self.counts.send_file.set(self.counts.send_file.get() + 1);
         Ok(count)
     }

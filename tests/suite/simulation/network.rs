@@ -102,7 +102,7 @@ impl Transport for SimStream {
         wire.write(&bytes)
     }
 
-    fn send_file(&mut self, file: &File, offset: u64, count: usize) -> io::Result<usize> {
+    fn send_file(&mut self, file: &File, offset: u64, count: usize, _: bool) -> io::Result<usize> {
         let wire = &mut *self.0.borrow_mut();
         wire.call()?;
         // The disk is still reading this part of the file.

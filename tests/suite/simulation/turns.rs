@@ -181,6 +181,48 @@ fn large_responses_write_less_per_turn_while_small_ones_are_served() {
     }
 }
 
+#[test]
+fn a_turn_writes_to_few_of_the_bulk_connections_that_an_event_or_the_disk_wakes() {
+    let mut simulation = Simulation::new(5, Limits::default());
+    (0..40).for_each(|_| simulation.connect(0));
+    simulation.turn(Vec::new());
+    simulation.turn(Vec::new());
+    let event = |wire: &Wire, writable: bool| Readiness {
+        token: wire.token.unwrap(),
+        readable: !writable,
+        writable,
+        ending: false,
+    };
+    let mut begin = Vec::new();
+    for peer in &simulation.peers {
+        let wire = &mut *peer.wire.borrow_mut();
+        wire.arrived.extend(b"GET /disk.bin HTTP/1.1\r\nHost: h\r\n\r\n");
+        wire.window = 1000;
+        begin.push(event(wire, false));
+    }
+    simulation.turn(begin);
+    // All have room for more at once.
+    let mut events = Vec::new();
+    for peer in &simulation.peers {
+        let wire = &mut *peer.wire.borrow_mut();
+        wire.window = 1 << 40;
+        events.push(event(wire, true));
+    }
+    let received = |simulation: &Simulation| -> Vec<usize> {
+        simulation.peers.iter().map(|peer| peer.wire.borrow().received.len()).collect()
+    };
+    let mut before = received(&simulation);
+    for turn in 0..40 {
+        simulation.turn(std::mem::take(&mut events));
+        let now = received(&simulation);
+        let served = before.iter().zip(&now).filter(|(before, now)| before != now).count();
+        assert!(served <= TURN_BULK, "{served} in turn {turn}");
+        before = now;
+    }
+    (0..80).for_each(|_| simulation.turn(Vec::new()));
+    assert!(received(&simulation).iter().all(|length| *length > 700_001));
+}
+
 /// Runs two hundred turns, a second apart; in each, a peer that reads nothing sends more than its read
 /// budget.
 fn flood(script: &[u8]) -> Simulation {
