@@ -17,9 +17,9 @@ pub enum LogTarget {
 const LINKS_MAX: usize = 8;
 
 impl LogTarget {
-    /// Parses the value of an option, in which `-` stands for `stream`.
-    pub fn parse(text: &str, stream: LogTarget) -> LogTarget {
-        if text == "-" { stream } else { LogTarget::Path(PathBuf::from(text)) }
+    /// Returns the target for the value of an option, in which `-` stands for `stream`.
+    pub fn of(path: &Path, stream: LogTarget) -> LogTarget {
+        if path.as_os_str() == "-" { stream } else { LogTarget::Path(path.to_owned()) }
     }
 
     /// Returns the stream that a path names, or else the target itself. The stream's descriptor must be used instead
