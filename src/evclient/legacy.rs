@@ -11,7 +11,6 @@ use evserve::transport::unacknowledged;
 
 use super::download::{Download, OpenTarget, Target};
 use super::failure::Failure;
-use super::progress;
 use super::session::{Entry, Session};
 use super::source::Source;
 use super::stream::{Stream, TIMEOUT};
@@ -150,19 +149,7 @@ impl Session for LegacySession {
     fn put(&mut self, source: &mut Source, name: &str) -> Result<(), Failure> {
         self.ask(&format!("P {name}"), self.words.upload)?;
         self.is_in_step = false;
-        source.begin_at(0)?;
-        let bar = progress::bar(name, 0, source.length);
-        let mut buffer = vec![0; 64 * 1024];
-        loop {
-            match source.read(&mut buffer)? {
-                0 => break,
-                count => {
-                    self.say(&buffer[..count])?;
-                    bar.inc(count as u64);
-                }
-            }
-        }
-        bar.finish_and_clear();
+        source.copy_to(name, 0, |bytes| self.say(bytes))?;
         self.flush()?;
         sleep(PAUSE);
         self.say(END)?;

@@ -3,8 +3,9 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::process::Output;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -132,4 +133,32 @@ fn evclient_works_with_the_legacy_servers() {
         fixture.run_ok(&[dialect, "put", "large", "--as", name]);
         assert!(fixture.stored(name) == large_file());
     });
+}
+
+/// Runs the client in the folder against a server that replies `OK` to its first message, and then runs `serve`.
+fn run_against(folder: &Path, words: &[&str], serve: impl FnOnce(TcpStream) + Send) -> Output {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut stream = listener.accept().unwrap().0;
+            assert!(stream.read(&mut [0; 1024]).unwrap() > 0);
+            serve(stream);
+        });
+        run(folder, &[&["--dialect=joined", address.as_str()], words].concat(), b"")
+    })
+}
+
+#[test]
+fn a_file_that_shrinks_during_a_legacy_upload_is_reported() {
+    let own = tempfile::tempdir().unwrap();
+    fs::write(own.path().join("a"), "hello").unwrap();
+    let output = run_against(own.path(), &["put", "a"], |mut stream| {
+        fs::write(own.path().join("a"), "he").unwrap();
+        stream.write_all(b"OK").unwrap();
+        let mut received = Vec::new();
+        stream.read_to_end(&mut received).unwrap();
+        assert_eq!(received, b"he");
+    });
+    assert_fails(&output, 1, "a: the file changed while it was sent");
 }
