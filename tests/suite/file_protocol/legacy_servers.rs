@@ -6,8 +6,11 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Output;
+use std::sync::Mutex;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use rustix::net::sockopt::set_socket_linger;
 
 use super::evclient::{Fixture, assert_fails, run};
 use crate::process::{at_once, cpu_wait_time, large_file, wait_until_read};
@@ -161,4 +164,35 @@ fn a_file_that_shrinks_during_a_legacy_upload_is_reported() {
         assert_eq!(received, b"he");
     });
     assert_fails(&output, 1, "a: the file changed while it was sent");
+}
+
+#[test]
+fn a_legacy_download_ends_with_silence_or_eof_and_not_with_a_reset() {
+    let own = tempfile::tempdir().unwrap();
+    let get = |is_reset: bool| loop {
+        fs::write(own.path().join("a"), "a good file").unwrap();
+        let waited = Mutex::new(Duration::ZERO);
+        let output = run_against(own.path(), &["get", "a"], |mut stream| {
+            stream.write_all(b"OK").unwrap();
+            wait_until_read(&stream);
+            let sent = Instant::now();
+            stream.write_all(b"hello##").unwrap();
+            wait_until_read(&stream);
+            if is_reset {
+                set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+            }
+            drop(stream);
+            *waited.lock().unwrap() = sent.elapsed();
+        });
+        // After half a second of silence, the file is complete.
+        if *waited.lock().unwrap() < Duration::from_millis(250) {
+            return (output, fs::read_to_string(own.path().join("a")).unwrap());
+        }
+    };
+    let (output, content) = get(true);
+    assert_fails(&output, 3, "a: the connection failed");
+    assert_eq!(content, "a good file");
+    let (output, content) = get(false);
+    assert!(output.status.success() && content == "hello", "{content}");
+    assert_eq!(fs::read_dir(own.path()).unwrap().count(), 1);
 }
