@@ -25,7 +25,7 @@ impl LogTarget {
     /// Returns the stream that a path names, or else the target itself. The stream's descriptor must be used instead
     /// of opening the path: a socket cannot be opened (ENXIO), and a file that is opened again has its own offset,
     /// so the lines of standard output and standard error would overwrite each other.
-    pub(super) fn resolve(&self) -> LogTarget {
+    pub fn resolve(&self) -> LogTarget {
         let LogTarget::Path(start) = self else { return self.clone() };
         let mut path = start.clone();
         for _ in 0..LINKS_MAX {

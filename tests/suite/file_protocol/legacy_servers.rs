@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Output;
 use std::sync::Mutex;
@@ -195,4 +196,43 @@ fn a_legacy_download_ends_with_silence_or_eof_and_not_with_a_reset() {
     let (output, content) = get(false);
     assert!(output.status.success() && content == "hello", "{content}");
     assert_eq!(fs::read_dir(own.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn legacy_downloads_to_one_file_do_not_disturb_each_other() {
+    let own = tempfile::tempdir().unwrap();
+    let send = |stream: &mut TcpStream, message: &[u8]| {
+        stream.write_all(message).unwrap();
+        wait_until_read(stream);
+    };
+    let names = || {
+        let names = fs::read_dir(own.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.map(|name| name.into_string().unwrap()).collect::<Vec<_>>()
+    };
+    let content = || fs::read_to_string(own.path().join("a")).unwrap();
+    // The part of a client that was killed.
+    fs::write(own.path().join(".a.-1aB.part"), "old").unwrap();
+    // A name that the client used to copy the file to.
+    symlink("nowhere", own.path().join(".a.whole.part")).unwrap();
+    let output = run_against(own.path(), &["get", "a"], |mut first| {
+        send(&mut first, b"OK");
+        send(&mut first, b"first");
+        let second = run_against(own.path(), &["get", "a"], |mut second| {
+            send(&mut second, b"OK");
+            send(&mut second, b"second");
+            send(&mut second, b"##");
+        });
+        assert!(second.status.success() && content() == "second");
+        send(&mut first, b"##");
+    });
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(content(), "first");
+    let output = run_against(own.path(), &["get", "b"], |mut stream| {
+        send(&mut stream, b"OK");
+        send(&mut stream, b"half");
+    });
+    assert_fails(&output, 3, "b: the server closed the connection");
+    let mut left = names();
+    left.sort();
+    assert_eq!(left, [".a.whole.part", "a"]);
 }
