@@ -92,7 +92,7 @@ bench: ## measure one request without sockets, then with wrk and ab
 # Compares the protocols of the library with cp(1); needs a few GiB of disk.
 bench-library: ## measure uploads and downloads beside cp; needs some GiB
 	$(CARGO) build --release --locked
-	python3 benches/library.py
+	$(PYTHON) benches/library.py
 
 # Races several server models on this machine and draws the results, in about four minutes. gevent is raced,
 # too, if this Python has it: make lab PYTHON=venv/bin/python ARGS='--connections 1,100'

@@ -24,7 +24,7 @@ _evclient() {
     fi
     if [[ $value ]]; then
         case "$command $value" in
-            ' --dialect') COMPREPLY=($(compgen -W 'auto lines joined listed' -- "$cur")) ;;
+            ' --dialect') COMPREPLY=($(compgen -W 'lines joined listed' -- "$cur")) ;;
             ' --to') compopt -o default ;;
         esac
         return

@@ -2,7 +2,7 @@
 
 complete -c evclient -f
 complete -c evclient -F
-complete -c evclient -l dialect -x -a 'auto lines joined listed' -d 'dialect of the server: lines, joined or listed (lines)'
+complete -c evclient -l dialect -x -a 'lines joined listed' -d 'dialect of the server: lines, joined or listed (lines)'
 complete -c evclient -l to -r -F -d 'get: local file, or the folder for the files'
 complete -c evclient -l as -x -d 'put: name of the stored file'
 complete -c evclient -l udp -d 'say: send datagrams'

@@ -13,15 +13,7 @@ use simplelog::{ConfigBuilder, WriteLogger};
 fn main() -> ExitCode {
     let options = match Options::parse(std::env::args_os().skip(1)) {
         Ok(options) => options,
-        Err(exit) if exit.code == 0 => {
-            // An error is ignored: a pipe such as `--help | head` closes early.
-            let _ = io::stdout().write_all(exit.output.as_bytes());
-            return ExitCode::SUCCESS;
-        }
-        Err(exit) => {
-            let _ = io::stderr().write_all(exit.output.as_bytes());
-            return ExitCode::from(exit.code);
-        }
+        Err(exit) => return exit.print(),
     };
     match serve(&options) {
         Ok(Shutdown::Drained) => ExitCode::SUCCESS,

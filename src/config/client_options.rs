@@ -3,6 +3,8 @@
 
 use argh::{ArgsInfo, FromArgs};
 
+use super::usage::CommandLine;
+
 /// Lists, downloads and uploads the files of an evserve, or of the legacy file servers.
 ///
 /// HOST:PORT alone opens a menu. get and put take several files. get NAME - writes to standard output, put - NAME
@@ -13,7 +15,7 @@ use argh::{ArgsInfo, FromArgs};
 #[argh(help_triggers("-h", "--help"))]
 pub struct ClientOptions {
     /// dialect of the server: lines, joined or listed (lines)
-    #[argh(option, arg_name = "DIALECT", default = "String::from(\"lines\")")]
+    #[argh(option, arg_name = "KIND", default = "String::from(\"lines\")")]
     pub dialect: String,
 
     /// get: local file, or the folder for the files
@@ -39,4 +41,11 @@ pub struct ClientOptions {
     /// list, get NAME... [--to PATH], put LOCAL... [--as NAME], or stat NAME; the menu if absent
     #[argh(positional, arg_name = "COMMAND")]
     pub words: Vec<String>,
+}
+
+impl CommandLine for ClientOptions {
+    const PROGRAM: &'static str = "evclient";
+    const LISTED: &'static str = "commands";
+    // The names of local files, and the address of a unix socket.
+    const ANY_BYTES: &'static [&'static str] = &["", "--to", "--as"];
 }

@@ -25,7 +25,7 @@ pub use address::Address;
 pub use client_options::ClientOptions;
 pub use options::Options;
 use quantities::{number, size, time};
-pub use usage::{Exit, explain, reject_value_of_switch};
+pub use usage::{CommandLine, Exit, Words};
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
@@ -125,10 +125,10 @@ impl Config {
         set(&mut udp_rate, "--udp-rate", &options.udp_rate, number, COUNT_FORMAT)?;
         not_built_yet("--admin", &options.admin)?;
         Ok(Config {
-            html: PathBuf::from(&options.html),
+            html: options.html.clone(),
             rules: rules::check(options)?,
             http: listeners("--http", &options.http, Some(DEFAULT_HTTP))?,
-            files: options.files.as_ref().map(PathBuf::from),
+            files: options.files.clone(),
             allow_delete: options.allow_delete,
             hosts: options.host.clone(),
             library: library(options)?,
@@ -142,11 +142,11 @@ impl Config {
             trace: options.trace,
             limits,
             log_level,
-            log_file: LogTarget::parse(options.log_file.as_deref().unwrap_or("-"), LogTarget::Stderr),
+            log_file: LogTarget::of(options.log_file.as_deref().unwrap_or("-".as_ref()), LogTarget::Stderr),
             access_log: options
                 .access_log
                 .as_ref()
-                .map(|text| (LogTarget::parse(text, LogTarget::Stdout), format)),
+                .map(|path| (LogTarget::of(path, LogTarget::Stdout), format)),
         })
     }
 }

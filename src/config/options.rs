@@ -4,12 +4,12 @@
 //!
 //! [`Config`]: crate::config::Config
 
-use std::ffi::OsString;
-use std::path::Path;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 
-use argh::{ArgsInfo, FlagInfo, FromArgs};
+use argh::{ArgsInfo, CommandInfoWithArgs, FromArgs};
 
-use super::usage::{self, Exit};
+use super::usage::{CommandLine, Exit};
 use super::{address, help};
 
 /// Serves a folder of files over HTTP, with one thread and one event loop.
@@ -18,8 +18,8 @@ use super::{address, help};
 #[argh(help_triggers("-h", "--help"))]
 pub struct Options {
     /// folder that HTTP serves (./html)
-    #[argh(option, arg_name = "DIR", default = "String::from(\"./html\")")]
-    pub html: String,
+    #[argh(option, arg_name = "DIR", default = "PathBuf::from(\"./html\")")]
+    pub html: PathBuf,
 
     /// address to listen on for HTTP; repeatable (7890)
     #[argh(option, arg_name = "ADDR")]
@@ -28,7 +28,7 @@ pub struct Options {
     /// folder that clients list, read and upload to, over HTTP at /files/ and over the file protocol (none;
     /// then there is no /files/, and the file protocol reads the site)
     #[argh(option, arg_name = "DIR")]
-    pub files: Option<String>,
+    pub files: Option<PathBuf>,
 
     /// address to listen on for the file protocol; repeatable (8888)
     #[argh(option, arg_name = "ADDR")]
@@ -181,11 +181,11 @@ pub struct Options {
 
     /// event log file, reopened on SIGHUP, or - for standard error (-)
     #[argh(option, arg_name = "PATH")]
-    pub log_file: Option<String>,
+    pub log_file: Option<PathBuf>,
 
     /// access log file, one line per response, reopened on SIGHUP, or - for standard output (off)
     #[argh(option, arg_name = "PATH")]
-    pub access_log: Option<String>,
+    pub access_log: Option<PathBuf>,
 
     /// access log format: combined (as nginx and Apache), or json for one object per line (combined)
     #[argh(option, arg_name = "FORMAT")]
@@ -196,36 +196,43 @@ pub struct Options {
     pub version: bool,
 }
 
+impl CommandLine for Options {
+    const PROGRAM: &'static str = "evserve";
+    const LISTED: &'static str = "options";
+    const ANY_BYTES: &'static [&'static str] = &["--html", "--files", "--log-file", "--access-log"];
+
+    fn help(_default: String, program: &CommandInfoWithArgs) -> String {
+        help::render(program)
+    }
+
+    /// The word may be a folder or an address.
+    fn suggest(word: &OsStr) -> Option<String> {
+        if word.to_str().is_some_and(|word| address::parse(word).is_some()) {
+            return Some(format!("--http {}", word.display()));
+        }
+        Path::new(word).is_dir().then(|| format!("--html {word:?}"))
+    }
+}
+
 impl Options {
     /// Parses the arguments that follow the program's name.
     pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Options, Exit> {
-        let program = Options::get_args_info();
-        let usage_error = |error: &str| Exit::usage_error("evserve", error, "options");
-        let words = usage::split_words(arguments, program.flags).map_err(|error| usage_error(&error))?;
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let options = Options::from_args(&["evserve"], &words).map_err(|exit| match exit.status {
-            Ok(()) => Exit { output: help::render(&program), code: 0 },
-            Err(()) => usage_error(&explain(&exit.output, program.flags)),
-        })?;
-        if options.version {
-            return Err(Exit { output: format!("evserve {}\n", env!("CARGO_PKG_VERSION")), code: 0 });
+        let (mut options, words) = <Options as CommandLine>::of(arguments)?;
+        let paths = [&mut options.files, &mut options.log_file, &mut options.access_log];
+        for path in paths.into_iter().flatten().chain([&mut options.html]) {
+            // argh has only text.
+            if let Some(word) = path.to_str() {
+                *path = PathBuf::from(words.decode(word));
+            }
         }
         Ok(options)
     }
 }
 
-/// Explains an error of argh. A word that is not the value of an option may be a folder or an address.
-fn explain(error: &str, flags: &[FlagInfo<'_>]) -> String {
-    let explanation = usage::explain(error, flags);
-    match usage::unknown_argument(error) {
-        Some(word) if address::parse(word).is_some() => format!("{explanation}; did you mean --http {word}?"),
-        Some(word) if Path::new(word).is_dir() => format!("{explanation}; did you mean --html {word:?}?"),
-        _ => explanation,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
     use super::*;
 
     fn parse(line: &str) -> Result<Options, Exit> {
@@ -236,7 +243,10 @@ mod tests {
     fn values_are_accepted_after_a_space_or_an_equals_sign() {
         for line in ["--html a=b --http 1 --http :2", "--html=a=b --http=1 --http=:2"] {
             let options = parse(line).expect("options");
-            assert_eq!((options.html.as_str(), options.http), ("a=b", vec!["1".to_owned(), ":2".to_owned()]));
+            assert_eq!(
+                (options.html.to_str(), options.http),
+                (Some("a=b"), vec!["1".to_owned(), ":2".to_owned()])
+            );
         }
     }
 
@@ -281,5 +291,29 @@ mod tests {
             let exit = Options::parse([OsString::from(argument)]).expect_err(argument);
             assert!(exit.output.contains(shown) && exit.output.lines().count() == 1, "{exit:?}");
         }
+    }
+
+    #[test]
+    fn paths_need_not_be_utf_8() {
+        let folder = OsString::from_vec(b"\xff=".to_vec());
+        let joined = |option: &str| OsString::from_vec([option.as_bytes(), b"=", folder.as_bytes()].concat());
+        let parsed =
+            Options::parse(["--html".into(), folder.clone(), joined("--files"), joined("--access-log")]);
+        let options = parsed.expect("options");
+        assert_eq!((options.html, options.files), (folder.clone().into(), Some(folder.clone().into())));
+        assert_eq!(options.access_log, Some(folder.clone().into()));
+        for arguments in [&[folder.clone()][..], &["--http".into(), folder.clone()], &[joined("--http")]] {
+            let exit = Options::parse(arguments.to_vec()).expect_err("an error");
+            assert!(exit.code == 2 && exit.output.contains(r#""\xFF=" is not UTF-8"#), "{exit:?}");
+        }
+    }
+
+    #[test]
+    fn values_that_look_like_options_are_kept() {
+        let options = parse("--ack-reply --got={bytes} --html --version").expect("options");
+        assert_eq!(options.ack_reply.as_deref(), Some("--got={bytes}"));
+        assert_eq!(options.html.to_str(), Some("--version"));
+        let exit = parse("-").expect_err("an error");
+        assert!(exit.output.contains("unknown argument \"-\";"), "{exit:?}");
     }
 }

@@ -11,7 +11,6 @@ use evserve::transport::unacknowledged;
 
 use super::download::{Download, OpenTarget, Target};
 use super::failure::Failure;
-use super::progress;
 use super::session::{Entry, Session};
 use super::source::Source;
 use super::stream::{Stream, TIMEOUT};
@@ -42,9 +41,9 @@ impl LegacySession {
     }
 
     /// Receives one message, which is not empty.
-    fn hear(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
-        match self.stream.read(buffer).map_err(Failure::connection)? {
-            0 => Err(Failure::connection(io::ErrorKind::UnexpectedEof.into())),
+    fn hear(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.stream.read(buffer)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
             count => Ok(count),
         }
     }
@@ -53,7 +52,7 @@ impl LegacySession {
     fn ask(&mut self, command: &str, yes: &str) -> Result<(), Failure> {
         self.say(command.as_bytes())?;
         let mut buffer = [0; 1024];
-        let count = self.hear(&mut buffer)?;
+        let count = self.hear(&mut buffer).map_err(Failure::connection)?;
         match String::from_utf8_lossy(&buffer[..count]) {
             // Legacy servers reply either `OK` or `ok`.
             answer if answer.eq_ignore_ascii_case(yes) => Ok(()),
@@ -64,24 +63,35 @@ impl LegacySession {
     /// Receives a payload to its end, and passes its bytes to `keep`.
     fn receive(&mut self, keep: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
         self.is_in_step = false;
-        self.receive_pieces(keep)?;
-        self.is_in_step = true;
+        self.is_in_step = self.receive_pieces(keep)?;
         Ok(())
     }
 
-    fn receive_pieces(&mut self, mut keep: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+    /// Returns whether the connection is still open after the payload.
+    fn receive_pieces(
+        &mut self,
+        mut keep: impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<bool, Failure> {
         let mut buffer = vec![0; 64 * 1024];
         let mut held: &[u8] = b"";
         loop {
             let count = match self.hear(&mut buffer) {
                 Ok(count) => count,
-                // Nothing followed the `##` at the end of the last message.
-                Err(Failure::Connection(_)) if held == END => return self.wait(TIMEOUT),
-                Err(failure) => return Err(failure),
+                // Nothing followed the `##` at the end of the last message. The timeout of a socket is EAGAIN
+                // (socket(7)); ETIMEDOUT is a lost connection.
+                Err(error) if held == END && error.kind() == io::ErrorKind::WouldBlock => {
+                    return self.wait(TIMEOUT).map(|()| true);
+                }
+                // Some legacy servers close the connection after a transfer or when they exit, so EOF right after
+                // `##` is the end, too. A reset is not: it discards bytes that the server had sent.
+                Err(error) if held == END && error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Ok(false);
+                }
+                Err(error) => return Err(Failure::connection(error)),
             };
             let bytes = &buffer[..count];
             if bytes == END && held.is_empty() {
-                return Ok(());
+                return Ok(true);
             }
             keep(held)?;
             held = if bytes.ends_with(END) { END } else { b"" };
@@ -114,7 +124,7 @@ impl Session for LegacySession {
         let mut names = Vec::new();
         if self.words.joined {
             let mut buffer = [0; 4096];
-            let count = self.hear(&mut buffer)?;
+            let count = self.hear(&mut buffer).map_err(Failure::connection)?;
             let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
             names.extend(text.split('#').filter(|name| !name.is_empty()).map(str::to_owned));
         } else {
@@ -150,19 +160,7 @@ impl Session for LegacySession {
     fn put(&mut self, source: &mut Source, name: &str) -> Result<(), Failure> {
         self.ask(&format!("P {name}"), self.words.upload)?;
         self.is_in_step = false;
-        source.begin_at(0)?;
-        let bar = progress::bar(name, 0, source.length);
-        let mut buffer = vec![0; 64 * 1024];
-        loop {
-            match source.read(&mut buffer)? {
-                0 => break,
-                count => {
-                    self.say(&buffer[..count])?;
-                    bar.inc(count as u64);
-                }
-            }
-        }
-        bar.finish_and_clear();
+        source.copy_to(name, 0, |bytes| self.say(bytes))?;
         self.flush()?;
         sleep(PAUSE);
         self.say(END)?;

@@ -26,7 +26,7 @@ pub(crate) struct Lines {
 /// The maximum length of a line from the server in bytes.
 const LINE_MAX_BYTES: u64 = 8 * 1024;
 
-/// The number of bytes per read of a transfer.
+/// The number of bytes per read of a download.
 const PIECE_BYTES: usize = 256 * 1024;
 
 impl Lines {
@@ -195,21 +195,9 @@ impl Lines {
     /// failure is the server's reply.
     fn send(&mut self, source: &mut Source, name: &str, offset: u64) -> Result<(), Failure> {
         self.is_in_step = false;
-        source.begin_at(offset)?;
-        let bar = progress::bar(name, offset, source.length);
-        let mut buffer = vec![0; PIECE_BYTES];
-        let mut left = source.length - offset;
-        while left > 0 {
-            let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            let count = source.read(&mut buffer[..wanted])?;
-            if count == 0 {
-                return Err(source::changed());
-            }
-            self.output.write_all(&buffer[..count]).map_err(|error| self.last_reply(error))?;
-            left -= count as u64;
-            bar.inc(count as u64);
-        }
-        bar.finish_and_clear();
+        source.copy_to(name, offset, |bytes| {
+            self.output.write_all(bytes).map_err(|error| self.last_reply(error))
+        })?;
         self.is_in_step = true;
         Ok(())
     }

@@ -18,7 +18,6 @@ mod source;
 mod stream;
 
 use std::ffi::OsStr;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use failure::Failure;
@@ -30,14 +29,7 @@ use session::Session;
 fn main() -> ExitCode {
     let options = match Options::parse(std::env::args_os().skip(1)) {
         Ok(options) => options,
-        Err(exit) => {
-            // Errors are ignored: the reader may have closed the pipe after the first lines.
-            let _ = match exit.code {
-                0 => io::stdout().write_all(exit.output.as_bytes()),
-                _ => io::stderr().write_all(exit.output.as_bytes()),
-            };
-            return ExitCode::from(exit.code);
-        }
+        Err(exit) => return exit.print(),
     };
     match run(&options) {
         Ok(()) => ExitCode::SUCCESS,

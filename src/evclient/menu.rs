@@ -1,7 +1,7 @@
 //! The menu of the legacy clients, with line editing, history and completion of names.
 
 use std::ffi::OsString;
-use std::io::{Write, stderr, stdout};
+use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 use rustyline::completion::{Completer, FilenameCompleter, Pair, Quote, escape, extract_word, unescape};
@@ -146,17 +146,12 @@ fn obey(
     let Some(words) = split_words(line) else {
         return Err(Failure::Local("a quote is not closed; \\' and \\\" are characters of a name".into()));
     };
-    match words.first().and_then(|word| word.to_str()) {
-        None => return Ok(()),
-        Some("list" | "get" | "put") => {}
-        Some(_) => {
-            say(messages.unknown);
-            return Ok(());
-        }
-    }
+    let has_command =
+        words.first().is_some_and(|word| ["get", "list", "put"].iter().any(|name| word == name));
     // The address is that of the session.
     let words = std::iter::once(OsString::from("localhost")).chain(words);
     match Options::parse(words).map(|options| options.command) {
+        Ok(Command::Menu) => Ok(()),
         Ok(Command::List) => {
             let entries = session.list()?;
             entries.iter().for_each(|entry| say(&entry.line()));
@@ -177,9 +172,12 @@ fn obey(
             }
             uploaded
         }
-        Ok(Command::Menu | Command::Stat(_) | Command::Say { .. }) => Ok(()),
-        Err(exit) => {
-            let _ = stderr().write_all(exit.output.as_bytes());
+        Err(exit) if has_command => {
+            let _ = exit.print();
+            Ok(())
+        }
+        Ok(Command::Stat(_) | Command::Say { .. }) | Err(_) => {
+            say(messages.unknown);
             Ok(())
         }
     }

@@ -2,12 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use argh::{ArgsInfo, FromArgs};
-use evserve::config::ClientOptions;
-use evserve::config::{Exit, explain, reject_value_of_switch};
+use evserve::config::{ClientOptions, CommandLine, Exit, Words};
 use evserve::protocol::Dialect;
 
 use super::address::Address;
@@ -46,66 +43,17 @@ pub(crate) enum Command {
 
 const COMMANDS: [&str; 5] = ["list", "stat", "get", "put", "say"];
 
-/// The words of a command line while argh parses them. argh accepts only UTF-8 and treats `-` as an option, so
-/// such words are replaced by a NUL and their index.
-struct Words(Vec<OsString>);
-
-impl Words {
-    /// Splits `--name=value` into two words, which argh does not do.
-    fn split(arguments: impl Iterator<Item = OsString>) -> Result<Words, String> {
-        let flags = ClientOptions::get_args_info().flags;
-        let mut words = Vec::new();
-        let mut options_ended = false;
-        for argument in arguments {
-            let bytes = argument.as_bytes();
-            options_ended |= bytes == b"--";
-            match bytes.iter().position(|byte| *byte == b'=') {
-                Some(at) if bytes.starts_with(b"--") && !options_ended => {
-                    let (name, value) =
-                        (OsStr::from_bytes(&bytes[..at]), OsStr::from_bytes(&bytes[at + 1..]));
-                    reject_value_of_switch(&name.to_string_lossy(), &value.to_string_lossy(), flags)?;
-                    words.extend([name.to_owned(), value.to_owned()]);
-                }
-                _ => words.push(argument),
-            }
-        }
-        Ok(Words(words))
-    }
-
-    fn encoded(&self) -> Vec<String> {
-        let encode = |(index, word): (usize, &OsString)| match word.to_str() {
-            Some(text) if text != "-" && !text.starts_with('\0') => text.to_owned(),
-            _ => format!("\0{index}"),
-        };
-        self.0.iter().enumerate().map(encode).collect()
-    }
-
-    fn decode(&self, word: &str) -> OsString {
-        let index = word.strip_prefix('\0').and_then(|digits| digits.parse::<usize>().ok());
-        index.and_then(|index| self.0.get(index).cloned()).unwrap_or_else(|| word.into())
-    }
-}
-
 impl Options {
     pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Options, Exit> {
-        let words = Words::split(arguments).map_err(|error| usage_error(&error))?;
-        let encoded = words.encoded();
-        let encoded: Vec<&str> = encoded.iter().map(String::as_str).collect();
-        // argh would fail first, because the address is missing.
-        if encoded.iter().take_while(|word| **word != "--").any(|word| ["--version", "-V"].contains(word)) {
-            return Err(Exit { output: format!("evclient {}\n", env!("CARGO_PKG_VERSION")), code: 0 });
-        }
-        let parsed = ClientOptions::from_args(&["evclient"], &encoded).map_err(|exit| match exit.status {
-            Ok(()) => Exit { output: exit.output, code: 0 },
-            Err(()) => usage_error(&explain(&exit.output, ClientOptions::get_args_info().flags)),
-        })?;
+        let (parsed, words) = <ClientOptions as CommandLine>::of(arguments)?;
         Options::of(&words, parsed)
     }
 
     fn of(words: &Words, parsed: ClientOptions) -> Result<Options, Exit> {
         let ClientOptions { dialect, to, stored_as, udp, address: first, words: rest, .. } = parsed;
-        let dialect =
-            Dialect::parse(&dialect).ok_or_else(|| usage_error("--dialect is lines, joined or listed"))?;
+        // A client cannot detect the dialect of a server, as a server does that of a client.
+        let dialect = Dialect::parse(&dialect).filter(|dialect| *dialect != Dialect::Auto);
+        let dialect = dialect.ok_or_else(|| usage_error("--dialect is lines, joined or listed"))?;
         let to = to.map(|path| PathBuf::from(words.decode(&path)));
         let stored_as = stored_as.map(|name| words.decode(&name));
         let mut rest: Vec<OsString> = rest.iter().map(|word| words.decode(word)).collect();
@@ -200,7 +148,7 @@ fn uploads(mut paths: Vec<OsString>, mut stored_as: Option<OsString>) -> Result<
 }
 
 fn usage_error(what: &str) -> Exit {
-    Exit::usage_error("evclient", what, "commands")
+    ClientOptions::usage_error(what)
 }
 
 #[cfg(test)]
@@ -245,6 +193,11 @@ mod tests {
         assert_eq!(command("--dialect=listed h:1 put a b c"), put(&["a", "b", "c"], None));
         assert_eq!(command("say h:1 --udp"), Ok(Command::Say { udp: true }));
         assert_eq!((command("--help"), command("--version")), (Err(0), Err(0)));
+        assert_eq!((command("h:1 list -V"), command("h:1 put -- -V")), (Err(0), put(&["-V"], None)));
+        assert_eq!(command("h:1 get a --to -V"), get(&["a"], Some("-V")));
+        assert_eq!(command("h:1 get a --to --help"), get(&["a"], Some("--help")));
+        assert_eq!(command("h:1 put --as --x=y a"), put(&["a"], Some("--x=y")));
+        assert_eq!(command("h:1 put --as=- -"), Err(2));
         let words = ["h:1", "put", "--as=a"].map(OsString::from).into_iter();
         let word = OsString::from_vec(b"\xff".to_vec());
         let parsed = Options::parse(words.chain([word.clone()])).map(|options| options.command);
@@ -281,6 +234,7 @@ mod tests {
             ("--udp h:1", "--udp is only for say"),
             ("say unix:x --udp", "--udp is only for say"),
             ("--dialect=x h:1", "--dialect is lines, joined or listed"),
+            ("--dialect=auto h:1", "--dialect is lines, joined or listed"),
             ("--x", "unknown argument \"--x\""),
         ] {
             let parsed = Options::parse(line.split_whitespace().map(OsString::from));

@@ -8,6 +8,10 @@ use evserve::store::Sha256Digest;
 use sha2::{Digest, Sha256};
 
 use super::failure::Failure;
+use super::progress;
+
+/// The number of bytes per read of an upload.
+const PIECE_BYTES: usize = 256 * 1024;
 
 /// A file to be uploaded.
 #[derive(Debug)]
@@ -43,14 +47,31 @@ impl Source {
         Ok(digest)
     }
 
-    /// Continues reading at `offset`.
-    pub(crate) fn begin_at(&mut self, offset: u64) -> Result<(), Failure> {
+    /// Passes the bytes from `offset` to the length to `send`, and shows the progress under `name`. Fails if the file
+    /// has become shorter.
+    pub(crate) fn copy_to(
+        &mut self,
+        name: &str,
+        offset: u64,
+        mut send: impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         self.file.seek(SeekFrom::Start(offset)).map_err(unreadable)?;
+        let bar = progress::bar(name, offset, self.length);
+        let mut buffer = vec![0; PIECE_BYTES];
+        let mut left = self.length - offset;
+        while left > 0 {
+            let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            match self.file.read(&mut buffer[..wanted]).map_err(unreadable)? {
+                0 => return Err(changed()),
+                count => {
+                    send(&buffer[..count])?;
+                    left -= count as u64;
+                    bar.inc(count as u64);
+                }
+            }
+        }
+        bar.finish_and_clear();
         Ok(())
-    }
-
-    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
-        self.file.read(buffer).map_err(unreadable)
     }
 }
 
@@ -83,5 +104,30 @@ pub(crate) fn fingerprint(file: &mut File) -> io::Result<(Sha256Digest, u64)> {
                 length += count as u64;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns what is sent of a source of 5 bytes whose file then has `length` bytes, and the failure.
+    fn sent_after(length: u64) -> (Vec<u8>, Option<String>) {
+        let mut source = copied(&mut &b"hello"[..]).expect("a source");
+        source.file.set_len(length).expect("another length");
+        let mut sent = Vec::new();
+        let done = source.copy_to("name", 1, |bytes| {
+            sent.extend_from_slice(bytes);
+            Ok(())
+        });
+        (sent, done.err().map(|failure| failure.to_string()))
+    }
+
+    #[test]
+    fn sources_send_their_length_or_fail() {
+        assert_eq!(sent_after(5), (b"ello".to_vec(), None));
+        assert_eq!(sent_after(9), (b"ello".to_vec(), None));
+        let (sent, failure) = sent_after(3);
+        assert!(sent == b"el" && failure.is_some_and(|text| text.contains("changed while it was sent")));
     }
 }

@@ -18,10 +18,18 @@ pub struct LogFile {
     /// The path from which the file is reopened; `None` for the standard streams.
     path: Option<PathBuf>,
     file: File,
-    /// The maximum length of a write that does not block, in bytes.
-    piece_bytes: usize,
+    medium: Medium,
     /// Whether the last byte written was not the end of a line.
     ends_mid_line: bool,
+}
+
+/// What lines are written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Medium {
+    /// A regular file, which never blocks.
+    Disk,
+    /// A pipe, a socket or a device, which accepts a piece without blocking when poll(2) reports it as ready.
+    Stream,
 }
 
 /// The number of bytes that a ready pipe accepts without blocking (PIPE_BUF, pipe(7)).
@@ -53,8 +61,8 @@ impl LogFile {
     }
 
     fn new(path: Option<PathBuf>, file: File) -> io::Result<LogFile> {
-        let piece_bytes = if file.metadata()?.is_file() { usize::MAX } else { PIPE_PIECE_BYTES };
-        Ok(LogFile { path, file, piece_bytes, ends_mid_line: false })
+        let medium = if file.metadata()?.is_file() { Medium::Disk } else { Medium::Stream };
+        Ok(LogFile { path, file, medium, ends_mid_line: false })
     }
 
     /// Reopens the path, as after a rotation. A standard stream stays as it is. If the path names the same file as
@@ -87,7 +95,11 @@ impl LogFile {
     fn write_pieces(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut written = 0;
         while written < bytes.len() && self.is_ready() {
-            let piece = &bytes[written..bytes.len().min(written.saturating_add(self.piece_bytes))];
+            let left = &bytes[written..];
+            let piece = match self.medium {
+                Medium::Disk => left,
+                Medium::Stream => &left[..left.len().min(PIPE_PIECE_BYTES)],
+            };
             // Ends at the end of a line if possible: other processes and the other log may write to the same pipe.
             let whole_lines = memchr::memrchr(b'\n', piece).map_or(piece.len(), |end| end + 1);
             match self.file.write(&piece[..whole_lines]) {
@@ -102,11 +114,11 @@ impl LogFile {
         Ok(written)
     }
 
-    /// Returns whether a write would not block: always for a regular file, else according to poll(2).
+    /// Returns whether a write would not block: always for a disk, else according to poll(2).
     fn is_ready(&self) -> bool {
         let mut file = [PollFd::new(&self.file, PollFlags::OUT)];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        self.piece_bytes == usize::MAX || poll(&mut file, Some(&now)).is_ok_and(|ready| ready > 0)
+        self.medium == Medium::Disk || poll(&mut file, Some(&now)).is_ok_and(|ready| ready > 0)
     }
 }
 

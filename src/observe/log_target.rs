@@ -17,15 +17,15 @@ pub enum LogTarget {
 const LINKS_MAX: usize = 8;
 
 impl LogTarget {
-    /// Parses the value of an option, in which `-` stands for `stream`.
-    pub fn parse(text: &str, stream: LogTarget) -> LogTarget {
-        if text == "-" { stream } else { LogTarget::Path(PathBuf::from(text)) }
+    /// Returns the target for the value of an option, in which `-` stands for `stream`.
+    pub fn of(path: &Path, stream: LogTarget) -> LogTarget {
+        if path.as_os_str() == "-" { stream } else { LogTarget::Path(path.to_owned()) }
     }
 
     /// Returns the stream that a path names, or else the target itself. The stream's descriptor must be used instead
     /// of opening the path: a socket cannot be opened (ENXIO), and a file that is opened again has its own offset,
     /// so the lines of standard output and standard error would overwrite each other.
-    pub(super) fn resolve(&self) -> LogTarget {
+    pub fn resolve(&self) -> LogTarget {
         let LogTarget::Path(start) = self else { return self.clone() };
         let mut path = start.clone();
         for _ in 0..LINKS_MAX {

@@ -33,31 +33,36 @@ pub(super) fn listen(config: &Config, runner: &mut Runner) -> Result<Vec<SocketF
 
 impl Listeners<'_> {
     fn bind(&mut self, config: &Config) -> Result<(), StartError> {
-        for address in &config.http {
-            self.listen(address, Kind::Http).map_err(|error| cannot_listen("--http", address, &error))?;
-        }
-        for address in &config.file {
-            match self.listen(address, Kind::File(config.dialect)) {
-                Ok(()) => {}
+        for (option, addresses, kind) in [
+            ("--http", &config.http, Kind::Http),
+            ("--file", &config.file, Kind::File(config.dialect)),
+            ("--ack", &config.ack, Kind::Ack),
+            ("--ack-udp", &config.ack_udp, Kind::Ack),
+        ] {
+            for address in addresses {
+                let bound = match option {
+                    "--ack-udp" => self.listen_datagrams(address, kind),
+                    _ => self.listen(address, kind),
+                };
+                let Err(cause) = bound else { continue };
+                let error = cannot_listen(option, address, &cause);
                 // The default listener of the file protocol is optional, since the user asked only for the site.
-                Err(error) if config.file_is_default && error.kind() == ErrorKind::AddrInUse => self.lines.push(
-                    format!("no file protocol: {address} is in use; --file PORT gives it another port, --file off disables it"),
-                ),
-                Err(error) if config.file_is_default => {
-                    let error = cannot_listen("--file", address, &error);
-                    log::warn!("{error}; --file off disables the file protocol");
+                if option != "--file" || !config.file_is_default {
+                    return Err(error);
                 }
-                Err(error) => return Err(cannot_listen("--file", address, &error)),
+                self.continue_without_file(address, cause.kind(), &error);
             }
         }
-        for address in &config.ack {
-            self.listen(address, Kind::Ack).map_err(|error| cannot_listen("--ack", address, &error))?;
-        }
-        for address in &config.ack_udp {
-            self.listen_datagrams(address, Kind::Ack)
-                .map_err(|error| cannot_listen("--ack-udp", address, &error))?;
-        }
         Ok(())
+    }
+
+    fn continue_without_file(&mut self, address: &Address, cause: ErrorKind, error: &StartError) {
+        if cause != ErrorKind::AddrInUse {
+            return log::warn!("{error}; --file off disables the file protocol");
+        }
+        self.lines.push(format!(
+            "no file protocol: {address} is in use; --file PORT gives it another port, --file off disables it"
+        ));
     }
 
     fn listen(&mut self, address: &Address, kind: Kind) -> io::Result<()> {

@@ -112,10 +112,10 @@ fn resumed_transfers_survive_a_server_restart_and_are_verified() {
 
 #[test]
 fn an_interrupted_download_leaves_no_visible_file() {
-    // A resumable download is kept in a hidden file, any other is deleted.
+    // A resumable download is kept in a hidden file. Any other is deleted, except where every file needs a name.
     for (dialect, answers, kept) in [
         ("lines", [&b"OK 5 2026-11-21T00:00:00Z\r\n"[..], b"OK 5\r\nhel"], 1),
-        ("joined", [&b"OK"[..], b""], 0),
+        ("joined", [&b"OK"[..], b""], usize::from(cfg!(not(target_os = "linux")))),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();

@@ -3,10 +3,15 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Output;
+use std::sync::Mutex;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use rustix::net::sockopt::set_socket_linger;
 
 use super::evclient::{Fixture, assert_fails, run};
 use crate::process::{at_once, cpu_wait_time, large_file, wait_until_read};
@@ -132,4 +137,102 @@ fn evclient_works_with_the_legacy_servers() {
         fixture.run_ok(&[dialect, "put", "large", "--as", name]);
         assert!(fixture.stored(name) == large_file());
     });
+}
+
+/// Runs the client in the folder against a server that replies `OK` to its first message, and then runs `serve`.
+fn run_against(folder: &Path, words: &[&str], serve: impl FnOnce(TcpStream) + Send) -> Output {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut stream = listener.accept().unwrap().0;
+            assert!(stream.read(&mut [0; 1024]).unwrap() > 0);
+            serve(stream);
+        });
+        run(folder, &[&["--dialect=joined", address.as_str()], words].concat(), b"")
+    })
+}
+
+#[test]
+fn a_file_that_shrinks_during_a_legacy_upload_is_reported() {
+    let own = tempfile::tempdir().unwrap();
+    fs::write(own.path().join("a"), "hello").unwrap();
+    let output = run_against(own.path(), &["put", "a"], |mut stream| {
+        fs::write(own.path().join("a"), "he").unwrap();
+        stream.write_all(b"OK").unwrap();
+        let mut received = Vec::new();
+        stream.read_to_end(&mut received).unwrap();
+        assert_eq!(received, b"he");
+    });
+    assert_fails(&output, 1, "a: the file changed while it was sent");
+}
+
+#[test]
+fn a_legacy_download_ends_with_silence_or_eof_and_not_with_a_reset() {
+    let own = tempfile::tempdir().unwrap();
+    let get = |is_reset: bool| loop {
+        fs::write(own.path().join("a"), "a good file").unwrap();
+        let waited = Mutex::new(Duration::ZERO);
+        let output = run_against(own.path(), &["get", "a"], |mut stream| {
+            stream.write_all(b"OK").unwrap();
+            wait_until_read(&stream);
+            let sent = Instant::now();
+            stream.write_all(b"hello##").unwrap();
+            wait_until_read(&stream);
+            if is_reset {
+                set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+            }
+            drop(stream);
+            *waited.lock().unwrap() = sent.elapsed();
+        });
+        // After half a second of silence, the file is complete.
+        if *waited.lock().unwrap() < Duration::from_millis(250) {
+            return (output, fs::read_to_string(own.path().join("a")).unwrap());
+        }
+    };
+    let (output, content) = get(true);
+    assert_fails(&output, 3, "a: the connection failed");
+    assert_eq!(content, "a good file");
+    let (output, content) = get(false);
+    assert!(output.status.success() && content == "hello", "{content}");
+    assert_eq!(fs::read_dir(own.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn legacy_downloads_to_one_file_do_not_disturb_each_other() {
+    let own = tempfile::tempdir().unwrap();
+    let send = |stream: &mut TcpStream, message: &[u8]| {
+        stream.write_all(message).unwrap();
+        wait_until_read(stream);
+    };
+    let names = || {
+        let names = fs::read_dir(own.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.map(|name| name.into_string().unwrap()).collect::<Vec<_>>()
+    };
+    let content = || fs::read_to_string(own.path().join("a")).unwrap();
+    // The part of a client that was killed.
+    fs::write(own.path().join(".a.-1aB.part"), "old").unwrap();
+    // A name that the client used to copy the file to.
+    symlink("nowhere", own.path().join(".a.whole.part")).unwrap();
+    let output = run_against(own.path(), &["get", "a"], |mut first| {
+        send(&mut first, b"OK");
+        send(&mut first, b"first");
+        let second = run_against(own.path(), &["get", "a"], |mut second| {
+            send(&mut second, b"OK");
+            send(&mut second, b"second");
+            send(&mut second, b"##");
+        });
+        assert!(second.status.success() && content() == "second");
+        send(&mut first, b"##");
+    });
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(content(), "first");
+    let output = run_against(own.path(), &["get", "b"], |mut stream| {
+        send(&mut stream, b"OK");
+        send(&mut stream, b"half");
+    });
+    assert_fails(&output, 3, "b: the server closed the connection");
+    let mut left = names();
+    left.sort();
+    assert_eq!(left, [".a.whole.part", "a"]);
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 
-use super::evclient::{Fixture, Script, assert_fails, run, scripted_server};
+use super::evclient::{EVCLIENT, Fixture, Script, assert_fails, run, scripted_server};
 
 pub fn make_fifo(path: &Path) {
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
@@ -81,6 +81,46 @@ fn downloads_follow_links_and_keep_the_mode_of_the_replaced_file() {
     for words in [&["get", "a"][..], &["get", "a", "--to", "a"]] {
         assert_fails(&fixture.run(words), 1, "it is a folder");
     }
+}
+
+#[test]
+fn downloads_to_a_name_of_an_open_descriptor_append_to_its_file() {
+    if cfg!(not(target_os = "linux")) {
+        return;
+    }
+    let fixture = fixture_with_a();
+    let at = |name: &str| fixture.own.path().join(name);
+    symlink("/dev/stdout", at("link")).unwrap();
+    symlink("link", at("chain")).unwrap();
+    fs::create_dir(at("folder")).unwrap();
+    symlink("/dev/fd/1", at("folder/a")).unwrap();
+    for (redirection, to) in [
+        (">>log", "-"),
+        (">>log", "/dev/stdout"),
+        (">>log", "/dev/fd/1"),
+        (">>log", "/proc/self/fd/1"),
+        (">>log", "link"),
+        (">>log", "chain"),
+        (">>log", "folder"),
+        ("2>>log", "/dev/stderr"),
+        ("2>>log", "/dev/fd/2"),
+        ("3>>log", "/dev/fd/3"),
+        ("3>>log", "/proc/self/fd/3"),
+    ] {
+        for dialect in ["lines", "joined"] {
+            fs::write(at("log"), "before ").unwrap();
+            let before = fs::metadata(at("log")).unwrap();
+            let command = format!("exec \"$0\" --dialect {dialect} \"$1\" get a --to \"$2\" {redirection}");
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &command, EVCLIENT, &fixture.address, to]).current_dir(fixture.own.path());
+            let output = shell.output().unwrap();
+            assert!(output.status.success(), "{to}: {}", String::from_utf8_lossy(&output.stderr));
+            assert_eq!(String::from_utf8(fixture.own("log")).unwrap(), "before hello", "{dialect} {to}");
+            assert_eq!(fs::metadata(at("log")).unwrap().ino(), before.ino(), "{dialect} {to}");
+        }
+    }
+    assert!(["link", "chain", "folder/a"].iter().all(|name| at(name).is_symlink()));
+    assert!(fixture.hidden().is_empty());
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub fn value(argument: &str) -> Value {
         "DIR" => Value::Folder,
         "FILE" | "PATH" => Value::File,
         "DIALECT" => Value::OneOf(&["auto", "lines", "joined", "listed"]),
+        // The dialect of a server, which a client cannot detect.
+        "KIND" => Value::OneOf(&["lines", "joined", "listed"]),
         "MODE" => Value::OneOf(&["refuse", "replace", "rename"]),
         "LEVEL" => Value::OneOf(&["off", "error", "warn", "info", "debug", "trace"]),
         // A command, usually followed by local files.

@@ -9,7 +9,7 @@ use super::source::{Source, sources};
 /// matching path prefix.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     // A separate program, which imports the library as `evserve`.
-    ("evclient", &["config", "protocol/file", "protocol/file/vocabulary", "store", "transport"]),
+    ("evclient", &["config", "observe", "protocol/file", "protocol/file/vocabulary", "store", "transport"]),
     ("main", &["config", "event_loop", "observe", "server"]),
     (
         "server",
