@@ -160,7 +160,7 @@ impl Site {
         write_key(&mut self.key, path, coding.extension());
         match self.cache.find(&self.key, &*self.files, clock.now.monotonic) {
             Lookup::Miss | Lookup::Busy => CachedForm::Unknown,
-            Lookup::Absent(_) => CachedForm::Absent,
+            Lookup::Absent | Lookup::Unserved => CachedForm::Absent,
             Lookup::Hit(id) => match self.cache.hit(id) {
                 Some(file) if file.note().modified >= plain.modified => CachedForm::Found(id),
                 _ => CachedForm::Absent,
@@ -183,7 +183,7 @@ impl Site {
             // No coding of any file is empty: a build was interrupted.
             Ok(Opened::File(file)) if file.length == 0 => {
                 let now = (clock.now.monotonic, clock.now.wall);
-                self.cache.put_absent((&key, &file_path), Some(file.version), now);
+                self.cache.put_unserved((&key, &file_path), file.version, now);
                 None
             }
             Ok(Opened::File(file)) => {
@@ -205,7 +205,7 @@ impl Site {
                 Some(file) if file.note().version == plain.version => CachedForm::Found(id),
                 _ => CachedForm::Unknown,
             },
-            Lookup::Absent(_) => CachedForm::Absent,
+            Lookup::Absent | Lookup::Unserved => CachedForm::Absent,
             Lookup::Busy | Lookup::Miss => CachedForm::Unknown,
         }
     }
@@ -219,7 +219,7 @@ impl Site {
     fn compressed(&mut self, path: &[u8], plain: &Representation, clock: &Clock) -> Coded {
         let cached = match self.find_compressed(path, clock) {
             Lookup::Hit(id) => self.cache.hit(id).map(|file| file.cached()),
-            Lookup::Absent(_) => return Coded::Never,
+            Lookup::Absent | Lookup::Unserved => return Coded::Never,
             Lookup::Busy => return Coded::Busy,
             Lookup::Miss => None,
         };
@@ -258,7 +258,7 @@ impl Site {
             Some((file, metadata)) => {
                 self.cache.put((&key, &file_path), file, Rc::new(metadata), now);
             }
-            None => self.cache.put_absent((&key, &file_path), Some(version), now),
+            None => self.cache.put_unserved((&key, &file_path), version, now),
         }
     }
 }

@@ -98,7 +98,7 @@ impl Site {
     fn look_up(&mut self, key: &[u8], clock: &Clock) -> Option<Result<Representation, StoreError>> {
         match self.cache.find(key, &*self.files, clock.now.monotonic) {
             Lookup::Hit(id) => self.cache.hit(id).map(|file| Ok(file.cached())),
-            Lookup::Absent(_) => Some(Err(StoreError::NotFound)),
+            Lookup::Absent | Lookup::Unserved => Some(Err(StoreError::NotFound)),
             Lookup::Busy | Lookup::Miss => None,
         }
     }
@@ -177,7 +177,7 @@ impl Site {
     }
 
     fn put_absent(&mut self, paths: (&[u8], &[u8]), clock: &Clock) {
-        self.cache.put_absent(paths, None, (clock.now.monotonic, clock.now.wall));
+        self.cache.put_absent(paths, (clock.now.monotonic, clock.now.wall));
     }
 
     /// Returns the site's own error page, if it has one. `name` is the name of the file, such as `404.html`.

@@ -14,7 +14,7 @@ pub fn get(cache: &mut Cache<String>, store: &dyn Store, name: &str, now: Instan
     let name = name.as_bytes();
     match cache.find(name, store, now) {
         Lookup::Hit(id) => return cache.hit(id).map(|found| found.cached()),
-        Lookup::Absent(_) | Lookup::Busy => return None,
+        Lookup::Absent | Lookup::Unserved | Lookup::Busy => return None,
         Lookup::Miss => {}
     }
     match store.open(name) {
@@ -23,7 +23,7 @@ pub fn get(cache: &mut Cache<String>, store: &dyn Store, name: &str, now: Instan
             Some(cache.put((name, name), file, note, (now, SystemTime::now())))
         }
         _ => {
-            cache.put_absent((name, name), None, (now, SystemTime::now()));
+            cache.put_absent((name, name), (now, SystemTime::now()));
             None
         }
     }
