@@ -37,8 +37,8 @@ pub struct Metadata {
     pub opened: SystemTime,
     /// The version of the file that was opened.
     pub version: FileVersion,
-    /// The suffix that was appended to the request path to find the file.
-    pub suffix: &'static str,
+    /// The path of the file, which may be longer than that of the request.
+    pub path: Box<[u8]>,
     /// Whether the file may have coded forms.
     pub compressible: bool,
     /// Whether the file is text, which is worth compressing.
@@ -72,7 +72,6 @@ impl Metadata {
     /// Returns the metadata of the file at `path`, which was opened at the time `opened`.
     pub fn of(
         path: &[u8],
-        suffix: &'static str,
         file: &OpenFile,
         purpose: Purpose<'_>,
         (rules, opened): (&Rules, SystemTime),
@@ -104,7 +103,7 @@ impl Metadata {
             modified: file.modified,
             opened,
             version: file.version,
-            suffix,
+            path: path.into(),
             compressible,
             is_text,
             digest: OnceCell::new(),

@@ -38,7 +38,7 @@ pub trait Store {
     /// blocks on a FIFO, a socket or a device.
     fn open(&self, path: &[u8]) -> Result<Opened, StoreError>;
 
-    /// Returns the current version of the file at `path`. This is cheaper than `open`, but links may lead
+    /// Returns the current version of the file or folder at `path`. This is cheaper than `open`, but links may lead
     /// out of the root: use it only to check whether a file that was opened is still the same.
     fn version(&self, path: &[u8]) -> Option<FileVersion>;
 
@@ -79,8 +79,8 @@ pub struct DirEntry {
 /// The result of opening a path.
 #[derive(Debug)]
 pub enum Opened {
-    /// A folder.
-    Folder,
+    /// A folder of this version.
+    Folder(FileVersion),
     /// A regular file, open for reading.
     File(OpenFile),
 }

@@ -14,10 +14,8 @@ use crate::protocol::http::semantics::{
 };
 use crate::site::{AcceptedCodings, Coding, FieldSet, Metadata, Representation, Selected, Site};
 
-/// Responds with the file at `path` in the content coding that the client prefers. `plain` is the file
-/// without a coding.
+/// Responds with a file in the content coding that the client prefers. `plain` is the file without a coding.
 pub(super) fn respond(
-    path: &[u8],
     plain: Representation,
     request: &Request<'_>,
     site: &mut Site,
@@ -26,7 +24,7 @@ pub(super) fn respond(
     let file = match request.headers.get(HeaderName::AcceptEncoding) {
         None => plain,
         Some(value) if is_plain_range(&request.headers, accepted_codings(&value)) => plain,
-        Some(value) => match site.select(path, plain, accepted_codings(&value), clock) {
+        Some(value) => match site.select(plain, accepted_codings(&value), clock) {
             Selected::Ready(file) => file,
             Selected::Pending => return Ok(Outcome::Pending),
             Selected::Busy => {
