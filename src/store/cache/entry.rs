@@ -99,7 +99,8 @@ impl<N> CacheEntry<N> {
             Some(true) if now < self.checked_at + CHECK_WATCHED => return true,
             // Not every change shows in the file's times.
             Some(false) if version.is_some() => return false,
-            Some(false) => self.watch = None,
+            // Another name has appeared in the folder. The count starts again, so that the absence is watched again.
+            Some(false) => (self.watch, self.checks) = (None, 0),
             _ => {}
         }
         if self.is_racily_clean || store.version(self.block.path()) != version {
