@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use evserve::site::{CacheRule, Rules};
+use evserve::site::{CacheRule, Resolved, Rules};
 use evserve::store::{DiskStore, MemoryStore};
 use tempfile::TempDir;
 
@@ -279,6 +279,22 @@ fn pretty_urls_lead_to_html_files() {
     assert_eq!((found[0].text(), found[1].text(), found[3].text()), ("<p>about", "<p>docs", "hello"));
     assert_eq!(found[0].field("Content-Type"), Some("text/html; charset=utf-8"));
     assert_eq!(fetch("GET /about").status, 404);
+}
+
+#[test]
+fn a_digest_is_computed_only_for_clients_that_want_it() {
+    let mut talk = Talk::new(site());
+    let mut is_computed = |field: &str| {
+        talk.input(format!("GET /a.txt HTTP/1.1\r\nHost: h\r\n{field}\r\n\r\n").as_bytes());
+        let Ok(Resolved::File(file)) = talk.services.http.site.find(b"/a.txt", &talk.services.core.clock)
+        else {
+            panic!("no file");
+        };
+        !format!("{:?}", file.note).contains("digest: OnceCell(<uninit>)")
+    };
+    assert!(!is_computed("If-None-Match: \"x\""));
+    assert!(!is_computed("Range: bytes=0-1"));
+    assert!(is_computed("Want-Repr-Digest: sha-256=1"));
 }
 
 #[test]
