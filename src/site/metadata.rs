@@ -92,7 +92,7 @@ impl Metadata {
             None => (rules.spa && path == b"/index.html", rules.cache_control(path).map(str::to_owned)),
         };
         let coded = coded.map(|(coding, plain)| (coding, plain.note.version, plain.note.entity_tag()));
-        let validators = if is_page { Some(FileValidators::of(file, coded, (rules, opened))?) } else { None };
+        let validators = if is_page { Some(FileValidators::of(file, coded, (rules, opened))) } else { None };
         Ok(Metadata {
             content_type,
             content_encoding,

@@ -66,10 +66,6 @@ const CHECKS_UNTIL_WATCHED: u8 = 2;
 /// How long an entry may go unused before its count of checks starts again.
 const RARELY_USED: Duration = Duration::from_secs(10);
 
-/// The assumed resolution of file times. File systems count in timer ticks of at most 10 ms, so two changes
-/// within one tick look alike.
-const TIME_RESOLUTION: Duration = Duration::from_millis(30);
-
 /// The estimated bytes of an entry without its block.
 const ENTRY_BYTES: usize = 320;
 
@@ -80,7 +76,7 @@ impl<N> CacheEntry<N> {
         CacheEntry {
             block,
             held,
-            is_racily_clean: version.is_some_and(|version| version.is_racily_clean(now.1, TIME_RESOLUTION)),
+            is_racily_clean: version.is_some_and(|version| version.is_racily_clean(now.1)),
             used_at: now.0,
             checked_at: now.0,
             watch: None,
