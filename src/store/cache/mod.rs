@@ -231,12 +231,8 @@ impl<N: Clone> Cache<N> {
     }
 
     /// Returns the number of entries, including those for missing files.
-    pub fn len(&self) -> usize {
+    pub fn entry_count(&self) -> usize {
         self.entries.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
     }
 
     /// Returns the bytes of memory in use, estimated as in [`Bounds::bytes`].
