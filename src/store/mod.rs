@@ -3,6 +3,7 @@
 
 mod beneath;
 mod cache;
+mod cached_read;
 mod descriptors;
 mod disk;
 mod folder;
@@ -117,6 +118,17 @@ impl Content {
             }
             Content::Disk(file) => {
                 let length = file.read_at(buffer, offset)?;
+                Ok(&buffer[..length])
+            }
+        }
+    }
+
+    /// Reads like [`read`](Content::read), but fails with `WouldBlock` instead of waiting for the disk.
+    pub fn read_cached<'a>(&'a self, offset: u64, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
+        match self {
+            Content::Memory(_) => self.read(offset, buffer),
+            Content::Disk(file) => {
+                let length = cached_read::read_cached(file, offset, buffer)?;
                 Ok(&buffer[..length])
             }
         }
