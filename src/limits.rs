@@ -184,6 +184,10 @@ pub const LISTED_ITEMS_MAX: usize = 100_000;
 /// about a megabyte ahead meanwhile.
 pub const DISK_RETRY: Duration = Duration::from_millis(1);
 
+/// The assumed resolution of file times. File systems count in timer ticks of at most 10 ms, so two changes within one
+/// tick look alike.
+pub const FILE_TIME_RESOLUTION: Duration = Duration::from_millis(30);
+
 /// How often a request checks whether another folder has taken the path of the site or the library.
 pub const FOLDER_CHECK: Duration = Duration::from_millis(500);
 

@@ -92,10 +92,32 @@ fn field(text: &str) -> Result<(&str, &str), &'static str> {
     }
     match name.to_ascii_lowercase().as_str() {
         "cache-control" => Err(CACHE_FIELD),
-        "access-control-allow-origin" => Err(CORS_FIELD),
-        "accept-ranges" | "allow" | "connection" | "content-encoding" | "content-length"
-        | "content-range" | "content-type" | "date" | "etag" | "keep-alive" | "last-modified"
-        | "location" | "trailer" | "transfer-encoding" | "upgrade" => Err(SERVER_FIELD),
+        "access-control-allow-headers"
+        | "access-control-allow-methods"
+        | "access-control-allow-origin"
+        | "access-control-max-age" => Err(CORS_FIELD),
+        "accept-ranges"
+        | "allow"
+        | "connection"
+        | "content-digest"
+        | "content-disposition"
+        | "content-encoding"
+        | "content-length"
+        | "content-range"
+        | "content-type"
+        | "date"
+        | "etag"
+        | "keep-alive"
+        | "last-modified"
+        | "location"
+        | "repr-digest"
+        | "retry-after"
+        | "trailer"
+        | "transfer-encoding"
+        | "upgrade"
+        | "upload-complete"
+        | "upload-length"
+        | "upload-offset" => Err(SERVER_FIELD),
         _ => Ok((name, value)),
     }
 }
@@ -169,10 +191,23 @@ mod tests {
             ("--header", "etag: x"),
             ("--header", "Cache-Control: no-store"),
             ("--header", "Access-Control-Allow-Origin: *"),
+            ("--header", "Access-Control-Allow-Methods: GET"),
+            ("--header", "access-control-allow-headers: *"),
+            ("--header", "Access-Control-Max-Age: 60"),
+            ("--header", "Repr-Digest: sha-256=:x:"),
+            ("--header", "Content-Digest: sha-256=:x:"),
+            ("--header", "Upload-Offset: 1"),
+            ("--header", "Upload-Complete: ?1"),
+            ("--header", "Upload-Length: 1"),
+            ("--header", "Retry-After: 1"),
+            ("--header", "Content-Disposition: attachment"),
         ] {
             let bad = rules(&[option, value]).expect_err(value);
             assert!(bad.to_string().starts_with(option), "{bad}");
         }
         assert!(rules(&["--mime", "a=text/a", "--mime", "A=text/b"]).is_err());
+        for allowed in ["Content-Security-Policy: x", "Vary: Origin", "Link: <a>", "Set-Cookie: a=b"] {
+            assert!(rules(&["--header", allowed]).is_ok(), "{allowed}");
+        }
     }
 }

@@ -4,10 +4,10 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::Site;
 use super::coding::Coding;
 use super::compression::Finished;
 use super::metadata::{Metadata, Purpose, Representation};
+use super::{Site, join};
 use crate::clock::Clock;
 use crate::limits::{COMPRESSED_FILE_MAX_BYTES, COMPRESSED_FILE_MIN_BYTES};
 use crate::store::{EntryId, Lookup, Opened};
@@ -70,17 +70,11 @@ impl AcceptedCodings {
 }
 
 impl Site {
-    /// Selects the form of the file at `path` that the client prefers. `plain` is the file without a coding.
-    pub fn select(
-        &mut self,
-        path: &[u8],
-        plain: Representation,
-        accepted: AcceptedCodings,
-        clock: &Clock,
-    ) -> Selected {
+    /// Selects the form of a file that the client prefers. `plain` is the file without a coding.
+    pub fn select(&mut self, plain: Representation, accepted: AcceptedCodings, clock: &Clock) -> Selected {
         let mut is_busy = false;
         for coding in accepted.preferred() {
-            match self.coded(path, &plain, coding, accepted.compressed_from(), clock) {
+            match self.coded(&plain, coding, accepted.compressed_from(), clock) {
                 Coded::Ready(file) => return Selected::Ready(file),
                 Coded::Pending => return Selected::Pending,
                 Coded::Never => {}
@@ -98,7 +92,6 @@ impl Site {
     /// tell which form the client gets.
     pub(super) fn select_cached(
         &mut self,
-        path: &[u8],
         plain: EntryId,
         accepted: AcceptedCodings,
         clock: &Clock,
@@ -109,11 +102,11 @@ impl Site {
         }
         let (metadata, length) = (Rc::clone(file.note()), file.length());
         for coding in accepted.preferred() {
-            let mut form = self.cached_sidecar(path, &metadata, coding, clock);
+            let mut form = self.cached_sidecar(&metadata, coding, clock);
             if matches!(form, CachedForm::Absent)
                 && is_compressed_here(&metadata, length, coding, accepted.compressed_from())
             {
-                form = self.cached_gzip(path, &metadata, clock);
+                form = self.cached_gzip(&metadata, clock);
             }
             match form {
                 CachedForm::Found(form) => return Some(form),
@@ -124,43 +117,35 @@ impl Site {
         accepted.identity.then_some(plain)
     }
 
-    /// Returns the file at `path` in a content coding: its sidecar, or else a form made by the server if the
-    /// file has at least `least` bytes.
-    fn coded(
-        &mut self,
-        path: &[u8],
-        plain: &Representation,
-        coding: Coding,
-        least: u64,
-        clock: &Clock,
-    ) -> Coded {
+    /// Returns a file in a content coding: its sidecar, or else a form made by the server if the file has at
+    /// least `least` bytes.
+    fn coded(&mut self, plain: &Representation, coding: Coding, least: u64, clock: &Clock) -> Coded {
         if !plain.note.compressible {
             return Coded::Never;
         }
-        let sidecar = match self.cached_sidecar(path, &plain.note, coding, clock) {
+        let sidecar = match self.cached_sidecar(&plain.note, coding, clock) {
             CachedForm::Found(id) => self.cache.hit(id).map(|file| file.cached()),
             CachedForm::Absent => None,
-            CachedForm::Unknown => self.open_sidecar(path, plain, coding, clock),
+            CachedForm::Unknown => self.open_sidecar(plain, coding, clock),
         };
         match sidecar {
             Some(sidecar) => Coded::Ready(sidecar),
             None if is_compressed_here(&plain.note, plain.length, coding, least) => {
-                self.compressed(path, plain, clock)
+                self.compressed(plain, clock)
             }
             None => Coded::Never,
         }
     }
 
-    /// Looks up the sidecar of the file at `path` in the cache. A sidecar that is older than the file counts
-    /// as absent.
-    fn cached_sidecar(&mut self, path: &[u8], plain: &Metadata, coding: Coding, clock: &Clock) -> CachedForm {
+    /// Looks up the sidecar of a file in the cache. A sidecar that is older than the file counts as absent.
+    fn cached_sidecar(&mut self, plain: &Metadata, coding: Coding, clock: &Clock) -> CachedForm {
         if !self.rules.sidecars {
             return CachedForm::Absent;
         }
-        write_key(&mut self.key, path, coding.extension());
+        write_key(&mut self.key, &plain.path, coding.extension());
         match self.cache.find(&self.key, &*self.files, clock.now.monotonic) {
             Lookup::Miss | Lookup::Busy => CachedForm::Unknown,
-            Lookup::Absent(_) => CachedForm::Absent,
+            Lookup::Absent | Lookup::Unserved => CachedForm::Absent,
             Lookup::Hit(id) => match self.cache.hit(id) {
                 Some(file) if file.note().modified >= plain.modified => CachedForm::Found(id),
                 _ => CachedForm::Absent,
@@ -170,78 +155,76 @@ impl Site {
 
     fn open_sidecar(
         &mut self,
-        path: &[u8],
         plain: &Representation,
         coding: Coding,
         clock: &Clock,
     ) -> Option<Representation> {
-        let suffix = plain.note.suffix;
-        let file_path = [path, suffix.as_bytes(), coding.extension().as_bytes()].concat();
+        let path = &plain.note.path;
+        let file_path = [path, coding.extension().as_bytes()].concat();
         let mut key = Vec::new();
         write_key(&mut key, path, coding.extension());
+        let now = (clock.now.monotonic, clock.now.wall);
         let sidecar = match self.files.open(&file_path) {
             // No coding of any file is empty: a build was interrupted.
             Ok(Opened::File(file)) if file.length == 0 => {
-                let now = (clock.now.monotonic, clock.now.wall);
-                self.cache.put_absent((&key, &file_path), Some(file.version), now);
+                self.cache.put_unserved((&key, &file_path), file.version, now);
                 None
             }
             Ok(Opened::File(file)) => {
                 let purpose = Purpose::Page(Some((coding, plain)));
-                self.put((&key, &file_path), suffix, file, purpose, clock).ok()
+                self.put((&key, &file_path), file, purpose, clock).ok()
             }
             _ => {
-                self.put_absent((&key, &file_path), clock);
+                self.cache.put_absent((&key, &file_path), now);
                 None
             }
         };
         sidecar.filter(|sidecar| sidecar.note.modified >= plain.note.modified)
     }
 
-    /// Looks up the server's own gzip form of the file at `path` in the cache.
-    fn cached_gzip(&mut self, path: &[u8], plain: &Metadata, clock: &Clock) -> CachedForm {
-        match self.find_compressed(path, clock) {
+    /// Looks up the server's own gzip form of a file in the cache.
+    fn cached_gzip(&mut self, plain: &Metadata, clock: &Clock) -> CachedForm {
+        match self.find_compressed(plain, clock) {
             Lookup::Hit(id) => match self.cache.hit(id) {
                 Some(file) if file.note().version == plain.version => CachedForm::Found(id),
                 _ => CachedForm::Unknown,
             },
-            Lookup::Absent(_) => CachedForm::Absent,
+            Lookup::Absent | Lookup::Unserved => CachedForm::Absent,
             Lookup::Busy | Lookup::Miss => CachedForm::Unknown,
         }
     }
 
-    fn find_compressed(&mut self, path: &[u8], clock: &Clock) -> Lookup {
-        write_key(&mut self.key, path, "");
+    fn find_compressed(&mut self, plain: &Metadata, clock: &Clock) -> Lookup {
+        write_key(&mut self.key, &plain.path, "");
         self.cache.find(&self.key, &*self.files, clock.now.monotonic)
     }
 
     /// Returns the gzip form made by the server. It is cached until the file changes.
-    fn compressed(&mut self, path: &[u8], plain: &Representation, clock: &Clock) -> Coded {
-        let cached = match self.find_compressed(path, clock) {
+    fn compressed(&mut self, plain: &Representation, clock: &Clock) -> Coded {
+        let cached = match self.find_compressed(&plain.note, clock) {
             Lookup::Hit(id) => self.cache.hit(id).map(|file| file.cached()),
-            Lookup::Absent(_) => return Coded::Never,
+            Lookup::Absent | Lookup::Unserved => return Coded::Never,
             Lookup::Busy => return Coded::Busy,
             Lookup::Miss => None,
         };
         match cached.filter(|file| file.note.version == plain.note.version) {
             Some(file) => Coded::Ready(file),
-            None if self.compressions.is_in_progress(path) => Coded::Pending,
+            None if self.compressions.is_in_progress(&plain.note.path) => Coded::Pending,
             None if plain.length > COMPRESSED_FILE_MAX_BYTES => Coded::Never,
-            None if self.compressions.begin(path, plain) => Coded::Pending,
+            None if self.compressions.begin(plain) => Coded::Pending,
             None => Coded::Busy,
         }
     }
 
     /// Caches the result of a compression.
     pub(super) fn finish(&mut self, finished: Finished, clock: &Clock) {
-        let Finished { path, plain, result } = finished;
-        let version = plain.note.version;
+        let Finished { plain, result } = finished;
+        let (path, version) = (&plain.note.path, plain.note.version);
         let mut key = Vec::new();
-        write_key(&mut key, &path, "");
-        let file_path = [&path, plain.note.suffix.as_bytes()].concat();
+        write_key(&mut key, path, "");
         // If the file changed during the compression, its slices may belong to different versions.
-        if self.files.version(&file_path) != Some(version) {
-            self.cache.forget(&path);
+        if self.files.version(path) != Some(version) {
+            self.cache.forget(path);
             let now = (clock.now.monotonic, clock.now.wall);
             return self.cache.put_busy(&key, now.0 + RETRY_COMPRESSION, now);
         }
@@ -251,14 +234,14 @@ impl Site {
         let described = result.and_then(|file| {
             let purpose = Purpose::Page(Some((Coding::Gzip, &plain)));
             let rules = (&self.rules, plain.note.opened);
-            let metadata = Metadata::of(&file_path, plain.note.suffix, &file, purpose, rules).ok()?;
+            let metadata = Metadata::of(path, &file, purpose, rules).ok()?;
             Some((file, metadata))
         });
         match described {
             Some((file, metadata)) => {
-                self.cache.put((&key, &file_path), file, Rc::new(metadata), now);
+                self.cache.put((&key, path), file, Rc::new(metadata), now);
             }
-            None => self.cache.put_absent((&key, &file_path), Some(version), now),
+            None => self.cache.put_unserved((&key, path), version, now),
         }
     }
 }
@@ -269,10 +252,7 @@ fn is_compressed_here(plain: &Metadata, length: u64, coding: Coding, least: u64)
     coding == Coding::Gzip && plain.is_text && length >= least
 }
 
-/// Writes the cache key of a coded form of `path`. The NUL in it occurs in no request path.
+/// Writes the cache key of a coded form of the file at `path`. The NUL in it occurs in no path.
 fn write_key(key: &mut Vec<u8>, path: &[u8], extension: &str) {
-    key.clear();
-    key.extend_from_slice(path);
-    key.push(0);
-    key.extend_from_slice(extension.as_bytes());
+    join(key, &[path, b"\0", extension.as_bytes()]);
 }

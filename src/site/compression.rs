@@ -23,7 +23,6 @@ pub(super) struct Compressions {
 
 /// A file that is being compressed.
 struct Job {
-    path: Vec<u8>,
     plain: Representation,
     read: u64,
     encoder: GzEncoder<Vec<u8>>,
@@ -31,8 +30,6 @@ struct Job {
 
 /// A compression that has ended.
 pub(super) struct Finished {
-    /// The path of the request.
-    pub path: Vec<u8>,
     /// The file without a coding.
     pub plain: Representation,
     /// The compressed file; `None` if the compression failed or its result is not worth sending.
@@ -42,18 +39,17 @@ pub(super) struct Finished {
 impl Compressions {
     /// Returns whether the file at `path` is being compressed.
     pub(super) fn is_in_progress(&self, path: &[u8]) -> bool {
-        self.in_progress.iter().any(|job| job.path == path)
+        self.in_progress.iter().any(|job| *job.plain.note.path == *path)
     }
 
     /// Starts to compress a file. Returns false if too many compressions are in progress.
-    pub(super) fn begin(&mut self, path: &[u8], plain: &Representation) -> bool {
-        debug_assert!(!self.is_in_progress(path) && plain.length <= COMPRESSED_FILE_MAX_BYTES);
+    pub(super) fn begin(&mut self, plain: &Representation) -> bool {
+        debug_assert!(!self.is_in_progress(&plain.note.path) && plain.length <= COMPRESSED_FILE_MAX_BYTES);
         if self.in_progress.len() >= COMPRESSIONS_MAX {
             return false;
         }
         let encoder = GzEncoder::new(Vec::new(), Compression::default());
-        let (path, plain) = (path.to_vec(), plain.clone());
-        self.in_progress.push_back(Job { path, plain, read: 0, encoder });
+        self.in_progress.push_back(Job { plain: plain.clone(), read: 0, encoder });
         true
     }
 
@@ -88,7 +84,7 @@ impl Job {
     }
 
     fn finish(self, largest: usize) -> Finished {
-        let Job { path, plain, read, encoder } = self;
+        let Job { plain, read, encoder } = self;
         let whole = read == plain.length;
         // A small file is compressed only for clients that do not accept it without a coding.
         let worth = |length: u64| length < plain.length || plain.length <= COMPRESSED_FILE_MIN_BYTES;
@@ -100,6 +96,6 @@ impl Job {
             modified: plain.note.modified,
             version: plain.note.version,
         });
-        Finished { path, plain, result }
+        Finished { plain, result }
     }
 }

@@ -37,8 +37,8 @@ pub struct Metadata {
     pub opened: SystemTime,
     /// The version of the file that was opened.
     pub version: FileVersion,
-    /// The suffix that was appended to the request path to find the file.
-    pub suffix: &'static str,
+    /// The path of the file, which may be longer than that of the request.
+    pub path: Box<[u8]>,
     /// Whether the file may have coded forms.
     pub compressible: bool,
     /// Whether the file is text, which is worth compressing.
@@ -72,7 +72,6 @@ impl Metadata {
     /// Returns the metadata of the file at `path`, which was opened at the time `opened`.
     pub fn of(
         path: &[u8],
-        suffix: &'static str,
         file: &OpenFile,
         purpose: Purpose<'_>,
         (rules, opened): (&Rules, SystemTime),
@@ -93,7 +92,7 @@ impl Metadata {
             None => (rules.spa && path == b"/index.html", rules.cache_control(path).map(str::to_owned)),
         };
         let coded = coded.map(|(coding, plain)| (coding, plain.note.version, plain.note.entity_tag()));
-        let validators = if is_page { Some(FileValidators::of(file, coded, (rules, opened))?) } else { None };
+        let validators = if is_page { Some(FileValidators::of(file, coded, (rules, opened))) } else { None };
         Ok(Metadata {
             content_type,
             content_encoding,
@@ -104,7 +103,7 @@ impl Metadata {
             modified: file.modified,
             opened,
             version: file.version,
-            suffix,
+            path: path.into(),
             compressible,
             is_text,
             digest: OnceCell::new(),
@@ -169,20 +168,55 @@ fn vary(coding: bool, navigation: bool) -> Option<&'static str> {
 }
 
 /// Returns the media type of the file at `path`, with its charset if it is text, and the coding in which it is
-/// stored.
+/// stored. The file is read only if its bytes decide.
 fn describe(path: &[u8], content: &Content, rules: &Rules) -> io::Result<(String, Option<Coding>)> {
+    // TypeScript and MPEG transport streams share an extension.
+    let named = types::of_path(path);
+    let certain = rules.own_type(path).or(named.filter(|kind| *kind != types::TRANSPORT_STREAM));
+    if let Some(kind) = certain.filter(|kind| *kind != types::DRAWING && !types::needs_charset(kind)) {
+        return Ok((kind.to_owned(), None));
+    }
     let mut buffer = [0; BEGINNING_BYTES];
     let beginning = Beginning::of(content, &mut buffer)?;
-    let kind = match (rules.own_type(path), types::of_path(path)) {
-        (Some(own), _) => own,
-        // TypeScript and MPEG transport streams share an extension.
-        (None, Some(types::TRANSPORT_STREAM)) if beginning.is_text() => types::PLAIN,
-        (None, Some(known)) => known,
-        (None, None) if beginning.is_text() => types::PLAIN,
-        (None, None) => types::BINARY,
+    let kind = match certain {
+        Some(kind) => kind,
+        None if beginning.is_text() => types::PLAIN,
+        None => named.unwrap_or(types::BINARY),
     };
     // Drawings are stored compressed, as `.svgz`.
     let coding = (kind == types::DRAWING && beginning.is_gzip()).then_some(Coding::Gzip);
     let needs_charset = types::needs_charset(kind) && beginning.is_utf8_text(kind);
     Ok((if needs_charset { format!("{kind}; charset=utf-8") } else { kind.to_owned() }, coding))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Descriptors;
+
+    #[test]
+    fn a_file_is_read_only_if_its_bytes_decide_the_type() {
+        let folder = tempfile::tempdir().expect("a folder");
+        // Reading fails, because the file is open for writing only.
+        let options = std::fs::File::options().create(true).write(true).to_owned();
+        let file = options.open(folder.path().join("large")).expect("a file");
+        let content = Content::Disk(Descriptors::default().count(file).expect("a descriptor"));
+        for (path, kind) in [
+            ("/film.mp4", Some("video/mp4")),
+            ("/archive.zip", Some("application/zip")),
+            ("/data.unknown", Some(types::BINARY)),
+            ("/own.ts", Some("video/mp2t")),
+            ("/page.html", None),
+            ("/film.ts", None),
+            ("/README", None),
+            ("/drawing.svgz", None),
+        ] {
+            let mut rules = Rules::default();
+            if path == "/own.ts" {
+                rules.types.push(("ts".into(), "video/mp2t".into()));
+            }
+            let described = describe(path.as_bytes(), &content, &rules).ok().map(|(kind, _)| kind);
+            assert_eq!(described.as_deref(), kind, "{path}");
+        }
+    }
 }

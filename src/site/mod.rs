@@ -26,16 +26,22 @@ use crate::store::{Bounds, Cache, DirReader, Hit, Lookup, OpenFile, Opened, Stor
 
 pub struct Site {
     files: Box<dyn Store>,
-    /// The recently requested files, by the path of the request.
+    /// The recently requested files, by their paths.
     cache: Cache<Rc<Metadata>>,
     compressions: Compressions,
-    /// A buffer for cache keys, so that looking up a coded form does not allocate.
+    /// A buffer for cache keys, so that a lookup does not allocate.
     key: Vec<u8>,
     /// The time of the next check whether another folder has taken the path of the site.
     check_folder_at: Option<Instant>,
     /// The rules by which the files are served.
     pub rules: Rules,
 }
+
+/// The name of the file that is served for a folder.
+const INDEX: &[u8] = b"index.html";
+
+/// The extension of pages, which `--pretty-urls` lets a request omit.
+const PAGE_EXTENSION: &[u8] = b".html";
 
 /// The result of resolving a path.
 #[derive(Debug)]
@@ -69,12 +75,10 @@ impl Site {
         clock: &Clock,
     ) -> Option<(Hit<'_, Rc<Metadata>>, &Rules)> {
         self.check_folder(clock.now.monotonic);
-        let Lookup::Hit(plain) = self.cache.find(path, &*self.files, clock.now.monotonic) else {
-            return None;
-        };
+        let Lookup::Hit(plain) = self.find_cached(path, clock.now.monotonic) else { return None };
         let selected = match accepted {
             None => plain,
-            Some(accepted) => self.select_cached(path, plain, accepted, clock)?,
+            Some(accepted) => self.select_cached(plain, accepted, clock)?,
         };
         Some((self.cache.hit(selected)?, &self.rules))
     }
@@ -93,13 +97,18 @@ impl Site {
         }
     }
 
-    /// Looks up a key in the cache. Returns the file, `NotFound` if the cache knows that there is no file, or
-    /// `None` if it does not know.
-    fn look_up(&mut self, key: &[u8], clock: &Clock) -> Option<Result<Representation, StoreError>> {
-        match self.cache.find(key, &*self.files, clock.now.monotonic) {
-            Lookup::Hit(id) => self.cache.hit(id).map(|file| Ok(file.cached())),
-            Lookup::Absent(_) => Some(Err(StoreError::NotFound)),
-            Lookup::Busy | Lookup::Miss => None,
+    /// Looks up in the cache what [`find`](Site::find) would return, without reading the store.
+    fn find_cached(&mut self, path: &[u8], now: Instant) -> Lookup {
+        if path.ends_with(b"/") {
+            join(&mut self.key, &[path, INDEX]);
+            return self.cache.find(&self.key, &*self.files, now);
+        }
+        match self.cache.find(path, &*self.files, now) {
+            Lookup::Absent | Lookup::Unserved if self.rules.pretty_urls => {
+                join(&mut self.key, &[path, PAGE_EXTENSION]);
+                self.cache.find(&self.key, &*self.files, now)
+            }
+            found => found,
         }
     }
 
@@ -107,40 +116,27 @@ impl Site {
     /// or to a folder.
     pub fn find(&mut self, path: &[u8], clock: &Clock) -> Result<Resolved, StoreError> {
         self.check_folder(clock.now.monotonic);
-        match self.look_up(path, clock) {
-            Some(Ok(file)) => return Ok(Resolved::File(file)),
-            Some(Err(_)) if path.ends_with(b"/") => return self.folder(),
-            Some(Err(error)) => return Err(error),
-            None => {}
-        }
         if is_hidden(path) {
             return Err(StoreError::NotFound);
         }
         if path.ends_with(b"/") {
-            return match self.open(path, "index.html", clock) {
+            return match self.load_joined(&[path, INDEX], clock) {
                 Ok(Resolved::File(file)) => Ok(Resolved::File(file)),
                 Ok(_) | Err(StoreError::NotFound) => self.folder(),
                 Err(error) => Err(error),
             };
         }
-        let place = self.open(path, "", clock);
-        match place {
-            Err(StoreError::NotFound) | Ok(Resolved::FolderWithoutSlash) if self.rules.pretty_urls => {
-                self.find_pretty(path, clock).map_or(place, |page| Ok(Resolved::File(page)))
+        match self.load(path, Purpose::Page(None), clock) {
+            // The page `about.html` takes precedence over a folder `about`, but not over a file.
+            place @ (Err(StoreError::NotFound) | Ok(Resolved::FolderWithoutSlash))
+                if self.rules.pretty_urls =>
+            {
+                match self.load_joined(&[path, PAGE_EXTENSION], clock) {
+                    Ok(Resolved::File(page)) => Ok(Resolved::File(page)),
+                    _ => place,
+                }
             }
             place => place,
-        }
-    }
-
-    /// Finds `about.html` for `/about`. The page takes precedence over a folder `about`.
-    fn find_pretty(&mut self, path: &[u8], clock: &Clock) -> Option<Representation> {
-        match self.open(path, ".html", clock) {
-            Ok(Resolved::File(page)) => Some(page),
-            _ => {
-                // A cached absence is revalidated for one file name, but two names must be absent here.
-                self.cache.forget(path);
-                None
-            }
         }
     }
 
@@ -148,51 +144,65 @@ impl Site {
         if self.rules.list { Ok(Resolved::Folder) } else { Err(StoreError::NotFound) }
     }
 
-    /// Opens the file at `path` with `suffix` appended, and caches the result under `path`.
-    fn open(&mut self, path: &[u8], suffix: &'static str, clock: &Clock) -> Result<Resolved, StoreError> {
-        let file_path = [path, suffix.as_bytes()].concat();
-        match self.files.open(&file_path) {
-            Ok(Opened::File(file)) => {
-                self.put((path, &file_path), suffix, file, Purpose::Page(None), clock).map(Resolved::File)
+    /// Loads the page at the path that consists of these parts. The path may be hidden where its first part is not.
+    fn load_joined(&mut self, parts: &[&[u8]], clock: &Clock) -> Result<Resolved, StoreError> {
+        let mut path = std::mem::take(&mut self.key);
+        join(&mut path, parts);
+        let loaded = if is_hidden(&path) {
+            Err(StoreError::NotFound)
+        } else {
+            self.load(&path, Purpose::Page(None), clock)
+        };
+        self.key = path;
+        loaded
+    }
+
+    /// Returns what is at `path`, from the cache or else from the store. The cache holds each file under its own
+    /// path, so that an entry depends on one file only.
+    fn load(&mut self, path: &[u8], purpose: Purpose<'_>, clock: &Clock) -> Result<Resolved, StoreError> {
+        let now = (clock.now.monotonic, clock.now.wall);
+        match self.cache.find(path, &*self.files, now.0) {
+            Lookup::Hit(id) => {
+                if let Some(file) = self.cache.hit(id) {
+                    return Ok(Resolved::File(file.cached()));
+                }
             }
-            Ok(Opened::Folder) => Ok(Resolved::FolderWithoutSlash),
+            Lookup::Absent => return Err(StoreError::NotFound),
+            Lookup::Unserved => return Ok(Resolved::FolderWithoutSlash),
+            Lookup::Busy | Lookup::Miss => {}
+        }
+        match self.files.open(path) {
+            Ok(Opened::File(file)) => self.put((path, path), file, purpose, clock).map(Resolved::File),
+            Ok(Opened::Folder(version)) => {
+                self.cache.put_unserved((path, path), version, now);
+                Ok(Resolved::FolderWithoutSlash)
+            }
             Err(StoreError::NotFound) => {
-                self.put_absent((path, &file_path), clock);
+                self.cache.put_absent((path, path), now);
                 Err(StoreError::NotFound)
             }
             Err(error) => Err(error),
         }
     }
 
+    /// Caches a file under a key. `paths` are the key and the path of the file.
     fn put(
         &mut self,
         paths: (&[u8], &[u8]),
-        suffix: &'static str,
         file: OpenFile,
         purpose: Purpose<'_>,
         clock: &Clock,
     ) -> Result<Representation, StoreError> {
-        let metadata = Metadata::of(paths.1, suffix, &file, purpose, (&self.rules, clock.now.wall))?;
+        let metadata = Metadata::of(paths.1, &file, purpose, (&self.rules, clock.now.wall))?;
         Ok(self.cache.put(paths, file, Rc::new(metadata), (clock.now.monotonic, clock.now.wall)))
-    }
-
-    fn put_absent(&mut self, paths: (&[u8], &[u8]), clock: &Clock) {
-        self.cache.put_absent(paths, None, (clock.now.monotonic, clock.now.wall));
     }
 
     /// Returns the site's own error page, if it has one. `name` is the name of the file, such as `404.html`.
     pub fn error_page(&mut self, name: &'static str, clock: &Clock) -> Option<Representation> {
         // A request path begins with a slash, so it cannot equal this key.
-        let path = name.as_bytes();
-        if let Some(known) = self.look_up(path, clock) {
-            return known.ok();
-        }
-        match self.files.open(path) {
-            Ok(Opened::File(file)) => self.put((path, path), "", file, Purpose::ErrorPage, clock).ok(),
-            _ => {
-                self.put_absent((path, path), clock);
-                None
-            }
+        match self.load(name.as_bytes(), Purpose::ErrorPage, clock) {
+            Ok(Resolved::File(page)) => Some(page),
+            _ => None,
         }
     }
 
@@ -216,6 +226,12 @@ impl Site {
         let busy = (!self.compressions.is_empty()).then_some(clock.now.monotonic);
         busy.or(self.cache.sweep_at())
     }
+}
+
+/// Writes a cache key that consists of these parts.
+fn join(key: &mut Vec<u8>, parts: &[&[u8]]) {
+    key.clear();
+    parts.iter().for_each(|part| key.extend_from_slice(part));
 }
 
 /// Hides dot files, except `/.well-known/` (RFC 8615).

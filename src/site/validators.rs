@@ -1,7 +1,5 @@
 //! The validators of a file (RFC 9110 section 8.8).
 
-use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
@@ -9,6 +7,7 @@ use sha2::{Digest, Sha256};
 use super::coding::Coding;
 use super::rules::Rules;
 use crate::clock::http_date;
+use crate::limits::FILE_TIME_RESOLUTION;
 use crate::store::{Content, FileVersion, OpenFile, Sha256Digest};
 
 /// The validators of a file.
@@ -19,9 +18,6 @@ pub(super) struct FileValidators {
     /// The time of the last change and the value of Last-Modified, unless the time is a placeholder.
     pub last_modified: Option<(SystemTime, String)>,
 }
-
-/// The assumed resolution of file times, as in the cache: a file system counts in timer ticks of at most 10 ms.
-const TIME_RESOLUTION: Duration = Duration::from_millis(30);
 
 /// The assumed resolution of a time without a fraction of a second, as FAT has.
 const COARSE_RESOLUTION: Duration = Duration::from_secs(2);
@@ -39,7 +35,7 @@ impl FileValidators {
         file: &OpenFile,
         coded: Option<(Coding, FileVersion, &[u8])>,
         (rules, opened): (&Rules, SystemTime),
-    ) -> io::Result<FileValidators> {
+    ) -> FileValidators {
         let is_dated = is_dated(file.modified);
         // Last-Modified is never later than Date (RFC 9110 section 8.8.2.1).
         let modified = file.modified.min(opened);
@@ -51,14 +47,14 @@ impl FileValidators {
             }
             coded => {
                 let is_ambiguous = !is_dated || (!rules.unique_times && is_recent(file.modified, opened));
-                let tag = opaque_tag(file, is_dated, is_ambiguous)?;
+                let tag = opaque_tag(file, is_dated, is_ambiguous);
                 match coded {
                     None => format!("\"{tag}\""),
                     Some((coding, ..)) => format!("\"{tag}-{}\"", coding.name()),
                 }
             }
         };
-        Ok(FileValidators { entity_tag, last_modified: is_dated.then(|| (modified, http_date(modified))) })
+        FileValidators { entity_tag, last_modified: is_dated.then(|| (modified, http_date(modified))) }
     }
 }
 
@@ -74,33 +70,32 @@ fn is_dated(modified: SystemTime) -> bool {
 /// modification time as it is.
 fn is_recent(modified: SystemTime, opened: SystemTime) -> bool {
     let is_whole = modified.duration_since(UNIX_EPOCH).is_ok_and(|since| since.subsec_nanos() == 0);
-    let resolution = if is_whole { COARSE_RESOLUTION } else { TIME_RESOLUTION };
+    let resolution = if is_whole { COARSE_RESOLUTION } else { FILE_TIME_RESOLUTION };
     // A time in the future is not recent: another change sets the present time.
     let age = opened.duration_since(modified).unwrap_or_else(|ahead| ahead.duration());
     age < resolution
 }
 
 /// Returns the tag of a file without quotes. It is made of the modification time in nanoseconds and the size,
-/// so that replicas of a file have the same tag. If that would be ambiguous, it is made of the content, or for
-/// a large file without a date of the inode.
-fn opaque_tag(file: &OpenFile, is_dated: bool, is_ambiguous: bool) -> io::Result<String> {
+/// so that replicas of a file have the same tag. If that would be ambiguous, it is made of the content of a file in
+/// memory, which has up to 128 KiB, or of the inode of a larger file without a date.
+fn opaque_tag(file: &OpenFile, is_dated: bool, is_ambiguous: bool) -> String {
     let length = file.version.length();
     match &file.content {
         Content::Memory(bytes) if is_ambiguous => {
             let digest = Sha256Digest::of(Sha256::new_with_prefix(&bytes[..])).to_string();
-            Ok(digest[..16].to_owned())
+            digest[..16].to_owned()
         }
-        Content::Disk(file) if !is_dated => {
-            let stat = file.metadata()?;
-            let (inode, seconds, nanoseconds) = (stat.ino(), stat.ctime(), stat.ctime_nsec());
-            Ok(format!("{inode:x}-{length:x}-{seconds:x}.{nanoseconds:x}"))
+        Content::Disk(_) if !is_dated => {
+            let (inode, (seconds, nanoseconds)) = file.version.inode();
+            format!("{inode:x}-{length:x}-{seconds:x}.{nanoseconds:x}")
         }
         _ => {
             let nanoseconds = match file.modified.duration_since(UNIX_EPOCH) {
                 Ok(since) => since.as_nanos() as i128,
                 Err(before) => -(before.duration().as_nanos() as i128),
             };
-            Ok(format!("{nanoseconds:x}-{length:x}"))
+            format!("{nanoseconds:x}-{length:x}")
         }
     }
 }
@@ -108,6 +103,7 @@ fn opaque_tag(file: &OpenFile, is_dated: bool, is_ambiguous: bool) -> io::Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{DiskStore, Opened, Store};
 
     #[test]
     fn placeholder_times_are_no_dates() {
@@ -133,5 +129,23 @@ mod tests {
             assert_eq!(is_recent(now - Duration::from_millis(age), now), recent, "{age} ms");
         }
         assert!(is_recent(now + Duration::from_millis(9), now) && !is_recent(now + COARSE_RESOLUTION, now));
+    }
+
+    #[test]
+    fn the_tag_of_a_large_file_is_that_of_the_opened_version() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("large");
+        std::fs::write(&path, vec![0; 200_000]).expect("a file");
+        let file = std::fs::File::options().write(true).open(&path).expect("the file");
+        file.set_modified(UNIX_EPOCH).expect("a placeholder");
+        let store = DiskStore::new(folder.path()).expect("a store");
+        let Ok(Opened::File(opened)) = store.open(b"large") else { panic!("no file") };
+        let tag = opaque_tag(&opened, false, true);
+        // The time of the change may stay the same within a tick.
+        let first = store.version(b"large");
+        while store.version(b"large") == first {
+            file.set_modified(UNIX_EPOCH).expect("a change of the inode");
+        }
+        assert_eq!(opaque_tag(&opened, false, true), tag);
     }
 }

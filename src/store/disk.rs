@@ -55,8 +55,9 @@ impl DiskStore {
 impl Store for DiskStore {
     fn open(&self, path: &[u8]) -> Result<Opened, StoreError> {
         let path = relative(path);
-        match FileType::from_raw_mode(self.root.inspect(path)?.st_mode) {
-            FileType::Directory => Ok(Opened::Folder),
+        let found = self.root.inspect(path)?;
+        match FileType::from_raw_mode(found.st_mode) {
+            FileType::Directory => Ok(Opened::Folder(FileVersion::from(&found))),
             FileType::RegularFile => {
                 Ok(Opened::File(read(self.root.open_file(path)?.into(), &self.descriptors)?))
             }

@@ -36,13 +36,14 @@ impl Store for MemoryStore {
         }
         path.push(b'/');
         let folder = names.is_empty() || self.files.keys().any(|file| file.starts_with(&path));
-        if folder { Ok(Opened::Folder) } else { Err(StoreError::NotFound) }
+        if folder { Ok(Opened::Folder(version(0))) } else { Err(StoreError::NotFound) }
     }
 
     fn version(&self, path: &[u8]) -> Option<FileVersion> {
         match self.open(path) {
             Ok(Opened::File(file)) => Some(file.version),
-            _ => None,
+            Ok(Opened::Folder(version)) => Some(version),
+            Err(_) => None,
         }
     }
 
@@ -77,7 +78,7 @@ impl DirReader for MemoryFolder {
     }
 }
 
-/// Returns the version of a file. Files in memory never change, so the length is enough.
+/// Returns the version of a file or folder. Files in memory never change, so the length is enough.
 fn version(length: u64) -> FileVersion {
     FileVersion { device: 0, inode: 0, length, modified: (0, 0), changed: (0, 0) }
 }

@@ -3,6 +3,7 @@
 
 mod beneath;
 mod cache;
+mod cached_read;
 mod descriptors;
 mod disk;
 mod folder;
@@ -38,7 +39,7 @@ pub trait Store {
     /// blocks on a FIFO, a socket or a device.
     fn open(&self, path: &[u8]) -> Result<Opened, StoreError>;
 
-    /// Returns the current version of the file at `path`. This is cheaper than `open`, but links may lead
+    /// Returns the current version of the file or folder at `path`. This is cheaper than `open`, but links may lead
     /// out of the root: use it only to check whether a file that was opened is still the same.
     fn version(&self, path: &[u8]) -> Option<FileVersion>;
 
@@ -79,8 +80,8 @@ pub struct DirEntry {
 /// The result of opening a path.
 #[derive(Debug)]
 pub enum Opened {
-    /// A folder.
-    Folder,
+    /// A folder of this version.
+    Folder(FileVersion),
     /// A regular file, open for reading.
     File(OpenFile),
 }
@@ -117,6 +118,17 @@ impl Content {
             }
             Content::Disk(file) => {
                 let length = file.read_at(buffer, offset)?;
+                Ok(&buffer[..length])
+            }
+        }
+    }
+
+    /// Reads like [`read`](Content::read), but fails with `WouldBlock` instead of waiting for the disk.
+    pub fn read_cached<'a>(&'a self, offset: u64, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
+        match self {
+            Content::Memory(_) => self.read(offset, buffer),
+            Content::Disk(file) => {
+                let length = cached_read::read_cached(file, offset, buffer)?;
                 Ok(&buffer[..length])
             }
         }

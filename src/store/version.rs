@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::Stat;
 
+use crate::limits::FILE_TIME_RESOLUTION;
+
 /// One version of one file: its identity, its length, and its times.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FileVersion {
@@ -24,15 +26,20 @@ impl FileVersion {
         self.length
     }
 
-    /// Returns whether the last change was less than `resolution` before `now`. If so, another change may
-    /// leave the times as they are.
-    pub fn is_racily_clean(&self, now: SystemTime, resolution: Duration) -> bool {
+    /// Returns the inode and the time of its last change, in seconds and nanoseconds since 1970.
+    pub fn inode(&self) -> (u64, (i64, i64)) {
+        (self.inode, self.changed)
+    }
+
+    /// Returns whether the last change was so shortly before `now` that another change may leave the times as
+    /// they are.
+    pub fn is_racily_clean(&self, now: SystemTime) -> bool {
         let Ok(now) = now.duration_since(UNIX_EPOCH) else { return true };
         // Programs can set the modification time, but not this one, which every change updates.
         let (seconds, nanoseconds) = self.changed;
         let Ok(seconds) = u64::try_from(seconds) else { return false };
         let changed = Duration::new(seconds, u32::try_from(nanoseconds).unwrap_or(0));
-        now.checked_sub(changed).is_none_or(|since| since < resolution)
+        now.checked_sub(changed).is_none_or(|since| since < FILE_TIME_RESOLUTION)
     }
 }
 

@@ -7,8 +7,7 @@ use crate::store::{CountedFile, FileVersion, SharedBytes, Store, Watch};
 
 pub(super) struct CacheEntry<N> {
     pub block: Block,
-    /// The cached version of the file; `None` if there is no file.
-    pub version: Option<FileVersion>,
+    pub held: Held<N>,
     /// Whether the file changed so shortly before it was read that another change might leave its times as
     /// they are. Such an entry cannot be revalidated; the file has to be read again.
     is_racily_clean: bool,
@@ -20,12 +19,20 @@ pub(super) struct CacheEntry<N> {
     watch: Option<Watch>,
     /// The number of checks on the disk while the entry was in demand and not watched.
     checks: u8,
-    /// For an entry of [`Cache::put_busy`](super::Cache::put_busy): the time until which it lasts.
-    pub busy_until: Option<Instant>,
     /// Whether the entry was hit since the eviction hand last passed.
     pub used: bool,
-    /// The file; `None` if there is nothing to serve.
-    pub file: Option<CachedFile<N>>,
+}
+
+/// What an entry says about its key.
+pub(super) enum Held<N> {
+    /// A file of this version.
+    File(CachedFile<N>, FileVersion),
+    /// Nothing to serve, while the file or folder at the path has this version.
+    Unserved(FileVersion),
+    /// Nothing is at the path.
+    Absent,
+    /// The file cannot be made until this time.
+    Busy { until: Instant },
 }
 
 /// The parts of a cached file that are not in the block.
@@ -59,47 +66,40 @@ const CHECKS_UNTIL_WATCHED: u8 = 2;
 /// How long an entry may go unused before its count of checks starts again.
 const RARELY_USED: Duration = Duration::from_secs(10);
 
-/// The assumed resolution of file times. File systems count in timer ticks of at most 10 ms, so two changes
-/// within one tick look alike.
-const TIME_RESOLUTION: Duration = Duration::from_millis(30);
-
 /// The estimated bytes of an entry without its block.
 const ENTRY_BYTES: usize = 320;
 
 impl<N> CacheEntry<N> {
-    /// Creates an entry without a file, read from the disk at `now`.
-    pub(super) fn new(
-        block: Block,
-        version: Option<FileVersion>,
-        now: (Instant, SystemTime),
-    ) -> CacheEntry<N> {
+    /// Creates an entry, read from the disk at `now`.
+    pub(super) fn new(block: Block, held: Held<N>, now: (Instant, SystemTime)) -> CacheEntry<N> {
+        let version = held.version();
         CacheEntry {
             block,
-            version,
-            is_racily_clean: version.is_some_and(|version| version.is_racily_clean(now.1, TIME_RESOLUTION)),
+            held,
+            is_racily_clean: version.is_some_and(|version| version.is_racily_clean(now.1)),
             used_at: now.0,
             checked_at: now.0,
             watch: None,
             checks: 0,
-            busy_until: None,
             used: false,
-            file: None,
         }
     }
 
     /// Returns whether the entry is still what the disk holds: a watch says so, or a check at this moment.
     pub(super) fn is_current(&mut self, store: &dyn Store, now: Instant) -> bool {
-        if let Some(until) = self.busy_until {
+        if let Held::Busy { until } = self.held {
             return now < until;
         }
+        let version = self.held.version();
         match self.watch.as_mut().map(Watch::is_current) {
             Some(true) if now < self.checked_at + CHECK_WATCHED => return true,
             // Not every change shows in the file's times.
-            Some(false) if self.version.is_some() => return false,
-            Some(false) => self.watch = None,
+            Some(false) if version.is_some() => return false,
+            // Another name has appeared in the folder. The count starts again, so that the absence is watched again.
+            Some(false) => (self.watch, self.checks) = (None, 0),
             _ => {}
         }
-        if self.is_racily_clean || store.version(self.block.path()) != self.version {
+        if self.is_racily_clean || store.version(self.block.path()) != version {
             return false;
         }
         self.checked_at = now;
@@ -116,7 +116,7 @@ impl<N> CacheEntry<N> {
         }
         self.checks = self.checks.saturating_add(1);
         if self.checks == CHECKS_UNTIL_WATCHED {
-            self.watch = store.watch(self.block.path(), self.version);
+            self.watch = store.watch(self.block.path(), self.held.version());
         }
     }
 
@@ -126,7 +126,17 @@ impl<N> CacheEntry<N> {
     }
 
     pub(super) fn holds_descriptor(&self) -> bool {
-        self.file.as_ref().is_some_and(|file| file.disk.is_some())
+        matches!(&self.held, Held::File(file, _) if file.disk.is_some())
+    }
+}
+
+impl<N> Held<N> {
+    /// Returns the version of what is at the path; `None` if nothing is.
+    fn version(&self) -> Option<FileVersion> {
+        match self {
+            Held::File(_, version) | Held::Unserved(version) => Some(*version),
+            Held::Absent | Held::Busy { .. } => None,
+        }
     }
 }
 

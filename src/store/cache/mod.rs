@@ -11,7 +11,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use slab::Slab;
 
 use super::{Content, FileVersion, OpenFile, SharedBytes, Store};
-use entry::{Block, CacheEntry, CachedFile};
+use entry::{Block, CacheEntry, CachedFile, Held};
 
 /// A cache in front of a store. It keeps a note of type `N`, the site's metadata, with each file.
 pub struct Cache<N> {
@@ -55,8 +55,10 @@ pub struct Cached<N> {
 pub enum Lookup {
     /// The cache has no current entry for the key.
     Miss,
-    /// There is nothing to serve under the key while the file has this version. `None`: there is no file.
-    Absent(Option<FileVersion>),
+    /// Nothing is at the path.
+    Absent,
+    /// There is nothing to serve under the key, but a file or folder is at the path.
+    Unserved,
     /// The file cannot be made at the moment.
     Busy,
     /// A file, to be fetched with [`Cache::hit`].
@@ -115,17 +117,22 @@ impl<N: Clone> Cache<N> {
         }
         entry.used = true;
         entry.used_at = now;
-        match entry.file {
-            Some(_) => Lookup::Hit(EntryId(index)),
-            None if entry.busy_until.is_some() => Lookup::Busy,
-            None => Lookup::Absent(entry.version),
+        match entry.held {
+            Held::File(..) => Lookup::Hit(EntryId(index)),
+            Held::Unserved(_) => Lookup::Unserved,
+            Held::Absent => Lookup::Absent,
+            Held::Busy { .. } => Lookup::Busy,
         }
     }
 
     /// Returns the file that a lookup has just found.
     pub fn hit(&mut self, id: EntryId) -> Option<Hit<'_, N>> {
-        let CacheEntry { block, file, .. } = self.entries.get_mut(id.0)?;
-        Some(Hit { block, file: file.as_ref()?, bytes: &mut self.bytes })
+        match self.entries.get_mut(id.0)? {
+            CacheEntry { block, held: Held::File(file, _), .. } => {
+                Some(Hit { block, file, bytes: &mut self.bytes })
+            }
+            _ => None,
+        }
     }
 
     /// Caches a file under `key` that was just opened at `path`, and returns it in its cached form.
@@ -140,27 +147,31 @@ impl<N: Clone> Cache<N> {
             Content::Memory(bytes) => (bytes, None),
             Content::Disk(file) => (&[], Some(Rc::clone(file))),
         };
-        let mut entry = CacheEntry::new(Block::new(key, path, content), Some(file.version), now);
-        let cached = entry.file.insert(CachedFile { disk, length: file.length, note }).cached(&entry.block);
-        self.insert(entry);
+        let block = Block::new(key, path, content);
+        let kept = CachedFile { disk, length: file.length, note };
+        let cached = kept.cached(&block);
+        self.insert(CacheEntry::new(block, Held::File(kept, file.version), now));
         cached
     }
 
-    /// Caches that there is nothing to serve under `key` while the file at `path` has this version.
-    pub fn put_absent(
+    /// Caches under `key` that nothing is at `path`.
+    pub fn put_absent(&mut self, (key, path): (&[u8], &[u8]), now: (Instant, SystemTime)) {
+        self.insert(CacheEntry::new(Block::new(key, path, &[]), Held::Absent, now));
+    }
+
+    /// Caches that there is nothing to serve under `key` while the file or folder at `path` has this version.
+    pub fn put_unserved(
         &mut self,
         (key, path): (&[u8], &[u8]),
-        version: Option<FileVersion>,
+        version: FileVersion,
         now: (Instant, SystemTime),
     ) {
-        self.insert(CacheEntry::new(Block::new(key, path, &[]), version, now));
+        self.insert(CacheEntry::new(Block::new(key, path, &[]), Held::Unserved(version), now));
     }
 
     /// Caches until the time `until` that the file under `key` cannot be made.
     pub fn put_busy(&mut self, key: &[u8], until: Instant, now: (Instant, SystemTime)) {
-        let mut entry = CacheEntry::new(Block::new(key, &[], &[]), None, now);
-        entry.busy_until = Some(until);
-        self.insert(entry);
+        self.insert(CacheEntry::new(Block::new(key, &[], &[]), Held::Busy { until }, now));
     }
 
     fn insert(&mut self, entry: CacheEntry<N>) {
@@ -220,12 +231,8 @@ impl<N: Clone> Cache<N> {
     }
 
     /// Returns the number of entries, including those for missing files.
-    pub fn len(&self) -> usize {
+    pub fn entry_count(&self) -> usize {
         self.entries.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
     }
 
     /// Returns the bytes of memory in use, estimated as in [`Bounds::bytes`].

@@ -14,7 +14,7 @@ pub fn get(cache: &mut Cache<String>, store: &dyn Store, name: &str, now: Instan
     let name = name.as_bytes();
     match cache.find(name, store, now) {
         Lookup::Hit(id) => return cache.hit(id).map(|found| found.cached()),
-        Lookup::Absent(_) | Lookup::Busy => return None,
+        Lookup::Absent | Lookup::Unserved | Lookup::Busy => return None,
         Lookup::Miss => {}
     }
     match store.open(name) {
@@ -23,7 +23,7 @@ pub fn get(cache: &mut Cache<String>, store: &dyn Store, name: &str, now: Instan
             Some(cache.put((name, name), file, note, (now, SystemTime::now())))
         }
         _ => {
-            cache.put_absent((name, name), None, (now, SystemTime::now()));
+            cache.put_absent((name, name), (now, SystemTime::now()));
             None
         }
     }
@@ -166,13 +166,13 @@ fn cache_eviction_respects_bounds_and_keeps_hot_entries() {
     for step in 0..3000 {
         let index = if step % 2 == 0 { 7 } else { random.usize(..310) };
         get(&mut cache, &store, &index.to_string(), now);
-        assert!(cache.bytes() <= BOUNDS.bytes && cache.len() <= BOUNDS.entries, "step {step}");
+        assert!(cache.bytes() <= BOUNDS.bytes && cache.entry_count() <= BOUNDS.entries, "step {step}");
         if step > 10 {
             let known = matches!(cache.find(b"7", &store, now), Lookup::Hit(_));
             assert!(known, "what every second request asks for was evicted");
         }
     }
-    assert!(cache.len() > 50);
+    assert!(cache.entry_count() > 50);
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn negative_cache_entries_respect_bounds_and_keep_hot_files() {
     for index in 0..1000 {
         get(&mut cache, &store, "asked", now);
         assert!(get(&mut cache, &store, &format!("missing-{index}"), now).is_none());
-        assert!(cache.len() <= BOUNDS.entries && cache.bytes() <= BOUNDS.bytes);
+        assert!(cache.entry_count() <= BOUNDS.entries && cache.bytes() <= BOUNDS.bytes);
     }
     assert!(matches!(cache.find(b"asked", &store, now), Lookup::Hit(_)), "a search drove out what is used");
     fs::write(folder.path().join("missing-999"), "x").unwrap();
@@ -205,10 +205,10 @@ fn unused_descriptors_are_closed_by_the_cache_sweep() {
     }
     fs::write(folder.path().join("small"), "x").unwrap();
     get(&mut cache, &store, "small", now);
-    assert_eq!(cache.len(), BOUNDS.descriptors + 1);
+    assert_eq!(cache.entry_count(), BOUNDS.descriptors + 1);
     let at = cache.sweep_at().expect("a time to sweep");
     cache.sweep(at);
-    assert_eq!((cache.len(), cache.sweep_at()), (1, None));
+    assert_eq!((cache.entry_count(), cache.sweep_at()), (1, None));
 }
 
 #[test]

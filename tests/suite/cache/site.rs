@@ -89,10 +89,19 @@ impl Site {
 
     /// Requests a file every 5 ms for `time`, and returns how often the cache checked the disk.
     pub fn serve(&mut self, name: &str, time: Duration) -> usize {
+        self.serve_each(name, time, |content| assert!(!content.is_empty()))
+    }
+
+    /// Requests a missing file like [`serve`](Site::serve).
+    pub fn serve_missing(&mut self, name: &str, time: Duration) -> usize {
+        self.serve_each(name, time, |content| assert!(content.is_empty()))
+    }
+
+    fn serve_each(&mut self, name: &str, time: Duration, check: impl Fn(&[u8])) -> usize {
         let (end, before) = (self.now + time, self.checks());
         while self.now < end {
             self.now += Duration::from_millis(5);
-            assert!(!self.get(name).is_empty());
+            check(&self.get(name));
         }
         self.checks() - before
     }

@@ -69,7 +69,7 @@ fn is_busy(found: &Result<Opened, StoreError>) -> bool {
 
 fn describe(found: Result<Opened, StoreError>) -> String {
     match found {
-        Ok(Opened::Folder) => "folder".into(),
+        Ok(Opened::Folder(_)) => "folder".into(),
         Ok(Opened::File(file)) => match file.content {
             Content::Memory(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Content::Disk(_) => "large".into(),

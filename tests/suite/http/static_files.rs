@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use evserve::site::{CacheRule, Rules};
+use evserve::site::{CacheRule, Resolved, Rules};
 use evserve::store::{DiskStore, MemoryStore};
 use tempfile::TempDir;
 
@@ -266,17 +266,105 @@ fn pretty_urls_lead_to_html_files() {
             .with("docs.html", "<p>docs")
             .with("docs/more.html", "<p>more")
             .with("a.txt.html", "<p>not this one")
+            .with("..html", "<p>hidden")
     };
     let rules = || Rules { pretty_urls: true, ..Rules::default() };
-    let paths = ["/about", "/docs", "/docs/more", "/a.txt", "/about.html", "/sub", "/nowhere", "/about/"];
+    let paths =
+        ["/about", "/docs", "/docs/more", "/a.txt", "/about.html", "/sub", "/nowhere", "/about/", "/."];
     let requests: Vec<String> = paths.iter().map(|path| format!("GET {path}")).collect();
     let requests: Vec<&str> = requests.iter().map(String::as_str).collect();
     let found = fetch_all(rules(), site(), &requests);
     let statuses: Vec<u16> = found.iter().map(|response| response.status).collect();
-    assert_eq!(statuses, [200, 200, 200, 200, 200, 308, 404, 404]);
+    assert_eq!(statuses, [200, 200, 200, 200, 200, 308, 404, 404, 404]);
     assert_eq!((found[0].text(), found[1].text(), found[3].text()), ("<p>about", "<p>docs", "hello"));
     assert_eq!(found[0].field("Content-Type"), Some("text/html; charset=utf-8"));
     assert_eq!(fetch("GET /about").status, 404);
+}
+
+#[test]
+fn a_digest_is_computed_only_for_clients_that_want_it() {
+    let mut talk = Talk::new(site());
+    let mut is_computed = |field: &str| {
+        talk.input(format!("GET /a.txt HTTP/1.1\r\nHost: h\r\n{field}\r\n\r\n").as_bytes());
+        let Ok(Resolved::File(file)) = talk.services.http.site.find(b"/a.txt", &talk.services.core.clock)
+        else {
+            panic!("no file");
+        };
+        !format!("{:?}", file.note).contains("digest: OnceCell(<uninit>)")
+    };
+    assert!(!is_computed("If-None-Match: \"x\""));
+    assert!(!is_computed("Range: bytes=0-1"));
+    assert!(is_computed("Want-Repr-Digest: sha-256=1"));
+}
+
+#[test]
+fn file_page_and_folder_of_a_pretty_url_are_distinguished_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let rules = Rules { pretty_urls: true, ..Rules::default() };
+    let mut talk = Talk::by(rules, DiskStore::new(folder.path()).unwrap());
+    let mut get = |accept: &str| {
+        talk.outcome.output.clear();
+        let accept = format!("Accept-Encoding: {accept}\r\n");
+        talk.input(format!("GET /about HTTP/1.1\r\nHost: h\r\n{accept}\r\n").as_bytes());
+        let found = responses(&talk.outcome.output, &[]).remove(0);
+        (found.status, found.body)
+    };
+    let mut serves = |status: u16, body: &str, coded: &str| {
+        for _ in 0..3 {
+            assert_eq!(get("identity"), (status, body.into()));
+            assert_eq!(get("br"), (status, coded.into()));
+        }
+    };
+    fs::write(at("about.html"), "page").unwrap();
+    fs::write(at("about.html.br"), "coded page").unwrap();
+    serves(200, "page", "coded page");
+    // The page takes precedence over a folder.
+    fs::create_dir(at("about")).unwrap();
+    serves(200, "page", "coded page");
+    fs::remove_file(at("about.html")).unwrap();
+    serves(308, "/about/\n", "/about/\n");
+    fs::write(at("about.html"), "page").unwrap();
+    fs::write(at("about.html.br"), "coded page").unwrap();
+    serves(200, "page", "coded page");
+    // A file takes precedence over the page, and has no coded form yet.
+    fs::remove_dir(at("about")).unwrap();
+    fs::write(at("about"), "file").unwrap();
+    serves(200, "file", "file");
+    fs::write(at("about.br"), "coded file").unwrap();
+    serves(200, "file", "coded file");
+    fs::remove_file(at("about")).unwrap();
+    serves(200, "page", "coded page");
+}
+
+#[test]
+fn the_index_of_a_folder_comes_and_goes_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir(at("sub")).unwrap();
+    let rules = Rules { list: true, ..Rules::default() };
+    let mut talk = Talk::by(rules, DiskStore::new(folder.path()).unwrap());
+    let mut get = |accept: &str| {
+        talk.outcome.output.clear();
+        let fields = format!("Accept: text/plain\r\nAccept-Encoding: {accept}\r\n");
+        talk.input(format!("GET /sub/ HTTP/1.1\r\nHost: h\r\n{fields}\r\n").as_bytes());
+        responses(&talk.outcome.output, &[]).remove(0).text().to_owned()
+    };
+    let mut serves = |plain: &str, coded: &str| {
+        for _ in 0..3 {
+            assert_eq!((&*get("identity"), &*get("br")), (plain, coded));
+        }
+    };
+    for _ in 0..3 {
+        fs::write(at("sub/index.html.br"), "coded").unwrap();
+        serves("index.html.br\n", "index.html.br\n");
+        fs::write(at("sub/index.html"), "index").unwrap();
+        fs::write(at("sub/index.html.br"), "coded").unwrap();
+        serves("index", "coded");
+        fs::remove_file(at("sub/index.html.br")).unwrap();
+        serves("index", "index");
+        fs::remove_file(at("sub/index.html")).unwrap();
+    }
 }
 
 #[test]

@@ -152,12 +152,13 @@ fn write_content(content: &Content, mut range: Range<u64>, out: &mut Outbox) {
     }
     match content {
         Content::Memory(bytes) => out.share(bytes.part(in_memory(&range))),
-        // Bytes that could not be read are queued: sending them fails, and the connection closes.
+        // Bytes that are not in memory are sent once they are. Those that could not be read are queued, too: sending
+        // them fails, and the connection closes.
         Content::Disk(file) => out.send_file(file.clone(), range),
     }
 }
 
-/// Copies the bytes of `range` that can be read, and returns their number.
+/// Copies the bytes of `range` that can be read without waiting for the disk, and returns their number.
 fn copy(content: &Content, range: &Range<u64>, bytes: &mut Vec<u8>) -> u64 {
     match content {
         Content::Memory(content) => {
@@ -167,7 +168,7 @@ fn copy(content: &Content, range: &Range<u64>, bytes: &mut Vec<u8>) -> u64 {
         Content::Disk(_) => {
             let before = bytes.len();
             bytes.resize(before + in_memory(range).len(), 0);
-            let count = content.read(range.start, &mut bytes[before..]).map_or(0, <[u8]>::len);
+            let count = content.read_cached(range.start, &mut bytes[before..]).map_or(0, <[u8]>::len);
             bytes.truncate(before + count);
             count as u64
         }
@@ -177,4 +178,35 @@ fn copy(content: &Content, range: &Range<u64>, bytes: &mut Vec<u8>) -> u64 {
 /// Converts a range whose bytes fit into memory.
 fn in_memory(range: &Range<u64>) -> Range<usize> {
     range.start as usize..range.end as usize
+}
+
+#[cfg(all(test, target_os = "linux", not(evserve_portable)))]
+mod tests {
+    use super::*;
+    use crate::store::Descriptors;
+    use std::io::Write;
+
+    use rustix::fs::{Advice, fadvise};
+
+    /// Creates a file that is on the disk only, if the file system can drop it from memory.
+    fn content_on_disk() -> Content {
+        let program = std::env::current_exe().expect("the path of this program");
+        let mut file = tempfile::tempfile_in(program.parent().expect("its folder")).expect("a file");
+        file.write_all(&vec![b'x'; 1 << 20]).expect("space");
+        file.sync_all().expect("a disk");
+        fadvise(&file, 0, None, Advice::DontNeed).expect("advice");
+        Content::Disk(Descriptors::default().count(file).expect("a descriptor"))
+    }
+
+    #[test]
+    fn a_small_part_is_copied_only_if_it_is_in_memory() {
+        let (probed, content) = (content_on_disk(), content_on_disk());
+        let mut buffer = vec![0; 4096];
+        let mut bytes = b"head".to_vec();
+        if probed.read_cached(0, &mut buffer).is_err() {
+            assert_eq!((copy(&content, &(0..4096), &mut bytes), &*bytes), (0, &b"head"[..]));
+        }
+        content.read(0, &mut buffer).expect("a read");
+        assert_eq!((copy(&content, &(0..4096), &mut bytes), bytes.len()), (4096, 4 + 4096));
+    }
 }

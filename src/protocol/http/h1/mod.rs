@@ -142,8 +142,8 @@ impl Http1 {
         else {
             return false;
         };
-        let is_draining = cx.core.draining_since.is_some();
-        if head.framing != Framing::Length(0) || head.disposition(None, is_draining) != Disposition::KeepAlive
+        if head.framing != Framing::Length(0)
+            || head.disposition(None, cx.core.is_draining()) != Disposition::KeepAlive
         {
             return false;
         }

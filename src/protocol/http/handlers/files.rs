@@ -14,19 +14,18 @@ use crate::protocol::http::semantics::{
 };
 use crate::site::{AcceptedCodings, Coding, FieldSet, Metadata, Representation, Selected, Site};
 
-/// Responds with the file at `path` in the content coding that the client prefers. `plain` is the file
-/// without a coding.
+/// Responds with a file in the content coding that the client prefers. `plain` is the file without a coding.
 pub(super) fn respond(
-    path: &[u8],
     plain: Representation,
     request: &Request<'_>,
     site: &mut Site,
     clock: &Clock,
 ) -> Result<Outcome, HttpError> {
-    let file = match request.headers.get(HeaderName::AcceptEncoding) {
+    let accepted = request.headers.get(HeaderName::AcceptEncoding).map(|value| accepted_codings(&value));
+    let file = match accepted {
         None => plain,
-        Some(value) if is_plain_range(&request.headers, accepted_codings(&value)) => plain,
-        Some(value) => match site.select(path, plain, accepted_codings(&value), clock) {
+        Some(accepted) if is_plain_range(&request.headers, accepted) => plain,
+        Some(accepted) => match site.select(plain, accepted, clock) {
             Selected::Ready(file) => file,
             Selected::Pending => return Ok(Outcome::Pending),
             Selected::Busy => {
@@ -48,11 +47,13 @@ pub(super) fn respond(
 /// Range and Accept-Encoding: they cannot use a part of a coded form. A client that names the entity tag of a
 /// coded form already has the other parts.
 fn is_plain_range(headers: &Headers<'_>, accepted: AcceptedCodings) -> bool {
+    if !headers.has(HeaderName::Range) || !accepted.identity {
+        return false;
+    }
     let names_coded_form = |name| {
         headers.get(name).is_some_and(|tags| Coding::ALL.iter().any(|coding| coding.is_named_in(&tags)))
     };
-    let resumes_coded_form = [HeaderName::IfRange, HeaderName::IfMatch].into_iter().any(names_coded_form);
-    headers.has(HeaderName::Range) && accepted.identity && !resumes_coded_form
+    ![HeaderName::IfRange, HeaderName::IfMatch].into_iter().any(names_coded_form)
 }
 
 /// Responds with `file` or ranges of it, according to the preconditions and the Range field.
@@ -78,7 +79,7 @@ fn send(file: &Representation, request: &Request<'_>, clock: &Clock) -> Result<R
     // The digest is of the complete file, also in the response with a part (RFC 9530 section 3).
     let is_wanted =
         request.headers.get(HeaderName::WantReprDigest).is_some_and(|want| digest::is_wanted(&want));
-    Ok(match Metadata::digest(file).filter(|_| is_wanted) {
+    Ok(match is_wanted.then(|| Metadata::digest(file)).flatten() {
         Some(known) => response.with(field("Repr-Digest", digest::format(known))),
         None => response,
     })

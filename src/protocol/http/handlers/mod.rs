@@ -65,7 +65,7 @@ fn get(
     clock: &Clock,
 ) -> Result<Outcome, HttpError> {
     let response = match http.site.find(path, clock) {
-        Ok(Resolved::File(file)) => return files::respond(path, file, request, &mut http.site, clock),
+        Ok(Resolved::File(file)) => return files::respond(file, request, &mut http.site, clock),
         Ok(Resolved::Folder) => match http.site.list(path) {
             Ok(folder) => listing::respond(folder, path, query, request, &listing::Actions::SITE)?,
             Err(error) => return missing(error, path, request, http, clock),
@@ -92,7 +92,7 @@ fn missing(
     match error {
         StoreError::NotFound if http.site.rules.spa && is_navigation(path, &request.headers) => {
             match http.site.find(b"/", clock).map_err(error_pages::store_error)? {
-                Resolved::File(file) => files::respond(b"/", file, request, &mut http.site, clock),
+                Resolved::File(file) => files::respond(file, request, &mut http.site, clock),
                 _ => Err(NOT_FOUND),
             }
         }

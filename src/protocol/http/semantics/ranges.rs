@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::grammar::trim;
+use super::grammar::{number, trim};
 use crate::limits::RANGES_MAX;
 
 /// The part of a representation that is sent.
@@ -89,22 +89,19 @@ fn unit_bytes(value: &[u8]) -> Option<&[u8]> {
 fn parse_spec(spec: &[u8]) -> Option<Spec> {
     let dash = memchr::memchr(b'-', spec)?;
     match (&spec[..dash], &spec[dash + 1..]) {
-        (b"", count) => Some(Spec::Last(number(count)?)),
-        (first, b"") => Some(Spec::From(number(first)?)),
+        (b"", count) => Some(Spec::Last(position(count)?)),
+        (first, b"") => Some(Spec::From(position(first)?)),
         (first, last) => {
-            let (first, last) = (number(first)?, number(last)?);
+            let (first, last) = (position(first)?, position(last)?);
             (first <= last).then_some(Spec::Between(first, last))
         }
     }
 }
 
-/// Parses digits. A number that exceeds 64 bits saturates, because it lies beyond the end of every file.
-fn number(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let digit = |digit: &u8| u64::from(digit - b'0');
-    Some(digits.iter().fold(0, |sum: u64, next| sum.saturating_mul(10).saturating_add(digit(next))))
+/// Parses a position. One that exceeds 64 bits lies beyond the end of every file, as the greatest number does.
+fn position(digits: &[u8]) -> Option<u64> {
+    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    is_number.then(|| number(digits).unwrap_or(u64::MAX))
 }
 
 /// Joins ranges that overlap or touch. The parts stay in the order in which their first ranges were requested

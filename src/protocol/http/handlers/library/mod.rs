@@ -94,7 +94,7 @@ fn get(
     let Resolved::File(file) = library.site.find(path, clock).map_err(store_error)? else {
         return Err(NOT_FOUND);
     };
-    Ok(match files::respond(path, file, request, &mut library.site, clock)? {
+    Ok(match files::respond(file, request, &mut library.site, clock)? {
         Outcome::Handled(response) if query_has(query, b"download") => {
             Outcome::Handled(response.with(field("Content-Disposition", attachment(name.as_str()))))
         }
