@@ -114,6 +114,24 @@ fn rarely_requested_files_are_revalidated_instead_of_watched() {
 }
 
 #[test]
+fn missing_files_are_watched_again_after_another_name_has_appeared() {
+    let mut site = Site::new();
+    site.write("page", b"page");
+    for round in 0..3 {
+        site.serve_missing("page.br", Duration::from_secs(2));
+        let checks = site.serve_missing("page.br", Duration::from_secs(10));
+        let is_watched = cfg!(all(target_os = "linux", not(evserve_portable)));
+        assert!(
+            !is_watched || checks <= 11,
+            "{checks} checks of a missing file in ten seconds, round {round}"
+        );
+        site.write_without_waiting(&format!("other-{round}"), b"unrelated");
+    }
+    site.write_without_waiting("page.br", b"coded");
+    assert_eq!(site.get("page.br"), b"coded");
+}
+
+#[test]
 fn files_in_a_replaced_folder_are_watched_again() {
     let mut site = Site::new();
     for name in ["a/file", "a/forgotten", "b/file"] {

@@ -39,20 +39,6 @@ fn writes_through_mmap_are_served_once_the_mapping_ends() {
 }
 
 #[test]
-fn missing_files_are_watched_again_after_another_name_has_appeared() {
-    let mut site = Site::new();
-    site.write("page", b"page");
-    for round in 0..3 {
-        site.serve_missing("page.br", Duration::from_secs(2));
-        let checks = site.serve_missing("page.br", Duration::from_secs(10));
-        assert!(checks <= 11, "{checks} checks of a missing file in ten seconds, round {round}");
-        site.write_without_waiting(&format!("other-{round}"), b"unrelated");
-    }
-    site.write_without_waiting("page.br", b"coded");
-    assert_eq!(site.get("page.br"), b"coded");
-}
-
-#[test]
 fn requested_files_are_watched_until_they_are_deleted() {
     let site = local_folder();
     let path = site.path().join("file");
