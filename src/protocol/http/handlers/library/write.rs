@@ -5,6 +5,7 @@ use super::error::library_error;
 use super::origin::check_origin;
 use super::path::{BAD_NAME, address_of, name_of};
 use crate::clock::Clock;
+use crate::protocol::http::handlers::error_pages::store_error;
 use crate::protocol::http::handlers::escape::escape_json;
 use crate::protocol::http::handlers::files::validators;
 use crate::protocol::http::semantics::error::{NOT_FOUND, PRECONDITION_FAILED};
@@ -13,7 +14,7 @@ use crate::protocol::http::semantics::preconditions::{Preconditions, Verdict};
 use crate::protocol::http::semantics::{HeaderName, HttpError, Request, Response, Status, field};
 use crate::services::{Context, LibrarySite};
 use crate::site::{Resolved, types};
-use crate::store::{Name, Upload};
+use crate::store::{Name, StoreError, Upload};
 
 /// Starts to store the body of a PUT, if the request is valid and permitted.
 pub(super) fn begin_file(
@@ -82,7 +83,8 @@ pub(super) fn delete(
     Ok(Response::empty(Status::NoContent, Vec::new()))
 }
 
-/// Evaluates the preconditions of a write (RFC 9110 section 13.1).
+/// Evaluates the preconditions of a write (RFC 9110 section 13.1). Fails if they depend on a file that cannot be
+/// opened.
 fn check_preconditions(
     path: &[u8],
     request: &Request<'_>,
@@ -90,11 +92,16 @@ fn check_preconditions(
     clock: &Clock,
 ) -> Result<(), HttpError> {
     let conditions = Preconditions::of_write(&request.headers);
+    let Preconditions { if_match, if_none_match, if_unmodified_since, .. } = &conditions;
+    if if_match.is_none() && if_none_match.is_none() && if_unmodified_since.is_none() {
+        return Ok(());
+    }
     let Some(library) = library else { return Err(NOT_FOUND) };
     let holds = match library.site.find(path, clock) {
         Ok(Resolved::File(file)) => conditions.evaluate(validators(&file)) == Verdict::Proceed,
         // If-Match fails if there is no file; all other conditions hold.
-        _ => conditions.if_match.is_none(),
+        Ok(_) | Err(StoreError::NotFound) => if_match.is_none(),
+        Err(error) => return Err(store_error(error)),
     };
     if holds { Ok(()) } else { Err(PRECONDITION_FAILED) }
 }
