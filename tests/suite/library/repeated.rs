@@ -98,6 +98,34 @@ fn a_resumed_upload_ends_the_connection_of_the_earlier_attempt() {
 }
 
 #[test]
+fn a_refused_part_is_not_tried_again_when_its_body_is_complete() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = &content()[..20];
+    let (mut first, mut second) = (http(&folder), http(&folder));
+    let patch = |offset: usize, length: usize| {
+        let fields = part(offset).replace('\n', "\r\n");
+        let line = format!("PATCH {} HTTP/1.1\r\nHost: h\r\n", address(bytes));
+        format!("{line}Content-Length: {length}\r\n{fields}\r\n\r\n")
+    };
+    first.input(patch(0, 20).as_bytes());
+    first.input(&bytes[..5]);
+    lend(&mut first, &mut second);
+    second.input(patch(10, 10).as_bytes());
+    second.input(&bytes[10..15]);
+    // Now the offset of the refused part would be the right one.
+    lend(&mut second, &mut first);
+    first.input(&bytes[5..10]);
+    lend(&mut first, &mut second);
+    second.input(&bytes[15..]);
+    let refused = responses(&second.outcome.output, &[]).remove(0);
+    assert_eq!((refused.status, refused.field("Upload-Offset")), (409, Some("5")));
+    lend(&mut second, &mut first);
+    first.input(&bytes[10..]);
+    assert_eq!(responses(&first.outcome.output, &[])[0].status, 201);
+    assert_eq!(stored(&folder).as_deref(), Some(bytes));
+}
+
+#[test]
 fn an_upload_is_taken_over_while_its_first_bytes_are_hashed() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = vec![b'x'; 3 << 20];

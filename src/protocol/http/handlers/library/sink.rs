@@ -4,10 +4,10 @@ use super::announced::AnnouncedDigest;
 use super::error::library_error;
 use super::form::Form;
 use super::methods::allowed_methods;
-use super::partial::PartialUpload;
+use super::partial::{PartialUpload, UploadPart};
 use super::write::{begin_file, finish_file};
 use crate::protocol::http::handlers::error_pages::error_response;
-use crate::protocol::http::semantics::{HttpError, Method, Request, Response};
+use crate::protocol::http::semantics::{HttpError, Method, Outcome, Request, Response};
 use crate::services::Context;
 use crate::store::Upload;
 
@@ -22,6 +22,16 @@ pub(crate) enum UploadSink {
     Partial(PartialUpload),
 }
 
+/// How an upload continues that is valid and permitted.
+#[derive(Debug)]
+pub(crate) enum Acceptance {
+    /// Its body is stored.
+    Sink(UploadSink),
+    /// It has no body, and its file may be stored already. While that is found out the outcome is `Pending`, and
+    /// the request is accepted again in the next turn.
+    Repeated(Outcome),
+}
+
 impl UploadSink {
     /// Starts to store the body of a request to `path`, which is relative to the library, if the request is
     /// valid and permitted.
@@ -29,18 +39,23 @@ impl UploadSink {
         path: &[u8],
         request: &Request<'_>,
         cx: &mut Context<'_>,
-    ) -> Result<UploadSink, HttpError> {
-        match (request.method, path) {
-            (Method::Post, b"/" | b"") => {
-                Form::begin(request, cx).map(|form| UploadSink::Form(Box::new(form)))
-            }
+    ) -> Result<Acceptance, HttpError> {
+        let sink = match (request.method, path) {
+            (Method::Post, b"/" | b"") => UploadSink::Form(Box::new(Form::begin(request, cx)?)),
             (Method::Put, [_, _, ..]) => {
                 let announced = AnnouncedDigest::of(&request.headers)?;
-                begin_file(path, request, cx).map(|upload| UploadSink::File(upload, announced))
+                UploadSink::File(begin_file(path, request, cx)?, announced)
             }
-            (Method::Patch, [_, _, ..]) => PartialUpload::begin(path, request, cx).map(UploadSink::Partial),
-            _ => Err(HttpError::method_not_allowed(allowed_methods(path, cx))),
-        }
+            (Method::Patch, [_, _, ..]) => {
+                let part = UploadPart::of(path, request, cx)?;
+                if let Some(outcome) = part.repeated(cx)? {
+                    return Ok(Acceptance::Repeated(outcome));
+                }
+                UploadSink::Partial(part.begin(request, cx)?)
+            }
+            _ => return Err(HttpError::method_not_allowed(allowed_methods(path, cx))),
+        };
+        Ok(Acceptance::Sink(sink))
     }
 
     /// Consumes the next bytes of the body.
