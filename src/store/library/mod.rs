@@ -67,7 +67,8 @@ pub struct Library {
 /// When partial uploads are swept next.
 #[derive(Clone, Copy, Debug)]
 enum NextSweep {
-    /// At the first run of background tasks, to find the partial uploads of an earlier server process.
+    /// At the next run of background tasks: after the start, to find the partial uploads of an earlier server
+    /// process, and after the removal of one.
     AtOnce,
     At(Instant),
     /// Not before there is a partial upload.
@@ -213,14 +214,20 @@ impl Library {
         partial::length(&self.folder(), key)
     }
 
-    /// Removes the received bytes of a resumable upload. If a connection is writing it, its next write fails.
-    pub fn abandon(&self, key: &UploadKey) -> Result<(), LibraryError> {
+    /// Removes the received bytes of a resumable upload, if there are any. If a connection is writing it, its
+    /// next write fails.
+    pub fn abandon(&mut self, key: &UploadKey) -> Result<(), LibraryError> {
         self.upload_max()?;
         let folder = self.folder();
         match self.active.take(&key.hidden_name()) {
             Some(file) if file.is_in(&folder) => file.discard(),
-            _ => Partial::open(&folder, key)?.remove()?,
+            _ => match Partial::find(&folder, key)? {
+                Some(partial) => partial.remove()?,
+                None => return Ok(()),
+            },
         }
+        // The folder of partial uploads may be empty now.
+        self.next_sweep = NextSweep::AtOnce;
         Ok(())
     }
 

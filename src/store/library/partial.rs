@@ -69,31 +69,45 @@ impl Partial {
 
     /// Opens a partial upload to the library in `folder`, or creates an empty one.
     pub(super) fn open(folder: &OwnedFd, key: &UploadKey) -> Result<Partial, LibraryError> {
-        let name = key.hidden_name();
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND | PLAIN;
         // The open is repeated if another process completes the upload or removes the folder meanwhile.
         for _ in 0..3 {
             match mkdirat(folder, FOLDER, Mode::RWXU) {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
             }
-            let folder = openat(folder, FOLDER, PLAIN | OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
-            let file = match openat(&folder, &name, flags, NEW_MODE) {
-                Err(Errno::NOENT) => continue,
-                file => file?,
-            };
-            lock(&file)?;
-            if !is_at(&file, &folder, &name)? {
-                continue;
+            if let Some(partial) = Partial::attempt(folder, key, OFlags::CREATE)? {
+                return Ok(partial);
             }
-            let size = fstat(&file)?.st_size;
-            let length = key.beginning(size);
-            if length == 0 && size > 0 {
-                ftruncate(&file, 0)?;
-            }
-            return Ok(Partial { folder: Rc::new(folder), name, file, length });
         }
         Err(LibraryError::Busy)
+    }
+
+    /// Opens a partial upload to the library in `folder`, if there is one.
+    pub(super) fn find(folder: &OwnedFd, key: &UploadKey) -> Result<Option<Partial>, LibraryError> {
+        Partial::attempt(folder, key, OFlags::empty())
+    }
+
+    /// Opens and locks the file. Returns `None` if it is missing, or another process removes it meanwhile.
+    fn attempt(folder: &OwnedFd, key: &UploadKey, create: OFlags) -> Result<Option<Partial>, LibraryError> {
+        let name = key.hidden_name();
+        let folder = match openat(folder, FOLDER, PLAIN | OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(None),
+            folder => folder?,
+        };
+        let file = match openat(&folder, &name, create | OFlags::RDWR | OFlags::APPEND | PLAIN, NEW_MODE) {
+            Err(Errno::NOENT) => return Ok(None),
+            file => file?,
+        };
+        lock(&file)?;
+        if !is_at(&file, &folder, &name)? {
+            return Ok(None);
+        }
+        let size = fstat(&file)?.st_size;
+        let length = key.beginning(size);
+        if length == 0 && size > 0 {
+            ftruncate(&file, 0)?;
+        }
+        Ok(Some(Partial { folder: Rc::new(folder), name, file, length }))
     }
 
     /// Removes the received bytes.

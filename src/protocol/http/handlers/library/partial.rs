@@ -64,7 +64,7 @@ fn stored(key: &UploadKey, cx: &mut Context<'_>) -> Result<Option<Outcome>, Http
 pub(super) fn abandon(
     key: &UploadKey,
     request: &Request<'_>,
-    cx: &Context<'_>,
+    cx: &mut Context<'_>,
 ) -> Result<Response, HttpError> {
     check_origin(&request.headers, cx.http)?;
     cx.core.library.abandon(key).map_err(library_error)?;
