@@ -166,7 +166,7 @@ impl Library {
             None => {
                 let reservation = Reservation::new(&staging.quota, None, replaced)?;
                 let permit = self.permit(Partial::DESCRIPTORS)?;
-                let partial = Partial::open(&staging.folder, key)?;
+                let partial = Partial::open(&staging, key)?;
                 self.sweep(now);
                 HiddenFile::resume(&staging, key, partial, (reservation, permit))?
             }
@@ -247,7 +247,7 @@ impl Library {
 
     fn sweep(&mut self, now: (Instant, SystemTime)) {
         let LibraryRules { partial_max, partial_age, .. } = *self.rules();
-        let swept = partial::sweep(&self.folder(), (partial_max, partial_age), now.1);
+        let swept = partial::sweep(&self.location.current(), (partial_max, partial_age), now.1);
         let has_more = swept.as_ref().map_or(true, |swept| swept.has_more);
         let problem = match swept {
             Ok(Swept { skipped: None, .. }) => None,

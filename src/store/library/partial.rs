@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use super::digest::Sha256Digest;
 use super::error::LibraryError;
 use super::name::Name;
+use super::staging::Staging;
 use super::system::NEW_MODE;
 use crate::store::version::modified;
 
@@ -67,11 +68,12 @@ impl Partial {
     /// The number of descriptors of an open partial upload: its file and its folder.
     pub(super) const DESCRIPTORS: usize = 2;
 
-    /// Opens a partial upload to the library in `folder`, or creates an empty one.
-    pub(super) fn open(folder: &OwnedFd, key: &UploadKey) -> Result<Partial, LibraryError> {
+    /// Opens a partial upload to a library, or creates an empty one.
+    pub(super) fn open(staging: &Staging, key: &UploadKey) -> Result<Partial, LibraryError> {
+        let folder = &*staging.folder;
         // The open is repeated if another process completes the upload or removes the folder meanwhile.
         for _ in 0..3 {
-            match mkdirat(folder, FOLDER, Mode::RWXU) {
+            match staging.quota.change(0, 0, || mkdirat(folder, FOLDER, Mode::RWXU)) {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -152,11 +154,12 @@ pub(super) struct Swept {
 /// `most` are left. Uploads in progress stay. Entries that are no partial uploads or cannot be removed are
 /// skipped.
 pub(super) fn sweep(
-    folder: &OwnedFd,
+    staging: &Staging,
     (most, age): (usize, Duration),
     now: SystemTime,
 ) -> Result<Swept, LibraryError> {
     let mut swept = Swept { has_more: false, skipped: None };
+    let folder = &*staging.folder;
     let partials = match openat(folder, FOLDER, PLAIN | OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
         Err(Errno::NOENT) => return Ok(swept),
         opened => opened?,
@@ -192,7 +195,7 @@ pub(super) fn sweep(
     }
     if !swept.has_more {
         // The removal fails if the folder is not empty.
-        let _ = unlinkat(folder, FOLDER, AtFlags::REMOVEDIR);
+        let _ = staging.quota.change(0, 0, || unlinkat(folder, FOLDER, AtFlags::REMOVEDIR));
     }
     Ok(swept)
 }
