@@ -6,6 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::Stat;
 
+/// The assumed resolution of file times. File systems count in timer ticks of at most 10 ms, so two changes
+/// within one tick look alike.
+pub(super) const TIME_RESOLUTION: Duration = Duration::from_millis(30);
+
 /// One version of one file: its identity, its length, and its times.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FileVersion {

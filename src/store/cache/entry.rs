@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::store::version::TIME_RESOLUTION;
 use crate::store::{CountedFile, FileVersion, SharedBytes, Store, Watch};
 
 pub(super) struct CacheEntry<N> {
@@ -58,10 +59,6 @@ const CHECKS_UNTIL_WATCHED: u8 = 2;
 
 /// How long an entry may go unused before its count of checks starts again.
 const RARELY_USED: Duration = Duration::from_secs(10);
-
-/// The assumed resolution of file times. File systems count in timer ticks of at most 10 ms, so two changes
-/// within one tick look alike.
-const TIME_RESOLUTION: Duration = Duration::from_millis(30);
 
 /// The estimated bytes of an entry without its block.
 const ENTRY_BYTES: usize = 320;

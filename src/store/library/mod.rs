@@ -30,8 +30,8 @@ use super::FileVersion;
 use super::descriptors::{CountedFile, DescriptorPermit, Descriptors};
 use crate::limits::{COMPARED_DUPLICATES_MAX, PARTIAL_SWEEP};
 pub use digest::Sha256Digest;
-use digests::Digests;
 pub use digests::Presence;
+use digests::{DigestState, Digests};
 pub use error::LibraryError;
 use error::reading;
 pub use files::LibraryFiles;
@@ -201,10 +201,21 @@ impl Library {
     }
 
     fn compare(&mut self, name: &Name, key: &UploadKey, now: Instant) -> Result<Presence, LibraryError> {
-        match self.digests.compare(&self.folder(), name, (key.length, key.sha256), &self.descriptors, now) {
+        match self.digests.digest(&self.folder(), name, &self.descriptors, now) {
+            Ok(DigestState::Known(digest)) if digest == key.sha256 => Ok(Presence::Stored(name.clone())),
+            Ok(DigestState::Pending) => Ok(Presence::Pending),
+            Err(error @ LibraryError::Busy) => Err(error),
             // A file that cannot be read is another one.
-            Err(LibraryError::NotFound | LibraryError::ReadOnly) => Ok(Presence::Absent),
-            compared => compared,
+            Ok(DigestState::Known(_) | DigestState::Unreadable) | Err(_) => Ok(Presence::Absent),
+        }
+    }
+
+    /// Returns the SHA-256 of a stored file. `None` means that it is being hashed: ask again in the next turn.
+    pub fn digest(&mut self, name: &Name, now: Instant) -> Result<Option<Sha256Digest>, LibraryError> {
+        match self.digests.digest(&self.folder(), name, &self.descriptors, now)? {
+            DigestState::Known(digest) => Ok(Some(digest)),
+            DigestState::Pending => Ok(None),
+            DigestState::Unreadable => Err(LibraryError::Failed(io::Error::other("the file cannot be read"))),
         }
     }
 
@@ -231,15 +242,15 @@ impl Library {
         Ok(())
     }
 
-    /// Hashes a slice of a stored file for [`presence`](Library::presence), and removes partial uploads that
-    /// are too old or too many, if a sweep is due. Returns when to continue.
+    /// Hashes a slice of a stored file whose digest was asked for, and removes partial uploads that are too old
+    /// or too many, if a sweep is due. Returns when to continue.
     pub fn run_background_tasks(&mut self, now: (Instant, SystemTime)) -> Option<Instant> {
         match self.next_sweep {
             NextSweep::AtOnce => self.sweep(now),
             NextSweep::At(at) if at <= now.0 => self.sweep(now),
             _ => {}
         }
-        if self.digests.run(now.0) {
+        if self.digests.run(now) {
             return Some(now.0);
         }
         if let NextSweep::At(at) = self.next_sweep { Some(at) } else { None }
@@ -286,7 +297,7 @@ impl Library {
         // An upload that is acknowledged has to be in the library, so its path is checked now.
         let staging = self.location.check().map_err(LibraryError::Failed)?;
         let (stored, version) = upload.commit(&staging.folder, self.changed)?;
-        self.digests.insert(stored.name.clone(), version, Some(stored.sha256));
+        self.digests.insert(stored.name.clone(), version, stored.sha256);
         Ok(stored)
     }
 
