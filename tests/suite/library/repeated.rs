@@ -7,7 +7,9 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant, SystemTime};
 
 use evserve::close_reason::CloseReason;
-use evserve::store::{Descriptors, Library, LibraryRules, Name, OnDuplicate, Sha256Digest, UploadKey};
+use evserve::store::{
+    Descriptors, Library, LibraryError, LibraryRules, Name, OnDuplicate, Sha256Digest, UploadKey,
+};
 
 use super::resuming::{
     address, command, content, head, http, http_with, lines, part, replies, resume, send, sha256, stored,
@@ -246,6 +248,27 @@ fn stored_files_are_not_hashed_for_clients_that_have_left() {
     assert_eq!(library.run_background_tasks((start, wall)), Some(start));
     let later = start + Duration::from_secs(6);
     assert_eq!(library.run_background_tasks((later, wall)), None);
+}
+
+#[test]
+fn an_upload_without_the_expected_digest_is_not_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut library = Library::open(folder.path(), LibraryRules::default()).unwrap();
+    let (expected, wall) = (key(b"the bytes").sha256, SystemTime::now());
+    for bytes in ["the bytes", "the bytez", ""] {
+        let mut upload = library.create(&key(b"").name, None).unwrap().expect(expected);
+        upload.write(&bytes.as_bytes()[..bytes.len() / 2]).unwrap();
+        // Nothing is kept of an upload that is cut off.
+        drop(upload);
+        let mut upload = library.create(&key(b"").name, None).unwrap().expect(expected);
+        upload.write(bytes.as_bytes()).unwrap();
+        match library.store(upload, wall) {
+            Ok(stored) => assert_eq!((bytes, stored.sha256), ("the bytes", expected)),
+            Err(error) => assert!(matches!(error, LibraryError::Mismatch) && bytes != "the bytes"),
+        }
+        assert_eq!(stored(&folder).is_some(), bytes == "the bytes");
+        let _ = library.remove(&key(b"").name);
+    }
 }
 
 #[test]

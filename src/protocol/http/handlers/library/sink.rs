@@ -1,6 +1,5 @@
 //! The destinations of request bodies that are stored.
 
-use super::announced::AnnouncedDigest;
 use super::error::library_error;
 use super::form::Form;
 use super::methods::allowed_methods;
@@ -14,8 +13,8 @@ use crate::store::Upload;
 /// A body that is being stored in the library.
 #[derive(Debug)]
 pub(crate) enum UploadSink {
-    /// The body of a PUT: one file, whose digest may be announced.
-    File(Upload, Option<AnnouncedDigest>),
+    /// The body of a PUT: one file.
+    File(Upload),
     /// The body of a POST: a form, which may have several files.
     Form(Box<Form>),
     /// The body of a PATCH: bytes to append to an upload.
@@ -42,10 +41,7 @@ impl UploadSink {
     ) -> Result<Acceptance, HttpError> {
         let sink = match (request.method, path) {
             (Method::Post, b"/" | b"") => UploadSink::Form(Box::new(Form::begin(request, cx)?)),
-            (Method::Put, [_, _, ..]) => {
-                let announced = AnnouncedDigest::of(&request.headers)?;
-                UploadSink::File(begin_file(path, request, cx)?, announced)
-            }
+            (Method::Put, [_, _, ..]) => UploadSink::File(begin_file(path, request, cx)?),
             (Method::Patch, [_, _, ..]) => {
                 let part = UploadPart::of(path, request, cx)?;
                 if let Some(outcome) = part.repeated(cx)? {
@@ -61,10 +57,7 @@ impl UploadSink {
     /// Consumes the next bytes of the body.
     pub(crate) fn take(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> Result<(), HttpError> {
         match self {
-            UploadSink::File(upload, announced) => {
-                announced.iter_mut().for_each(|digest| digest.take(bytes));
-                upload.write(bytes).map_err(library_error)
-            }
+            UploadSink::File(upload) => upload.write(bytes).map_err(library_error),
             UploadSink::Form(form) => form.take(bytes, cx),
             UploadSink::Partial(partial) => partial.upload.write(bytes).map_err(library_error),
         }
@@ -94,9 +87,7 @@ impl UploadSink {
     ) -> Response {
         let stored = match self {
             UploadSink::Form(form) => form.response(taken, &request.headers),
-            UploadSink::File(upload, announced) => taken
-                .and_then(|()| announced.map_or(Ok(()), AnnouncedDigest::check))
-                .and_then(|()| finish_file(upload, request, cx)),
+            UploadSink::File(upload) => taken.and_then(|()| finish_file(upload, request, cx)),
             UploadSink::Partial(partial) => taken.and_then(|()| partial.finish(request, cx)),
         };
         stored.unwrap_or_else(|error| {

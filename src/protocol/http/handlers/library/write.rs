@@ -1,6 +1,7 @@
 //! Writes to one file of the library: PUT, the end of a resumable upload, and DELETE. Each evaluates the
 //! preconditions of its request.
 
+use super::announced::{MISMATCH, announced_digest};
 use super::error::library_error;
 use super::origin::check_origin;
 use super::path::{BAD_NAME, address_of, name_of};
@@ -11,10 +12,10 @@ use crate::protocol::http::handlers::files::validators;
 use crate::protocol::http::semantics::error::{NOT_FOUND, PRECONDITION_FAILED};
 use crate::protocol::http::semantics::negotiation::{PLAIN, preferred_media_type};
 use crate::protocol::http::semantics::preconditions::{Preconditions, Verdict};
-use crate::protocol::http::semantics::{HeaderName, HttpError, Request, Response, Status, field};
+use crate::protocol::http::semantics::{HeaderName, HttpError, Method, Request, Response, Status, field};
 use crate::services::{Context, LibrarySite};
 use crate::site::{Resolved, types};
-use crate::store::{Name, StoreError, Upload};
+use crate::store::{LibraryError, Name, StoreError, Upload};
 
 /// Starts to store the body of a PUT, if the request is valid and permitted.
 pub(super) fn begin_file(
@@ -22,6 +23,7 @@ pub(super) fn begin_file(
     request: &Request<'_>,
     cx: &mut Context<'_>,
 ) -> Result<Upload, HttpError> {
+    let announced = announced_digest(&request.headers)?;
     let name = name_of(path).ok_or(BAD_NAME)?;
     check_origin(&request.headers, cx.http)?;
     if request.headers.has(HeaderName::ContentRange) {
@@ -34,7 +36,10 @@ pub(super) fn begin_file(
         return Err(HttpError::new(Status::UnsupportedMediaType, detail));
     }
     check_preconditions(path, request, cx.http.library.as_mut(), &cx.core.clock)?;
-    let upload = cx.core.library.create(&name, request.body_length).map_err(library_error)?;
+    let mut upload = cx.core.library.create(&name, request.body_length).map_err(library_error)?;
+    if let Some(sha256) = announced {
+        upload = upload.expect(sha256);
+    }
     let only_if_new = request.headers.get(HeaderName::IfNoneMatch).is_some_and(|tags| &*tags == b"*");
     Ok(if only_if_new { upload.only_if_new() } else { upload })
 }
@@ -48,7 +53,10 @@ pub(super) fn finish_file(
 ) -> Result<Response, HttpError> {
     check_preconditions(&upload.name().path(), request, cx.http.library.as_mut(), &cx.core.clock)?;
     let requested = upload.name().clone();
-    let stored = cx.store(upload).map_err(library_error)?;
+    let stored = cx.store(upload).map_err(|error| match (error, request.method) {
+        (LibraryError::Mismatch, Method::Put) => MISMATCH,
+        (error, _) => library_error(error),
+    })?;
     Ok(match stored.is_new {
         true if stored.name != requested => renamed(&stored.name, request),
         true => Response::empty(Status::Created, Vec::new()),
