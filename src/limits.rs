@@ -176,6 +176,10 @@ pub const JOINED_LIST_MAX_BYTES: usize = 4096;
 /// How long to wait before checking again whether a peer has acknowledged all output.
 pub const ACKNOWLEDGED_RETRY: Duration = Duration::from_millis(5);
 
+/// From this number of queued pauses on, the next output has to wait. Legacy clients take a message at a time, so the
+/// bytes alone would not bound what is queued for them.
+pub const OUTBOX_PAUSES_MAX: usize = 256;
+
 /// The maximum number of files in one LIST. The reply begins with their number, so all names are held until
 /// the last one is known.
 pub const LISTED_ITEMS_MAX: usize = 100_000;
