@@ -176,6 +176,10 @@ pub const JOINED_LIST_MAX_BYTES: usize = 4096;
 /// How long to wait before checking again whether a peer has acknowledged all output.
 pub const ACKNOWLEDGED_RETRY: Duration = Duration::from_millis(5);
 
+/// From this number of queued pauses on, the next output has to wait. Legacy clients take a message at a time, so the
+/// bytes alone would not bound what is queued for them.
+pub const OUTBOX_PAUSES_MAX: usize = 256;
+
 /// The maximum number of files in one LIST. The reply begins with their number, so all names are held until
 /// the last one is known.
 pub const LISTED_ITEMS_MAX: usize = 100_000;
@@ -194,12 +198,11 @@ pub const FOLDER_CHECK: Duration = Duration::from_millis(500);
 /// How often the library is searched for expired partial uploads.
 pub const PARTIAL_SWEEP: Duration = Duration::from_secs(60);
 
-/// Bytes of a stored file that are read and hashed in a turn, for HASH or a resumed upload: about a
-/// millisecond's work.
+/// Bytes of a stored file that are read and hashed in a turn: about a millisecond's work.
 pub const REHASH_SLICE_BYTES: usize = 1 << 20;
 
-/// The maximum number of stored files that are hashed at once, to compare them with uploads. Each has a
-/// descriptor open; further comparisons wait.
+/// The maximum number of stored files that are hashed at once, for HASH or to compare them with uploads. Each has
+/// a descriptor open; further requests wait.
 pub const DIGEST_JOBS_MAX: usize = 8;
 
 /// The highest number that is inserted into the name of an upload whose name is taken. Each try is a system
@@ -213,6 +216,10 @@ pub const COMPARED_DUPLICATES_MAX: usize = 16;
 /// How long a stored file continues to be hashed after its digest was last asked for. Connections that wait
 /// for it ask in every turn in which they are driven.
 pub const DIGEST_ABANDONED: Duration = Duration::from_secs(5);
+
+/// How long the digest of a file is kept that changed just before it was hashed: long enough for the connections
+/// that wait for it, since the next change may not show in the file's times.
+pub const RACY_DIGEST: Duration = Duration::from_secs(1);
 
 /// The maximum number of cached digests of stored files: enough for the uploads of which a client may not
 /// have received the response.

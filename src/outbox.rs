@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::limits::{COPIED_BODY_MAX_BYTES, OUTBOX_MAX_BYTES, TURN_WRITE_SHARED_BYTES};
+use crate::limits::{COPIED_BODY_MAX_BYTES, OUTBOX_MAX_BYTES, OUTBOX_PAUSES_MAX, TURN_WRITE_SHARED_BYTES};
 use crate::store::{CountedFile, SharedBytes};
 
 /// A part of the output.
@@ -49,6 +49,8 @@ pub struct Outbox {
     in_memory: usize,
     /// The number of file segments.
     files: usize,
+    /// The number of pauses.
+    pauses: usize,
 }
 
 /// The maximum number of pieces in one gathered write. A pipelined batch is inline bytes, which make one
@@ -116,6 +118,7 @@ impl Outbox {
 
     /// Appends a pause, which begins when the peer has acknowledged all output before it.
     pub fn pause(&mut self, duration: Duration) {
+        self.pauses += 1;
         self.segments.push_back(Segment::Pause(duration));
     }
 
@@ -131,6 +134,7 @@ impl Outbox {
     pub fn end_pause(&mut self) {
         if let Some(Segment::Pause(_)) = self.segments.front() {
             self.segments.pop_front();
+            self.pauses -= 1;
         }
     }
 
@@ -139,10 +143,10 @@ impl Outbox {
         self.segments.is_empty()
     }
 
-    /// Returns whether the next request has to wait: the high-water mark is reached, or a file is queued. One
+    /// Returns whether the next request has to wait: a high-water mark is reached, or a file is queued. One
     /// file at a time bounds the descriptors that a pipelining peer can make us hold.
     pub fn is_full(&self) -> bool {
-        self.files > 0 || self.in_memory >= OUTBOX_MAX_BYTES
+        self.files > 0 || self.in_memory >= OUTBOX_MAX_BYTES || self.pauses >= OUTBOX_PAUSES_MAX
     }
 
     /// Returns whether more is queued than a turn sends while others are served: a file, or that many bytes.

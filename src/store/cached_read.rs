@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 
 /// Reads from `offset` into `buffer`, and returns the number of bytes read. Fails with `WouldBlock` if the first of
 /// them is not in memory, and waits for the disk only if the system or the file system cannot tell.
-pub(super) fn read_cached(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn read_cached(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
     #[cfg(all(target_os = "linux", not(evserve_portable)))]
     {
         use rustix::io::{Errno, ReadWriteFlags, preadv2};

@@ -21,6 +21,7 @@ use std::time::SystemTime;
 
 pub use beneath::PathResolution;
 pub use cache::{Bounds, Cache, Cached, EntryId, Hit, Lookup};
+pub(crate) use cached_read::read_cached;
 pub use descriptors::{CountedFile, DescriptorPermit, Descriptors};
 pub use disk::DiskStore;
 pub use library::{
@@ -128,7 +129,7 @@ impl Content {
         match self {
             Content::Memory(_) => self.read(offset, buffer),
             Content::Disk(file) => {
-                let length = cached_read::read_cached(file, offset, buffer)?;
+                let length = read_cached(file, offset, buffer)?;
                 Ok(&buffer[..length])
             }
         }

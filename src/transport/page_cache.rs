@@ -2,11 +2,12 @@
 //! and cachestat(2) also counts pages that are still being read.
 
 use std::fs::File;
-use std::io::IoSliceMut;
+use std::io::ErrorKind;
 use std::num::NonZeroU64;
 
 use rustix::fs::{Advice, fadvise};
-use rustix::io::{Errno, ReadWriteFlags, preadv2};
+
+use crate::store::read_cached;
 
 /// How much of a file is read ahead at once: enough to keep a disk busy until the loop comes back, and little enough to
 /// be queued within a fraction of a millisecond. The kernel may read less.
@@ -21,24 +22,19 @@ const TESTED_BYTES: usize = 64 * 1024;
 /// `cold` file are tested.
 pub(super) fn available(file: &File, offset: u64, count: usize, cold: bool) -> usize {
     let found = match cold {
-        true => read(file, offset, &mut [0; TESTED_BYTES][..count.min(TESTED_BYTES)]),
-        false => read(file, offset + count.saturating_sub(1) as u64, &mut [0]).map(|_| count),
+        true => read_cached(file, offset, &mut [0; TESTED_BYTES][..count.min(TESTED_BYTES)]),
+        false => read_cached(file, offset + count.saturating_sub(1) as u64, &mut [0]).map(|_| count),
     };
     match found {
         Ok(0) => count,
         Ok(found) => found,
-        Err(Errno::AGAIN) => {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
             let _ = fadvise(file, offset, NonZeroU64::new(READ_AHEAD_BYTES), Advice::WillNeed);
             0
         }
-        // Left to the read itself, such as the error of a file system without RWF_NOWAIT.
+        // Other errors are left to the read itself.
         Err(_) => count,
     }
-}
-
-/// Reads from the page cache into `buffer`. Returns the number of bytes; none at the end of the file.
-fn read(file: &File, offset: u64, buffer: &mut [u8]) -> rustix::io::Result<usize> {
-    preadv2(file, &mut [IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT)
 }
 
 #[cfg(test)]

@@ -24,14 +24,19 @@ pub(super) struct StoredFile {
 }
 
 impl StoredFile {
-    /// Opens the file `name`, if its length is `length`.
-    pub(super) fn find(name: Name, length: u64, cx: &Context<'_>) -> Option<StoredFile> {
-        let (file, item) = cx.core.library.read(&name).ok()?;
+    /// Opens the file `name`. Fails with `Exists` if it cannot be the same, and with `Busy` if that cannot be
+    /// found out now.
+    pub(super) fn find(name: Name, length: u64, cx: &Context<'_>) -> Result<StoredFile, LibraryError> {
+        let (file, item) = match cx.core.library.read(&name) {
+            Err(LibraryError::Busy) => return Err(LibraryError::Busy),
+            // A folder, a link, or a file that the server may not read.
+            read => read.map_err(|_| LibraryError::Exists)?,
+        };
         if item.length != length {
-            return None;
+            return Err(LibraryError::Exists);
         }
-        let version = FileVersion::from(&file.metadata().ok()?);
-        Some(StoredFile { name, version, file, offset: 0, hasher: Sha256::new() })
+        let version = FileVersion::from(&file.metadata()?);
+        Ok(StoredFile { name, version, file, offset: 0, hasher: Sha256::new() })
     }
 
     /// Compares the next bytes. Fails with `Exists` if they differ.

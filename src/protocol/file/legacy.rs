@@ -32,6 +32,8 @@ enum State {
     Receiving(Box<LegacyUpload>),
     /// The connection's next turn, to continue reading the library.
     Reading(Items, Vec<Name>),
+    /// The connection's next turn, to continue writing the names.
+    Writing(std::vec::IntoIter<Name>),
 }
 
 /// A command of these dialects, which is one message.
@@ -159,11 +161,18 @@ impl Legacy {
         if self.vocabulary.joined {
             return say(&joined(&names), out);
         }
-        for name in names {
+        self.write_slice(names.into_iter(), out, cx);
+    }
+
+    fn write_slice(&mut self, mut names: std::vec::IntoIter<Name>, out: &mut Outbox, cx: &Context<'_>) {
+        for name in names.by_ref().take(LISTING_SLICE_ENTRIES) {
             say(name.as_str(), out);
             out.pause(cx.core.limits.pace);
         }
-        out.write(|bytes| bytes.extend_from_slice(END));
+        match names.len() {
+            0 => out.write(|bytes| bytes.extend_from_slice(END)),
+            _ => self.state = State::Writing(names),
+        }
     }
 }
 
@@ -219,8 +228,8 @@ impl Protocol for Legacy {
                 Some(CloseReason::PeerClosed)
             }
             State::Receiving(_) => Some(CloseReason::PeerLeft),
-            reading => {
-                self.state = reading;
+            producing => {
+                self.state = producing;
                 None
             }
         }
@@ -234,20 +243,24 @@ impl Protocol for Legacy {
                 self.close_reason(cx)
             }
             State::Receiving(_) => Some(CloseReason::BodyTimeout),
-            reading => {
-                self.state = reading;
+            producing => {
+                self.state = producing;
                 None
             }
         }
     }
 
     fn demand(&self) -> Demand {
-        if let State::Reading(..) = self.state { Demand::Turn } else { Demand::Input(0) }
+        match self.state {
+            State::Reading(..) | State::Writing(_) => Demand::Turn,
+            State::Command | State::Receiving(_) => Demand::Input(0),
+        }
     }
 
     fn resume(&mut self, out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
         match std::mem::replace(&mut self.state, State::Command) {
             State::Reading(items, names) => self.read_slice(items, names, out, cx),
+            State::Writing(names) => self.write_slice(names, out, cx),
             other => self.state = other,
         }
         self.close_reason(cx)
@@ -258,7 +271,7 @@ impl Protocol for Legacy {
         match &self.state {
             State::Command => Some(core.idle_deadline(quiet_since? + timeouts.file_idle)),
             State::Receiving(receiving) => Some(receiving.deadline(timeouts.body)),
-            State::Reading(..) => Some(core.clock.now.monotonic + timeouts.idle),
+            State::Reading(..) | State::Writing(_) => Some(core.clock.now.monotonic + timeouts.idle),
         }
     }
 
@@ -277,7 +290,44 @@ fn say(text: &str, out: &mut Outbox) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::IoSlice;
+
     use super::*;
+    use crate::clock::Now;
+    use crate::limits::{Limits, OUTBOX_PAUSES_MAX};
+    use crate::peer::Peer;
+    use crate::protocol::file::vocabulary::LISTED;
+    use crate::services::Services;
+    use crate::site::Rules;
+    use crate::store::{Library, LibraryRules, MemoryStore};
+
+    #[test]
+    fn a_long_listing_is_queued_in_parts() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let names: Vec<String> = (0..1500).map(|number| format!("file {number:04}")).collect();
+        names.iter().for_each(|name| std::fs::write(folder.path().join(name), "").expect("a file"));
+        let library = Library::open(folder.path(), LibraryRules::default()).expect("a library");
+        let site = Box::new(MemoryStore::default());
+        let mut services = Services::new(site, Rules::default(), library, Limits::default(), Now::read());
+        let (mut legacy, mut out) = (Legacy::new(&LISTED), Outbox::default());
+        let mut messages = Vec::new();
+        legacy.on_input(b"L", &mut out, &mut services.context(Peer::Unix));
+        while legacy.demand() == Demand::Turn || !out.is_empty() {
+            while legacy.demand() == Demand::Turn && !out.is_full() {
+                legacy.resume(&mut out, &mut services.context(Peer::Unix));
+            }
+            // A part, and one less than the queue that is not yet full.
+            assert!(out.capacity() < 4 * OUTBOX_PAUSES_MAX * 64, "{} bytes", out.capacity());
+            let mut pieces = [IoSlice::new(&[]); 1];
+            let (count, _) = out.gather(&mut pieces, usize::MAX);
+            assert_eq!(count, 1);
+            messages.push(String::from_utf8(pieces[0].to_vec()).expect("text"));
+            out.advance(pieces[0].len());
+            out.end_pause();
+        }
+        assert_eq!((messages.remove(0), messages.pop()), ("OK".to_owned(), Some("##".to_owned())));
+        assert_eq!(messages, names);
+    }
 
     #[test]
     fn a_listing_holds_at_most_the_limit() {

@@ -6,10 +6,9 @@ use std::time::Instant;
 use crate::close_reason::CloseReason;
 use crate::outbox::Outbox;
 use crate::services::{Context, Core};
-use crate::store::{Sha256Digest, Upload, UploadKey};
+use crate::store::{Name, Sha256Digest, Upload, UploadKey};
 
 use super::command::{Command, Line, take_line};
-use super::hash::HashInProgress;
 use super::interactive_text::InteractiveText;
 use super::list::ListReply;
 use super::payload::{Payload, Resumed, continue_resume, resume};
@@ -40,8 +39,8 @@ enum State {
     Resuming(Box<UploadKey>),
     /// The connection's next turn, to continue a listing.
     Listing(ListReply),
-    /// The connection's next turn, to continue hashing a file.
-    Hashing(HashInProgress),
+    /// The connection's next turn, to ask again for the digest of a file that is being hashed.
+    Hashing(Name),
 }
 
 /// A command whose line is incomplete.
@@ -75,9 +74,7 @@ impl LineProtocol {
             Command::Put(length, name) => return self.put(length, name, consumed, out, cx),
             Command::Resume(what, name) => self.resume_upload(what, name, out, cx),
             Command::Type(name) => self.type_text(name, out, cx),
-            Command::Hash(name) => {
-                HashInProgress::begin(name, cx).map(|hashing| self.state = State::Hashing(hashing))
-            }
+            Command::Hash(name) => parse_name(name).and_then(|name| self.hash(name, out, cx)),
             Command::Stat(name) => stat(name, cx).map(|known| ok(&known, out)),
             Command::Restart(offset) => {
                 self.restart = offset;
@@ -112,6 +109,15 @@ impl LineProtocol {
 
     fn list(&mut self, cx: &Context<'_>) -> Result<(), ErrorReply> {
         self.state = State::Listing(ListReply::begin(&cx.core.library)?);
+        Ok(())
+    }
+
+    /// Replies with the digest of a file, as soon as it is known.
+    fn hash(&mut self, name: Name, out: &mut Outbox, cx: &mut Context<'_>) -> Result<(), ErrorReply> {
+        match cx.core.library.digest(&name, cx.core.clock.now.monotonic).map_err(library_error)? {
+            Some(digest) => ok(&digest.to_string(), out),
+            None => self.state = State::Hashing(name),
+        }
         Ok(())
     }
 
@@ -280,11 +286,11 @@ impl Protocol for LineProtocol {
                 Ok(None) => {}
                 Err(error) => refuse(&error, out),
             },
-            State::Hashing(hashing) => match hashing.advance(out) {
-                Ok(Some(rest)) => self.state = State::Hashing(rest),
-                Ok(None) => {}
-                Err(error) => refuse(&error, out),
-            },
+            State::Hashing(name) => {
+                if let Err(error) = self.hash(name, out, cx) {
+                    refuse(&error, out);
+                }
+            }
             State::Receiving(mut payload) => {
                 if let Some(reason) = payload.rehash(out) {
                     return Some(reason);

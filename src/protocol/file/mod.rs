@@ -3,7 +3,6 @@
 
 mod command;
 mod compare;
-mod hash;
 mod interactive_text;
 mod legacy;
 mod legacy_upload;

@@ -49,9 +49,9 @@ impl Payload {
     ) -> (Payload, Result<(), ErrorReply>) {
         let begun = parse_name(name).and_then(|name| match cx.core.library.create(&name, Some(length)) {
             Ok(upload) => Ok(PayloadSink::Stored(Box::new(upload))),
-            Err(LibraryError::Exists) => StoredFile::find(name, length, cx)
-                .map(PayloadSink::Compared)
-                .ok_or_else(|| library_error(LibraryError::Exists)),
+            Err(LibraryError::Exists) => {
+                StoredFile::find(name, length, cx).map(PayloadSink::Compared).map_err(library_error)
+            }
             Err(error) => Err(library_error(error)),
         });
         let (sink, outcome) = match begun {

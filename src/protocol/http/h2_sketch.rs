@@ -6,14 +6,14 @@
 use std::borrow::Cow;
 use std::io::Read;
 
-use super::handlers;
+use super::handlers::{self, Acceptance};
 use super::semantics::{
     Body, FieldSink, HeaderSet, Headers, Method, Outcome, OwnedRequest, Request, Response, Status, Target,
 };
 use crate::clock::Now;
 use crate::limits::Limits;
 use crate::peer::Peer as Address;
-use crate::services::{LibrarySite, Services};
+use crate::services::{Context, LibrarySite, Services};
 use crate::site::{Rules, Site};
 use crate::store::{Bounds, Content, Library, LibraryRules, MemoryStore};
 
@@ -95,13 +95,23 @@ impl Peer {
         // In HTTP/2 the request outlives the frame that carried its fields.
         let request = OwnedRequest::from(&request(&block, Some(body.len() as u64)));
         let request = request.borrow();
-        let mut cx = self.services.context(Address::Unix);
-        if let Some(mut sink) = handlers::accept_upload(&request, &mut cx) {
-            let stored = body.chunks(3).try_for_each(|data| sink.take(data, &mut cx));
-            return receive(sink.finish(stored, &request, &mut cx));
-        }
         loop {
-            match handlers::respond(&request, &mut self.services.context(Address::Unix)) {
+            let mut cx = self.services.context(Address::Unix);
+            let outcome = match handlers::accept_upload(&request, &mut cx) {
+                Ok(Some(Acceptance::Sink(mut sink))) => {
+                    let stored = body.chunks(3).try_for_each(|data| sink.take(data, &mut cx));
+                    Outcome::Handled(sink.finish(stored, &request, &mut cx))
+                }
+                Ok(Some(Acceptance::Repeated(outcome))) => outcome,
+                Ok(None) => handlers::respond(&request, &mut cx),
+                Err(error) => {
+                    let Context { http, core, .. } = &mut cx;
+                    let response =
+                        handlers::error_response(error, &request.headers, &mut http.site, &core.clock);
+                    Outcome::Handled(response)
+                }
+            };
+            match outcome {
                 Outcome::Handled(response) => return receive(response),
                 Outcome::Pending => drop(self.services.run_background_tasks()),
             }

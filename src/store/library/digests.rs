@@ -5,24 +5,36 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use rustix::fs::fstat;
 use sha2::{Digest, Sha256};
 
 use super::digest::Sha256Digest;
-use super::error::LibraryError;
+use super::error::{LibraryError, reading};
+use super::items::item;
 use super::lookup::{open, stat_of};
 use super::name::Name;
-use crate::limits::{DIGEST_ABANDONED, DIGEST_JOBS_MAX, DIGESTS_MAX, REHASH_SLICE_BYTES};
+use crate::limits::{DIGEST_ABANDONED, DIGEST_JOBS_MAX, DIGESTS_MAX, RACY_DIGEST, REHASH_SLICE_BYTES};
 use crate::store::{CountedFile, Descriptors, FileVersion};
 
 /// The digests of files, and the files that are being hashed.
 #[derive(Debug, Default)]
 pub(super) struct Digests {
-    /// The digests that were computed last. `None` is a file that cannot be read.
-    known: VecDeque<(Name, FileVersion, Option<Sha256Digest>)>,
+    /// The digests that were computed last.
+    known: VecDeque<KnownDigest>,
     jobs: VecDeque<DigestJob>,
+}
+
+/// The digest of one version of a file.
+#[derive(Debug)]
+struct KnownDigest {
+    name: Name,
+    version: FileVersion,
+    /// `None` if the file cannot be read.
+    digest: Option<Sha256Digest>,
+    /// When the digest is forgotten, because not every change of the file shows in its version.
+    expires: Option<Instant>,
 }
 
 /// A file that is being hashed.
@@ -33,6 +45,9 @@ struct DigestJob {
     file: Rc<CountedFile>,
     hasher: Sha256,
     offset: u64,
+    /// Whether the file changed so shortly before it was read that another change might leave its version as
+    /// it is.
+    is_racily_clean: bool,
     /// When the digest was last asked for.
     asked: Instant,
 }
@@ -48,44 +63,60 @@ pub enum Presence {
     Pending,
 }
 
+/// The state of a digest that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DigestState {
+    Known(Sha256Digest),
+    /// The file cannot be read.
+    Unreadable,
+    /// The file is being hashed: ask again in the next turn.
+    Pending,
+}
+
 impl Digests {
-    /// Compares the file `name` with a digest and a length. Fails with `Busy` if there is no descriptor to read it.
-    pub(super) fn compare(
+    /// Returns the digest of the file `name`, or begins to hash it. Fails with `Busy` if there is no descriptor
+    /// to read it.
+    pub(super) fn digest(
         &mut self,
         folder: &OwnedFd,
         name: &Name,
-        (length, sha256): (u64, Sha256Digest),
         descriptors: &Descriptors,
         now: Instant,
-    ) -> Result<Presence, LibraryError> {
-        let version = FileVersion::from(&stat_of(folder, name)?);
-        if version.length() != length {
-            return Ok(Presence::Absent);
-        }
-        let known = self.known.iter().find(|known| (&known.0, known.1) == (name, version));
-        if let Some((.., digest)) = known {
-            return Ok(if *digest == Some(sha256) {
-                Presence::Stored(name.clone())
-            } else {
-                Presence::Absent
-            });
+    ) -> Result<DigestState, LibraryError> {
+        let stat = stat_of(folder, name).map_err(reading)?;
+        item(name, &stat).ok_or(LibraryError::NotFound)?;
+        let version = FileVersion::from(&stat);
+        self.known.retain(|known| known.expires.is_none_or(|expires| now < expires));
+        if let Some(known) = self.known.iter().find(|known| (&known.name, known.version) == (name, version)) {
+            return Ok(known.digest.map_or(DigestState::Unreadable, DigestState::Known));
         }
         if let Some(job) = self.jobs.iter_mut().find(|job| (&job.name, job.version) == (name, version)) {
             job.asked = now;
-        } else if self.jobs.len() < DIGEST_JOBS_MAX {
-            // Without a free place the connection asks again.
-            let file = open(folder, name.as_str())?.into();
+            return Ok(DigestState::Pending);
+        }
+        // An earlier version of the file needs no digest any longer.
+        self.jobs.retain(|job| job.name != *name);
+        // Without a free place the connection asks again.
+        if self.jobs.len() < DIGEST_JOBS_MAX {
+            let file = open(folder, name.as_str()).map_err(reading)?.into();
             let file = descriptors.count(file).ok_or(LibraryError::Busy)?;
             let (name, hasher) = (name.clone(), Sha256::new());
-            self.jobs.push_back(DigestJob { name, version, file, hasher, offset: 0, asked: now });
+            let job =
+                DigestJob { name, version, file, hasher, offset: 0, is_racily_clean: false, asked: now };
+            self.jobs.push_back(job);
         }
-        Ok(Presence::Pending)
+        Ok(DigestState::Pending)
     }
 
-    /// Records the digest of a file.
-    pub(super) fn insert(&mut self, name: Name, version: FileVersion, digest: Option<Sha256Digest>) {
-        self.known.retain(|known| known.0 != name);
-        self.known.push_back((name, version, digest));
+    /// Records the digest of a file that was stored. Its modification time is set, and every later change
+    /// replaces it.
+    pub(super) fn insert(&mut self, name: Name, version: FileVersion, digest: Sha256Digest) {
+        self.record(KnownDigest { name, version, digest: Some(digest), expires: None });
+    }
+
+    fn record(&mut self, digest: KnownDigest) {
+        self.known.retain(|known| known.name != digest.name);
+        self.known.push_back(digest);
         if self.known.len() > DIGESTS_MAX {
             self.known.pop_front();
         }
@@ -93,21 +124,24 @@ impl Digests {
 
     /// Hashes a slice of one file, in rotation. Files whose digest is no longer asked for are dropped. Returns
     /// whether files are left.
-    pub(super) fn run(&mut self, now: Instant) -> bool {
-        self.jobs.retain(|job| now.saturating_duration_since(job.asked) < DIGEST_ABANDONED);
+    pub(super) fn run(&mut self, now: (Instant, SystemTime)) -> bool {
+        self.jobs.retain(|job| now.0.saturating_duration_since(job.asked) < DIGEST_ABANDONED);
         let Some(mut job) = self.jobs.pop_front() else { return false };
-        match job.advance() {
-            Ok(None) => self.jobs.push_back(job),
-            Ok(Some(digest)) => {
-                // If the file was changed meanwhile, the next request for its digest begins again.
-                if fstat(&**job.file).is_ok_and(|stat| FileVersion::from(&stat) == job.version) {
-                    self.insert(job.name, job.version, Some(digest));
-                }
+        let digest = match job.advance(now.1) {
+            Ok(None) => {
+                self.jobs.push_back(job);
+                return true;
             }
+            Ok(Some(digest)) => Some(digest),
             Err(error) => {
-                log::error!("cannot read {} to compare it with an upload: {error}", job.name);
-                self.insert(job.name, job.version, None);
+                log::error!("cannot read {} to hash it: {error}", job.name);
+                None
             }
+        };
+        // If the file was changed meanwhile, the next request for its digest begins again.
+        if fstat(&**job.file).is_ok_and(|stat| FileVersion::from(&stat) == job.version) {
+            let expires = job.is_racily_clean.then(|| now.0 + RACY_DIGEST);
+            self.record(KnownDigest { name: job.name, version: job.version, digest, expires });
         }
         !self.jobs.is_empty()
     }
@@ -115,7 +149,10 @@ impl Digests {
 
 impl DigestJob {
     /// Hashes a slice. Returns the digest at the end of the file.
-    fn advance(&mut self) -> io::Result<Option<Sha256Digest>> {
+    fn advance(&mut self, now: SystemTime) -> io::Result<Option<Sha256Digest>> {
+        if self.offset == 0 {
+            self.is_racily_clean = self.version.is_racily_clean(now);
+        }
         let mut slice = vec![0; REHASH_SLICE_BYTES];
         let count = self.file.read_at(&mut slice, self.offset)?;
         self.hasher.update(&slice[..count]);

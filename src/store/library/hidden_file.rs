@@ -35,9 +35,10 @@ pub(super) struct HiddenFile {
     hasher: Sha256,
     /// The range of earlier received bytes that a resumed upload still has to hash.
     unhashed: Range<u64>,
-    /// The announced SHA-256 of a resumable upload. While this is set, the received bytes are kept if the
-    /// upload is cut off.
+    /// The announced SHA-256 of the complete file.
     expected: Option<Sha256Digest>,
+    /// Whether the received bytes are kept if the upload is cut off, because it is resumable.
+    is_kept: bool,
     /// The maximum length of the file in bytes.
     most: u64,
     reservation: Reservation,
@@ -104,6 +105,7 @@ impl HiddenFile {
         let mut upload = HiddenFile::of(staging, &key.name, (file, Some(hidden)), (reservation, permit));
         upload.unhashed = 0..length;
         upload.expected = Some(key.sha256);
+        upload.is_kept = true;
         upload.most = key.length;
         upload.reservation.ensure(key.length - length)?;
         Ok(upload)
@@ -123,6 +125,7 @@ impl HiddenFile {
             hasher: Sha256::new(),
             unhashed: 0..0,
             expected: None,
+            is_kept: false,
             most: staging.max_upload,
             reservation,
             _permit: permit,
@@ -156,9 +159,14 @@ impl HiddenFile {
         self.on_duplicate = OnDuplicate::Refuse;
     }
 
+    /// Fails at the end with `Mismatch` if the file does not have this digest.
+    pub(super) fn expect(&mut self, sha256: Sha256Digest) {
+        self.expected = Some(sha256);
+    }
+
     /// Removes the received bytes, also those of a resumable upload.
     pub(super) fn discard(mut self) {
-        self.expected = None;
+        self.is_kept = false;
     }
 
     /// Returns the number of bytes written, including those written before the upload was resumed.
@@ -188,7 +196,7 @@ impl HiddenFile {
     pub(super) fn commit(mut self, changed: SystemTime) -> Result<(Stored, FileVersion), LibraryError> {
         let sha256 = Sha256Digest::of(self.hasher.clone());
         if self.expected.is_some_and(|expected| expected != sha256) {
-            self.expected = None;
+            self.is_kept = false;
             return Err(LibraryError::Mismatch);
         }
         let replaced = replaced(&self.folder, &self.name, self.on_duplicate)?;
@@ -202,7 +210,7 @@ impl HiddenFile {
             fsync(&*self.folder)?;
         }
         // The upload is complete, so nothing is kept for resuming.
-        self.expected = None;
+        self.is_kept = false;
         // The removal changes the version of the file (ctime).
         self.remove_hidden_name();
         let version = FileVersion::from(&fstat(&self.file)?);
@@ -278,8 +286,7 @@ pub(super) fn numbered_names(name: &Name) -> impl Iterator<Item = Name> {
 
 impl Drop for HiddenFile {
     fn drop(&mut self) {
-        let is_kept = self.expected.is_some() && self.written() > 0;
-        if !is_kept {
+        if !self.is_kept || self.written() == 0 {
             self.remove_hidden_name();
         }
         // A child process that was just forked may keep the descriptor open, and with it the lock.

@@ -30,8 +30,8 @@ use super::FileVersion;
 use super::descriptors::{CountedFile, DescriptorPermit, Descriptors};
 use crate::limits::{COMPARED_DUPLICATES_MAX, PARTIAL_SWEEP};
 pub use digest::Sha256Digest;
-use digests::Digests;
 pub use digests::Presence;
+use digests::{DigestState, Digests};
 pub use error::LibraryError;
 use error::reading;
 pub use files::LibraryFiles;
@@ -67,7 +67,8 @@ pub struct Library {
 /// When partial uploads are swept next.
 #[derive(Clone, Copy, Debug)]
 enum NextSweep {
-    /// At the first run of background tasks, to find the partial uploads of an earlier server process.
+    /// At the next run of background tasks: after the start, to find the partial uploads of an earlier server
+    /// process, and after the removal of one.
     AtOnce,
     At(Instant),
     /// Not before there is a partial upload.
@@ -165,7 +166,7 @@ impl Library {
             None => {
                 let reservation = Reservation::new(&staging.quota, None, replaced)?;
                 let permit = self.permit(Partial::DESCRIPTORS)?;
-                let partial = Partial::open(&staging.folder, key)?;
+                let partial = Partial::open(&staging, key)?;
                 self.sweep(now);
                 HiddenFile::resume(&staging, key, partial, (reservation, permit))?
             }
@@ -200,10 +201,21 @@ impl Library {
     }
 
     fn compare(&mut self, name: &Name, key: &UploadKey, now: Instant) -> Result<Presence, LibraryError> {
-        match self.digests.compare(&self.folder(), name, (key.length, key.sha256), &self.descriptors, now) {
+        match self.digests.digest(&self.folder(), name, &self.descriptors, now) {
+            Ok(DigestState::Known(digest)) if digest == key.sha256 => Ok(Presence::Stored(name.clone())),
+            Ok(DigestState::Pending) => Ok(Presence::Pending),
+            Err(error @ LibraryError::Busy) => Err(error),
             // A file that cannot be read is another one.
-            Err(LibraryError::NotFound | LibraryError::ReadOnly) => Ok(Presence::Absent),
-            compared => compared,
+            Ok(DigestState::Known(_) | DigestState::Unreadable) | Err(_) => Ok(Presence::Absent),
+        }
+    }
+
+    /// Returns the SHA-256 of a stored file. `None` means that it is being hashed: ask again in the next turn.
+    pub fn digest(&mut self, name: &Name, now: Instant) -> Result<Option<Sha256Digest>, LibraryError> {
+        match self.digests.digest(&self.folder(), name, &self.descriptors, now)? {
+            DigestState::Known(digest) => Ok(Some(digest)),
+            DigestState::Pending => Ok(None),
+            DigestState::Unreadable => Err(LibraryError::Failed(io::Error::other("the file cannot be read"))),
         }
     }
 
@@ -213,26 +225,32 @@ impl Library {
         partial::length(&self.folder(), key)
     }
 
-    /// Removes the received bytes of a resumable upload. If a connection is writing it, its next write fails.
-    pub fn abandon(&self, key: &UploadKey) -> Result<(), LibraryError> {
+    /// Removes the received bytes of a resumable upload, if there are any. If a connection is writing it, its
+    /// next write fails.
+    pub fn abandon(&mut self, key: &UploadKey) -> Result<(), LibraryError> {
         self.upload_max()?;
         let folder = self.folder();
         match self.active.take(&key.hidden_name()) {
             Some(file) if file.is_in(&folder) => file.discard(),
-            _ => Partial::open(&folder, key)?.remove()?,
+            _ => match Partial::find(&folder, key)? {
+                Some(partial) => partial.remove()?,
+                None => return Ok(()),
+            },
         }
+        // The folder of partial uploads may be empty now.
+        self.next_sweep = NextSweep::AtOnce;
         Ok(())
     }
 
-    /// Hashes a slice of a stored file for [`presence`](Library::presence), and removes partial uploads that
-    /// are too old or too many, if a sweep is due. Returns when to continue.
+    /// Hashes a slice of a stored file whose digest was asked for, and removes partial uploads that are too old
+    /// or too many, if a sweep is due. Returns when to continue.
     pub fn run_background_tasks(&mut self, now: (Instant, SystemTime)) -> Option<Instant> {
         match self.next_sweep {
             NextSweep::AtOnce => self.sweep(now),
             NextSweep::At(at) if at <= now.0 => self.sweep(now),
             _ => {}
         }
-        if self.digests.run(now.0) {
+        if self.digests.run(now) {
             return Some(now.0);
         }
         if let NextSweep::At(at) = self.next_sweep { Some(at) } else { None }
@@ -240,7 +258,7 @@ impl Library {
 
     fn sweep(&mut self, now: (Instant, SystemTime)) {
         let LibraryRules { partial_max, partial_age, .. } = *self.rules();
-        let swept = partial::sweep(&self.folder(), (partial_max, partial_age), now.1);
+        let swept = partial::sweep(&self.location.current(), (partial_max, partial_age), now.1);
         let has_more = swept.as_ref().map_or(true, |swept| swept.has_more);
         let problem = match swept {
             Ok(Swept { skipped: None, .. }) => None,
@@ -279,7 +297,7 @@ impl Library {
         // An upload that is acknowledged has to be in the library, so its path is checked now.
         let staging = self.location.check().map_err(LibraryError::Failed)?;
         let (stored, version) = upload.commit(&staging.folder, self.changed)?;
-        self.digests.insert(stored.name.clone(), version, Some(stored.sha256));
+        self.digests.insert(stored.name.clone(), version, stored.sha256);
         Ok(stored)
     }
 

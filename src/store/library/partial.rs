@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use super::digest::Sha256Digest;
 use super::error::LibraryError;
 use super::name::Name;
+use super::staging::Staging;
 use super::system::NEW_MODE;
 use crate::store::version::modified;
 
@@ -67,33 +68,48 @@ impl Partial {
     /// The number of descriptors of an open partial upload: its file and its folder.
     pub(super) const DESCRIPTORS: usize = 2;
 
-    /// Opens a partial upload to the library in `folder`, or creates an empty one.
-    pub(super) fn open(folder: &OwnedFd, key: &UploadKey) -> Result<Partial, LibraryError> {
-        let name = key.hidden_name();
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND | PLAIN;
+    /// Opens a partial upload to a library, or creates an empty one.
+    pub(super) fn open(staging: &Staging, key: &UploadKey) -> Result<Partial, LibraryError> {
+        let folder = &*staging.folder;
         // The open is repeated if another process completes the upload or removes the folder meanwhile.
         for _ in 0..3 {
-            match mkdirat(folder, FOLDER, Mode::RWXU) {
+            match staging.quota.change(0, 0, || mkdirat(folder, FOLDER, Mode::RWXU)) {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
             }
-            let folder = openat(folder, FOLDER, PLAIN | OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
-            let file = match openat(&folder, &name, flags, NEW_MODE) {
-                Err(Errno::NOENT) => continue,
-                file => file?,
-            };
-            lock(&file)?;
-            if !is_at(&file, &folder, &name)? {
-                continue;
+            if let Some(partial) = Partial::attempt(folder, key, OFlags::CREATE)? {
+                return Ok(partial);
             }
-            let size = fstat(&file)?.st_size;
-            let length = key.beginning(size);
-            if length == 0 && size > 0 {
-                ftruncate(&file, 0)?;
-            }
-            return Ok(Partial { folder: Rc::new(folder), name, file, length });
         }
         Err(LibraryError::Busy)
+    }
+
+    /// Opens a partial upload to the library in `folder`, if there is one.
+    pub(super) fn find(folder: &OwnedFd, key: &UploadKey) -> Result<Option<Partial>, LibraryError> {
+        Partial::attempt(folder, key, OFlags::empty())
+    }
+
+    /// Opens and locks the file. Returns `None` if it is missing, or another process removes it meanwhile.
+    fn attempt(folder: &OwnedFd, key: &UploadKey, create: OFlags) -> Result<Option<Partial>, LibraryError> {
+        let name = key.hidden_name();
+        let folder = match openat(folder, FOLDER, PLAIN | OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(None),
+            folder => folder?,
+        };
+        let file = match openat(&folder, &name, create | OFlags::RDWR | OFlags::APPEND | PLAIN, NEW_MODE) {
+            Err(Errno::NOENT) => return Ok(None),
+            file => file?,
+        };
+        lock(&file)?;
+        if !is_at(&file, &folder, &name)? {
+            return Ok(None);
+        }
+        let size = fstat(&file)?.st_size;
+        let length = key.beginning(size);
+        if length == 0 && size > 0 {
+            ftruncate(&file, 0)?;
+        }
+        Ok(Some(Partial { folder: Rc::new(folder), name, file, length }))
     }
 
     /// Removes the received bytes.
@@ -138,11 +154,12 @@ pub(super) struct Swept {
 /// `most` are left. Uploads in progress stay. Entries that are no partial uploads or cannot be removed are
 /// skipped.
 pub(super) fn sweep(
-    folder: &OwnedFd,
+    staging: &Staging,
     (most, age): (usize, Duration),
     now: SystemTime,
 ) -> Result<Swept, LibraryError> {
     let mut swept = Swept { has_more: false, skipped: None };
+    let folder = &*staging.folder;
     let partials = match openat(folder, FOLDER, PLAIN | OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
         Err(Errno::NOENT) => return Ok(swept),
         opened => opened?,
@@ -178,7 +195,7 @@ pub(super) fn sweep(
     }
     if !swept.has_more {
         // The removal fails if the folder is not empty.
-        let _ = unlinkat(folder, FOLDER, AtFlags::REMOVEDIR);
+        let _ = staging.quota.change(0, 0, || unlinkat(folder, FOLDER, AtFlags::REMOVEDIR));
     }
     Ok(swept)
 }

@@ -91,7 +91,7 @@ impl DiskQuota {
 
     /// Runs `change`, which adds `more` bytes to the folder and removes `less`, and updates the total. If
     /// another program has changed the folder since the count, the total is dropped instead: the new
-    /// modification time would hide that change.
+    /// modification time would hide that change. A failure leaves the total as it is.
     pub(super) fn change<T, E>(
         &self,
         more: u64,
@@ -100,11 +100,15 @@ impl DiskQuota {
     ) -> Result<T, E> {
         let time = || fstat(&*self.folder).map(|stat| modified(&stat)).ok();
         let known = self.counted.take().filter(|(then, _)| time() == Some(*then));
-        let made = change()?;
-        if let (Some((_, bytes)), Some(now)) = (known, time()) {
-            self.counted.set(Some((now, bytes.saturating_add(more).saturating_sub(less))));
+        let made = change();
+        match (known, time()) {
+            (Some((_, bytes)), Some(now)) if made.is_ok() => {
+                self.counted.set(Some((now, bytes.saturating_add(more).saturating_sub(less))));
+            }
+            // The total of an earlier time is not used, so it does no harm.
+            (known, _) => self.counted.set(known),
         }
-        Ok(made)
+        made
     }
 }
 
@@ -167,5 +171,43 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         self.quota.unwritten.set(self.quota.unwritten.get() - self.unwritten);
         self.quota.in_progress.set(self.quota.in_progress.get() - self.unwritten - self.written);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::store::{Library, Name, Sha256Digest, UploadKey};
+
+    #[test]
+    fn the_folder_of_partial_uploads_does_not_change_the_total() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let rules = LibraryRules { max_library: Some(1000), ..LibraryRules::default() };
+        let mut library = Library::open(folder.path(), rules).expect("a library");
+        let quota = Rc::clone(&library.location.current().quota);
+        let name = Name::parse(b"a").expect("a name");
+        let key = UploadKey { length: 10, sha256: Sha256Digest([0; 32]), name };
+        let now = (Instant::now(), SystemTime::now());
+        // A total that no count would yield, as of a time that every change of the folder replaces.
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        File::open(folder.path()).and_then(|file| file.set_modified(long_ago)).expect("a new time");
+        quota.counted.set(Some((long_ago, 7)));
+        let hidden = folder.path().join(".evserve-partial");
+        let mut upload = library.resume(&key, now).expect("an upload");
+        upload.write(b"x").expect("space");
+        assert!(hidden.exists() && quota.size().is_ok_and(|size| size == 7));
+        // The folder exists now.
+        drop(upload);
+        drop(library.resume(&key, now).expect("the same upload"));
+        assert!(quota.size().is_ok_and(|size| size == 7));
+        library.abandon(&key).expect("the end");
+        library.run_background_tasks(now);
+        assert!(!hidden.exists() && quota.size().is_ok_and(|size| size == 7));
+        // A change by another program is counted.
+        std::fs::write(folder.path().join("theirs"), "their").expect("a file");
+        assert!(quota.size().is_ok_and(|size| size == 5));
     }
 }

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::rc::{Rc, Weak};
 use std::time::SystemTime;
 
+use super::digest::Sha256Digest;
 use super::error::LibraryError;
 use super::hidden_file::{HiddenFile, Stored};
 use super::name::Name;
@@ -83,6 +84,14 @@ impl Upload {
     pub fn only_if_new(self) -> Upload {
         if let Some(file) = self.file.borrow_mut().as_mut() {
             file.refuse_duplicate();
+        }
+        self
+    }
+
+    /// Fails at the end with `Mismatch` if the file does not have this digest.
+    pub fn expect(self, sha256: Sha256Digest) -> Upload {
+        if let Some(file) = self.file.borrow_mut().as_mut() {
+            file.expect(sha256);
         }
         self
     }

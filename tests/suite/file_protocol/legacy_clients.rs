@@ -121,6 +121,22 @@ fn upload(client: &mut LegacyClient, name: &str, bytes: &[u8], stored: &Path) {
 }
 
 #[test]
+fn a_long_listing_reaches_a_legacy_client() {
+    let files = serve(&["--dialect", "listed", "--pace", "1ms"]);
+    let names: Vec<String> = (0..600).map(|number| format!("file-{number:04}")).collect();
+    names.iter().for_each(|name| fs::write(files.library.path().join(name), "").unwrap());
+    let mut client = LegacyClient::connect(&files.address);
+    client.send(b"L");
+    // The client takes several messages for one if they follow each other closely.
+    let mut received = String::new();
+    while !received.ends_with("##") {
+        received += &String::from_utf8(client.recv(1024)).unwrap();
+    }
+    assert_eq!(received, format!("OK{}##", names.concat()));
+    assert!(files.server.get("/").status == 200);
+}
+
+#[test]
 fn the_first_legacy_client_is_served() {
     // In parallel, since most of the time is pauses.
     at_once(["auto", "joined"], |dialect| {

@@ -57,6 +57,13 @@ fn renamed_uploads_report_their_name_over_the_file_protocol() {
     for mut talk in [talk, lines(&folder)] {
         assert_eq!(ask(&mut talk, &resume), format!("OK 5\r\n{reply}"));
     }
+    // A plain upload that is repeated is stored again.
+    for number in [4, 5] {
+        assert_eq!(
+            ask(&mut lines(&folder), "PUT 4 old.txt\nfour"),
+            format!("OK 4 {} old ({number}).txt\r\n", sha256("four"))
+        );
+    }
     for (name, text) in [("old.txt", "old"), ("old (1).txt", "one"), ("old (2).txt", "two\n")] {
         assert_eq!(content(&folder, name), text);
     }

@@ -71,7 +71,7 @@ impl Harness {
         };
         let (head, body) = if http { self.http_script(name, &op) } else { lines_script(name, &op) };
         let (head, script) = (head.len(), [head.into_bytes(), body].concat());
-        Job { name, op, script, head, sent: 0, accepted: false }
+        Job { name, op, script, head, sent: 0, accepted: false, refused: None }
     }
 
     fn put(&mut self, http: bool) -> Op {
@@ -206,10 +206,9 @@ impl Harness {
     fn http_reply(&mut self, job: &Job) -> Reply {
         let file = self.model.get(job.name);
         match &job.op {
-            Op::Put { bytes, .. } => match self.rejection(job) {
+            // A PUT that was refused at the end of its head stays refused, even if the reason is gone.
+            Op::Put { bytes, .. } => match job.refused.or_else(|| self.rejection(job)) {
                 Some(status) => Reply::Http(status, None),
-                // It was refused at the end of its head, for a reason that is gone by now.
-                None if !job.accepted => Reply::Http(503, None),
                 None => {
                     let replaced = self.model.insert(job.name, bytes.clone()).is_some();
                     Reply::Http(if replaced { 204 } else { 201 }, None)
@@ -239,7 +238,7 @@ impl Harness {
             left -= taken;
             if to_head > 0 && job.sent == job.head {
                 match peer.http {
-                    true => job.accepted = self.rejection(&job).is_none(),
+                    true => job.refused = self.rejection(&job),
                     false => replies.extend(self.line_replies(&mut job, &mut peer.restart)),
                 }
                 // Text is typed only after the PUT was accepted.

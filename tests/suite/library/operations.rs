@@ -35,8 +35,10 @@ pub struct Job {
     /// The length of the head, the first part of the script.
     pub head: usize,
     pub sent: usize,
-    /// Whether a PUT was acceptable at the end of its head.
+    /// Whether a PUT over the file protocol was acceptable at the end of its head.
     pub accepted: bool,
+    /// The status with which a PUT over HTTP was refused at the end of its head.
+    pub refused: Option<u16>,
 }
 
 /// An expected reply. A `?` in a line stands for any byte, for timestamps.

@@ -7,7 +7,9 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant, SystemTime};
 
 use evserve::close_reason::CloseReason;
-use evserve::store::{Descriptors, Library, LibraryRules, Name, OnDuplicate, Sha256Digest, UploadKey};
+use evserve::store::{
+    Descriptors, Library, LibraryError, LibraryRules, Name, OnDuplicate, Sha256Digest, UploadKey,
+};
 
 use super::resuming::{
     address, command, content, head, http, http_with, lines, part, replies, resume, send, sha256, stored,
@@ -95,6 +97,34 @@ fn a_resumed_upload_ends_the_connection_of_the_earlier_attempt() {
         }
         assert_eq!(stored(&folder), Some(bytes.clone()), "{first} {second}");
     }
+}
+
+#[test]
+fn a_refused_part_is_not_tried_again_when_its_body_is_complete() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = &content()[..20];
+    let (mut first, mut second) = (http(&folder), http(&folder));
+    let patch = |offset: usize, length: usize| {
+        let fields = part(offset).replace('\n', "\r\n");
+        let line = format!("PATCH {} HTTP/1.1\r\nHost: h\r\n", address(bytes));
+        format!("{line}Content-Length: {length}\r\n{fields}\r\n\r\n")
+    };
+    first.input(patch(0, 20).as_bytes());
+    first.input(&bytes[..5]);
+    lend(&mut first, &mut second);
+    second.input(patch(10, 10).as_bytes());
+    second.input(&bytes[10..15]);
+    // Now the offset of the refused part would be the right one.
+    lend(&mut second, &mut first);
+    first.input(&bytes[5..10]);
+    lend(&mut first, &mut second);
+    second.input(&bytes[15..]);
+    let refused = responses(&second.outcome.output, &[]).remove(0);
+    assert_eq!((refused.status, refused.field("Upload-Offset")), (409, Some("5")));
+    lend(&mut second, &mut first);
+    first.input(&bytes[10..]);
+    assert_eq!(responses(&first.outcome.output, &[])[0].status, 201);
+    assert_eq!(stored(&folder).as_deref(), Some(bytes));
 }
 
 #[test]
@@ -218,6 +248,108 @@ fn stored_files_are_not_hashed_for_clients_that_have_left() {
     assert_eq!(library.run_background_tasks((start, wall)), Some(start));
     let later = start + Duration::from_secs(6);
     assert_eq!(library.run_background_tasks((later, wall)), None);
+}
+
+#[test]
+fn an_upload_without_the_expected_digest_is_not_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut library = Library::open(folder.path(), LibraryRules::default()).unwrap();
+    let (expected, wall) = (key(b"the bytes").sha256, SystemTime::now());
+    for bytes in ["the bytes", "the bytez", ""] {
+        let mut upload = library.create(&key(b"").name, None).unwrap().expect(expected);
+        upload.write(&bytes.as_bytes()[..bytes.len() / 2]).unwrap();
+        // Nothing is kept of an upload that is cut off.
+        drop(upload);
+        let mut upload = library.create(&key(b"").name, None).unwrap().expect(expected);
+        upload.write(bytes.as_bytes()).unwrap();
+        match library.store(upload, wall) {
+            Ok(stored) => assert_eq!((bytes, stored.sha256), ("the bytes", expected)),
+            Err(error) => assert!(matches!(error, LibraryError::Mismatch) && bytes != "the bytes"),
+        }
+        assert_eq!(stored(&folder).is_some(), bytes == "the bytes");
+        let _ = library.remove(&key(b"").name);
+    }
+}
+
+#[test]
+fn only_the_current_version_of_a_file_is_hashed() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = vec![b'x'; 3 << 20];
+    let mut library = Library::open(folder.path(), LibraryRules::default()).unwrap();
+    let now = (Instant::now(), SystemTime::now());
+    library.run_background_tasks(now);
+    let name = |name: &str| Name::parse(name.as_bytes()).unwrap();
+    // There is a place for eight files at once.
+    for number in 0..20_u8 {
+        fs::write(folder.path().join("changing"), vec![b'x'; usize::from(number) + 1]).unwrap();
+        assert_eq!(library.digest(&name("changing"), now.0).unwrap(), None);
+    }
+    fs::write(folder.path().join("the file"), &bytes).unwrap();
+    assert_eq!(library.digest(&name("the file"), now.0).unwrap(), None);
+    let mut turns = 0;
+    while library.run_background_tasks(now).is_some() {
+        turns += 1;
+    }
+    // Each file takes a turn per megabyte, and one to find its end.
+    assert!(turns <= 2 + 4, "{turns}");
+    assert_eq!(
+        library.digest(&name("the file"), now.0).unwrap(),
+        Sha256Digest::parse(sha256(&bytes).as_bytes())
+    );
+}
+
+#[test]
+fn the_digest_of_a_file_that_has_just_changed_is_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("the file"), "x").unwrap();
+    let (name, start) = (Name::parse(b"the file").unwrap(), Instant::now());
+    let day = Duration::from_secs(24 * 3600);
+    for (wall, kept) in [(SystemTime::now(), false), (SystemTime::now() + day, true)] {
+        let mut library = Library::open(folder.path(), LibraryRules::default()).unwrap();
+        assert_eq!(library.digest(&name, start).unwrap(), None);
+        while library.run_background_tasks((start, wall)).is_some() {}
+        // The connections that wait for it get it.
+        assert!(library.digest(&name, start).unwrap().is_some());
+        assert_eq!(library.digest(&name, start + Duration::from_secs(1)).unwrap().is_some(), kept);
+    }
+}
+
+#[test]
+fn a_known_digest_is_not_computed_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = vec![b'x'; 3 << 20];
+    let (mut talk, _) = resume(&folder, &bytes);
+    talk.input(&bytes);
+    assert!(replies(&mut talk).starts_with("OK "));
+    let (mut turns, reply) = (0, format!("OK {}\r\n", sha256(&bytes)));
+    talk.each_turn(b"HASH the file\n", |_| turns += 1);
+    assert_eq!((turns, replies(&mut talk)), (0, reply.clone()));
+    // Another server computes it once.
+    let mut talk = lines(&folder);
+    talk.each_turn(b"HASH the file\n", |_| turns += 1);
+    assert_eq!((turns, replies(&mut talk)), (4, reply));
+}
+
+#[test]
+fn a_file_that_cannot_be_compared_now_does_not_refuse_its_upload_for_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = content();
+    fs::write(folder.path().join("the file"), &bytes).unwrap();
+    let descriptors = Descriptors::new(1);
+    let library = Library::open(folder.path(), LibraryRules::default()).unwrap();
+    let mut talk = lines(&folder);
+    talk.services.core.library = library.within(descriptors);
+    let other = Name::parse(b"other").unwrap();
+    let upload = talk.services.core.library.create(&other, None).unwrap();
+    let put = [format!("PUT {} the file\n", bytes.len()).as_bytes(), &bytes].concat();
+    for command in [&put, command(&bytes).as_bytes(), b"HASH the file\n"] {
+        talk.input(command);
+        let reply = replies(&mut talk);
+        assert!(reply.starts_with("ERR busy "), "{reply}");
+    }
+    drop(upload);
+    talk.input(&put);
+    assert_eq!(replies(&mut talk), format!("OK 200 {}\r\n", sha256(&bytes)));
 }
 
 #[test]

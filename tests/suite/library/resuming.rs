@@ -322,6 +322,23 @@ fn partial_uploads_are_limited_in_number_and_age() {
 }
 
 #[test]
+fn deleting_an_upload_leaves_no_hidden_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bytes, hidden) = (content(), folder.path().join(".evserve-partial"));
+    let mut talk = http(&folder);
+    talk.services.run_background_tasks();
+    assert_eq!(send(&mut talk, "DELETE", &bytes, "", b"").status, 204);
+    assert!(!hidden.exists());
+    assert_eq!(send(&mut talk, "PATCH", &bytes, &part(0), &bytes[..50]).status, 204);
+    // An upload with the same name is another one.
+    assert_eq!(send(&mut talk, "DELETE", b"other", "", b"").status, 204);
+    assert_eq!((fs::read_dir(&hidden).unwrap().count(), head(&folder, &bytes)), (1, 50));
+    assert_eq!(send(&mut talk, "DELETE", &bytes, "", b"").status, 204);
+    talk.services.run_background_tasks();
+    assert!(!hidden.exists());
+}
+
+#[test]
 fn sweeps_skip_foreign_entries_and_report_them_once() {
     let library = tempfile::tempdir().unwrap();
     let hidden = library.path().join(".evserve-partial");

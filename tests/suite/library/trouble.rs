@@ -316,6 +316,25 @@ fn permission_errors_are_reported_by_both_protocols() {
     assert_eq!(fixture.ask("G secret\n"), "ERR internal");
     assert_eq!(fixture.ask("STAT secret\n"), "OK 5");
     assert_eq!(fixture.http("GET /files/secret HTTP/1.1\r\nHost: h\r\n\r\n"), 403);
+    // A condition on a file that cannot be read is neither true nor false, so nothing is written.
+    for condition in ["If-Match: *", "If-None-Match: *", "If-None-Match: \"a\"", "If-Unmodified-Since: x"] {
+        let put =
+            format!("PUT /files/secret HTTP/1.1\r\n{condition}\r\nContent-Length: 1\r\nHost: h\r\n\r\nx");
+        assert_eq!(fixture.http(put), 403, "{condition}");
+        let delete = format!("DELETE /files/secret HTTP/1.1\r\n{condition}\r\nHost: h\r\n\r\n");
+        assert_eq!(fixture.http(delete), 403, "{condition}");
+        assert_eq!(fixture.ask("STAT secret\n"), "OK 5", "{condition}");
+    }
+    assert_eq!(fixture.http(http_put("secret", b"unconditional")), 204);
+    assert_eq!(fixture.ask("STAT secret\n"), "OK 13");
+    // A file that cannot be read is not the one that is uploaded, so it is replaced.
+    allow(&library.path().join("secret"), 0);
+    assert_eq!(fixture.ask("HASH secret\n"), "ERR internal");
+    let sha256: String =
+        sha2::Sha256::digest("unconditional").iter().map(|byte| format!("{byte:02x}")).collect();
+    fixture.lines.send(format!("RESUME 13 {sha256} secret\n"));
+    assert_eq!(fixture.lines.line(), "OK 0");
+    assert_eq!(fixture.ask("unconditional"), "OK 13");
 
     // Both uploads are in progress when the folder becomes read-only, as each follows an answered request.
     fixture.lines.send("STAT old\nPUT 5 late\nhel");

@@ -77,7 +77,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("protocol/http/handlers", &["clock", "limits", "protocol/http/semantics", "services", "site", "store"]),
     ("protocol/http/semantics", &["limits", "site", "store"]),
-    ("transport", &[]),
+    ("transport", &["store"]),
     ("outbox", &["limits", "store"]),
     ("services", &["clock", "close_reason", "limits", "observe", "peer", "site", "store"]),
     ("site", &["clock", "limits", "store"]),

@@ -13,6 +13,8 @@ pub(super) struct DiscardedBody {
     /// The request, until it is handled. That happens at the body's end, so that a malformed body is refused,
     /// or when the body pauses.
     head: Option<Box<OwnedHead>>,
+    /// The error with which the request is refused then, if it is an upload that could not begin.
+    error: Option<HttpError>,
 }
 
 /// How much of a body was received.
@@ -27,8 +29,9 @@ pub(super) enum BodyProgress {
 }
 
 impl DiscardedBody {
-    pub(super) fn new(head: &Head<'_>) -> DiscardedBody {
-        DiscardedBody { body: BodyDecoder::new(head.framing), read: 0, head: Some(Box::new(head.into())) }
+    pub(super) fn new(head: &Head<'_>, error: Option<HttpError>) -> DiscardedBody {
+        let body = BodyDecoder::new(head.framing);
+        DiscardedBody { body, read: 0, head: Some(Box::new(head.into())), error }
     }
 
     /// Drops the bytes at the beginning of `input` that belong to the body. Returns their number and the
@@ -57,6 +60,11 @@ impl DiscardedBody {
     /// Returns whether the request was already handled.
     pub(super) fn is_handled(&self) -> bool {
         self.head.is_none()
+    }
+
+    /// Returns the error with which the request is refused, if it is.
+    pub(super) fn error(&self) -> Option<HttpError> {
+        self.error
     }
 
     /// Returns the waiting request, once: later calls return `None`, and the body is still drained.

@@ -75,15 +75,16 @@ impl<'a> From<&Head<'a>> for FailedRequest<'a> {
     }
 }
 
-/// Handles a request. If `early_close` is given, the connection closes after the response, whatever the
-/// request says.
+/// Handles a request, or refuses it with an error. If `early_close` is given, the connection closes after the
+/// response, whatever the request says.
 pub(super) fn respond(
     head: &Head<'_>,
+    error: Option<HttpError>,
     early_close: Option<CloseReason>,
     out: &mut Outbox,
     cx: &mut Context<'_>,
 ) -> Exchange {
-    match handlers::respond(&head.request, cx) {
+    match outcome(head, error, cx) {
         Outcome::Handled(response) => send(response, head, early_close, out, cx),
         Outcome::Pending => retry(head, early_close),
     }
@@ -94,12 +95,13 @@ pub(super) fn respond(
 /// that persists. Otherwise the connection closes after the response.
 pub(super) fn respond_early(
     head: &Head<'_>,
+    error: Option<HttpError>,
     is_bounded: bool,
     out: &mut Outbox,
     cx: &mut Context<'_>,
 ) -> Option<Exchange> {
     let early_close = Some(CloseReason::BodyUnread);
-    let response = match handlers::respond(&head.request, cx) {
+    let response = match outcome(head, error, cx) {
         Outcome::Handled(response) => response,
         Outcome::Pending => return Some(retry(head, early_close)),
     };
@@ -109,6 +111,16 @@ pub(super) fn respond_early(
     }
     write(response, head.request.headers.block, head.request.method, disposition, out, cx);
     None
+}
+
+fn outcome(head: &Head<'_>, error: Option<HttpError>, cx: &mut Context<'_>) -> Outcome {
+    match error {
+        Some(error) => {
+            let headers = &head.request.headers;
+            Outcome::Handled(error_response(error, headers, &mut cx.http.site, &cx.core.clock))
+        }
+        None => handlers::respond(&head.request, cx),
+    }
 }
 
 /// Schedules a request to be handled again in the next turn.
@@ -172,7 +184,7 @@ pub(super) fn refuse(
 /// Continues a response.
 pub(super) fn resume(pending: PendingResponse, out: &mut Outbox, cx: &mut Context<'_>) -> Exchange {
     match pending {
-        PendingResponse::Retry { head, early_close } => respond(&head.borrow(), early_close, out, cx),
+        PendingResponse::Retry { head, early_close } => respond(&head.borrow(), None, early_close, out, cx),
         PendingResponse::Stream(stream) => stream.advance(out, cx),
     }
 }

@@ -28,9 +28,9 @@ pub(crate) use encode::BUSY_REPLY;
 use encode::{HeadContext, PRELUDE_DATE_AT, prelude};
 use exchange::{Exchange, FailedRequest, PendingResponse, refuse, respond};
 use framing::Framing;
-use head::{Head, Parsed};
+use head::{Head, OwnedHead, Parsed};
 use head_error::is_client_hello;
-use upload::{UploadInProgress, UploadProgress};
+use upload::{Begun, UploadInProgress, UploadProgress};
 use version::Disposition;
 
 /// The protocol's name in logs.
@@ -56,6 +56,8 @@ enum State {
     Receiving(Box<UploadInProgress>),
     /// The connection's next turn, to continue a response.
     Responding(Box<PendingResponse>),
+    /// The connection's next turn, to find out whether the file of an upload without a body is already stored.
+    Comparing(Box<OwnedHead>),
     /// The connection's next turn, to hash the stored part of an upload before the body is appended to it.
     Verifying(Box<UploadInProgress>),
 }
@@ -168,9 +170,15 @@ impl Http1 {
 
     /// Handles a request whose head is complete. Returns why the connection closes, if it does.
     fn on_request(&mut self, head: &Head<'_>, out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
-        if let Some(upload) = UploadInProgress::begin(head, out, cx) {
-            return self.receive(upload, out, cx);
-        }
+        let error = match UploadInProgress::begin(head, out, cx) {
+            Begun::Upload(upload) => return self.receive(upload, out, cx),
+            Begun::Repeated(exchange) => return self.proceed(exchange),
+            Begun::Pending => {
+                self.state = State::Comparing(Box::new(head.into()));
+                return None;
+            }
+            Begun::Discarded(error) => error,
+        };
         let early_close = match head.framing {
             Framing::Length(0) => None,
             // RFC 9110 section 10.1.1: after a final response the client may omit the body or send it, so
@@ -178,11 +186,11 @@ impl Http1 {
             _ if head.expects_continue => Some(CloseReason::BodyUnread),
             Framing::Length(body) if body > DISCARDED_BODY_MAX_BYTES => Some(CloseReason::BodyUnread),
             _ => {
-                self.state = State::Discarding(DiscardedBody::new(head));
+                self.state = State::Discarding(DiscardedBody::new(head, error));
                 return None;
             }
         };
-        let exchange = respond(head, early_close, out, cx);
+        let exchange = respond(head, error, early_close, out, cx);
         self.proceed(exchange)
     }
 
@@ -252,12 +260,13 @@ impl Http1 {
                 return Step::Finish(0, close);
             }
         };
+        let error = body.error();
         let Some(head) = body.take_head() else {
             self.state = IDLE;
             return Step::Consumed(consumed);
         };
         let early_close = (progress == BodyProgress::OverLimit).then_some(CloseReason::BodyUnread);
-        let exchange = respond(&head.borrow(), early_close, out, cx);
+        let exchange = respond(&head.borrow(), error, early_close, out, cx);
         Step::after(consumed, self.proceed(exchange)).with_demand(self.demand())
     }
 
@@ -266,9 +275,9 @@ impl Http1 {
     /// pause closes the connection.
     fn on_pause(&mut self, out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
         let State::Discarding(body) = &mut self.state else { return None };
-        let is_bounded = body.is_bounded();
+        let (is_bounded, error) = (body.is_bounded(), body.error());
         let Some(head) = body.take_head() else { return Some(CloseReason::BodyTimeout) };
-        let exchange = exchange::respond_early(&head.borrow(), is_bounded, out, cx)?;
+        let exchange = exchange::respond_early(&head.borrow(), error, is_bounded, out, cx)?;
         self.proceed(exchange)
     }
 }
@@ -301,7 +310,7 @@ impl Protocol for Http1 {
                     refuse(error, FailedRequest::from(&head.borrow()), out, cx);
                 }
             }
-            State::Responding(_) | State::Verifying(_) => return None,
+            State::Responding(_) | State::Comparing(_) | State::Verifying(_) => return None,
         }
         Some(CloseReason::PeerLeft)
     }
@@ -323,13 +332,13 @@ impl Protocol for Http1 {
                 upload.refuse(error, out, cx);
                 Some(CloseReason::BodyTimeout)
             }
-            State::Responding(_) | State::Verifying(_) => None,
+            State::Responding(_) | State::Comparing(_) | State::Verifying(_) => None,
         }
     }
 
     fn demand(&self) -> Demand {
         match &self.state {
-            State::Responding(_) | State::Verifying(_) => Demand::Turn,
+            State::Responding(_) | State::Comparing(_) | State::Verifying(_) => Demand::Turn,
             State::Discarding(body) => Demand::Input(body.expected()),
             State::Receiving(upload) => Demand::Input(upload.expected()),
             State::Idle(_) | State::Head { .. } => Demand::Input(0),
@@ -342,6 +351,7 @@ impl Protocol for Http1 {
                 let exchange = exchange::resume(*response, out, cx);
                 self.proceed(exchange)
             }
+            State::Comparing(head) => self.on_request(&head.borrow(), out, cx),
             State::Verifying(mut upload) => match upload.verify() {
                 Ok(()) => self.receive(upload, out, cx),
                 Err(error) => Some(upload.refuse(error, out, cx)),
@@ -361,7 +371,7 @@ impl Protocol for Http1 {
             State::Discarding(body) if body.is_handled() => return Some(quiet_since? + timeouts.body),
             State::Discarding(_) => return Some(quiet_since? + timeouts.body.min(ANSWER_AFTER_PAUSE)),
             // These states do not wait for the peer, so their deadline never passes.
-            State::Responding(_) | State::Verifying(_) => {
+            State::Responding(_) | State::Comparing(_) | State::Verifying(_) => {
                 return Some(core.clock.now.monotonic + timeouts.idle);
             }
             State::Idle(Waiting::ForTheFirst(accepted)) => *accepted + timeouts.head,

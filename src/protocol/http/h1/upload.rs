@@ -6,8 +6,8 @@ use super::exchange::{Exchange, FailedRequest, refuse, send};
 use super::head::{Head, OwnedHead};
 use crate::close_reason::CloseReason;
 use crate::outbox::Outbox;
-use crate::protocol::http::handlers::{self, UploadSink};
-use crate::protocol::http::semantics::HttpError;
+use crate::protocol::http::handlers::{self, Acceptance, UploadSink};
+use crate::protocol::http::semantics::{HttpError, Outcome};
 use crate::services::Context;
 
 /// A body that is being stored.
@@ -27,19 +27,37 @@ pub(super) enum UploadProgress {
     Complete(Exchange),
 }
 
+/// What becomes of the body of a request.
+#[derive(Debug)]
+pub(super) enum Begun {
+    /// It is stored.
+    Upload(Box<UploadInProgress>),
+    /// There is none, because the upload repeats one whose file is stored.
+    Repeated(Exchange),
+    /// There is none, and whether the file is stored is not known yet: begin again in the next turn.
+    Pending,
+    /// It is not stored. If the request is an upload, it is refused with the error.
+    Discarded(Option<HttpError>),
+}
+
 impl UploadInProgress {
-    /// Begins to store the body of a request. Returns `None` if the body is not to be stored.
+    /// Begins to store the body of a request.
     #[inline(never)]
-    pub(super) fn begin(
-        head: &Head<'_>,
-        out: &mut Outbox,
-        cx: &mut Context<'_>,
-    ) -> Option<Box<UploadInProgress>> {
-        let sink = handlers::accept_upload(&head.request, cx)?;
+    pub(super) fn begin(head: &Head<'_>, out: &mut Outbox, cx: &mut Context<'_>) -> Begun {
+        let sink = match handlers::accept_upload(&head.request, cx) {
+            Ok(Some(Acceptance::Sink(sink))) => sink,
+            Ok(Some(Acceptance::Repeated(Outcome::Pending))) => return Begun::Pending,
+            Ok(Some(Acceptance::Repeated(Outcome::Handled(response)))) => {
+                return Begun::Repeated(send(response, head, None, out, cx));
+            }
+            Ok(None) => return Begun::Discarded(None),
+            Err(error) => return Begun::Discarded(Some(error)),
+        };
         if head.expects_continue {
             out.write(|bytes| bytes.extend_from_slice(CONTINUE));
         }
-        Some(Box::new(UploadInProgress { head: head.into(), body: BodyDecoder::new(head.framing), sink }))
+        let body = BodyDecoder::new(head.framing);
+        Begun::Upload(Box::new(UploadInProgress { head: head.into(), body, sink }))
     }
 
     /// Returns whether the part that is already stored must be [hashed](UploadInProgress::verify) before the

@@ -11,7 +11,7 @@ mod session;
 use std::borrow::Cow;
 
 pub(super) use error_pages::error_response;
-pub(super) use library::UploadSink;
+pub(super) use library::{Acceptance, UploadSink};
 
 use super::semantics::error::{ALLOW, NOT_FOUND};
 use super::semantics::negotiation::is_navigation;
@@ -30,15 +30,18 @@ pub(super) fn respond(request: &Request<'_>, cx: &mut Context<'_>) -> Outcome {
     })
 }
 
-/// Starts to store the body of a request. Returns `None` if the request may not store one; the caller then
-/// passes it to [`respond`].
-pub(super) fn accept_upload(request: &Request<'_>, cx: &mut Context<'_>) -> Option<UploadSink> {
-    match request.method {
-        Method::Put | Method::Post | Method::Patch => {
-            let path = library::path_within(request, cx.http)?;
-            UploadSink::begin(&path, request, cx).ok()
+/// Starts to store the body of a request. Returns `None` if the request is not an upload; the caller then
+/// passes it to [`respond`]. A failed attempt is not repeated: the caller reads the body, and responds with the
+/// error.
+pub(super) fn accept_upload(
+    request: &Request<'_>,
+    cx: &mut Context<'_>,
+) -> Result<Option<Acceptance>, HttpError> {
+    match (request.method, library::path_within(request, cx.http)) {
+        (Method::Put | Method::Post | Method::Patch, Some(path)) => {
+            UploadSink::begin(&path, request, cx).map(Some)
         }
-        _ => None,
+        _ => Ok(None),
     }
 }
 

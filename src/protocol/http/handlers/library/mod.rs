@@ -29,9 +29,9 @@ use crate::site::Resolved;
 use methods::{allowed_methods, is_deletable};
 pub(super) use path::path_within;
 use path::{FOLDER, name_of};
-pub(crate) use sink::UploadSink;
+pub(crate) use sink::{Acceptance, UploadSink};
 
-/// Handles a request to `path`, which is the path of the URL after `/files`.
+/// Handles a request to `path`, which is the path of the URL after `/files`, except an upload.
 pub(super) fn respond(
     path: &[u8],
     request: &Request<'_>,
@@ -48,21 +48,6 @@ pub(super) fn respond(
         },
         (Method::Options, _) => {
             Response::empty(Status::NoContent, vec![field("Allow", allowed_methods(path, cx))])
-        }
-        // `accept_upload` has failed before. The second try returns its error; if there is none now, the
-        // cause was temporary.
-        (Method::Put | Method::Post | Method::Patch, key) => {
-            if request.method == Method::Patch
-                && key.is_some()
-                && let Some(outcome) = partial::repeat(path, request, cx)?
-            {
-                return Ok(outcome);
-            }
-            UploadSink::begin(path, request, cx)?;
-            return Err(HttpError::new(
-                Status::ServiceUnavailable,
-                "The upload cannot be stored at the moment",
-            ));
         }
         (Method::Delete, None) if is_deletable(cx) && path.len() > 1 => write::delete(path, request, cx)?,
         _ => return Err(HttpError::method_not_allowed(allowed_methods(path, cx))),

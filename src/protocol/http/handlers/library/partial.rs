@@ -44,23 +44,6 @@ pub(super) fn offset(key: &UploadKey, cx: &mut Context<'_>) -> Result<Outcome, H
     Ok(Outcome::Handled(progress(offset, key.length, false)))
 }
 
-/// Responds to an empty PATCH if the file of the upload is already stored, as after a lost response.
-pub(super) fn repeat(
-    path: &[u8],
-    request: &Request<'_>,
-    cx: &mut Context<'_>,
-) -> Result<Option<Outcome>, HttpError> {
-    let part = UploadPart::of(path, request, cx)?;
-    if !part.is_empty {
-        return Ok(None);
-    }
-    let outcome = stored(&part.key, cx)?;
-    match outcome {
-        Some(_) if part.offset != part.key.length => Err(HttpError::offset_conflict(part.key.length)),
-        outcome => Ok(outcome),
-    }
-}
-
 /// Returns the response for an upload whose file is already stored, or `Pending` while that is found out.
 fn stored(key: &UploadKey, cx: &mut Context<'_>) -> Result<Option<Outcome>, HttpError> {
     let now = cx.core.clock.now.monotonic;
@@ -81,7 +64,7 @@ fn stored(key: &UploadKey, cx: &mut Context<'_>) -> Result<Option<Outcome>, Http
 pub(super) fn abandon(
     key: &UploadKey,
     request: &Request<'_>,
-    cx: &Context<'_>,
+    cx: &mut Context<'_>,
 ) -> Result<Response, HttpError> {
     check_origin(&request.headers, cx.http)?;
     cx.core.library.abandon(key).map_err(library_error)?;
@@ -99,7 +82,7 @@ fn progress(offset: u64, length: u64, is_complete: bool) -> Response {
 }
 
 /// A valid PATCH of an upload.
-struct UploadPart {
+pub(super) struct UploadPart {
     key: UploadKey,
     /// The number of bytes of the upload before the part.
     offset: u64,
@@ -110,7 +93,7 @@ struct UploadPart {
 
 impl UploadPart {
     /// Checks a PATCH, if it is permitted.
-    fn of(path: &[u8], request: &Request<'_>, cx: &Context<'_>) -> Result<UploadPart, HttpError> {
+    pub(super) fn of(path: &[u8], request: &Request<'_>, cx: &Context<'_>) -> Result<UploadPart, HttpError> {
         check_origin(&request.headers, cx.http)?;
         let key = upload_key(path, request)
             .ok_or(HttpError::bad_request("A resumable upload needs the query ?length=BYTES&sha-256=HEX"))?;
@@ -128,40 +111,45 @@ impl UploadPart {
         };
         Ok(UploadPart { key, offset, is_empty: request.body_length == Some(0), is_last })
     }
-}
 
-impl PartialUpload {
-    /// Starts to receive the body of a PATCH, if the request is valid and permitted.
-    pub(crate) fn begin(
-        path: &[u8],
-        request: &Request<'_>,
-        cx: &mut Context<'_>,
-    ) -> Result<PartialUpload, HttpError> {
-        let part = UploadPart::of(path, request, cx)?;
-        let UploadPart { key, offset, is_last, .. } = &part;
-        if part.is_empty && stored(key, cx)?.is_some() {
-            // `repeat` responds.
-            return Err(HttpError::new(Status::ServiceUnavailable, "The upload is being compared"));
-        }
-        // A part that does not fit leaves the connection alone that is writing the upload.
-        let received = cx.core.library.partial(key).map_err(library_error)?;
-        if received != *offset {
-            return Err(HttpError::offset_conflict(received));
-        }
-        let end = request.body_length.and_then(|length| offset.checked_add(length));
-        if end.is_some_and(|end| end > key.length || (*is_last == Some(true) && end < key.length)) {
-            return Err(HttpError::bad_request("The part does not match the length of the upload"));
-        }
-        let now = (cx.core.clock.now.monotonic, cx.core.clock.now.wall);
-        let upload = cx.core.library.resume(key, now).map_err(library_error)?;
-        match upload.written().map_err(library_error)? {
-            written if written == *offset => {
-                Ok(PartialUpload { upload, length: key.length, is_last: *is_last })
+    /// Returns the outcome of an empty PATCH if the file of the upload is already stored, as after a lost
+    /// response. The outcome is `Pending` while that is found out.
+    pub(super) fn repeated(&self, cx: &mut Context<'_>) -> Result<Option<Outcome>, HttpError> {
+        let outcome = if self.is_empty { stored(&self.key, cx)? } else { None };
+        match outcome {
+            Some(Outcome::Handled(_)) if self.offset != self.key.length => {
+                Err(HttpError::offset_conflict(self.key.length))
             }
-            written => Err(HttpError::offset_conflict(written)),
+            outcome => Ok(outcome),
         }
     }
 
+    /// Starts to receive the body, if the part follows the bytes received so far.
+    pub(super) fn begin(
+        self,
+        request: &Request<'_>,
+        cx: &mut Context<'_>,
+    ) -> Result<PartialUpload, HttpError> {
+        let UploadPart { key, offset, is_last, .. } = self;
+        // A part that does not fit leaves the connection alone that is writing the upload.
+        let received = cx.core.library.partial(&key).map_err(library_error)?;
+        if received != offset {
+            return Err(HttpError::offset_conflict(received));
+        }
+        let end = request.body_length.and_then(|length| offset.checked_add(length));
+        if end.is_some_and(|end| end > key.length || (is_last == Some(true) && end < key.length)) {
+            return Err(HttpError::bad_request("The part does not match the length of the upload"));
+        }
+        let now = (cx.core.clock.now.monotonic, cx.core.clock.now.wall);
+        let upload = cx.core.library.resume(&key, now).map_err(library_error)?;
+        match upload.written().map_err(library_error)? {
+            written if written == offset => Ok(PartialUpload { upload, length: key.length, is_last }),
+            written => Err(HttpError::offset_conflict(written)),
+        }
+    }
+}
+
+impl PartialUpload {
     /// Ends a part, and stores the file if the part was the last one.
     pub(crate) fn finish(self, request: &Request<'_>, cx: &mut Context<'_>) -> Result<Response, HttpError> {
         let offset = self.upload.written().map_err(library_error)?;

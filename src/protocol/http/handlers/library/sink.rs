@@ -1,25 +1,34 @@
 //! The destinations of request bodies that are stored.
 
-use super::announced::AnnouncedDigest;
 use super::error::library_error;
 use super::form::Form;
 use super::methods::allowed_methods;
-use super::partial::PartialUpload;
+use super::partial::{PartialUpload, UploadPart};
 use super::write::{begin_file, finish_file};
 use crate::protocol::http::handlers::error_pages::error_response;
-use crate::protocol::http::semantics::{HttpError, Method, Request, Response};
+use crate::protocol::http::semantics::{HttpError, Method, Outcome, Request, Response};
 use crate::services::Context;
 use crate::store::Upload;
 
 /// A body that is being stored in the library.
 #[derive(Debug)]
 pub(crate) enum UploadSink {
-    /// The body of a PUT: one file, whose digest may be announced.
-    File(Upload, Option<AnnouncedDigest>),
+    /// The body of a PUT: one file.
+    File(Upload),
     /// The body of a POST: a form, which may have several files.
     Form(Box<Form>),
     /// The body of a PATCH: bytes to append to an upload.
     Partial(PartialUpload),
+}
+
+/// How an upload continues that is valid and permitted.
+#[derive(Debug)]
+pub(crate) enum Acceptance {
+    /// Its body is stored.
+    Sink(UploadSink),
+    /// It has no body, and its file may be stored already. While that is found out the outcome is `Pending`, and
+    /// the request is accepted again in the next turn.
+    Repeated(Outcome),
 }
 
 impl UploadSink {
@@ -29,27 +38,26 @@ impl UploadSink {
         path: &[u8],
         request: &Request<'_>,
         cx: &mut Context<'_>,
-    ) -> Result<UploadSink, HttpError> {
-        match (request.method, path) {
-            (Method::Post, b"/" | b"") => {
-                Form::begin(request, cx).map(|form| UploadSink::Form(Box::new(form)))
+    ) -> Result<Acceptance, HttpError> {
+        let sink = match (request.method, path) {
+            (Method::Post, b"/" | b"") => UploadSink::Form(Box::new(Form::begin(request, cx)?)),
+            (Method::Put, [_, _, ..]) => UploadSink::File(begin_file(path, request, cx)?),
+            (Method::Patch, [_, _, ..]) => {
+                let part = UploadPart::of(path, request, cx)?;
+                if let Some(outcome) = part.repeated(cx)? {
+                    return Ok(Acceptance::Repeated(outcome));
+                }
+                UploadSink::Partial(part.begin(request, cx)?)
             }
-            (Method::Put, [_, _, ..]) => {
-                let announced = AnnouncedDigest::of(&request.headers)?;
-                begin_file(path, request, cx).map(|upload| UploadSink::File(upload, announced))
-            }
-            (Method::Patch, [_, _, ..]) => PartialUpload::begin(path, request, cx).map(UploadSink::Partial),
-            _ => Err(HttpError::method_not_allowed(allowed_methods(path, cx))),
-        }
+            _ => return Err(HttpError::method_not_allowed(allowed_methods(path, cx))),
+        };
+        Ok(Acceptance::Sink(sink))
     }
 
     /// Consumes the next bytes of the body.
     pub(crate) fn take(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> Result<(), HttpError> {
         match self {
-            UploadSink::File(upload, announced) => {
-                announced.iter_mut().for_each(|digest| digest.take(bytes));
-                upload.write(bytes).map_err(library_error)
-            }
+            UploadSink::File(upload) => upload.write(bytes).map_err(library_error),
             UploadSink::Form(form) => form.take(bytes, cx),
             UploadSink::Partial(partial) => partial.upload.write(bytes).map_err(library_error),
         }
@@ -79,9 +87,7 @@ impl UploadSink {
     ) -> Response {
         let stored = match self {
             UploadSink::Form(form) => form.response(taken, &request.headers),
-            UploadSink::File(upload, announced) => taken
-                .and_then(|()| announced.map_or(Ok(()), AnnouncedDigest::check))
-                .and_then(|()| finish_file(upload, request, cx)),
+            UploadSink::File(upload) => taken.and_then(|()| finish_file(upload, request, cx)),
             UploadSink::Partial(partial) => taken.and_then(|()| partial.finish(request, cx)),
         };
         stored.unwrap_or_else(|error| {

@@ -1,19 +1,21 @@
 //! Writes to one file of the library: PUT, the end of a resumable upload, and DELETE. Each evaluates the
 //! preconditions of its request.
 
+use super::announced::{MISMATCH, announced_digest};
 use super::error::library_error;
 use super::origin::check_origin;
 use super::path::{BAD_NAME, address_of, name_of};
 use crate::clock::Clock;
+use crate::protocol::http::handlers::error_pages::store_error;
 use crate::protocol::http::handlers::escape::escape_json;
 use crate::protocol::http::handlers::files::validators;
 use crate::protocol::http::semantics::error::{NOT_FOUND, PRECONDITION_FAILED};
 use crate::protocol::http::semantics::negotiation::{PLAIN, preferred_media_type};
 use crate::protocol::http::semantics::preconditions::{Preconditions, Verdict};
-use crate::protocol::http::semantics::{HeaderName, HttpError, Request, Response, Status, field};
+use crate::protocol::http::semantics::{HeaderName, HttpError, Method, Request, Response, Status, field};
 use crate::services::{Context, LibrarySite};
 use crate::site::{Resolved, types};
-use crate::store::{Name, Upload};
+use crate::store::{LibraryError, Name, StoreError, Upload};
 
 /// Starts to store the body of a PUT, if the request is valid and permitted.
 pub(super) fn begin_file(
@@ -21,6 +23,7 @@ pub(super) fn begin_file(
     request: &Request<'_>,
     cx: &mut Context<'_>,
 ) -> Result<Upload, HttpError> {
+    let announced = announced_digest(&request.headers)?;
     let name = name_of(path).ok_or(BAD_NAME)?;
     check_origin(&request.headers, cx.http)?;
     if request.headers.has(HeaderName::ContentRange) {
@@ -33,7 +36,10 @@ pub(super) fn begin_file(
         return Err(HttpError::new(Status::UnsupportedMediaType, detail));
     }
     check_preconditions(path, request, cx.http.library.as_mut(), &cx.core.clock)?;
-    let upload = cx.core.library.create(&name, request.body_length).map_err(library_error)?;
+    let mut upload = cx.core.library.create(&name, request.body_length).map_err(library_error)?;
+    if let Some(sha256) = announced {
+        upload = upload.expect(sha256);
+    }
     let only_if_new = request.headers.get(HeaderName::IfNoneMatch).is_some_and(|tags| &*tags == b"*");
     Ok(if only_if_new { upload.only_if_new() } else { upload })
 }
@@ -47,7 +53,10 @@ pub(super) fn finish_file(
 ) -> Result<Response, HttpError> {
     check_preconditions(&upload.name().path(), request, cx.http.library.as_mut(), &cx.core.clock)?;
     let requested = upload.name().clone();
-    let stored = cx.store(upload).map_err(library_error)?;
+    let stored = cx.store(upload).map_err(|error| match (error, request.method) {
+        (LibraryError::Mismatch, Method::Put) => MISMATCH,
+        (error, _) => library_error(error),
+    })?;
     Ok(match stored.is_new {
         true if stored.name != requested => renamed(&stored.name, request),
         true => Response::empty(Status::Created, Vec::new()),
@@ -82,7 +91,8 @@ pub(super) fn delete(
     Ok(Response::empty(Status::NoContent, Vec::new()))
 }
 
-/// Evaluates the preconditions of a write (RFC 9110 section 13.1).
+/// Evaluates the preconditions of a write (RFC 9110 section 13.1). Fails if they depend on a file that cannot be
+/// opened.
 fn check_preconditions(
     path: &[u8],
     request: &Request<'_>,
@@ -90,11 +100,16 @@ fn check_preconditions(
     clock: &Clock,
 ) -> Result<(), HttpError> {
     let conditions = Preconditions::of_write(&request.headers);
+    let Preconditions { if_match, if_none_match, if_unmodified_since, .. } = &conditions;
+    if if_match.is_none() && if_none_match.is_none() && if_unmodified_since.is_none() {
+        return Ok(());
+    }
     let Some(library) = library else { return Err(NOT_FOUND) };
     let holds = match library.site.find(path, clock) {
         Ok(Resolved::File(file)) => conditions.evaluate(validators(&file)) == Verdict::Proceed,
         // If-Match fails if there is no file; all other conditions hold.
-        _ => conditions.if_match.is_none(),
+        Ok(_) | Err(StoreError::NotFound) => if_match.is_none(),
+        Err(error) => return Err(store_error(error)),
     };
     if holds { Ok(()) } else { Err(PRECONDITION_FAILED) }
 }
