@@ -57,13 +57,7 @@ impl Root {
 
     /// Opens the folder at `path` if it is another one than this root.
     pub(super) fn find_replacement(&self, path: &std::path::Path) -> io::Result<Option<Root>> {
-        let there = match statat(CWD, path, AtFlags::empty()) {
-            // Without permission for a folder above, this root may still be at the path.
-            Err(Errno::ACCESS) => return Ok(None),
-            there => there?,
-        };
-        let here = fstat(&self.folder)?;
-        if (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino) {
+        if !is_replaced(self.folder.as_fd(), path)? {
             return Ok(None);
         }
         Root::open(path, Some(self.resolution)).map(Some)
@@ -163,6 +157,17 @@ impl Root {
         }
         Ok(Walked::Folder(here))
     }
+}
+
+/// Returns whether another folder than `folder` is at `path`.
+pub(super) fn is_replaced(folder: BorrowedFd<'_>, path: &std::path::Path) -> io::Result<bool> {
+    let there = match statat(CWD, path, AtFlags::empty()) {
+        // Without permission for a folder above, this one may still be there.
+        Err(Errno::ACCESS) => return Ok(false),
+        there => there?,
+    };
+    let here = fstat(folder)?;
+    Ok((there.st_dev, there.st_ino) != (here.st_dev, here.st_ino))
 }
 
 /// Where a walk ended.

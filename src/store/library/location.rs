@@ -2,16 +2,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, openat, statat};
-use rustix::io::Errno;
+use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::rules::LibraryRules;
 use super::staging::Staging;
 use crate::limits::FOLDER_CHECK;
+use crate::store::beneath::is_replaced;
 
 /// The path of the library, and the folder that was found there last.
 pub(super) struct Location {
@@ -69,16 +70,10 @@ impl Location {
 
     fn find(&self) -> io::Result<Rc<Staging>> {
         let current = Rc::clone(&self.current.borrow());
-        let there = statat(CWD, &self.path, AtFlags::empty());
-        // Without permission for a folder above, the library may still be there.
-        if matches!(there, Err(Errno::ACCESS)) {
+        if !is_replaced(current.folder.as_fd(), &self.path)? {
             return Ok(current);
         }
-        let (there, open) = (there?, fstat(&*current.folder)?);
-        if (there.st_dev, there.st_ino) == (open.st_dev, open.st_ino) {
-            return Ok(current);
-        }
-        let replacement = Rc::new(self::open(&self.path, &self.rules)?);
+        let replacement = Rc::new(open(&self.path, &self.rules)?);
         log::info!("the library folder {} was replaced; reopened", self.path.display());
         self.current.replace(Rc::clone(&replacement));
         Ok(replacement)
