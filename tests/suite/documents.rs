@@ -190,10 +190,10 @@ impl Page {
                     .replace(&format!("127.0.0.1{separator}{port}"), &format!("127.0.0.1{separator}{own}"));
             }
         }
-        // Over UDP, netcat waits only one second for a reply.
-        let output = match is_udp {
+        // Over UDP, netcat waits only one second for a reply, and a log may be written after the response.
+        let output = match is_udp || command.starts_with("cat ") {
             true => {
-                wait_for("a reply", || Some(self.shell(&real)).filter(|output| !output.stdout.is_empty()))
+                wait_for("some output", || Some(self.shell(&real)).filter(|output| !output.stdout.is_empty()))
             }
             false => self.shell(&real),
         };

@@ -80,6 +80,12 @@ fn resumed_transfers_survive_a_server_restart_and_are_verified() {
     let (address, thread) = cutting_proxy(&fixture.address, Some(large_file().len() / 2), None);
     assert_fails(&run(fixture.own.path(), &[&address, "put", "large"], b""), 3, "connection");
     thread.join().unwrap();
+    // The bytes may still be in the socket, where the restart would lose them.
+    wait_for("the first half on the disk", || {
+        let partial = fs::read_dir(fixture.library.path().join(".evserve-partial")).unwrap();
+        let lengths = partial.map(|file| file.unwrap().metadata().map_or(0, |file| file.len()));
+        (lengths.sum::<u64>() > 0).then_some(())
+    });
     fixture.restart();
     let output = fixture.run(&["put", "large"]);
     assert!(output.status.success() && String::from_utf8_lossy(&output.stderr).contains("resuming at "));
