@@ -2,7 +2,6 @@
 //! which are the clients of the teaching notes on sockets, get paced messages.
 
 mod command;
-mod compare;
 mod interactive_text;
 mod legacy;
 mod legacy_upload;

@@ -6,7 +6,6 @@ use crate::outbox::Outbox;
 use crate::services::Context;
 use crate::store::{LibraryError, Presence, Sha256Digest, Stored, Upload, UploadKey};
 
-use super::compare::StoredFile;
 use super::reply::{ErrorReply, library_error, ok, parse_name, refuse, report_stored, store};
 use super::vocabulary::code;
 
@@ -22,8 +21,6 @@ pub(super) struct Payload {
 #[derive(Debug)]
 enum PayloadSink {
     Stored(Box<Upload>),
-    /// It is compared with the file that has the name: if they are the same, the upload is complete.
-    Compared(StoredFile),
     /// The upload was refused or failed: the payload is read and dropped.
     Dropped,
 }
@@ -47,12 +44,9 @@ impl Payload {
         out: &mut Outbox,
         cx: &Context<'_>,
     ) -> (Payload, Result<(), ErrorReply>) {
-        let begun = parse_name(name).and_then(|name| match cx.core.library.create(&name, Some(length)) {
-            Ok(upload) => Ok(PayloadSink::Stored(Box::new(upload))),
-            Err(LibraryError::Exists) => {
-                StoredFile::find(name, length, cx).map(PayloadSink::Compared).map_err(library_error)
-            }
-            Err(error) => Err(library_error(error)),
+        let begun = parse_name(name).and_then(|name| {
+            let upload = cx.core.library.create_or_repeat(&name, Some(length)).map_err(library_error)?;
+            Ok(PayloadSink::Stored(Box::new(upload)))
         });
         let (sink, outcome) = match begun {
             Ok(sink) => (sink, Ok(())),
@@ -93,7 +87,6 @@ impl Payload {
         let bytes = &input[..taken];
         let outcome = match &mut self.sink {
             PayloadSink::Stored(upload) => upload.write(bytes),
-            PayloadSink::Compared(file) => file.compare(bytes),
             PayloadSink::Dropped => Ok(()),
         };
         self.left -= taken as u64;
@@ -117,7 +110,6 @@ impl Payload {
         }
         match self.sink {
             PayloadSink::Stored(upload) => store(*upload, out, cx),
-            PayloadSink::Compared(file) => file.end(out, cx),
             PayloadSink::Dropped => {}
         }
         None

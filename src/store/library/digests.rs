@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::digest::Sha256Digest;
 use super::error::{LibraryError, reading};
 use super::items::item;
-use super::lookup::{open, stat_of};
+use super::items::{open, stat_of};
 use super::name::Name;
 use crate::limits::{DIGEST_ABANDONED, DIGEST_JOBS_MAX, DIGESTS_MAX, RACY_DIGEST, REHASH_SLICE_BYTES};
 use crate::store::{CountedFile, Descriptors, FileVersion};

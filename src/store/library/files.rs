@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use super::error::LibraryError;
 use super::items::{Items, item};
+use super::items::{open, stat_of};
 use super::location::Location;
-use super::lookup::{open, stat_of};
 use super::name::Name;
 use crate::store::disk::read;
 use crate::store::{Descriptors, DirEntry, DirReader, FileVersion, Opened, Store, StoreError};

@@ -1,15 +1,14 @@
-//! Lists the library's files.
+//! Lists the library's files, and looks up names without following symbolic links.
 
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use rustix::fs::{Dir, FileType, Stat, fstat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, openat, statat};
 use rustix::io::Errno;
 
 use super::error::{LibraryError, reading};
-use super::lookup::stat_of;
 use super::name::Name;
 use super::rules::OnDuplicate;
 use crate::store::DescriptorPermit;
@@ -59,6 +58,16 @@ impl fmt::Debug for Items {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Items")
     }
+}
+
+pub(super) fn stat_of(folder: &OwnedFd, name: &Name) -> rustix::io::Result<Stat> {
+    statat(folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW)
+}
+
+/// Opens `name` for reading. Fails for a symbolic link, and does not wait for the writer of a FIFO.
+pub(super) fn open(folder: &OwnedFd, name: impl rustix::path::Arg) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    openat(folder, name, flags, Mode::empty())
 }
 
 /// Fails if the folder was removed: a removed folder reads as an empty one.

@@ -7,10 +7,10 @@ mod files;
 mod hidden_file;
 mod items;
 mod location;
-mod lookup;
 mod name;
 mod partial;
 mod quota;
+mod repeated;
 mod rules;
 mod staging;
 mod system;
@@ -26,7 +26,6 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::fs::{AtFlags, fstat, unlinkat};
 use rustix::io::Errno;
 
-use super::FileVersion;
 use super::descriptors::{CountedFile, DescriptorPermit, Descriptors};
 use crate::limits::{COMPARED_DUPLICATES_MAX, PARTIAL_SWEEP};
 pub use digest::Sha256Digest;
@@ -39,13 +38,13 @@ use hidden_file::HiddenFile;
 pub use hidden_file::Stored;
 use hidden_file::numbered_names;
 pub use items::{Item, Items};
-use items::{exists, item, replaced};
+use items::{exists, item, open, replaced, stat_of};
 use location::Location;
-use lookup::{open, stat_of};
 pub use name::Name;
 pub use partial::UploadKey;
 use partial::{Partial, Swept};
 use quota::Reservation;
+use repeated::RepeatedFile;
 pub use rules::{KeepFree, LibraryRules, OnDuplicate};
 pub use unlisted::Unlisted;
 use upload::ActiveUploads;
@@ -131,11 +130,6 @@ impl Library {
         item(name, &stat).ok_or(LibraryError::NotFound)
     }
 
-    /// Returns the current version of a file.
-    pub fn version(&self, name: &Name) -> Option<FileVersion> {
-        Some(FileVersion::from(&stat_of(&self.folder(), name).ok()?))
-    }
-
     pub fn read(&self, name: &Name) -> Result<(Rc<CountedFile>, Item), LibraryError> {
         // Only regular files are opened: opening a FIFO could wake its other end.
         self.stat(name)?;
@@ -152,6 +146,25 @@ impl Library {
         let reservation = Reservation::new(&staging.quota, length, replaced)?;
         let permit = self.permit(1)?;
         Ok(Upload::new(name, HiddenFile::begin(&staging, name, (reservation, permit))?))
+    }
+
+    /// Begins an upload like [`create`](Library::create), but if the name is taken, and the stored file may have
+    /// the same bytes, the upload is compared with it: a client that has lost the response can repeat an upload.
+    pub fn create_or_repeat(&self, name: &Name, length: Option<u64>) -> Result<Upload, LibraryError> {
+        match self.create(name, length) {
+            Err(LibraryError::Exists) => {
+                let (file, item) = match self.read(name) {
+                    Err(LibraryError::Busy) => return Err(LibraryError::Busy),
+                    // A folder, a link, or a file that the server may not read.
+                    read => read.map_err(|_| LibraryError::Exists)?,
+                };
+                if length.is_some_and(|length| length != item.length) {
+                    return Err(LibraryError::Exists);
+                }
+                Ok(Upload::repeated(name, RepeatedFile::new(file)?))
+            }
+            created => created,
+        }
     }
 
     /// Begins or resumes a resumable upload, whose received bytes are kept when it is cut off. If another

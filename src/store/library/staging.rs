@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use rustix::fs::{AtFlags, Dir, FlockOperation, flock, unlinkat};
 
-use super::lookup::open;
+use super::items::open;
 use super::quota::DiskQuota;
 use super::rules::{LibraryRules, OnDuplicate};
 use super::system;

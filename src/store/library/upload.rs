@@ -11,15 +11,26 @@ use super::digest::Sha256Digest;
 use super::error::LibraryError;
 use super::hidden_file::{HiddenFile, Stored};
 use super::name::Name;
+use super::repeated::RepeatedFile;
 use crate::store::FileVersion;
 
 /// An upload in progress.
 #[derive(Debug)]
 pub struct Upload {
     name: Name,
-    file: Rc<SharedFile>,
-    /// Where the upload is registered under its key, if it is resumable.
-    registration: Option<(Rc<ActiveUploads>, String)>,
+    target: UploadTarget,
+}
+
+/// Where the bytes of an upload go.
+#[derive(Debug)]
+enum UploadTarget {
+    New {
+        file: Rc<SharedFile>,
+        /// Where the upload is registered under its key, if it is resumable.
+        registration: Option<(Rc<ActiveUploads>, String)>,
+    },
+    /// They are compared with the file that has the name.
+    Repeated(Box<RepeatedFile>),
 }
 
 /// The file of an upload; `None` once another connection has taken the upload over.
@@ -40,7 +51,8 @@ impl ActiveUploads {
 impl Upload {
     /// Creates an upload that cannot be resumed.
     pub(super) fn new(name: &Name, file: HiddenFile) -> Upload {
-        Upload { name: name.clone(), file: Rc::new(RefCell::new(Some(file))), registration: None }
+        let file = Rc::new(RefCell::new(Some(file)));
+        Upload { name: name.clone(), target: UploadTarget::New { file, registration: None } }
     }
 
     /// Creates an upload that can be taken over with `key`.
@@ -50,29 +62,32 @@ impl Upload {
         active: &Rc<ActiveUploads>,
         key: String,
     ) -> Upload {
-        let mut upload = Upload::new(name, file);
-        active.0.borrow_mut().insert(key.clone(), Rc::downgrade(&upload.file));
-        upload.registration = Some((Rc::clone(active), key));
-        upload
+        let file = Rc::new(RefCell::new(Some(file)));
+        active.0.borrow_mut().insert(key.clone(), Rc::downgrade(&file));
+        let registration = Some((Rc::clone(active), key));
+        Upload { name: name.clone(), target: UploadTarget::New { file, registration } }
     }
 
-    /// Calls `with` on the file. Fails if another connection has taken the upload over.
-    fn with<T>(
-        &self,
-        with: impl FnOnce(&mut HiddenFile) -> Result<T, LibraryError>,
-    ) -> Result<T, LibraryError> {
-        with(self.file.borrow_mut().as_mut().ok_or(LibraryError::TakenOver)?)
+    /// Creates an upload that succeeds if its bytes are those of the stored `file`.
+    pub(super) fn repeated(name: &Name, file: RepeatedFile) -> Upload {
+        Upload { name: name.clone(), target: UploadTarget::Repeated(Box::new(file)) }
     }
 
     /// Returns whether [`rehash`](Upload::rehash) has to be called before more bytes are written. It also has
     /// to be called, and fails, once another connection has taken the upload over.
     pub fn is_rehashing(&self) -> bool {
-        self.file.borrow().as_ref().is_none_or(HiddenFile::is_rehashing)
+        match &self.target {
+            UploadTarget::New { file, .. } => file.borrow().as_ref().is_none_or(HiddenFile::is_rehashing),
+            UploadTarget::Repeated(_) => false,
+        }
     }
 
     /// Hashes a slice of the bytes that were received before the upload was resumed.
     pub fn rehash(&mut self) -> Result<(), LibraryError> {
-        self.with(HiddenFile::rehash)
+        match &self.target {
+            UploadTarget::New { file, .. } => with(file, HiddenFile::rehash),
+            UploadTarget::Repeated(_) => Ok(()),
+        }
     }
 
     /// Returns the name under which the file will be stored, unless it is taken.
@@ -82,29 +97,38 @@ impl Upload {
 
     /// Fails if the name is taken, even if the rules allow to replace the file or to choose another name.
     pub fn only_if_new(self) -> Upload {
-        if let Some(file) = self.file.borrow_mut().as_mut() {
-            file.refuse_duplicate();
+        if let UploadTarget::New { file, .. } = &self.target {
+            file.borrow_mut().iter_mut().for_each(HiddenFile::refuse_duplicate);
         }
         self
     }
 
     /// Fails at the end with `Mismatch` if the file does not have this digest.
-    pub fn expect(self, sha256: Sha256Digest) -> Upload {
-        if let Some(file) = self.file.borrow_mut().as_mut() {
-            file.expect(sha256);
+    pub fn expect(mut self, sha256: Sha256Digest) -> Upload {
+        match &mut self.target {
+            UploadTarget::New { file, .. } => {
+                file.borrow_mut().iter_mut().for_each(|file| file.expect(sha256))
+            }
+            UploadTarget::Repeated(file) => file.expect(sha256),
         }
         self
     }
 
-    /// Returns the number of bytes written, including those written before the upload was resumed.
+    /// Returns the number of bytes received, including those before the upload was resumed.
     pub fn written(&self) -> Result<u64, LibraryError> {
-        self.with(|file| Ok(file.written()))
+        match &self.target {
+            UploadTarget::New { file, .. } => with(file, |file| Ok(file.written())),
+            UploadTarget::Repeated(file) => Ok(file.compared()),
+        }
     }
 
     /// Appends `bytes`. Fails if the file gets too large, space runs out, or another connection has taken the
     /// upload over.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), LibraryError> {
-        self.with(|file| file.write(bytes))
+        match &mut self.target {
+            UploadTarget::New { file, .. } => with(file, |file| file.write(bytes)),
+            UploadTarget::Repeated(file) => file.compare(bytes),
+        }
     }
 
     /// Gives the complete file its name, atomically, and the modification time `changed`. Fails if the name
@@ -115,20 +139,30 @@ impl Upload {
         folder: &Rc<OwnedFd>,
         changed: SystemTime,
     ) -> Result<(Stored, FileVersion), LibraryError> {
-        let file = self.file.take().ok_or(LibraryError::TakenOver)?;
-        match file.is_in(folder) {
-            true => file.commit(changed),
-            false => Err(LibraryError::FolderReplaced),
+        match &self.target {
+            UploadTarget::New { file, .. } => match file.take().ok_or(LibraryError::TakenOver)? {
+                file if file.is_in(folder) => file.commit(changed),
+                _ => Err(LibraryError::FolderReplaced),
+            },
+            UploadTarget::Repeated(file) => file.confirm(&self.name, folder),
         }
     }
 }
 
+/// Calls `call` on the file. Fails if another connection has taken the upload over.
+fn with<T>(
+    file: &SharedFile,
+    call: impl FnOnce(&mut HiddenFile) -> Result<T, LibraryError>,
+) -> Result<T, LibraryError> {
+    call(file.borrow_mut().as_mut().ok_or(LibraryError::TakenOver)?)
+}
+
 impl Drop for Upload {
     fn drop(&mut self) {
-        let Some((active, key)) = &self.registration else { return };
+        let UploadTarget::New { file, registration: Some((active, key)) } = &self.target else { return };
         let mut active = active.0.borrow_mut();
         // Another connection may have registered the upload again.
-        if active.get(key).is_some_and(|file| Weak::as_ptr(file) == Rc::as_ptr(&self.file)) {
+        if active.get(key).is_some_and(|registered| Weak::as_ptr(registered) == Rc::as_ptr(file)) {
             active.remove(key);
         }
     }

@@ -1,4 +1,4 @@
-//! Uploads whose name is taken, with `--on-duplicate rename`. To add a case, upload `old.txt` again and check
+//! Uploads whose name is taken, mostly with `--on-duplicate rename`. To add a case, upload `old.txt` again and check
 //! the name that the server reports.
 
 use std::fs;
@@ -9,16 +9,18 @@ use evserve::store::{Library, LibraryRules, OnDuplicate};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use super::http::{folder, request, rules, send};
+use super::forms::{FORM, form};
+use super::http::{folder, request, rules, send, talk};
 use crate::conversation::{Talk, site};
 use crate::process::{PROGRAM, Server, output, run, small_site, tool};
+use crate::reading::responses;
 
 fn renaming() -> LibraryRules {
     LibraryRules { on_duplicate: OnDuplicate::Rename, ..rules() }
 }
 
 fn http(folder: &TempDir) -> Talk {
-    super::http::talk(folder, renaming())
+    talk(folder, renaming())
 }
 
 fn lines(folder: &TempDir) -> Talk {
@@ -187,5 +189,65 @@ fn the_duplicate_options_are_checked_and_used() {
         assert_eq!(said, status, "{arguments:?}");
         let length = if status == "409" { 3 } else { 1024 };
         assert_eq!(content(&library, name).len(), length, "{arguments:?}");
+    }
+}
+
+#[test]
+fn an_upload_of_a_name_that_is_taken_succeeds_if_the_bytes_are_the_same() {
+    let chunked = |text: &str| {
+        let head = "PUT /files/old.txt HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+        format!("{head}{:x}\r\n{text}\r\n0\r\n\r\n", text.len())
+    };
+    let put = |fields: &str, text: &str| request("PUT /files/old.txt", fields, text);
+    let post = |text: &str| request("POST /files/", FORM, &form(&[("old.txt", text)]));
+    let digest = "Repr-Digest: sha-256=:y6BrVzb69n5UsHtWHq6UOV53TFF6fZEKVDaeEmPM+9Q=:";
+    let other = "Repr-Digest: sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:";
+    for (script, status) in [
+        (put("", "old"), 204),
+        (put("", "olD"), 409),
+        (put("", "older"), 409),
+        (put("", ""), 409),
+        (put(other, "old"), 400),
+        (put("If-None-Match: *", "old"), 412),
+        (chunked("old"), 204),
+        (chunked("ol"), 409),
+        (chunked("older"), 409),
+        (post("old"), 201),
+        (post("ol"), 409),
+        (post("older"), 409),
+    ] {
+        for cut in 0..script.len() {
+            let folder = folder();
+            let before = fs::metadata(folder.path().join("old.txt")).unwrap().modified().unwrap();
+            let mut talk = talk(&folder, rules());
+            [&script[..cut], &script[cut..]].into_iter().for_each(|piece| talk.input(piece.as_bytes()));
+            assert_eq!(responses(&talk.outcome.output, &[])[0].status, status, "{script} cut at {cut}");
+            let after = fs::metadata(folder.path().join("old.txt")).unwrap().modified().unwrap();
+            assert_eq!((content(&folder, "old.txt"), after), ("old".into(), before));
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
+    }
+    let found = send(&mut talk(&folder(), rules()), &put(digest, "old"));
+    assert_eq!(found.status, 204, "{}", found.text());
+}
+
+#[test]
+fn an_upload_is_compared_with_the_version_that_is_stored_at_its_end() {
+    for (script, change) in [
+        (request("PUT /files/old.txt", "", "old"), "replace"),
+        (request("POST /files/", FORM, &form(&[("old.txt", "old")])), "replace"),
+        (request("PUT /files/old.txt", "", "old"), "remove"),
+    ] {
+        let folder = folder();
+        let mut talk = talk(&folder, rules());
+        let cut = script.find("ld").unwrap_or_default();
+        let cut = script[cut + 2..].rfind("ld").map_or(cut, |at| cut + 2 + at);
+        talk.input(&script.as_bytes()[..cut]);
+        fs::remove_file(folder.path().join("old.txt")).unwrap();
+        if change == "replace" {
+            fs::write(folder.path().join("old.txt"), "new").unwrap();
+        }
+        talk.input(&script.as_bytes()[cut..]);
+        assert_eq!(responses(&talk.outcome.output, &[])[0].status, 409, "{script} {change}");
     }
 }

@@ -11,10 +11,10 @@ use tempfile::TempDir;
 use super::http::{folder, request, rules, send, talk};
 use crate::process::{PROGRAM, Server, large_file, output, small_site, tool};
 
-const FORM: &str = "Content-Type: multipart/form-data; boundary=b";
+pub const FORM: &str = "Content-Type: multipart/form-data; boundary=b";
 
 /// Builds the `multipart/form-data` body that uploads these files (name, content).
-fn form(files: &[(&str, &str)]) -> String {
+pub fn form(files: &[(&str, &str)]) -> String {
     let part = |(name, content): &(&str, &str)| {
         format!(
             "--b\r\nContent-Disposition: form-data; name=\"files\"; filename=\"{name}\"\r\n\r\n{content}\r\n"

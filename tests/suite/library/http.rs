@@ -425,7 +425,7 @@ fn curl_uploads_a_file_resumes_its_download_and_deletes_it() {
     let put = ["-sS", "-w", "%{http_code}", "-T", source.to_str().unwrap(), &url];
     assert_eq!(output(&curl, &put), "201");
     assert!(fs::read(library.path().join("large.bin")).unwrap() == large_file());
-    assert!(output(&curl, &put).ends_with("409"));
+    assert_eq!(output(&curl, &put), "204", "the same bytes");
     let copy = server.site.path().join("copy");
     fs::write(&copy, &large_file()[..3_000_000]).unwrap();
     output(&curl, &["-sS", "--fail", "-C", "-", "-o", copy.to_str().unwrap(), &url]);

@@ -197,7 +197,10 @@ impl Harness {
             () if !is_name(job.name) => Some(400),
             () if exists && *only_new => Some(412),
             () if *length_known && bytes.len() > MAX_UPLOAD => Some(413),
-            () if exists && !self.overwrite => Some(409),
+            // Bytes are compared with the stored ones; the script's bytes differ in any case, unless empty.
+            () if exists && !self.overwrite && !(bytes.is_empty() && self.model[job.name].is_empty()) => {
+                Some(409)
+            }
             () => None,
         }
     }

@@ -13,7 +13,7 @@ pub(super) struct DiscardedBody {
     /// The request, until it is handled. That happens at the body's end, so that a malformed body is refused,
     /// or when the body pauses.
     head: Option<Box<OwnedHead>>,
-    /// The error with which the request is refused then, if it is an upload that could not begin.
+    /// The error with which the request is refused then, if it is an upload that could not begin, or failed.
     error: Option<HttpError>,
 }
 
@@ -32,6 +32,11 @@ impl DiscardedBody {
     pub(super) fn new(head: &Head<'_>, error: Option<HttpError>) -> DiscardedBody {
         let body = BodyDecoder::new(head.framing);
         DiscardedBody { body, read: 0, head: Some(Box::new(head.into())), error }
+    }
+
+    /// Drops what is left of the body of an upload that failed.
+    pub(super) fn rest(body: BodyDecoder, head: OwnedHead, error: HttpError) -> DiscardedBody {
+        DiscardedBody { body, read: 0, head: Some(Box::new(head)), error: Some(error) }
     }
 
     /// Drops the bytes at the beginning of `input` that belong to the body. Returns their number and the

@@ -233,6 +233,10 @@ impl Http1 {
                 self.state = State::Receiving(upload);
                 None
             }
+            UploadProgress::Failed(rest) => {
+                self.state = State::Discarding(rest);
+                None
+            }
             UploadProgress::Complete(exchange) => self.proceed(exchange),
         }
     }

@@ -1,6 +1,7 @@
 //! Request bodies that are stored in the library.
 
 use super::body::BodyDecoder;
+use super::discard::DiscardedBody;
 use super::encode::CONTINUE;
 use super::exchange::{Exchange, FailedRequest, refuse, send};
 use super::head::{Head, OwnedHead};
@@ -23,6 +24,8 @@ pub(super) struct UploadInProgress {
 pub(super) enum UploadProgress {
     /// More bytes of the body are expected.
     Pending(Box<UploadInProgress>),
+    /// The upload has failed. The rest of its body is dropped before the request is answered.
+    Failed(DiscardedBody),
     /// The upload has ended, and the request was answered.
     Complete(Exchange),
 }
@@ -107,7 +110,10 @@ impl UploadInProgress {
                 return (0, UploadProgress::Complete(Exchange::Done(Some(close))));
             }
         };
-        let UploadInProgress { head, sink, .. } = *self;
+        let UploadInProgress { head, body, sink } = *self;
+        if let (false, UploadSink::File(_), Err(error)) = (taken.done, &sink, stored) {
+            return (taken.consumed, UploadProgress::Failed(DiscardedBody::rest(body, head, error)));
+        }
         let head = head.borrow();
         let response = sink.finish(stored, &head.request, cx);
         // After an error the rest of the body is not read.

@@ -185,7 +185,7 @@ impl Current {
     fn new(name: &[u8], library: &Library) -> Current {
         let upload = Name::parse(name)
             .ok_or(BAD_NAME)
-            .and_then(|name| library.create(&name, None).map_err(library_error));
+            .and_then(|name| library.create_or_repeat(&name, None).map_err(library_error));
         // An invalid name may be longer than any file name.
         let shown = &name[..name.len().min(SHOWN_NAME_BYTES)];
         Current { name: String::from_utf8_lossy(shown).into_owned(), upload, is_empty: true }

@@ -36,7 +36,7 @@ pub(super) fn begin_file(
         return Err(HttpError::new(Status::UnsupportedMediaType, detail));
     }
     check_preconditions(path, request, cx.http.library.as_mut(), &cx.core.clock)?;
-    let mut upload = cx.core.library.create(&name, request.body_length).map_err(library_error)?;
+    let mut upload = cx.core.library.create_or_repeat(&name, request.body_length).map_err(library_error)?;
     if let Some(sha256) = announced {
         upload = upload.expect(sha256);
     }
