@@ -14,7 +14,7 @@ _evserve() {
             continue
         fi
         case "$command $word" in
-            ' --html' | ' --http' | ' --files' | ' --file' | ' --dialect' | ' --ack' | ' --ack-udp' | ' --ack-reply' | ' --udp-rate' | ' --pace' | ' --on-duplicate' | ' --host' | ' --max-upload' | ' --max-library' | ' --keep-free' | ' --partial-max' | ' --partial-age' | ' --admin' | ' --mime' | ' --cache-control' | ' --header' | ' --max-connections' | ' --max-per-client' | ' --idle-timeout' | ' --file-idle-timeout' | ' --head-timeout' | ' --body-timeout' | ' --write-timeout' | ' --drain-timeout' | ' --log-level' | ' --log-file' | ' --access-log' | ' --access-format') value=$word given+="$word " ;;
+            ' --html' | ' --http' | ' --https' | ' --cert' | ' --key' | ' --state' | ' --client-ca' | ' --hsts' | ' --file-tls' | ' --files' | ' --file' | ' --dialect' | ' --ack' | ' --ack-udp' | ' --ack-reply' | ' --udp-rate' | ' --pace' | ' --on-duplicate' | ' --host' | ' --max-upload' | ' --max-library' | ' --keep-free' | ' --partial-max' | ' --partial-age' | ' --admin' | ' --mime' | ' --cache-control' | ' --header' | ' --max-connections' | ' --max-per-client' | ' --idle-timeout' | ' --file-idle-timeout' | ' --head-timeout' | ' --body-timeout' | ' --write-timeout' | ' --drain-timeout' | ' --log-level' | ' --log-file' | ' --access-log' | ' --access-format') value=$word given+="$word " ;;
             *' -'*) given+="$word " ;;
             *) ((place += 1)) ;;
         esac
@@ -28,14 +28,14 @@ _evserve() {
             ' --access-format') COMPREPLY=($(compgen -W 'combined json' -- "$cur")) ;;
             ' --log-level') COMPREPLY=($(compgen -W 'off error warn info debug trace' -- "$cur")) ;;
             ' --on-duplicate') COMPREPLY=($(compgen -W 'refuse replace rename' -- "$cur")) ;;
-            ' --log-file' | ' --access-log') compopt -o default ;;
-            ' --html' | ' --files') compopt -o dirnames ;;
+            ' --cert' | ' --key' | ' --client-ca' | ' --log-file' | ' --access-log') compopt -o default ;;
+            ' --html' | ' --state' | ' --files') compopt -o dirnames ;;
         esac
         return
     fi
     [[ ! $joined ]] || return
     case $command in
-        '') once='--html --files --dialect --ack-reply --udp-rate --pace --read-only --on-duplicate --overwrite --allow-delete --fsync --max-upload --max-library --keep-free --partial-max --partial-age --list --no-compress --spa --pretty-urls --cors --max-connections --max-per-client --idle-timeout --file-idle-timeout --head-timeout --body-timeout --write-timeout --drain-timeout --trace --log-level --log-file --access-log --access-format -V --version -h --help' many='--http --file --ack --ack-udp --host --admin --mime --cache-control --header' words='' ;;
+        '') once='--html --self-signed --state --client-ca --redirect-https --hsts --files --dialect --ack-reply --udp-rate --pace --read-only --on-duplicate --overwrite --allow-delete --fsync --max-upload --max-library --keep-free --partial-max --partial-age --list --no-compress --spa --pretty-urls --cors --max-connections --max-per-client --idle-timeout --file-idle-timeout --head-timeout --body-timeout --write-timeout --drain-timeout --trace --log-level --log-file --access-log --access-format -V --version -h --help' many='--http --https --cert --key --file-tls --file --ack --ack-udp --host --admin --mime --cache-control --header' words='' ;;
     esac
     if [[ ! $words || $cur == -* ]]; then
         words=$many

@@ -29,6 +29,14 @@ pub enum CloseReason {
     BodyTimeout,
     /// The peer accepted no output for too long.
     WriteTimeout,
+    /// The peer closed a TLS connection without close_notify, or the network cut it off (RFC 8446 section 6.1).
+    NoCloseNotify,
+    /// A TLS handshake failed, for example because the client does not trust the certificate.
+    HandshakeFailed,
+    /// A TLS handshake was not complete in time.
+    HandshakeTimeout,
+    /// The peer broke the TLS protocol after the handshake.
+    TlsViolated,
     /// A file became shorter than its announced length.
     FileShrank,
     /// A connection that waited for a request was closed to accept another one.
@@ -41,7 +49,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All reasons, in the order of their declaration.
-    pub const ALL: [CloseReason; 16] = [
+    pub const ALL: [CloseReason; 20] = [
         CloseReason::PeerClosed,
         CloseReason::PeerLeft,
         CloseReason::Reset,
@@ -54,6 +62,10 @@ impl CloseReason {
         CloseReason::HeadTimeout,
         CloseReason::BodyTimeout,
         CloseReason::WriteTimeout,
+        CloseReason::NoCloseNotify,
+        CloseReason::HandshakeFailed,
+        CloseReason::HandshakeTimeout,
+        CloseReason::TlsViolated,
         CloseReason::FileShrank,
         CloseReason::Evicted,
         CloseReason::Drained,
@@ -65,6 +77,17 @@ impl CloseReason {
     pub fn lingers(self) -> bool {
         use CloseReason::{BodyTimeout, BodyUnread, HeadTimeout, Rejected, ServerClosed};
         matches!(self, ServerClosed | Rejected | BodyUnread | HeadTimeout | BodyTimeout)
+    }
+
+    /// Returns whether all output was sent, so that the peer may be told that none follows.
+    pub fn is_orderly(self) -> bool {
+        use CloseReason::{
+            Aborted, Failed, FileShrank, HandshakeFailed, HandshakeTimeout, Reset, WriteTimeout,
+        };
+        !matches!(
+            self,
+            Aborted | Failed | FileShrank | HandshakeFailed | HandshakeTimeout | Reset | WriteTimeout
+        )
     }
 }
 
@@ -83,6 +106,10 @@ impl fmt::Display for CloseReason {
             CloseReason::HeadTimeout => "request head timeout",
             CloseReason::BodyTimeout => "request body timeout",
             CloseReason::WriteTimeout => "write timeout",
+            CloseReason::NoCloseNotify => "the peer closed without close_notify",
+            CloseReason::HandshakeFailed => "the TLS handshake failed",
+            CloseReason::HandshakeTimeout => "TLS handshake timeout",
+            CloseReason::TlsViolated => "the peer broke the TLS protocol",
             CloseReason::FileShrank => "a file shrank while it was sent",
             CloseReason::Evicted => "evicted for a new connection",
             CloseReason::Drained => "idle while draining",

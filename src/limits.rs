@@ -264,6 +264,32 @@ pub const SESSIONS_MAX: usize = 10_000;
 /// How long a session is kept without a visit.
 pub const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
 
+/// The time that the TLS handshakes of one turn may take: the established connections wait meanwhile. The last
+/// handshake of a turn may exceed it.
+pub const TURN_HANDSHAKE_TIME: Duration = Duration::from_millis(1);
+
+/// What a TLS handshake takes without the signature: key exchange and key derivation.
+pub const TLS_HANDSHAKE_COST: Duration = Duration::from_micros(60);
+
+/// How often a connection may receive within a turn while its handshake makes no progress.
+pub const TLS_HANDSHAKE_READS: usize = 16;
+
+/// How many bytes are encrypted at once. They exist twice until the socket accepts their records.
+pub const TLS_SEND_BYTES: usize = 32 * 1024;
+
+/// The content of a TLS record that fits into one packet, of 1,500 bytes with IPv6 and TCP timestamps.
+pub const TLS_FIRST_RECORD_BYTES: usize = 1370;
+
+/// How many bytes of a response are sent in small records: about what TCP sends before the first acknowledgement
+/// (RFC 6928).
+pub const TLS_FIRST_BYTES: usize = 10 * TLS_FIRST_RECORD_BYTES;
+
+/// How often the files of certificates are checked for changes, while clients connect.
+pub const TLS_CERTIFICATE_CHECK: Duration = Duration::from_secs(1);
+
+/// The validity of a self-signed certificate. Browsers accept at most 398 days.
+pub const SELF_SIGNED_VALIDITY: Duration = Duration::from_secs(397 * 24 * 3600);
+
 /// The maximum number of ranges in one response. A request for more gets the complete file (RFC 9110 section
 /// 14.2).
 pub const RANGES_MAX: usize = 16;

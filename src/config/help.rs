@@ -5,7 +5,7 @@ use std::fmt::Write;
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind};
 
 /// The options in the order in which they are shown: a heading, then long names.
-pub const GROUPS: [(&str, &[&str]); 6] = [
+pub const GROUPS: [(&str, &[&str]); 7] = [
     (
         "Serving",
         &[
@@ -37,7 +37,11 @@ pub const GROUPS: [(&str, &[&str]); 6] = [
             "--partial-age",
         ],
     ),
-    ("Listeners", &["--http", "--file", "--ack", "--ack-udp", "--ack-reply", "--admin"]),
+    (
+        "Listeners",
+        &["--http", "--https", "--file", "--file-tls", "--ack", "--ack-udp", "--ack-reply", "--admin"],
+    ),
+    ("TLS", &["--cert", "--key", "--self-signed", "--state", "--client-ca", "--redirect-https", "--hsts"]),
     (
         "Limits",
         &[
@@ -64,8 +68,8 @@ const EXAMPLES: &str = "  evserve --html ./public                 serve it on ht
 const VALUES: &str = "\
 ADDR is PORT or localhost:PORT (this machine only), :PORT (every interface),
 IP:PORT, [IPv6]:PORT, unix:PATH or off; port 0 takes a free one. TIME is 500ms,
-1.5s, 2m, 1h or a number of seconds. SIZE is 500, 64k, 10M or 1.5G; 10MB and
-10MiB are the same as 10M: all units are powers of 1024.
+1.5s, 2m, 1h, 30d or a number of seconds. SIZE is 500, 64k, 10M or 1.5G; 10MB
+and 10MiB are the same as 10M: all units are powers of 1024.
 ";
 
 /// Column at which the texts of the options begin.

@@ -7,6 +7,7 @@ pub mod help;
 mod options;
 mod quantities;
 mod rules;
+mod tls;
 mod usage;
 
 use std::fmt;
@@ -25,6 +26,7 @@ pub use address::Address;
 pub use client_options::ClientOptions;
 pub use options::Options;
 use quantities::{number, size, time};
+pub use tls::TlsConfig;
 pub use usage::{CommandLine, Exit, Words};
 
 /// A checked configuration.
@@ -36,6 +38,8 @@ pub struct Config {
     pub rules: Rules,
     /// The addresses that HTTP listens on.
     pub http: Vec<Address>,
+    /// The listeners with TLS and their certificates.
+    pub tls: TlsConfig,
     /// The folder of the library. If `None`, the library is the site's folder and is read-only.
     pub files: Option<PathBuf>,
     /// Whether files of the library may be deleted over HTTP.
@@ -128,6 +132,7 @@ impl Config {
             html: options.html.clone(),
             rules: rules::check(options)?,
             http: listeners("--http", &options.http, Some(DEFAULT_HTTP))?,
+            tls: tls::check(options)?,
             files: options.files.clone(),
             allow_delete: options.allow_delete,
             hosts: options.host.clone(),
@@ -151,8 +156,8 @@ impl Config {
     }
 }
 
-const TIME_FORMAT: &str = "use 500ms, 1.5s, 2m, 1h, or a number of seconds";
-const TIMEOUT_FORMAT: &str = "use a time above zero: 500ms, 1.5s, 2m, 1h, or a number of seconds";
+const TIME_FORMAT: &str = "use 500ms, 1.5s, 2m, 1h, 30d, or a number of seconds";
+const TIMEOUT_FORMAT: &str = "use a time above zero: 500ms, 1.5s, 2m, 1h, 30d, or a number of seconds";
 const POSITIVE_FORMAT: &str = "use a number of at least 1";
 const KEPT_FORMAT: &str = "use a number; 0 keeps none";
 const COUNT_FORMAT: &str = "use a number; 0 means no limit";
@@ -326,9 +331,9 @@ mod tests {
             ("--max-connections -1", "--max-connections"),
             ("--max-per-client many", "--max-per-client"),
             ("--idle-timeout 0", "--idle-timeout"),
-            ("--head-timeout 1d", "--head-timeout"),
+            ("--head-timeout 1w", "--head-timeout"),
             ("--body-timeout x", "--body-timeout"),
-            ("--write-timeout 1.5d", "--write-timeout"),
+            ("--write-timeout 1.5w", "--write-timeout"),
             ("--drain-timeout -1", "--drain-timeout"),
             ("--on-duplicate skip", "--on-duplicate"),
             ("--on-duplicate rename --overwrite", "--on-duplicate"),
@@ -347,6 +352,13 @@ mod tests {
             ("--ack-reply {tiem}", "--ack-reply"),
             ("--udp-rate -1", "--udp-rate"),
             ("--admin 7891", "--admin"),
+            ("--self-signed --https x", "--https"),
+            ("--https 8443", "--https"),
+            ("--file-tls 8443", "--file-tls"),
+            ("--https 8443 --key k --cert c --cert d", "--cert"),
+            ("--https 8443 --cert c --key k --key l", "--key"),
+            ("--client-ca c", "--client-ca"),
+            ("--hsts never", "--hsts"),
         ] {
             let bad = config(line).expect_err(line);
             assert_eq!(bad.option, option);

@@ -25,6 +25,43 @@ pub struct Options {
     #[argh(option, arg_name = "ADDR")]
     pub http: Vec<String>,
 
+    /// address to listen on for HTTPS, which needs --cert and --key, or --self-signed; repeatable (off)
+    #[argh(option, arg_name = "ADDR")]
+    pub https: Vec<String>,
+
+    /// certificate chain in PEM for --https and --file-tls, read again when it changes; repeatable, in pairs with --key:
+    /// clients get the one that has the name they ask for, else the first
+    #[argh(option, arg_name = "FILE")]
+    pub cert: Vec<PathBuf>,
+
+    /// private key in PEM for the certificate in the same place; repeatable
+    #[argh(option, arg_name = "FILE")]
+    pub key: Vec<PathBuf>,
+
+    /// make a certificate at start, for localhost and the names and addresses of this machine
+    #[argh(switch)]
+    pub self_signed: bool,
+
+    /// folder that keeps the certificate of --self-signed, so that it stays the same (none)
+    #[argh(option, arg_name = "DIR")]
+    pub state: Option<PathBuf>,
+
+    /// certificates in PEM of the authorities that sign those of clients; clients without one are rejected (none)
+    #[argh(option, arg_name = "FILE")]
+    pub client_ca: Option<PathBuf>,
+
+    /// redirect plain HTTP to the first --https listener, except /.well-known/acme-challenge/
+    #[argh(switch)]
+    pub redirect_https: bool,
+
+    /// how long browsers remember to use HTTPS only: Strict-Transport-Security in responses over HTTPS (off)
+    #[argh(option, arg_name = "TIME")]
+    pub hsts: Option<String>,
+
+    /// address to listen on for the file protocol over TLS; repeatable (off)
+    #[argh(option, arg_name = "ADDR")]
+    pub file_tls: Vec<String>,
+
     /// folder that clients list, read and upload to, over HTTP at /files/ and over the file protocol (none;
     /// then there is no /files/, and the file protocol reads the site)
     #[argh(option, arg_name = "DIR")]
@@ -199,7 +236,8 @@ pub struct Options {
 impl CommandLine for Options {
     const PROGRAM: &'static str = "evserve";
     const LISTED: &'static str = "options";
-    const ANY_BYTES: &'static [&'static str] = &["--html", "--files", "--log-file", "--access-log"];
+    const ANY_BYTES: &'static [&'static str] =
+        &["--html", "--files", "--log-file", "--access-log", "--cert", "--key", "--client-ca", "--state"];
 
     fn help(_default: String, program: &CommandInfoWithArgs) -> String {
         help::render(program)
@@ -218,8 +256,15 @@ impl Options {
     /// Parses the arguments that follow the program's name.
     pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Options, Exit> {
         let (mut options, words) = <Options as CommandLine>::of(arguments)?;
-        let paths = [&mut options.files, &mut options.log_file, &mut options.access_log];
-        for path in paths.into_iter().flatten().chain([&mut options.html]) {
+        let paths = [
+            &mut options.files,
+            &mut options.log_file,
+            &mut options.access_log,
+            &mut options.client_ca,
+            &mut options.state,
+        ];
+        let lists = options.cert.iter_mut().chain(&mut options.key);
+        for path in paths.into_iter().flatten().chain([&mut options.html]).chain(lists) {
             // argh has only text.
             if let Some(word) = path.to_str() {
                 *path = PathBuf::from(words.decode(word));

@@ -36,6 +36,7 @@ pub(super) fn time(text: &str) -> Option<Duration> {
         "" | "s" => 1_000_000_000,
         "m" => 60_000_000_000,
         "h" => 3_600_000_000_000,
+        "d" => 86_400_000_000_000,
         _ => return None,
     };
     scaled(number, nanoseconds).map(Duration::from_nanos).filter(|time| *time <= LONGEST_TIME)
@@ -87,7 +88,7 @@ mod tests {
             ("1,5s", None),
             ("-1s", None),
             ("1 s", None),
-            ("1d", None),
+            ("1w", None),
             ("99999999999999999999", None),
             ("9999999999999999h", None),
             ("8784h", Some(366 * 24 * 3_600_000)),

@@ -12,7 +12,7 @@ use crate::transport::Transport;
 #[derive(Debug)]
 pub(super) struct Input {
     stage: Stage,
-    socket: Socket,
+    socket: RecvState,
     /// Received bytes that the protocol has not consumed. Between turns they are in `parked` if they are
     /// many.
     unread: Vec<u8>,
@@ -35,7 +35,7 @@ enum Stage {
 
 /// What the next recv may return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Socket {
+enum RecvState {
     /// Bytes: an event reported input, and no recv has come up short since.
     Readable,
     /// Nothing: the last recv came up short, which is taken to mean that it drained the socket.
@@ -67,7 +67,7 @@ impl Input {
     pub(super) fn new() -> Input {
         Input {
             stage: Stage::Unseen,
-            socket: Socket::Blocked,
+            socket: RecvState::Blocked,
             unread: Vec::new(),
             parked: None,
             offer: Offer::WithMore,
@@ -77,7 +77,7 @@ impl Input {
     /// Records the readiness that an event reports.
     pub(super) fn set_readiness(&mut self, readiness: Readiness) {
         if readiness.readable {
-            self.socket = Socket::Readable;
+            self.socket = RecvState::Readable;
         }
         if readiness.ending && self.stage != Stage::Ended {
             self.stage = Stage::Ending;
@@ -86,9 +86,14 @@ impl Input {
         }
     }
 
+    /// Notes that a recv may return input that no event announces.
+    pub(super) fn expect_more(&mut self) {
+        self.socket = RecvState::Readable;
+    }
+
     /// Returns whether a recv may return bytes or EOF.
     pub(super) fn is_readable(&self) -> bool {
-        self.socket == Socket::Readable
+        self.socket == RecvState::Readable
     }
 
     /// Returns whether EOF was read.
@@ -131,23 +136,23 @@ impl Input {
         let count = match transport.recv(&mut buffer[..limit]) {
             Ok(0) => {
                 self.stage = Stage::Ended;
-                self.socket = Socket::Blocked;
+                self.socket = RecvState::Blocked;
                 0
             }
             Ok(count) => {
                 if count < limit && self.stage == Stage::Open && transport.short_recv_drains() {
-                    self.socket = Socket::Drained;
+                    self.socket = RecvState::Drained;
                 }
                 count
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.socket = Socket::Blocked;
+                self.socket = RecvState::Blocked;
                 0
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => 0,
             Err(error) => return Err(error),
         };
-        Ok(RecvOutcome { count, is_drained: self.socket == Socket::Drained })
+        Ok(RecvOutcome { count, is_drained: self.socket == RecvState::Drained })
     }
 
     /// Returns whether no older bytes are unread.
@@ -168,9 +173,9 @@ impl Input {
     fn set_offer(&mut self, offer_again: bool) {
         let has_unread = !self.unread.is_empty();
         self.offer = if offer_again && has_unread { Offer::Now } else { Offer::WithMore };
-        if self.socket == Socket::Drained {
+        if self.socket == RecvState::Drained {
             let test = has_unread && !offer_again && self.stage != Stage::Ended;
-            self.socket = if test { Socket::Readable } else { Socket::Blocked };
+            self.socket = if test { RecvState::Readable } else { RecvState::Blocked };
         }
     }
 

@@ -28,14 +28,15 @@ use crate::clock::Now;
 use crate::close_reason::CloseReason;
 use crate::limits::TURN_ACCEPTS;
 use crate::protocol::Kind;
-use crate::services::Services;
+use crate::services::{Context, Services};
+use crate::transport::HandshakeBudget;
 
 use connection::{Progress, Scratch};
 use endpoint::{Endpoint, ReceiveStatus};
 pub use event::{Readiness, Token};
 use eviction::Eviction;
 use listener::Listener;
-pub use network::{Network, SystemListener, SystemNetwork};
+pub use network::{ListeningSocket, Network, SystemListener, SystemNetwork};
 use peers::Peers;
 pub use run::{Runner, Shutdown};
 use schedule::Schedule;
@@ -134,6 +135,7 @@ impl<N: Network> EventLoop<N> {
         mut drive: impl FnMut(&mut EventLoop<N>, usize),
     ) -> Option<Duration> {
         self.services.begin_turn(now);
+        self.scratch.handshakes = HandshakeBudget::default();
         for readiness in events {
             self.set_readiness(readiness);
         }
@@ -167,14 +169,20 @@ impl<N: Network> EventLoop<N> {
         connections.sum()
     }
 
-    /// Reopens the logs, as after a rotation, and folders that were replaced.
-    pub fn reload(&mut self) {
+    /// Reopens the logs, as after a rotation, and folders that were replaced, and reads certificates again.
+    pub fn reload(&mut self, now: Now) {
         self.services.reload();
+        self.network.reload(now);
     }
 
     /// Returns the services lent to the protocols.
     pub fn services(&self) -> &Services {
         &self.services
+    }
+
+    /// Returns the services lent to the protocols, to change them.
+    pub fn services_mut(&mut self) -> &mut Services {
+        &mut self.services
     }
 
     fn next_token(&mut self) -> Token {
@@ -219,7 +227,8 @@ impl<N: Network> EventLoop<N> {
         source.queued = None;
         match &mut source.kind {
             SourceKind::Connection(peer, connection) => {
-                let mut cx = self.services.context(*peer);
+                let is_encrypted = connection.is_encrypted();
+                let mut cx = Context { is_encrypted, ..self.services.context(*peer) };
                 match connection.drive(&mut self.scratch, &mut cx) {
                     Progress::Waiting(until) => self.schedule.arm(key, &mut source.alarm, until),
                     Progress::Yielding => {
@@ -258,7 +267,8 @@ impl<N: Network> EventLoop<N> {
 
     /// Closes a connection. Frees its descriptor at once, and its key at the end of the turn.
     fn close(&mut self, key: usize, reason: CloseReason) {
-        if let SourceKind::Connection(peer, _) = &self.sources[key].kind {
+        if let SourceKind::Connection(peer, connection) = &mut self.sources[key].kind {
+            connection.end(reason);
             log::debug!("closed {peer}: {reason}");
             self.peers.remove(*peer);
             self.connections -= 1;

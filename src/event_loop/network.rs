@@ -2,13 +2,16 @@
 
 use std::fs::File;
 use std::io;
+use std::rc::Rc;
 
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry};
 
 use super::event::Token;
+use crate::clock::Now;
 use crate::peer::Peer;
-use crate::transport::{DatagramSocket, Stream, Transport, Udp};
+use crate::transport::tls::{TlsAcceptor, TlsServer};
+use crate::transport::{DatagramSocket, Socket, Stream, Transport, Udp};
 
 /// A network: the operating system's, or a simulated one.
 pub trait Network {
@@ -37,6 +40,9 @@ pub trait Network {
 
     /// Registers a datagram socket for events.
     fn register_datagrams(&mut self, socket: &mut Self::Datagrams, token: Token) -> io::Result<()>;
+
+    /// Reads the files again on which accepted connections depend.
+    fn reload(&mut self, _now: Now) {}
 }
 
 /// The operating system's network.
@@ -44,10 +50,20 @@ pub struct SystemNetwork {
     registry: Registry,
     /// A descriptor to give up when no other is left.
     reserve: Option<File>,
+    /// The certificates of the listeners with TLS.
+    tls: Option<Rc<TlsServer>>,
+}
+
+/// A listening socket, and whether its connections use TLS.
+pub struct SystemListener {
+    /// The socket.
+    pub socket: ListeningSocket,
+    /// Turns the connections into TLS connections.
+    pub tls: Option<Rc<TlsAcceptor>>,
 }
 
 /// A listening socket of the operating system.
-pub enum SystemListener {
+pub enum ListeningSocket {
     /// TCP over IPv4, IPv6 or both.
     Tcp(TcpListener),
     /// A unix stream socket.
@@ -56,8 +72,8 @@ pub enum SystemListener {
 
 impl SystemNetwork {
     /// Creates a network whose events go to the poll of `registry`.
-    pub fn new(registry: Registry) -> io::Result<SystemNetwork> {
-        Ok(SystemNetwork { registry, reserve: Some(reserve()?) })
+    pub fn new(registry: Registry, tls: Option<Rc<TlsServer>>) -> io::Result<SystemNetwork> {
+        Ok(SystemNetwork { registry, reserve: Some(reserve()?), tls })
     }
 }
 
@@ -67,24 +83,22 @@ fn reserve() -> io::Result<File> {
 
 impl Network for SystemNetwork {
     type Listener = SystemListener;
-    type Stream = Stream;
+    type Stream = Socket<Stream>;
     type Datagrams = Udp;
 
-    fn accept(&mut self, listener: &mut SystemListener) -> io::Result<(Stream, Peer)> {
-        match listener {
-            SystemListener::Tcp(listener) => {
-                let (stream, address) = listener.accept()?;
+    fn accept(&mut self, listener: &mut SystemListener) -> io::Result<(Socket<Stream>, Peer)> {
+        let (stream, peer) = match &listener.socket {
+            ListeningSocket::Tcp(socket) => {
+                let (stream, address) = socket.accept()?;
                 inherit_no_delay(&stream);
-                Ok((Stream::Tcp(stream), Peer::Inet(address)))
+                (Stream::Tcp(stream), Peer::Inet(address))
             }
-            SystemListener::Unix(listener) => {
-                let (stream, _) = listener.accept()?;
-                Ok((Stream::Unix(stream), Peer::Unix))
-            }
-        }
+            ListeningSocket::Unix(socket) => (Stream::Unix(socket.accept()?.0), Peer::Unix),
+        };
+        Ok((Socket::new(stream, listener.tls.as_ref()), peer))
     }
 
-    fn accept_on_reserve(&mut self, listener: &mut SystemListener) -> io::Result<(Stream, Peer)> {
+    fn accept_on_reserve(&mut self, listener: &mut SystemListener) -> io::Result<(Socket<Stream>, Peer)> {
         self.reserve = None;
         self.accept(listener)
     }
@@ -95,23 +109,25 @@ impl Network for SystemNetwork {
         }
     }
 
-    fn register(&mut self, stream: &mut Stream, token: Token) -> io::Result<()> {
+    fn register(&mut self, stream: &mut Socket<Stream>, token: Token) -> io::Result<()> {
         self.registry.register(stream, token.into(), Interest::READABLE | Interest::WRITABLE)
     }
 
     fn register_listener(&mut self, listener: &mut SystemListener, token: Token) -> io::Result<()> {
-        match listener {
-            SystemListener::Tcp(listener) => {
-                self.registry.register(listener, token.into(), Interest::READABLE)
-            }
-            SystemListener::Unix(listener) => {
-                self.registry.register(listener, token.into(), Interest::READABLE)
-            }
+        match &mut listener.socket {
+            ListeningSocket::Tcp(socket) => self.registry.register(socket, token.into(), Interest::READABLE),
+            ListeningSocket::Unix(socket) => self.registry.register(socket, token.into(), Interest::READABLE),
         }
     }
 
     fn register_datagrams(&mut self, socket: &mut Udp, token: Token) -> io::Result<()> {
         self.registry.register(socket.source(), token.into(), Interest::READABLE)
+    }
+
+    fn reload(&mut self, now: Now) {
+        if let Some(tls) = &self.tls {
+            tls.reload(now);
+        }
     }
 }
 

@@ -3,17 +3,19 @@
 use std::io::{self, ErrorKind, Write};
 use std::net;
 use std::os::unix;
+use std::rc::Rc;
 
 use mio::{Events, Interest, Poll};
 use signal_hook_mio::v1_0::Signals;
 
 use super::EventLoop;
 use super::event::{Readiness, Token};
-use super::network::{SystemListener, SystemNetwork};
+use super::network::{ListeningSocket, SystemListener, SystemNetwork};
 use crate::clock::Now;
 use crate::protocol::Kind;
 use crate::services::Services;
 use crate::transport::Udp;
+use crate::transport::tls::{TlsAcceptor, TlsServer};
 
 const SIGINT: i32 = rustix::process::Signal::INT.as_raw();
 const SIGHUP: i32 = rustix::process::Signal::HUP.as_raw();
@@ -41,25 +43,35 @@ pub enum Shutdown {
 
 impl Runner {
     /// Creates a loop with `services`. From then on the loop handles SIGTERM, SIGINT and SIGHUP.
-    pub fn new(services: Services) -> io::Result<Runner> {
+    pub fn new(services: Services, tls: Option<Rc<TlsServer>>) -> io::Result<Runner> {
         let poll = Poll::new()?;
         // SIGXFSZ is caught so that a write beyond RLIMIT_FSIZE fails instead of ending the program.
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGXFSZ])?;
         poll.registry().register(&mut signals, Token::SIGNALS.into(), Interest::READABLE)?;
-        let network = SystemNetwork::new(poll.registry().try_clone()?)?;
+        let network = SystemNetwork::new(poll.registry().try_clone()?, tls)?;
         Ok(Runner { poll, signals, event_loop: EventLoop::new(network, services) })
     }
 
     /// Accepts connections from a bound, non-blocking TCP socket.
-    pub fn listen_tcp(&mut self, socket: net::TcpListener, kind: Kind) -> io::Result<()> {
-        let listener = mio::net::TcpListener::from_std(socket);
-        self.event_loop.listen(SystemListener::Tcp(listener), kind)
+    pub fn listen_tcp(
+        &mut self,
+        socket: net::TcpListener,
+        kind: Kind,
+        tls: Option<Rc<TlsAcceptor>>,
+    ) -> io::Result<()> {
+        let socket = ListeningSocket::Tcp(mio::net::TcpListener::from_std(socket));
+        self.event_loop.listen(SystemListener { socket, tls }, kind)
     }
 
     /// Accepts connections from a bound, non-blocking unix socket.
-    pub fn listen_unix(&mut self, socket: unix::net::UnixListener, kind: Kind) -> io::Result<()> {
-        let listener = mio::net::UnixListener::from_std(socket);
-        self.event_loop.listen(SystemListener::Unix(listener), kind)
+    pub fn listen_unix(
+        &mut self,
+        socket: unix::net::UnixListener,
+        kind: Kind,
+        tls: Option<Rc<TlsAcceptor>>,
+    ) -> io::Result<()> {
+        let socket = ListeningSocket::Unix(mio::net::UnixListener::from_std(socket));
+        self.event_loop.listen(SystemListener { socket, tls }, kind)
     }
 
     /// Replies to datagrams on a bound, non-blocking UDP socket.
@@ -76,6 +88,11 @@ impl Runner {
     /// Returns the services, which hold the statistics.
     pub fn services(&self) -> &Services {
         self.event_loop.services()
+    }
+
+    /// Returns the services, which protocols share.
+    pub fn services_mut(&mut self) -> &mut Services {
+        self.event_loop.services_mut()
     }
 
     /// Runs turns until a signal ends the loop.
@@ -103,7 +120,7 @@ impl Runner {
         for signal in self.signals.pending() {
             match signal {
                 SIGHUP => {
-                    self.event_loop.reload();
+                    self.event_loop.reload(now);
                     continue;
                 }
                 SIGXFSZ => continue,

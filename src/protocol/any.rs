@@ -55,6 +55,15 @@ impl Kind {
             Kind::Ack => b"",
         }
     }
+
+    /// Returns the bytes that a peer receives on a listener with TLS if it speaks none.
+    pub fn plain_reply(self) -> &'static [u8] {
+        match self {
+            Kind::Http => h1::PLAIN_REPLY,
+            Kind::File(_) => file::PLAIN_REPLY,
+            Kind::Ack => b"",
+        }
+    }
 }
 
 impl fmt::Display for Kind {

@@ -4,6 +4,7 @@
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::rc::Rc;
 
 use rustix::io::Errno;
 use socket2::SockRef;
@@ -11,38 +12,79 @@ use socket2::SockRef;
 use super::StartError;
 use super::bind::{self, SocketFile};
 use super::reach::reachable;
+use super::tls;
 use crate::config::{Address, Config};
 use crate::event_loop::Runner;
 use crate::protocol::Kind;
+use crate::transport::tls::{TlsAcceptor, TlsServer};
 
 /// The listeners that were bound so far.
 pub(super) struct Listeners<'a> {
     runner: &'a mut Runner,
+    tls: Option<&'a Rc<TlsServer>>,
     socket_files: Vec<SocketFile>,
     /// What the log says about them, in order.
     lines: Vec<String>,
+    /// The port of the first listener for HTTPS.
+    https_port: Option<u16>,
+}
+
+/// What a listener serves.
+#[derive(Clone, Copy)]
+struct Service {
+    option: &'static str,
+    kind: Kind,
+    /// The name in the log and the scheme of the address.
+    name: &'static str,
+    scheme: &'static str,
+    is_encrypted: bool,
+}
+
+impl Service {
+    fn url(&self, address: SocketAddr) -> String {
+        let end = if self.kind == Kind::Http { "/" } else { "" };
+        format!("{}://{address}{end}", self.scheme)
+    }
 }
 
 /// Binds the addresses that `config` names, and logs them. Returns the files of the unix sockets.
-pub(super) fn listen(config: &Config, runner: &mut Runner) -> Result<Vec<SocketFile>, StartError> {
-    let mut listeners = Listeners { runner, socket_files: Vec::new(), lines: Vec::new() };
+pub(super) fn listen(
+    config: &Config,
+    tls: Option<&Rc<TlsServer>>,
+    runner: &mut Runner,
+) -> Result<Vec<SocketFile>, StartError> {
+    let mut listeners =
+        Listeners { runner, tls, socket_files: Vec::new(), lines: Vec::new(), https_port: None };
     listeners.bind(config)?;
+    if config.tls.redirect {
+        let port = listeners.https_port.ok_or_else(|| {
+            StartError(
+                "--redirect-https needs a port; give --https an address other than a unix socket".into(),
+            )
+        })?;
+        listeners.runner.services_mut().http.https.redirect_port = Some(port);
+    }
     listeners.lines.iter().for_each(|line| log::info!("{line}"));
     Ok(listeners.socket_files)
 }
 
 impl Listeners<'_> {
     fn bind(&mut self, config: &Config) -> Result<(), StartError> {
-        for (option, addresses, kind) in [
-            ("--http", &config.http, Kind::Http),
-            ("--file", &config.file, Kind::File(config.dialect)),
-            ("--ack", &config.ack, Kind::Ack),
-            ("--ack-udp", &config.ack_udp, Kind::Ack),
+        let file = Kind::File(config.dialect);
+        for (option, addresses, kind, name, scheme) in [
+            ("--http", &config.http, Kind::Http, "http", "http"),
+            ("--https", &config.tls.https, Kind::Http, "https", "https"),
+            ("--file", &config.file, file, "file", "tcp"),
+            ("--file-tls", &config.tls.file_tls, file, "file-tls", "tls"),
+            ("--ack", &config.ack, Kind::Ack, "ack", "tcp"),
+            ("--ack-udp", &config.ack_udp, Kind::Ack, "ack-udp", "udp"),
         ] {
+            let is_encrypted = matches!(option, "--https" | "--file-tls");
+            let service = Service { option, kind, name, scheme, is_encrypted };
             for address in addresses {
                 let bound = match option {
-                    "--ack-udp" => self.listen_datagrams(address, kind),
-                    _ => self.listen(address, kind),
+                    "--ack-udp" => self.listen_datagrams(address, service),
+                    _ => self.listen(address, service),
                 };
                 let Err(cause) = bound else { continue };
                 let error = cannot_listen(option, address, &cause);
@@ -65,50 +107,51 @@ impl Listeners<'_> {
         ));
     }
 
-    fn listen(&mut self, address: &Address, kind: Kind) -> io::Result<()> {
+    fn listen(&mut self, address: &Address, service: Service) -> io::Result<()> {
         let sockets = match address {
             Address::Inet(address) => vec![bind::tcp(*address, true)?],
             Address::Localhost(port) => bind::localhost(*port, bind::tcp)?,
             Address::Everywhere(port) => vec![bind::everywhere(*port, bind::tcp)?],
-            Address::Unix(path) => return self.listen_unix(path, kind),
+            Address::Unix(path) => return self.listen_unix(path, service),
         };
         let mut local = None;
         for socket in sockets {
-            local = Some(self.listen_tcp(socket, kind)?);
+            local = Some(self.listen_tcp(socket, service)?);
         }
-        if let Some(address) = local.filter(|address| kind == Kind::Http && address.ip().is_loopback()) {
-            let port = address.port();
-            self.lines.push(format!("only this machine can connect; --http :{port} opens it to the network"));
+        let Some(address) = local.filter(|_| service.kind == Kind::Http) else { return Ok(()) };
+        let (port, option) = (address.port(), service.option);
+        if service.is_encrypted {
+            self.https_port.get_or_insert(port);
+        }
+        if address.ip().is_loopback() {
+            self.lines
+                .push(format!("only this machine can connect; {option} :{port} opens it to the network"));
         }
         Ok(())
     }
 
-    fn listen_tcp(&mut self, socket: TcpListener, kind: Kind) -> io::Result<SocketAddr> {
+    fn listen_tcp(&mut self, socket: TcpListener, service: Service) -> io::Result<SocketAddr> {
         let address = socket.local_addr()?;
-        if matches!(kind, Kind::File(_) | Kind::Ack) {
+        if service.kind != Kind::Http {
             // Accepted connections inherit it. Clients may be idle for an hour; keepalive detects those that
             // have vanished.
             SockRef::from(&socket).set_keepalive(true)?;
         }
         let only_v6 = is_only_v6(&SockRef::from(&socket), address)?;
-        self.runner.listen_tcp(socket, kind)?;
-        let url = match kind {
-            Kind::Http => |address| format!("http://{address}/"),
-            Kind::File(_) | Kind::Ack => |address| format!("tcp://{address}"),
-        };
-        self.announce(&kind.to_string(), address, only_v6, url);
+        self.runner.listen_tcp(socket, service.kind, self.acceptor(service))?;
+        self.announce(service, address, only_v6);
         Ok(address)
     }
 
-    fn listen_unix(&mut self, path: &Path, kind: Kind) -> io::Result<()> {
+    fn listen_unix(&mut self, path: &Path, service: Service) -> io::Result<()> {
         let (listener, file) = bind::unix(path)?;
         self.socket_files.push(file);
-        self.runner.listen_unix(listener, kind)?;
-        self.lines.push(format!("listening {kind} unix:{}", path.display()));
+        self.runner.listen_unix(listener, service.kind, self.acceptor(service))?;
+        self.lines.push(format!("listening {} unix:{}", service.name, path.display()));
         Ok(())
     }
 
-    fn listen_datagrams(&mut self, address: &Address, kind: Kind) -> io::Result<()> {
+    fn listen_datagrams(&mut self, address: &Address, service: Service) -> io::Result<()> {
         let sockets = match address {
             Address::Inet(address) => vec![bind::udp(*address, true)?],
             Address::Localhost(port) => bind::localhost(*port, bind::udp)?,
@@ -118,16 +161,22 @@ impl Listeners<'_> {
         for socket in sockets {
             let address = socket.local_addr()?;
             let only_v6 = is_only_v6(&SockRef::from(&socket), address)?;
-            self.runner.listen_udp(socket, kind)?;
-            self.announce(&format!("{kind}-udp"), address, only_v6, |address| format!("udp://{address}"));
+            self.runner.listen_udp(socket, service.kind)?;
+            self.announce(service, address, only_v6);
         }
         Ok(())
     }
 
+    fn acceptor(&self, service: Service) -> Option<Rc<TlsAcceptor>> {
+        let server = self.tls.filter(|_| service.is_encrypted)?;
+        Some(tls::acceptor(server, service.kind))
+    }
+
     /// Adds the line of a listener, which programs parse, and one with the addresses that people can open.
-    fn announce(&mut self, name: &str, address: SocketAddr, only_v6: bool, url: fn(SocketAddr) -> String) {
-        self.lines.push(format!("listening {name} {}", url(address)));
-        let urls: Vec<String> = reachable(address, only_v6).into_iter().map(url).collect();
+    fn announce(&mut self, service: Service, address: SocketAddr, only_v6: bool) {
+        self.lines.push(format!("listening {} {}", service.name, service.url(address)));
+        let urls: Vec<String> =
+            reachable(address, only_v6).into_iter().map(|address| service.url(address)).collect();
         if !urls.is_empty() {
             self.lines.push(format!("reachable at {}", urls.join(" ")));
         }

@@ -3,6 +3,7 @@
 mod bind;
 mod listeners;
 mod reach;
+mod tls;
 
 use std::fmt;
 use std::io;
@@ -64,10 +65,12 @@ impl Server {
         let mut services = Services::new(Box::new(site), config.rules.clone(), library, limits, Now::read());
         services.http.library = library_site(config, &services.core.library, services.core.limits.max_files);
         services.http.access_log = access_log(config)?;
+        services.http.https.hsts = config.tls.hsts.map(|time| format!("max-age={}", time.as_secs()));
         services.core.event_log = Some(events);
         services.ack =
             AckServices { reply: config.ack_reply.clone(), rate_limiter: RateLimiter::new(config.udp_rate) };
-        let mut runner = Runner::new(services)
+        let tls = tls::server(config, Now::read())?;
+        let mut runner = Runner::new(services, tls.clone())
             .map_err(|error| StartError(format!("cannot set up the event loop: {error}")))?;
         if config.trace {
             let out = LogFile::of(&LogTarget::Stdout).map_err(|error| {
@@ -77,7 +80,7 @@ impl Server {
             })?;
             runner.trace(Box::new(LineLog::new(out)));
         }
-        let socket_files = listeners::listen(config, &mut runner)?;
+        let socket_files = listeners::listen(config, tls.as_ref(), &mut runner)?;
         if let Some(folder) = &config.files {
             log_unlisted(folder, &runner.services().core.library);
         }

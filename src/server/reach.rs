@@ -26,7 +26,7 @@ struct Families {
 
 /// Returns the addresses of the interfaces that are up. They are a courtesy: without them (a sandbox may forbid
 /// netlink sockets) the list is empty.
-fn own_addresses() -> Vec<IpAddr> {
+pub(super) fn own_addresses() -> Vec<IpAddr> {
     let Ok(interfaces) = getifaddrs() else { return Vec::new() };
     let addresses = interfaces
         .filter(|interface| interface.flags.contains(InterfaceFlags::IFF_UP))

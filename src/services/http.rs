@@ -20,8 +20,26 @@ pub struct HttpServices {
     pub sessions: Sessions,
     /// The access log, if there is one.
     pub access_log: Option<AccessLog>,
+    /// What clients are told of HTTPS.
+    pub https: HttpsPolicy,
     /// Whether it was logged that a client spoke TLS.
     tls_reported: bool,
+}
+
+/// What clients are told of HTTPS.
+#[derive(Clone, Debug, Default)]
+pub struct HttpsPolicy {
+    /// The port to which requests without TLS are redirected, if they are.
+    pub redirect_port: Option<u16>,
+    /// The value of Strict-Transport-Security (RFC 6797) in responses over TLS.
+    pub hsts: Option<String>,
+}
+
+impl HttpsPolicy {
+    /// Returns whether requests with and without TLS get different responses.
+    pub fn distinguishes(&self) -> bool {
+        self.redirect_port.is_some() || self.hsts.is_some()
+    }
 }
 
 /// The library as HTTP serves it.
@@ -42,6 +60,7 @@ impl HttpServices {
             library: None,
             sessions: Sessions::default(),
             access_log: None,
+            https: HttpsPolicy::default(),
             tls_reported: false,
         }
     }
@@ -50,7 +69,7 @@ impl HttpServices {
     pub fn report_tls(&mut self, peer: Peer) {
         if !std::mem::replace(&mut self.tls_reported, true) {
             log::warn!(
-                "a client spoke TLS to the plain HTTP listener ({peer}); evserve has no HTTPS: use http://, or put a TLS proxy in front; further attempts are not logged"
+                "a client spoke TLS to the plain HTTP listener ({peer}); use http:// there; --https ADDR listens for TLS; further attempts are not logged"
             );
         }
     }

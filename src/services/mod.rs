@@ -11,7 +11,7 @@ use std::time::Instant;
 
 pub use ack::AckServices;
 pub use core::Core;
-pub use http::{HttpServices, LibrarySite};
+pub use http::{HttpServices, HttpsPolicy, LibrarySite};
 pub use rate_limiter::RateLimiter;
 pub use sessions::{Session, SessionId, Sessions};
 pub use template::{Message, Template};
@@ -36,6 +36,8 @@ pub struct Services {
 pub struct Context<'a> {
     /// The peer of the connection that is driven.
     pub peer: Peer,
+    /// Whether the connection uses TLS.
+    pub is_encrypted: bool,
     /// The services that all protocols and the event loop share.
     pub core: &'a mut Core,
     /// The services for HTTP.
@@ -55,9 +57,9 @@ impl Services {
         }
     }
 
-    /// Borrows the services for a call that drives a connection of `peer`.
+    /// Borrows the services for a call that drives a connection of `peer` without TLS.
     pub fn context(&mut self, peer: Peer) -> Context<'_> {
-        Context { peer, core: &mut self.core, http: &mut self.http, ack: &mut self.ack }
+        Context { peer, is_encrypted: false, core: &mut self.core, http: &mut self.http, ack: &mut self.ack }
     }
 
     /// Begins a turn at `now`.

@@ -1,21 +1,38 @@
-//! Transports, which carry the bytes of connections and datagrams: sockets, or simulated peers in tests. TLS
-//! would be a transport around a socket.
+//! Transports, which carry the bytes of connections and datagrams: sockets, or simulated peers in tests. TLS is a
+//! transport around another one.
 
 mod datagram;
 #[cfg(all(target_os = "linux", not(evserve_portable)))]
 mod page_cache;
 mod plain;
 mod queue;
+mod socket;
+pub mod tls;
 
 use std::fs::File;
 use std::io::{self, IoSlice};
+use std::time::Duration;
 
+use crate::clock::Now;
+use crate::limits::TURN_HANDSHAKE_TIME;
 pub use datagram::{DatagramSocket, Destination, Received, Udp};
 pub use plain::Stream;
 pub use queue::unacknowledged;
+pub use socket::Socket;
 
 /// A non-blocking, ordered byte stream. After `WouldBlock`, an event reports when the call can be repeated.
 pub trait Transport {
+    /// Returns whether the bytes are encrypted on their way. Such a connection begins with a
+    /// [`handshake`](Transport::handshake).
+    fn is_encrypted(&self) -> bool {
+        false
+    }
+
+    /// Continues the handshake. After [`Handshake::Blocked`] an event reports when to continue.
+    fn handshake(&mut self, _now: Now, _budget: &mut HandshakeBudget) -> io::Result<Handshake> {
+        Ok(Handshake::Complete)
+    }
+
     /// Receives into `buffer`. Returns 0 at EOF.
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
@@ -37,4 +54,43 @@ pub trait Transport {
     /// Returns whether a `recv` that did not fill its buffer has drained the socket, so that a new event
     /// reports the next byte. This holds for sockets under epoll and kqueue.
     fn short_recv_drains(&self) -> bool;
+
+    /// Returns the number of bytes that the calls of `recv` since the last call took from the network beyond those
+    /// that they returned.
+    fn overhead(&mut self) -> usize {
+        0
+    }
+
+    /// Tells the peer that all output was sent, before the connection is closed.
+    fn end(&mut self) {}
+}
+
+/// How far a handshake has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// It is complete.
+    Complete,
+    /// It waits for the peer.
+    Blocked,
+    /// It continues in the next turn.
+    Yielding,
+}
+
+/// The time that the handshakes of one turn may still take, by their known costs.
+#[derive(Clone, Copy, Debug)]
+pub struct HandshakeBudget(Duration);
+
+impl Default for HandshakeBudget {
+    fn default() -> HandshakeBudget {
+        HandshakeBudget(TURN_HANDSHAKE_TIME)
+    }
+}
+
+impl HandshakeBudget {
+    /// Takes `cost`, of which a part has to be left. Returns whether it was.
+    pub fn take(&mut self, cost: Duration) -> bool {
+        let is_left = !self.0.is_zero();
+        self.0 = self.0.saturating_sub(cost);
+        is_left
+    }
 }

@@ -2,6 +2,8 @@
 //! and cachestat(2) also counts pages that are still being read.
 
 use std::fs::File;
+#[cfg(feature = "tls")]
+use std::io;
 use std::io::ErrorKind;
 use std::num::NonZeroU64;
 
@@ -29,12 +31,28 @@ pub(super) fn available(file: &File, offset: u64, count: usize, cold: bool) -> u
         Ok(0) => count,
         Ok(found) => found,
         Err(error) if error.kind() == ErrorKind::WouldBlock => {
-            let _ = fadvise(file, offset, NonZeroU64::new(READ_AHEAD_BYTES), Advice::WillNeed);
+            read_ahead(file, offset);
             0
         }
         // Other errors are left to the read itself.
         Err(_) => count,
     }
+}
+
+/// Reads what is in memory. Fails with `ResourceBusy` if the first byte is not, and lets the kernel read it.
+#[cfg(feature = "tls")]
+pub(super) fn read(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    read_cached(file, offset, buffer).map_err(|error| match error.kind() {
+        ErrorKind::WouldBlock => {
+            read_ahead(file, offset);
+            ErrorKind::ResourceBusy.into()
+        }
+        _ => error,
+    })
+}
+
+fn read_ahead(file: &File, offset: u64) {
+    let _ = fadvise(file, offset, NonZeroU64::new(READ_AHEAD_BYTES), Advice::WillNeed);
 }
 
 #[cfg(test)]

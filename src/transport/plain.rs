@@ -87,6 +87,12 @@ impl Source for Stream {
     }
 }
 
+/// Reads from a file what is in memory. Fails with `ResourceBusy` while the disk is reading it.
+#[cfg(feature = "tls")]
+pub(super) fn read_file(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    system::read_file(file, offset, buffer)
+}
+
 /// Linux: sendfile(2), and `MSG_MORE` to keep a head and its file in one packet.
 #[cfg(all(target_os = "linux", not(evserve_portable)))]
 mod system {
@@ -118,6 +124,11 @@ mod system {
         }
         Ok(rustix::fs::sendfile(socket, file, Some(&mut from), count)?)
     }
+
+    #[cfg(feature = "tls")]
+    pub(super) fn read_file(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        page_cache::read(file, offset, buffer)
+    }
 }
 
 /// Elsewhere: writev(2), and a read and a write for files, because other systems' sendfile(2) differ in how
@@ -145,5 +156,10 @@ mod system {
             return Ok(0);
         }
         Ok(rustix::io::write(socket, &buffer[..length])?)
+    }
+
+    #[cfg(feature = "tls")]
+    pub(super) fn read_file(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        file.read_at(buffer, offset)
     }
 }

@@ -66,7 +66,7 @@ impl<T: Transport> Connection<T> {
             let length = scratch.len().min(*limit);
             let received = self.input.recv(&mut self.transport, &mut scratch[..length], usize::MAX)?;
             self.on_received(received.count, cx.core);
-            *limit -= received.count;
+            *limit = limit.saturating_sub(received.count + self.transport.overhead());
         }
         Ok(Stop::Starved)
     }

@@ -1,9 +1,11 @@
 //! A connection: receives, lets the protocol process the input, and sends, within the budget of a turn.
 
+mod failure;
+mod handshake;
 mod linger;
 mod standing;
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::time::Instant;
 
 use super::event::Readiness;
@@ -18,7 +20,7 @@ use crate::limits::{
 use crate::outbox::Outbox;
 use crate::protocol::{AnyProtocol, Demand, Protocol, Step};
 use crate::services::{Context, Core};
-use crate::transport::Transport;
+use crate::transport::{HandshakeBudget, Transport};
 pub(super) use standing::Standing;
 
 /// A connection in the loop.
@@ -41,6 +43,8 @@ pub(super) struct Scratch {
     pub outbox: Outbox,
     /// The memory for incomplete requests.
     pub parking: Parking,
+    /// The time that the handshakes of this turn may still take.
+    pub handshakes: HandshakeBudget,
     /// When a response was last begun and sent completely within one turn.
     small_served_at: Option<Instant>,
 }
@@ -51,6 +55,7 @@ impl Default for Scratch {
             input: vec![0; TURN_READ_BYTES],
             outbox: Outbox::default(),
             parking: Parking::default(),
+            handshakes: HandshakeBudget::default(),
             small_served_at: None,
         }
     }
@@ -59,6 +64,8 @@ impl Default for Scratch {
 /// The phase of a connection's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
+    /// The transport's handshake, which began at this instant, is in progress.
+    Handshaking(Instant),
     /// The protocol processes input.
     Open,
     /// The protocol is done. The connection closes once the queued output is sent.
@@ -101,10 +108,11 @@ enum Stop {
 impl<T: Transport> Connection<T> {
     /// Creates a connection that was accepted at `now`.
     pub(super) fn new(transport: T, protocol: AnyProtocol, now: Instant) -> Connection<T> {
+        let phase = if transport.is_encrypted() { Phase::Handshaking(now) } else { Phase::Open };
         Connection {
             transport,
             protocol,
-            phase: Phase::Open,
+            phase,
             input: Input::new(),
             output: Output::new(now),
             last_activity: now,
@@ -116,6 +124,11 @@ impl<T: Transport> Connection<T> {
         self.protocol.name()
     }
 
+    /// Returns whether the bytes are encrypted on their way.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.transport.is_encrypted()
+    }
+
     /// Records the readiness that an event reports.
     pub(super) fn set_readiness(&mut self, readiness: Readiness) {
         self.input.set_readiness(readiness);
@@ -124,10 +137,14 @@ impl<T: Transport> Connection<T> {
 
     /// Returns when the connection times out.
     pub(super) fn deadline(&self, core: &Core) -> Instant {
-        if let Phase::Lingering(reason, since) = self.phase {
-            let timeout =
-                if reason == CloseReason::BodyUnread { LINGER_TIMEOUT } else { LINGER_IDLE_TIMEOUT };
-            return (since + timeout).min(self.last_activity + LINGER_IDLE_TIMEOUT);
+        match self.phase {
+            Phase::Handshaking(since) => return since + core.limits.timeouts.head,
+            Phase::Lingering(reason, since) => {
+                let timeout =
+                    if reason == CloseReason::BodyUnread { LINGER_TIMEOUT } else { LINGER_IDLE_TIMEOUT };
+                return (since + timeout).min(self.last_activity + LINGER_IDLE_TIMEOUT);
+            }
+            Phase::Open | Phase::Finishing(_) => {}
         }
         let write = self.output.deadline(core.limits.timeouts.write);
         let protocol = match self.phase {
@@ -152,7 +169,15 @@ impl<T: Transport> Connection<T> {
             Phase::Open if self.input.awaits_peer() && self.output.outbox.is_empty() => {
                 Standing::new(self.protocol.evictability(), self.last_activity)
             }
+            Phase::Handshaking(_) => Some(Standing::Incomplete),
             Phase::Open | Phase::Finishing(_) => None,
+        }
+    }
+
+    /// Tells the peer that all output was sent, if it was, before the connection is closed.
+    pub(super) fn end(&mut self, reason: CloseReason) {
+        if reason.is_orderly() {
+            self.transport.end();
         }
     }
 
@@ -178,7 +203,7 @@ impl<T: Transport> Connection<T> {
         self.input.begin();
         self.output.begin(&mut scratch.outbox, now);
         let progress =
-            self.run(&mut scratch.input, write, cx).unwrap_or_else(|error| Progress::Closed(reason(&error)));
+            self.run(scratch, write, cx).unwrap_or_else(|error| Progress::Closed(self.reason(&error)));
         if !had_output && self.output.outbox.is_empty() && cx.core.statistics.sent_bytes > sent {
             scratch.small_served_at = Some(now);
         }
@@ -187,7 +212,13 @@ impl<T: Transport> Connection<T> {
         progress
     }
 
-    fn run(&mut self, scratch: &mut [u8], write: usize, cx: &mut Context<'_>) -> io::Result<Progress> {
+    fn run(&mut self, scratch: &mut Scratch, write: usize, cx: &mut Context<'_>) -> io::Result<Progress> {
+        if let Phase::Handshaking(_) = self.phase
+            && let Some(progress) = self.shake_hands(&mut scratch.handshakes, cx.core)?
+        {
+            return Ok(progress);
+        }
+        let scratch = &mut scratch.input[..];
         let mut budget = Budget { read: TURN_READ_BYTES, write, requests: TURN_REQUESTS, slices: 1 };
         loop {
             let stop = self.process(scratch, &mut budget, cx)?;
@@ -268,7 +299,7 @@ impl<T: Transport> Connection<T> {
         let limit = budget.read.min(scratch.len());
         let received = self.input.recv(&mut self.transport, &mut scratch[..limit], sure)?;
         self.on_received(received.count, cx.core);
-        budget.read -= received.count;
+        budget.read = budget.read.saturating_sub(received.count + self.transport.overhead());
         let input = &scratch[..received.count];
         if !is_first {
             self.input.keep(input, received.count > 0);
@@ -342,22 +373,6 @@ impl<T: Transport> Connection<T> {
             }
         } else if let Some(reason) = self.protocol.on_deadline(&mut self.output.outbox, cx) {
             self.phase = Phase::Finishing(reason);
-        }
-    }
-}
-
-/// Maps an error of the transport to a close reason.
-fn reason(error: &io::Error) -> CloseReason {
-    match error.kind() {
-        // Only sending a file can reach EOF: the file is shorter than announced.
-        ErrorKind::UnexpectedEof => CloseReason::FileShrank,
-        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::NotConnected => CloseReason::Reset,
-        ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
-            CloseReason::Reset
-        }
-        _ => {
-            log::warn!("a connection failed: {error}");
-            CloseReason::Failed
         }
     }
 }

@@ -68,6 +68,9 @@ pub const NAME: &str = "file";
 /// The reply to a new peer if no file descriptor is left for its connection.
 pub const BUSY_REPLY: &[u8] = b"ERR busy too many connections\r\n";
 
+/// The reply to a client that speaks no TLS on a listener with TLS.
+pub const PLAIN_REPLY: &[u8] = b"ERR bad-command this port needs TLS: evclient --tls\r\n";
+
 impl File {
     /// Creates the state of a connection that speaks `dialect`.
     pub fn new(dialect: Dialect) -> File {

@@ -70,7 +70,7 @@ struct Put {
 /// A command line, and the words offered for its last word in a folder with `plain` and `sub/`.
 const LINES: &[(&str, &str)] = &[
     ("evserve --lo", "--log-level --log-file"),
-    ("evserve --http 1 --htt", "--http"),
+    ("evserve --http 1 --htm", "--html"),
     ("evserve --log-level ", "off error warn info debug trace"),
     ("evserve --log-level=d", "debug"),
     ("evserve --log-level=debug --log-f", "--log-file"),

@@ -13,7 +13,18 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("main", &["config", "event_loop", "observe", "server"]),
     (
         "server",
-        &["clock", "config", "event_loop", "limits", "observe", "protocol", "services", "site", "store"],
+        &[
+            "clock",
+            "config",
+            "event_loop",
+            "limits",
+            "observe",
+            "protocol",
+            "services",
+            "site",
+            "store",
+            "transport",
+        ],
     ),
     ("config", &["limits", "observe", "protocol/file", "services", "site", "store"]),
     (
@@ -77,7 +88,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("protocol/http/handlers", &["clock", "limits", "protocol/http/semantics", "services", "site", "store"]),
     ("protocol/http/semantics", &["limits", "site", "store"]),
-    ("transport", &["store"]),
+    ("transport", &["clock", "limits", "store"]),
     ("outbox", &["limits", "store"]),
     ("services", &["clock", "close_reason", "limits", "observe", "peer", "site", "store"]),
     ("site", &["clock", "limits", "store"]),

@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::limits::COPIED_BODY_MAX_BYTES;
 use crate::outbox::Outbox;
 use crate::protocol::http::semantics::{Body, FieldSink, Response, Status};
+use crate::services::Context;
 use crate::site::{FieldSet, Metadata, Rules};
 use crate::store::Content;
 
@@ -15,6 +16,11 @@ use crate::store::Content;
 pub(crate) const BUSY_REPLY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nServer: evserve\r\nRetry-After: 1\r\n\
     Connection: close\r\nContent-Length: 0\r\n\r\n";
+
+/// The response to a client that speaks no TLS on a listener with TLS.
+pub(crate) const PLAIN_REPLY: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nServer: evserve\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Connection: close\r\nContent-Length: 35\r\n\r\nThis port needs TLS: use https://.\r\n";
 
 /// The interim response to `Expect: 100-continue` (RFC 9110 section 10.1.1).
 pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -32,6 +38,16 @@ pub(super) struct HeadContext<'a> {
     pub rules: &'a Rules,
     /// The source of Date.
     pub clock: &'a Clock,
+    /// The value of Strict-Transport-Security, if the response has it.
+    pub hsts: Option<&'a str>,
+}
+
+impl<'a> HeadContext<'a> {
+    pub(super) fn of(cx: &'a Context<'_>) -> HeadContext<'a> {
+        // RFC 6797 section 7.2: not in responses without TLS.
+        let hsts = cx.http.https.hsts.as_deref().filter(|_| cx.is_encrypted);
+        HeadContext { rules: &cx.http.site.rules, clock: &cx.core.clock, hsts }
+    }
 }
 
 /// Writes header fields as lines.
@@ -132,6 +148,9 @@ fn write_head(
     }
     for (name, value) in &head.rules.extra_fields {
         lines.field(name, value.as_bytes());
+    }
+    if let Some(value) = head.hsts {
+        lines.field("Strict-Transport-Security", value.as_bytes());
     }
     response.write_fields(&mut lines);
     if is_chunked {

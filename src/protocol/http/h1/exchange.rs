@@ -164,7 +164,7 @@ fn write(
     let head_only = method == Method::Head;
     let bytes = if head_only { 0 } else { response.body.length().unwrap_or(0) };
     record(request, response.status as u16, bytes, cx);
-    let context = HeadContext { rules: &cx.http.site.rules, clock: &cx.core.clock };
+    let context = HeadContext::of(cx);
     encode::write(response, head_only, disposition, context, out);
 }
 
@@ -204,7 +204,7 @@ impl ResponseStream {
             self.has_begun = true;
             let fields = body.fields();
             self.response.fields.extend(fields);
-            let context = HeadContext { rules: &cx.http.site.rules, clock: &cx.core.clock };
+            let context = HeadContext::of(cx);
             encode::write_stream_head(&self.response, self.is_chunked, self.disposition, context, out);
         }
         self.sent += slice.len() as u64;

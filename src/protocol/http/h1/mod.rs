@@ -24,7 +24,7 @@ use crate::outbox::Outbox;
 use crate::protocol::contract::{Demand, Evictability, Protocol, Step};
 use crate::services::{Context, Core};
 use discard::{BodyProgress, DiscardedBody};
-pub(crate) use encode::BUSY_REPLY;
+pub(crate) use encode::{BUSY_REPLY, PLAIN_REPLY};
 use encode::{HeadContext, PRELUDE_DATE_AT, prelude};
 use exchange::{Exchange, FailedRequest, PendingResponse, refuse, respond};
 use framing::Framing;
@@ -150,14 +150,15 @@ impl Http1 {
             return false;
         }
         let headers = &head.request.headers;
-        if !headers.is_unconditional() {
+        if !headers.is_unconditional() || (!cx.is_encrypted && cx.http.https.distinguishes()) {
             return false;
         }
         let accepted = headers.get(HeaderName::AcceptEncoding).map(|value| accepted_codings(&value));
         let clock = &cx.core.clock;
         let date = (PRELUDE_DATE_AT, clock.http_date());
         let Some((file, rules)) = cx.http.site.cached(path, accepted, clock) else { return false };
-        let render = |metadata: &_, length| prelude(metadata, length, HeadContext { rules, clock });
+        let hsts = cx.http.https.hsts.as_deref();
+        let render = |metadata: &_, length| prelude(metadata, length, HeadContext { rules, clock, hsts });
         let Some((message, length)) = file.message(date, render) else { return false };
         out.append(message);
         cx.core.statistics.requests += 1;

@@ -16,7 +16,7 @@ pub(super) use library::{Acceptance, UploadSink};
 use super::semantics::error::{ALLOW, NOT_FOUND};
 use super::semantics::negotiation::is_navigation;
 use super::semantics::preconditions::unvalidated_response;
-use super::semantics::uri::folder_address;
+use super::semantics::uri::{folder_address, https_address};
 use super::semantics::{HttpError, Method, Outcome, Request, Response, Status, Target, field, target};
 use crate::clock::Clock;
 use crate::services::{Context, HttpServices};
@@ -25,6 +25,9 @@ use crate::store::StoreError;
 
 /// Handles a request whose body, if any, is not stored.
 pub(super) fn respond(request: &Request<'_>, cx: &mut Context<'_>) -> Outcome {
+    if let Some(response) = redirect_to_https(request, cx) {
+        return Outcome::Handled(response);
+    }
     route(request, cx).unwrap_or_else(|error| {
         Outcome::Handled(error_response(error, &request.headers, &mut cx.http.site, &cx.core.clock))
     })
@@ -38,11 +41,29 @@ pub(super) fn accept_upload(
     cx: &mut Context<'_>,
 ) -> Result<Option<Acceptance>, HttpError> {
     match (request.method, library::path_within(request, cx.http)) {
+        _ if redirect_to_https(request, cx).is_some() => Ok(None),
         (Method::Put | Method::Post | Method::Patch, Some(path)) => {
             UploadSink::begin(&path, request, cx).map(Some)
         }
         _ => Ok(None),
     }
+}
+
+/// Redirects a request without TLS, if `--redirect-https` says so. Certificate authorities ask over plain HTTP (RFC
+/// 8555 section 8.3).
+fn redirect_to_https(request: &Request<'_>, cx: &Context<'_>) -> Option<Response> {
+    let port = cx.http.https.redirect_port.filter(|_| !cx.is_encrypted)?;
+    let (path, query) = match request.target {
+        Target::Path { path, .. } if path.starts_with(b"/.well-known/acme-challenge/") => return None,
+        Target::Path { path, query, .. } => (path, query),
+        Target::Server | Target::Authority => (&b"/"[..], None),
+    };
+    let host = request.headers.host().unwrap_or_default();
+    let fields = vec![field("Connection", "close")];
+    Some(match https_address(&host, port, path, query) {
+        Some(address) => Response::permanent_redirect(address),
+        None => Response::text(Status::BadRequest, types::TEXT, fields, "This server needs HTTPS\n".into()),
+    })
 }
 
 fn route(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Outcome, HttpError> {

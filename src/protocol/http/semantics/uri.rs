@@ -40,6 +40,28 @@ pub(crate) fn folder_address(path: &[u8], query: Option<&[u8]>) -> String {
     address
 }
 
+/// Returns the address of the same resource over HTTPS on `port`, or `None` without a host.
+pub(crate) fn https_address(host: &[u8], port: u16, path: &[u8], query: Option<&[u8]>) -> Option<String> {
+    let host = std::str::from_utf8(host).ok()?;
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    if name.is_empty() {
+        return None;
+    }
+    let mut address = format!("https://{name}");
+    if port != 443 {
+        address.push_str(&format!(":{port}"));
+    }
+    address.extend(percent_encode(path, QUERY));
+    if let Some(query) = query {
+        address.push('?');
+        address.extend(percent_encode(query, QUERY));
+    }
+    Some(address)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
