@@ -144,9 +144,9 @@ class Server:
             self.process.kill()
 
 
-def wrk(server, path, secs, header=None):
+def wrk(server, path, secs, header=None, connections=CONNECTIONS):
     """Returns the CPU time per request, in microseconds, and the requests per second."""
-    command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(secs))}s", "--timeout", "10s"]
+    command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{connections}", f"-d{max(1, round(secs))}s", "--timeout", "10s"]
     command += ["-H", header] if header else []
     before = server.cpu()
     said = subprocess.run(
@@ -209,7 +209,7 @@ SCENARIOS = {
     "full": ("full handshake and 1 KiB (s_time)", lambda server, secs: handshakes(server, secs, False)),
     "resume": ("resumed handshake and 1 KiB (s_time)", lambda server, secs: handshakes(server, secs, True)),
     "s100k": ("100 KiB, keep-alive", lambda server, secs: wrk(server, "/100k.bin", secs)),
-    "s10m": ("10 MiB, keep-alive", lambda server, secs: wrk(server, "/10m.bin", secs)),
+    "s10m": ("10 MiB, keep-alive", lambda server, secs: wrk(server, "/10m.bin", secs, connections=8)),
     "idle": ("resident bytes per idle connection", lambda server, secs: idle(server)),
 }
 

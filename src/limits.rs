@@ -274,6 +274,10 @@ pub const TLS_HANDSHAKE_COST: Duration = Duration::from_micros(60);
 /// How often a connection may receive within a turn while its handshake makes no progress.
 pub const TLS_HANDSHAKE_READS: usize = 16;
 
+/// The maximum number of received bytes that a TLS connection keeps: a handshake message, which rustls accepts up to 64
+/// KiB, and a record.
+pub const TLS_INPUT_MAX_BYTES: usize = 80 * 1024;
+
 /// How many bytes are encrypted at once. They exist twice until the socket accepts their records.
 pub const TLS_SEND_BYTES: usize = 32 * 1024;
 

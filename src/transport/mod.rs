@@ -63,6 +63,11 @@ pub trait Transport {
 
     /// Tells the peer that all output was sent, before the connection is closed.
     fn end(&mut self) {}
+
+    /// Returns the bytes of memory held in buffers.
+    fn buffered(&self) -> usize {
+        0
+    }
 }
 
 /// How far a handshake has come.

@@ -94,6 +94,10 @@ impl<T: Transport> Transport for Socket<T> {
     fn end(&mut self) {
         dispatch!(self, stream => stream.end());
     }
+
+    fn buffered(&self) -> usize {
+        dispatch!(self, stream => stream.buffered())
+    }
 }
 
 impl<T: Transport + Source> Source for Socket<T> {

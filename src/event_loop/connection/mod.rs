@@ -188,7 +188,7 @@ impl<T: Transport> Connection<T> {
 
     /// Returns the bytes of memory held in buffers.
     pub(super) fn buffered(&self) -> usize {
-        self.input.capacity() + self.output.outbox.capacity()
+        self.input.capacity() + self.output.outbox.capacity() + self.transport.buffered()
     }
 
     /// Receives, processes and sends within the budget of a turn. Returns what the connection waits for.

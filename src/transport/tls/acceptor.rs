@@ -25,8 +25,10 @@ pub struct TlsServer {
     /// Encrypts session tickets with keys that rotate. A new certificate does not change them.
     tickets: Arc<dyn ProducesTickets>,
     loaded: RefCell<Loaded>,
-    /// Where the records of all connections are received and the contents of files are read.
-    scratch: RefCell<Vec<u8>>,
+    /// Where all connections receive records, and where content is collected that is encrypted next.
+    input: RefCell<Vec<u8>>,
+    /// An empty buffer for the records to send, lent to one connection at a time.
+    output: RefCell<Vec<u8>>,
 }
 
 struct Loaded {
@@ -55,8 +57,8 @@ impl TlsServer {
         let versions = versions(&settings);
         let (configs, cost) = load(&settings, identity.as_ref(), (&provider, &tickets), now)?;
         let loaded = RefCell::new(Loaded { configs, cost, versions, next_check: None });
-        let scratch = RefCell::new(vec![0; TURN_READ_BYTES]);
-        Ok(TlsServer { settings, identity, provider, tickets, loaded, scratch })
+        let (input, output) = (RefCell::new(vec![0; TURN_READ_BYTES]), RefCell::default());
+        Ok(TlsServer { settings, identity, provider, tickets, loaded, input, output })
     }
 
     /// Reads the certificates and keys again if their files have changed. If they are unusable, the server keeps the
@@ -104,8 +106,22 @@ impl TlsAcceptor {
         self.plain_reply
     }
 
-    pub(super) fn scratch(&self) -> RefMut<'_, Vec<u8>> {
-        self.server.scratch.borrow_mut()
+    pub(super) fn input(&self) -> RefMut<'_, Vec<u8>> {
+        self.server.input.borrow_mut()
+    }
+
+    /// Takes an empty buffer, whose memory is already allocated.
+    pub(super) fn take_output(&self) -> Vec<u8> {
+        self.server.output.take()
+    }
+
+    /// Gives a buffer back, or keeps the larger one.
+    pub(super) fn return_output(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        let mut kept = self.server.output.borrow_mut();
+        if buffer.capacity() > kept.capacity() {
+            *kept = buffer;
+        }
     }
 }
 

@@ -4,10 +4,14 @@
 mod acceptor;
 #[cfg(feature = "tls")]
 mod certificates;
+#[cfg(feature = "tls")]
+mod hello;
 #[cfg(not(feature = "tls"))]
 mod none;
 #[cfg(feature = "tls")]
 mod self_signed;
+#[cfg(feature = "tls")]
+mod session;
 mod settings;
 #[cfg(feature = "tls")]
 mod stream;

@@ -2,30 +2,37 @@
 //! left, so a connection is closed, paused or timed out as on a plain transport.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::io::{self, ErrorKind, IoSlice};
 use std::mem;
 use std::rc::Rc;
 
-use rustls::ServerConnection;
-use rustls::server::{Accepted, Acceptor};
-
 use super::acceptor::TlsAcceptor;
+use super::hello;
+use super::session::TlsSession;
 use crate::clock::Now;
-use crate::limits::{TLS_FIRST_BYTES, TLS_FIRST_RECORD_BYTES, TLS_HANDSHAKE_READS, TLS_SEND_BYTES};
+use crate::limits::{
+    TLS_FIRST_BYTES, TLS_FIRST_RECORD_BYTES, TLS_HANDSHAKE_READS, TLS_INPUT_MAX_BYTES, TLS_SEND_BYTES,
+};
 use crate::transport::plain::read_file;
 use crate::transport::{Handshake, HandshakeBudget, Transport};
 
-/// A TLS connection over `T`.
+/// A TLS connection over `T`. An idle one owns no buffer.
 pub struct TlsStream<T> {
     inner: T,
     stage: Stage,
     acceptor: Rc<TlsAcceptor>,
-    /// The number of encrypted bytes of the outbox that were not reported as sent: their records have not left yet.
-    /// The next call of `send` or `send_file` offers the same bytes again.
+    /// Received bytes that are no complete record, or no complete ClientHello.
+    incoming: Vec<u8>,
+    /// Content that the caller of `recv` had no room for.
+    content: Vec<u8>,
+    /// Records that the inner transport has not accepted.
+    outgoing: Vec<u8>,
+    /// The number of bytes of the outbox in `outgoing` that were not reported as sent. The next call of `send` or
+    /// `send_file` offers the same bytes again.
     unreported: usize,
     /// The number of bytes sent since input was last received. The first records of a response are small.
     sent_since_input: usize,
-    /// Whether the last recv of ciphertext has drained the socket.
+    /// Whether the last recv of the inner transport has drained it.
     is_drained: bool,
     /// Received bytes that were no content since the last call of `overhead`.
     overhead: usize,
@@ -33,31 +40,30 @@ pub struct TlsStream<T> {
 
 /// How far a connection has come.
 enum Stage {
-    /// Nothing was received.
-    Silent,
-    /// A part of the ClientHello was received.
-    Hello(Box<Acceptor>),
-    /// The ClientHello is complete, and waits for a turn that has time for the handshake.
-    Accepted(Box<Accepted>),
+    /// The ClientHello is not complete, or waits for a turn that has time for the handshake.
+    Hello,
     /// The server has answered the ClientHello.
-    Running(Box<ServerConnection>),
-    /// The handshake failed.
-    Failed,
+    Running(Box<TlsSession>),
+    /// The handshake failed, or close_notify was sent.
+    Ended,
 }
 
 /// The content type of a handshake record (RFC 8446 section 5.1), the first byte of a ClientHello.
 const HANDSHAKE_RECORD: u8 = 22;
 
-/// How much of a handshake is received at once: rustls takes this much with one call.
-const HANDSHAKE_READ_BYTES: usize = 4096;
+/// The maximum content of a record (RFC 8446 section 5.1).
+const RECORD_MAX_BYTES: usize = 1 << 14;
 
 impl<T: Transport> TlsStream<T> {
     /// Creates a connection that has received nothing.
     pub fn new(inner: T, acceptor: Rc<TlsAcceptor>) -> TlsStream<T> {
         TlsStream {
             inner,
-            stage: Stage::Silent,
+            stage: Stage::Hello,
             acceptor,
+            incoming: Vec::new(),
+            content: Vec::new(),
+            outgoing: Vec::new(),
             unreported: 0,
             sent_since_input: 0,
             is_drained: false,
@@ -70,35 +76,49 @@ impl<T: Transport> TlsStream<T> {
         &mut self.inner
     }
 
-    /// Consumes received bytes of the handshake, up to the next step of the server.
-    fn take_handshake(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if matches!(self.stage, Stage::Silent) {
-            if bytes[0] != HANDSHAKE_RECORD && bytes[0].is_ascii() {
+    /// Receives at most `limit` bytes, and processes the complete records. `content` gets their content. Returns the
+    /// number of bytes received.
+    fn receive(&mut self, limit: usize, content: impl FnMut(&[u8])) -> io::Result<usize> {
+        let acceptor = Rc::clone(&self.acceptor);
+        let mut input = acceptor.input();
+        let kept = self.incoming.len();
+        if kept + limit > input.len() {
+            input.resize(kept + limit, 0);
+        }
+        let received = self.inner.recv(&mut input[kept..kept + limit])?;
+        if received == 0 {
+            return Err(ErrorKind::ConnectionAborted.into());
+        }
+        self.is_drained = received < limit && self.inner.short_recv_drains();
+        let end = kept + received;
+        input[..kept].copy_from_slice(&self.incoming);
+        match &mut self.stage {
+            Stage::Running(session) => {
+                let processed = session.receive(&mut input[..end], &mut self.outgoing, content);
+                let consumed = processed.map_err(|error| self.fail(error))?;
+                self.keep(&input[consumed..end])?;
+            }
+            Stage::Hello if input[0] != HANDSHAKE_RECORD && input[0].is_ascii() => {
                 return Err(self.refuse_plain());
             }
-            self.stage = Stage::Hello(Box::default());
+            Stage::Hello => self.keep(&input[..end])?,
+            Stage::Ended => {}
         }
-        match &mut self.stage {
-            Stage::Hello(hello) => {
-                hello.read_tls(&mut &*bytes)?;
-                match hello.accept() {
-                    Ok(None) => Ok(()),
-                    Ok(Some(accepted)) => {
-                        self.stage = Stage::Accepted(Box::new(accepted));
-                        Ok(())
-                    }
-                    Err((error, mut alert)) => {
-                        let _ = alert.write(&mut Wire { inner: &mut self.inner, more: false });
-                        Err(invalid(error))
-                    }
-                }
-            }
-            Stage::Running(session) => {
-                session.read_tls(&mut &*bytes)?;
-                process(session, &mut self.inner)
-            }
-            Stage::Silent | Stage::Accepted(_) | Stage::Failed => Ok(()),
+        Ok(received)
+    }
+
+    /// Keeps received bytes until more arrive.
+    fn keep(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.len() > TLS_INPUT_MAX_BYTES {
+            return Err(io::Error::new(ErrorKind::InvalidData, "a handshake message is too long"));
         }
+        if bytes.is_empty() {
+            self.incoming = Vec::new();
+        } else {
+            self.incoming.clear();
+            self.incoming.extend_from_slice(bytes);
+        }
+        Ok(())
     }
 
     /// Answers the ClientHello, which takes the time of a signature.
@@ -107,78 +127,90 @@ impl<T: Transport> TlsStream<T> {
         if !budget.take(cost) {
             return Ok(Handshake::Yielding);
         }
-        let Stage::Accepted(accepted) = mem::replace(&mut self.stage, Stage::Failed) else {
-            return Ok(Handshake::Blocked);
-        };
-        match accepted.into_connection(config) {
-            Ok(mut session) => {
-                // What is written is bounded here, and what is received by the reads.
-                session.set_buffer_limit(None);
-                self.stage = Stage::Running(Box::new(session));
-                Ok(Handshake::Blocked)
-            }
-            Err((error, mut alert)) => {
-                let _ = alert.write(&mut Wire { inner: &mut self.inner, more: false });
-                Err(invalid(error))
-            }
-        }
+        let mut session = Box::new(TlsSession::new(config).map_err(|error| self.fail(error))?);
+        let mut input = mem::take(&mut self.incoming);
+        let processed = session.receive(&mut input, &mut self.outgoing, |_| ());
+        self.stage = Stage::Running(session);
+        let consumed = processed.map_err(|error| self.fail(error))?;
+        self.keep(&input[consumed..])?;
+        Ok(Handshake::Blocked)
+    }
+
+    /// Sends the alert of an error, if there is one.
+    fn fail(&mut self, error: rustls::Error) -> io::Error {
+        let _ = self.flush(false);
+        self.stage = Stage::Ended;
+        io::Error::new(ErrorKind::InvalidData, error)
     }
 
     /// Answers a request in plain text, which a person may have typed, in plain text.
     fn refuse_plain(&mut self) -> io::Error {
-        self.stage = Stage::Failed;
+        self.stage = Stage::Ended;
         let _ = self.inner.send(&[IoSlice::new(self.acceptor.plain_reply())], false);
         let _ = self.inner.shutdown_write();
         // A close with unread input would be a reset, which destroys the reply.
-        let _ = self.inner.recv(&mut [0; HANDSHAKE_READ_BYTES]);
+        let _ = self.inner.recv(&mut [0; 4096]);
         io::Error::new(ErrorKind::InvalidData, "the client spoke no TLS")
     }
 
-    /// Encrypts the beginning of `pieces`.
-    fn encrypt(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<()> {
-        let Stage::Running(session) = &mut self.stage else { return Err(ErrorKind::NotConnected.into()) };
-        let total: usize = pieces.iter().map(|piece| piece.len()).sum();
-        let mut left = TLS_SEND_BYTES;
-        if pieces.len() > 1 && total <= record_bytes(self.sent_since_input) {
-            // A head and its body share a record.
-            self.unreported = session.writer().write_vectored(pieces)?;
-            self.sent_since_input += self.unreported;
-            return Ok(());
-        }
-        for piece in pieces {
-            let mut rest = &piece[..piece.len().min(left)];
-            left -= rest.len();
-            while !rest.is_empty() {
-                let record = rest.len().min(record_bytes(self.sent_since_input));
-                let written = session.writer().write(&rest[..record])?;
-                rest = &rest[written..];
-                self.unreported += written;
-                self.sent_since_input += written;
-            }
-        }
-        Ok(())
+    /// Sends the records in `outgoing`. Returns the number of bytes sent, if not all.
+    fn flush(&mut self, more: bool) -> io::Result<Option<usize>> {
+        let records = mem::take(&mut self.outgoing);
+        self.send_records(records, more)
     }
 
-    /// Sends encrypted records. Returns how many of the `offered` bytes of the outbox count as sent.
-    fn send_records(&mut self, offered: usize, more: bool) -> io::Result<usize> {
-        let Stage::Running(session) = &mut self.stage else { return Err(ErrorKind::NotConnected.into()) };
+    /// Sends records, and keeps those that the inner transport does not accept. Returns the number of bytes sent, if
+    /// not all.
+    fn send_records(&mut self, mut records: Vec<u8>, more: bool) -> io::Result<Option<usize>> {
         let mut sent = 0;
-        while session.wants_write() {
-            match session.write_tls(&mut Wire { inner: &mut self.inner, more }) {
+        while sent < records.len() {
+            match self.inner.send(&[IoSlice::new(&records[sent..])], more) {
                 Ok(count) => sent += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    // The last byte counts as sent only when all records have left.
-                    let reported = sent.min(self.unreported.saturating_sub(1)).min(offered);
-                    self.unreported -= reported;
-                    return if reported == 0 { Err(error) } else { Ok(reported) };
+                    self.outgoing = records.split_off(sent);
+                    self.acceptor.return_output(records);
+                    return Ok(Some(sent));
                 }
                 Err(error) => return Err(error),
             }
         }
-        let reported = self.unreported.min(offered);
+        self.acceptor.return_output(records);
+        Ok(None)
+    }
+
+    /// Encrypts `content`, of the outbox, and sends its records after those that are still to be sent.
+    fn send_content(&mut self, content: &[u8], offered: usize, more: bool) -> io::Result<usize> {
+        let Stage::Running(session) = &mut self.stage else { return Err(ErrorKind::NotConnected.into()) };
+        let mut records = self.acceptor.take_output();
+        records.append(&mut self.outgoing);
+        let before = self.sent_since_input;
+        let encrypted = session.encrypt(content, |count| record_bytes(before + count), &mut records);
+        encrypted.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+        self.outgoing = Vec::new();
+        self.sent_since_input += content.len();
+        self.unreported = content.len();
+        let left = self.send_records(records, more || content.len() < offered)?;
+        self.report(left, offered)
+    }
+
+    /// Sends the records of bytes that were offered before.
+    fn send_again(&mut self, offered: usize, more: bool) -> io::Result<usize> {
+        let left = self.flush(more)?;
+        self.report(left, offered)
+    }
+
+    /// Returns how many of the `offered` bytes of the outbox count as sent, after all records or `left` bytes of them
+    /// were sent.
+    fn report(&mut self, left: Option<usize>, offered: usize) -> io::Result<usize> {
+        // The last byte counts as sent only when all records have left.
+        let reported = match left {
+            None => self.unreported,
+            Some(sent) => sent.min(self.unreported.saturating_sub(1)),
+        };
+        let reported = reported.min(offered);
         self.unreported -= reported;
-        Ok(reported)
+        if reported == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(reported) }
     }
 }
 
@@ -189,28 +221,26 @@ impl<T: Transport> Transport for TlsStream<T> {
 
     fn handshake(&mut self, now: Now, budget: &mut HandshakeBudget) -> io::Result<Handshake> {
         for _ in 0..TLS_HANDSHAKE_READS {
-            if matches!(self.stage, Stage::Accepted(_)) && self.answer(now, budget)? == Handshake::Yielding {
+            if matches!(self.stage, Stage::Hello)
+                && hello::is_complete(&self.incoming)
+                && self.answer(now, budget)? == Handshake::Yielding
+            {
                 return Ok(Handshake::Yielding);
             }
-            if let Stage::Running(session) = &mut self.stage {
-                // The tickets of TLS 1.3 leave with the first response. The client of TLS 1.2 waits for the last flight.
-                let is_last = !session.is_handshaking()
-                    && session.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_3);
-                while session.wants_write() && !is_last {
-                    match session.write_tls(&mut Wire { inner: &mut self.inner, more: false }) {
-                        Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Handshake::Blocked),
-                        Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
-                        _ => {}
-                    }
+            if let Stage::Running(session) = &self.stage {
+                let (is_complete, has_only_tickets) =
+                    (!session.is_handshaking(), session.ends_with_tickets());
+                // Tickets leave with the first response.
+                if !(is_complete && has_only_tickets) && self.flush(false)?.is_some() {
+                    return Ok(Handshake::Blocked);
                 }
-                if !session.is_handshaking() {
+                if is_complete {
                     return Ok(Handshake::Complete);
                 }
             }
-            let mut bytes = [0; HANDSHAKE_READ_BYTES];
-            match self.inner.recv(&mut bytes) {
-                Ok(0) => return Err(ErrorKind::ConnectionAborted.into()),
-                Ok(count) => self.take_handshake(&bytes[..count])?,
+            let content = &mut Vec::new();
+            match self.receive(HANDSHAKE_READ_BYTES, |bytes| content.extend_from_slice(bytes)) {
+                Ok(_) => self.content.append(content),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Handshake::Blocked),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -222,40 +252,35 @@ impl<T: Transport> Transport for TlsStream<T> {
     /// Fails with `ConnectionAborted` at a FIN without close_notify, which anybody on the way can send, and with
     /// `InvalidData` if the peer breaks the protocol.
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Stage::Running(session) = &mut self.stage else { return Err(ErrorKind::NotConnected.into()) };
-        if let Some(count) = read_content(session, buffer) {
-            // An event may have come since the last recv of ciphertext.
+        let Stage::Running(session) = &self.stage else { return Err(ErrorKind::NotConnected.into()) };
+        if !self.content.is_empty() {
+            let count = self.content.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&self.content[..count]);
+            self.content.drain(..count);
+            if self.content.is_empty() {
+                self.content = Vec::new();
+            }
+            // An event may have come since the last recv of the inner transport.
             self.is_drained = false;
             return Ok(count);
         }
-        let mut scratch = self.acceptor.scratch();
-        // No more than fits: what is left of the content stays in rustls, which holds at most a record.
-        let limit = buffer.len().min(scratch.len());
-        let received = self.inner.recv(&mut scratch[..limit])?;
-        if received == 0 {
-            return Err(ErrorKind::ConnectionAborted.into());
+        if session.has_received_end() {
+            return Ok(0);
         }
-        self.is_drained = received < limit && self.inner.short_recv_drains();
+        let (mut filled, mut rest) = (0, Vec::new());
+        let received = self.receive(buffer.len(), |bytes| {
+            let (fits, others) = bytes.split_at(bytes.len().min(buffer.len() - filled));
+            buffer[filled..filled + fits.len()].copy_from_slice(fits);
+            filled += fits.len();
+            rest.extend_from_slice(others);
+        })?;
+        self.content = rest;
         self.sent_since_input = 0;
-        let mut rest = &scratch[..received];
-        let (mut filled, mut has_ended) = (0, false);
-        while !rest.is_empty() && !has_ended {
-            session.read_tls(&mut rest)?;
-            process(session, &mut self.inner)?;
-            while filled < buffer.len()
-                && let Some(count) = read_content(session, &mut buffer[filled..])
-            {
-                filled += count;
-                has_ended = count == 0;
-                if has_ended {
-                    break;
-                }
-            }
-        }
         self.overhead += received.saturating_sub(filled);
-        match filled {
-            // There may be more input, or an event was missed: only the socket knows.
-            0 if !has_ended => Err(ErrorKind::Interrupted.into()),
+        match (&self.stage, filled) {
+            (Stage::Running(session), 0) if session.has_received_end() => Ok(0),
+            // There may be more input, or an event was missed: only the inner transport knows.
+            (_, 0) => Err(ErrorKind::Interrupted.into()),
             _ => Ok(filled),
         }
     }
@@ -265,24 +290,36 @@ impl<T: Transport> Transport for TlsStream<T> {
     }
 
     fn send(&mut self, pieces: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
-        if self.unreported == 0 {
-            self.encrypt(pieces)?;
+        let offered = pieces.iter().map(|piece| piece.len()).sum();
+        if self.unreported > 0 {
+            return self.send_again(offered, more);
         }
-        self.send_records(pieces.iter().map(|piece| piece.len()).sum(), more)
+        if let [piece] = pieces {
+            return self.send_content(&piece[..piece.len().min(TLS_SEND_BYTES)], offered, more);
+        }
+        // A head and its body share a record.
+        let acceptor = Rc::clone(&self.acceptor);
+        let mut joined = acceptor.input();
+        let mut length = 0;
+        for piece in pieces {
+            let part = &piece[..piece.len().min(TLS_SEND_BYTES - length)];
+            joined[length..length + part.len()].copy_from_slice(part);
+            length += part.len();
+        }
+        self.send_content(&joined[..length], offered, more)
     }
 
     fn send_file(&mut self, file: &File, offset: u64, count: usize, _cold: bool) -> io::Result<usize> {
-        if self.unreported == 0 {
-            let acceptor = Rc::clone(&self.acceptor);
-            let mut scratch = acceptor.scratch();
-            let content = &mut scratch[..count.min(TLS_SEND_BYTES)];
-            let read = read_file(file, offset, content)?;
-            if read == 0 {
-                return Ok(0);
-            }
-            self.encrypt(&[IoSlice::new(&content[..read])])?;
+        if self.unreported > 0 {
+            return self.send_again(count, self.unreported < count);
         }
-        self.send_records(count, self.unreported < count)
+        let acceptor = Rc::clone(&self.acceptor);
+        let mut input = acceptor.input();
+        let read = read_file(file, offset, &mut input[..count.min(TLS_SEND_BYTES)])?;
+        if read == 0 {
+            return Ok(0);
+        }
+        self.send_content(&input[..read], count, false)
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
@@ -290,15 +327,15 @@ impl<T: Transport> Transport for TlsStream<T> {
         self.inner.shutdown_write()
     }
 
-    /// Sends close_notify (RFC 8446 section 6.1), unless records are unsent: then the peer has to notice that the
-    /// output was cut off.
+    /// Sends close_notify (RFC 8446 section 6.1), unless bytes of the outbox are unsent: then the peer has to notice
+    /// that the output was cut off.
     fn end(&mut self) {
         if let Stage::Running(session) = &mut self.stage
             && self.unreported == 0
             && !session.is_handshaking()
+            && session.end(&mut self.outgoing).is_ok()
         {
-            session.send_close_notify();
-            let _ = session.write_tls(&mut Wire { inner: &mut self.inner, more: false });
+            let _ = self.flush(false);
         }
     }
 
@@ -309,6 +346,10 @@ impl<T: Transport> Transport for TlsStream<T> {
     fn short_recv_drains(&self) -> bool {
         self.is_drained
     }
+
+    fn buffered(&self) -> usize {
+        self.incoming.capacity() + self.content.capacity() + self.outgoing.capacity()
+    }
 }
 
 impl<T> std::fmt::Debug for TlsStream<T> {
@@ -317,51 +358,11 @@ impl<T> std::fmt::Debug for TlsStream<T> {
     }
 }
 
+/// How much of a handshake is received at once.
+const HANDSHAKE_READ_BYTES: usize = 4096;
+
 /// Returns how much the next record may hold: a packet at the beginning of a response, so that the client can decrypt
 /// each packet as it arrives, later as much as a record holds.
 fn record_bytes(sent_since_input: usize) -> usize {
-    if sent_since_input < TLS_FIRST_BYTES { TLS_FIRST_RECORD_BYTES } else { TLS_RECORD_MAX_BYTES }
-}
-
-/// The maximum content of a record (RFC 8446 section 5.1).
-const TLS_RECORD_MAX_BYTES: usize = 1 << 14;
-
-/// Processes received records. If the peer broke the protocol, sends an alert and fails.
-fn process<T: Transport>(session: &mut ServerConnection, inner: &mut T) -> io::Result<()> {
-    match session.process_new_packets() {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let _ = session.write_tls(&mut Wire { inner, more: false });
-            Err(invalid(error))
-        }
-    }
-}
-
-fn invalid(error: rustls::Error) -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, error)
-}
-
-/// Reads decrypted content. Returns 0 after close_notify, and `None` if there is none yet.
-fn read_content(session: &mut ServerConnection, buffer: &mut [u8]) -> Option<usize> {
-    session.reader().read(buffer).ok()
-}
-
-/// The inner transport, as rustls writes to it.
-struct Wire<'a, T> {
-    inner: &'a mut T,
-    more: bool,
-}
-
-impl<T: Transport> Write for Wire<'_, T> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.inner.send(&[IoSlice::new(bytes)], self.more)
-    }
-
-    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.inner.send(pieces, self.more)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    if sent_since_input < TLS_FIRST_BYTES { TLS_FIRST_RECORD_BYTES } else { RECORD_MAX_BYTES }
 }
