@@ -124,7 +124,8 @@ impl Input {
     }
 
     /// Receives into `buffer`: at most the number of bytes that may be kept, plus `sure` bytes that the
-    /// protocol is certain to consume.
+    /// protocol is certain to consume. Inlined always: with TLS the call is large, and a plain recv is small.
+    #[inline(always)]
     pub(super) fn recv<T: Transport>(
         &mut self,
         transport: &mut T,

@@ -28,7 +28,7 @@ use crate::clock::Now;
 use crate::close_reason::CloseReason;
 use crate::limits::TURN_ACCEPTS;
 use crate::protocol::Kind;
-use crate::services::{Context, Services};
+use crate::services::Services;
 use crate::transport::HandshakeBudget;
 
 use connection::{Progress, Scratch};
@@ -227,8 +227,7 @@ impl<N: Network> EventLoop<N> {
         source.queued = None;
         match &mut source.kind {
             SourceKind::Connection(peer, connection) => {
-                let is_encrypted = connection.is_encrypted();
-                let mut cx = Context { is_encrypted, ..self.services.context(*peer) };
+                let mut cx = self.services.context_of(*peer, connection.is_encrypted());
                 match connection.drive(&mut self.scratch, &mut cx) {
                     Progress::Waiting(until) => self.schedule.arm(key, &mut source.alarm, until),
                     Progress::Yielding => {

@@ -59,7 +59,13 @@ impl Services {
 
     /// Borrows the services for a call that drives a connection of `peer` without TLS.
     pub fn context(&mut self, peer: Peer) -> Context<'_> {
-        Context { peer, is_encrypted: false, core: &mut self.core, http: &mut self.http, ack: &mut self.ack }
+        self.context_of(peer, false)
+    }
+
+    /// Borrows the services for a call that drives a connection of `peer`.
+    #[inline]
+    pub fn context_of(&mut self, peer: Peer, is_encrypted: bool) -> Context<'_> {
+        Context { peer, is_encrypted, core: &mut self.core, http: &mut self.http, ack: &mut self.ack }
     }
 
     /// Begins a turn at `now`.

@@ -55,46 +55,57 @@ macro_rules! dispatch {
 }
 
 impl<T: Transport> Transport for Socket<T> {
+    #[inline]
     fn is_encrypted(&self) -> bool {
         dispatch!(self, stream => stream.is_encrypted())
     }
 
+    #[inline]
     fn handshake(&mut self, now: Now, budget: &mut HandshakeBudget) -> io::Result<Handshake> {
         dispatch!(self, stream => stream.handshake(now, budget))
     }
 
+    #[inline]
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         dispatch!(self, stream => stream.recv(buffer))
     }
 
+    #[inline]
     fn send(&mut self, pieces: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
         dispatch!(self, stream => stream.send(pieces, more))
     }
 
+    #[inline]
     fn send_file(&mut self, file: &File, offset: u64, count: usize, cold: bool) -> io::Result<usize> {
         dispatch!(self, stream => stream.send_file(file, offset, count, cold))
     }
 
+    #[inline]
     fn shutdown_write(&mut self) -> io::Result<()> {
         dispatch!(self, stream => stream.shutdown_write())
     }
 
+    #[inline]
     fn unacknowledged(&self) -> Option<usize> {
         dispatch!(self, stream => stream.unacknowledged())
     }
 
+    #[inline]
     fn short_recv_drains(&self) -> bool {
         dispatch!(self, stream => stream.short_recv_drains())
     }
 
+    #[inline]
     fn overhead(&mut self) -> usize {
         dispatch!(self, stream => stream.overhead())
     }
 
+    #[inline]
     fn end(&mut self) {
         dispatch!(self, stream => stream.end());
     }
 
+    #[inline]
     fn buffered(&self) -> usize {
         dispatch!(self, stream => stream.buffered())
     }

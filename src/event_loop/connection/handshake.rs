@@ -9,6 +9,7 @@ use crate::transport::{Handshake, HandshakeBudget, Transport};
 
 impl<T: Transport> Connection<T> {
     /// Continues the handshake of the transport. Returns `None` once it is complete.
+    #[cold]
     pub(super) fn shake_hands(
         &mut self,
         budget: &mut HandshakeBudget,

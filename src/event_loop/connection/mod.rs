@@ -299,7 +299,10 @@ impl<T: Transport> Connection<T> {
         let limit = budget.read.min(scratch.len());
         let received = self.input.recv(&mut self.transport, &mut scratch[..limit], sure)?;
         self.on_received(received.count, cx.core);
-        budget.read = budget.read.saturating_sub(received.count + self.transport.overhead());
+        budget.read -= received.count;
+        if !received.is_drained {
+            budget.read = budget.read.saturating_sub(self.transport.overhead());
+        }
         let input = &scratch[..received.count];
         if !is_first {
             self.input.keep(input, received.count > 0);

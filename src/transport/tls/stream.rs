@@ -214,11 +214,13 @@ impl<T: Transport> TlsStream<T> {
     }
 }
 
+// Calls are not inlined, so that plain connections, which share the callers, stay as small as without TLS.
 impl<T: Transport> Transport for TlsStream<T> {
     fn is_encrypted(&self) -> bool {
         true
     }
 
+    #[inline(never)]
     fn handshake(&mut self, now: Now, budget: &mut HandshakeBudget) -> io::Result<Handshake> {
         for _ in 0..TLS_HANDSHAKE_READS {
             if matches!(self.stage, Stage::Hello)
@@ -251,6 +253,7 @@ impl<T: Transport> Transport for TlsStream<T> {
 
     /// Fails with `ConnectionAborted` at a FIN without close_notify, which anybody on the way can send, and with
     /// `InvalidData` if the peer breaks the protocol.
+    #[inline(never)]
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Stage::Running(session) = &self.stage else { return Err(ErrorKind::NotConnected.into()) };
         if !self.content.is_empty() {
@@ -289,6 +292,7 @@ impl<T: Transport> Transport for TlsStream<T> {
         mem::take(&mut self.overhead)
     }
 
+    #[inline(never)]
     fn send(&mut self, pieces: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
         let offered = pieces.iter().map(|piece| piece.len()).sum();
         if self.unreported > 0 {
@@ -309,6 +313,7 @@ impl<T: Transport> Transport for TlsStream<T> {
         self.send_content(&joined[..length], offered, more)
     }
 
+    #[inline(never)]
     fn send_file(&mut self, file: &File, offset: u64, count: usize, _cold: bool) -> io::Result<usize> {
         if self.unreported > 0 {
             return self.send_again(count, self.unreported < count);
@@ -322,6 +327,7 @@ impl<T: Transport> Transport for TlsStream<T> {
         self.send_content(&input[..read], count, false)
     }
 
+    #[inline(never)]
     fn shutdown_write(&mut self) -> io::Result<()> {
         self.end();
         self.inner.shutdown_write()
@@ -329,6 +335,7 @@ impl<T: Transport> Transport for TlsStream<T> {
 
     /// Sends close_notify (RFC 8446 section 6.1), unless bytes of the outbox are unsent: then the peer has to notice
     /// that the output was cut off.
+    #[inline(never)]
     fn end(&mut self) {
         if let Stage::Running(session) = &mut self.stage
             && self.unreported == 0

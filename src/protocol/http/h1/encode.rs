@@ -63,7 +63,8 @@ impl FieldSink for FieldLines<'_> {
 }
 
 /// Renders the head of a 200 that carries a complete file and has no Connection field. Only its date needs to
-/// change later.
+/// change later. It is rendered once per version of a file, so the call is not inlined.
+#[inline(never)]
 pub(super) fn prelude(metadata: &Rc<Metadata>, length: u64, head: HeadContext<'_>) -> Vec<u8> {
     let response = Response {
         status: Status::Ok,

@@ -157,8 +157,10 @@ impl Http1 {
         let clock = &cx.core.clock;
         let date = (PRELUDE_DATE_AT, clock.http_date());
         let Some((file, rules)) = cx.http.site.cached(path, accepted, clock) else { return false };
-        let hsts = cx.http.https.hsts.as_deref();
-        let render = |metadata: &_, length| prelude(metadata, length, HeadContext { rules, clock, hsts });
+        let https = &cx.http.https;
+        let render = |metadata: &_, length| {
+            prelude(metadata, length, HeadContext { rules, clock, hsts: https.hsts.as_deref() })
+        };
         let Some((message, length)) = file.message(date, render) else { return false };
         out.append(message);
         cx.core.statistics.requests += 1;
