@@ -4,6 +4,8 @@
 mod acceptor;
 #[cfg(feature = "tls")]
 mod certificates;
+#[cfg(feature = "tls")]
+mod client;
 #[cfg(not(feature = "tls"))]
 mod none;
 #[cfg(feature = "tls")]
@@ -14,10 +16,12 @@ mod stream;
 
 #[cfg(feature = "tls")]
 pub use acceptor::{TlsAcceptor, TlsServer};
+#[cfg(feature = "tls")]
+pub use client::{TlsClient, TlsClientStream};
 #[cfg(not(feature = "tls"))]
-pub use none::{Identity, TlsAcceptor, TlsServer};
+pub use none::{Identity, TlsAcceptor, TlsClient, TlsClientStream, TlsServer};
 #[cfg(feature = "tls")]
 pub use self_signed::Identity;
-pub use settings::{Alpn, TlsError, TlsSettings};
+pub use settings::{Alpn, TlsError, TlsSettings, Trust};
 #[cfg(feature = "tls")]
 pub use stream::TlsStream;
