@@ -14,7 +14,7 @@ _evclient() {
             continue
         fi
         case "$command $word" in
-            ' --dialect' | ' --to' | ' --as') value=$word given+="$word " ;;
+            ' --dialect' | ' --to' | ' --as' | ' --ca') value=$word given+="$word " ;;
             *' -'*) given+="$word " ;;
             *) ((place += 1)) ;;
         esac
@@ -25,13 +25,13 @@ _evclient() {
     if [[ $value ]]; then
         case "$command $value" in
             ' --dialect') COMPREPLY=($(compgen -W 'lines joined listed' -- "$cur")) ;;
-            ' --to') compopt -o default ;;
+            ' --to' | ' --ca') compopt -o default ;;
         esac
         return
     fi
     [[ ! $joined ]] || return
     case $command in
-        '') once='--dialect --to --as --udp -V --version -h --help' many='' words='' ;;
+        '') once='--dialect --to --as --udp --tls --ca --insecure -V --version -h --help' many='' words='' ;;
     esac
     case "$command $place" in
         ' 0') [[ $cur == -* ]] || { return; } ;;

@@ -30,6 +30,18 @@ pub struct ClientOptions {
     #[argh(switch)]
     pub udp: bool,
 
+    /// connect with TLS, to evserve --file-tls; the system's certificates decide which servers are trusted
+    #[argh(switch)]
+    pub tls: bool,
+
+    /// trust only the certificates in this PEM file and what they sign, such as the server's self-signed.crt
+    #[argh(option, arg_name = "FILE")]
+    pub ca: Option<String>,
+
+    /// trust any server: the connection is encrypted, but anybody could be at its other end
+    #[argh(switch)]
+    pub insecure: bool,
+
     /// print the version
     #[argh(switch, short = 'V')]
     pub version: bool,
@@ -46,6 +58,6 @@ pub struct ClientOptions {
 impl CommandLine for ClientOptions {
     const PROGRAM: &'static str = "evclient";
     const LISTED: &'static str = "commands";
-    // The names of local files, and the address of a unix socket.
-    const ANY_BYTES: &'static [&'static str] = &["", "--to", "--as"];
+    // The names of files, and the address of a unix socket.
+    const ANY_BYTES: &'static [&'static str] = &["", "--to", "--as", "--ca"];
 }

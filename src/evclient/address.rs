@@ -4,10 +4,13 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use evserve::transport::tls::TlsClient;
 
 use super::failure::Failure;
 use super::stream::Stream;
@@ -49,12 +52,26 @@ impl Address {
     }
 
     /// Connects to the Unix socket, or to the first address of the host that accepts.
-    pub(crate) fn connect(&self) -> Result<Stream, Failure> {
+    pub(crate) fn connect(&self, tls: Option<&TlsClient>) -> Result<Stream, Failure> {
+        let begin = |connected: OwnedFd| match tls {
+            None => Stream::new(connected),
+            Some(client) => Stream::secure(connected, client, self.server_name()),
+        };
         let stream = match self {
-            Address::Unix(path) => UnixStream::connect(path).and_then(Stream::new),
-            Address::Host(host) => connect(host).and_then(Stream::new),
+            Address::Unix(path) => UnixStream::connect(path).and_then(|stream| begin(stream.into())),
+            Address::Host(host) => connect(host).and_then(|stream| begin(stream.into())),
         };
         stream.map_err(|error| Failure::Connection(format!("cannot connect to {self}: {error}")))
+    }
+
+    /// Returns the name that the certificate of the server has to have: the host without port, brackets and zone.
+    fn server_name(&self) -> &str {
+        let Address::Host(address) = self else { return "localhost" };
+        let host = address.rsplit_once(':').map_or(&**address, |(host, _)| host);
+        match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+            Some(v6) => v6.split('%').next().unwrap_or(v6),
+            None => host,
+        }
     }
 
     /// Returns a UDP socket connected to the server.
@@ -124,6 +141,21 @@ mod tests {
         ] {
             let parsed = Address::parse(text.as_ref()).map(|address| address.to_string());
             assert_eq!(parsed.as_deref(), address, "{text}");
+        }
+    }
+
+    #[test]
+    fn certificates_are_for_the_host_alone() {
+        for (text, name) in [
+            ("8888", "127.0.0.1"),
+            ("files.lan", "files.lan"),
+            ("files.lan:1", "files.lan"),
+            ("[::1]", "::1"),
+            ("[fe80::1%eth0]:70", "fe80::1"),
+            ("unix:/run/x", "localhost"),
+        ] {
+            let parsed = Address::parse(text.as_ref());
+            assert_eq!(parsed.as_ref().map(Address::server_name), Some(name), "{text}");
         }
     }
 }

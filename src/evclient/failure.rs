@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 
+use evserve::protocol::file::PLAIN_REPLY;
+
 /// A failure, with the text that is printed. The text does not name the transferred file: [`Failure::about`]
 /// adds the name, so that all messages have it at the same place.
 #[derive(Debug)]
@@ -14,6 +16,8 @@ pub(crate) enum Failure {
     Local(String),
     /// A failed connect, an error of the connection, or a violation of the protocol by the server.
     Connection(String),
+    /// A plain connection to a port that needs TLS.
+    NeedsTls,
     /// The reader of standard output, such as head(1), has closed it. This ends the program without a message.
     OutputClosed,
 }
@@ -35,9 +39,15 @@ impl Failure {
     pub(crate) fn connection(error: io::Error) -> Failure {
         Failure::Connection(match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "the server does not respond".into(),
+            io::ErrorKind::ConnectionAborted => "the connection was cut off".into(),
             io::ErrorKind::UnexpectedEof => "the server closed the connection".into(),
             _ => format!("the connection failed: {error}"),
         })
+    }
+
+    /// Returns the failure for a reply of a server that expects TLS.
+    pub(crate) fn of_tls_port(reply: &[u8]) -> Option<Failure> {
+        (reply.trim_ascii_end() == PLAIN_REPLY.trim_ascii_end()).then_some(Failure::NeedsTls)
     }
 
     pub(crate) fn protocol(text: impl fmt::Display) -> Failure {
@@ -50,7 +60,7 @@ impl Failure {
             Failure::Rejected(text) => Failure::Rejected(format!("{name}: {text}")),
             Failure::Local(text) => Failure::Local(format!("{name}: {text}")),
             Failure::Connection(text) => Failure::Connection(format!("{name}: {text}")),
-            Failure::OutputClosed => Failure::OutputClosed,
+            Failure::NeedsTls | Failure::OutputClosed => self,
         }
     }
 
@@ -64,13 +74,13 @@ impl Failure {
         match self {
             Failure::OutputClosed => 0,
             Failure::Rejected(_) | Failure::Local(_) => 1,
-            Failure::Connection(_) => 3,
+            Failure::Connection(_) | Failure::NeedsTls => 3,
         }
     }
 
     /// Returns whether no further command can be run.
     pub(crate) fn is_final(&self) -> bool {
-        matches!(self, Failure::Connection(_) | Failure::OutputClosed)
+        matches!(self, Failure::Connection(_) | Failure::NeedsTls | Failure::OutputClosed)
     }
 
     /// Prints the failure to standard error.
@@ -85,6 +95,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Rejected(text) | Failure::Local(text) | Failure::Connection(text) => f.write_str(text),
+            Failure::NeedsTls => f.write_str("the port needs TLS; give the option --tls"),
             Failure::OutputClosed => f.write_str("standard output was closed"),
         }
     }

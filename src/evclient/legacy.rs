@@ -53,6 +53,9 @@ impl LegacySession {
         self.say(command.as_bytes())?;
         let mut buffer = [0; 1024];
         let count = self.hear(&mut buffer).map_err(Failure::connection)?;
+        if let Some(failure) = Failure::of_tls_port(&buffer[..count]) {
+            return Err(failure);
+        }
         match String::from_utf8_lossy(&buffer[..count]) {
             // Legacy servers reply either `OK` or `ok`.
             answer if answer.eq_ignore_ascii_case(yes) => Ok(()),

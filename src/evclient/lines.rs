@@ -18,8 +18,7 @@ use super::stream::Stream;
 /// A connection that speaks the lines dialect.
 #[derive(Debug)]
 pub(crate) struct Lines {
-    input: BufReader<Stream>,
-    output: Stream,
+    stream: BufReader<Stream>,
     is_in_step: bool,
 }
 
@@ -30,14 +29,13 @@ const LINE_MAX_BYTES: u64 = 8 * 1024;
 const PIECE_BYTES: usize = 256 * 1024;
 
 impl Lines {
-    pub(crate) fn new(stream: Stream) -> Result<Lines, Failure> {
-        let output = stream.try_clone().map_err(Failure::connection)?;
-        Ok(Lines { input: BufReader::new(stream), output, is_in_step: true })
+    pub(crate) fn new(stream: Stream) -> Lines {
+        Lines { stream: BufReader::new(stream), is_in_step: true }
     }
 
     /// Sends a command and returns the text of its reply.
     fn ask(&mut self, command: &str) -> Result<String, Failure> {
-        match self.output.write_all(format!("{command}\n").as_bytes()) {
+        match self.stream.get_mut().write_all(format!("{command}\n").as_bytes()) {
             Ok(()) => self.reply(),
             Err(error) => Err(self.last_reply(error)),
         }
@@ -46,13 +44,15 @@ impl Lines {
     /// Returns the failure for an error of a write: the reason that the server gave before it closed, if any.
     fn last_reply(&mut self, error: io::Error) -> Failure {
         self.is_in_step = false;
-        let reply = self.reply().err().filter(|reply| !reply.is_final());
-        reply.unwrap_or_else(|| Failure::connection(error))
+        match self.reply() {
+            Err(reply @ (Failure::Rejected(_) | Failure::NeedsTls)) => reply,
+            _ => Failure::connection(error),
+        }
     }
 
     fn line(&mut self) -> Result<String, Failure> {
         let mut line = Vec::new();
-        (&mut self.input).take(LINE_MAX_BYTES).read_until(b'\n', &mut line).map_err(Failure::connection)?;
+        (&mut self.stream).take(LINE_MAX_BYTES).read_until(b'\n', &mut line).map_err(Failure::connection)?;
         match line.strip_suffix(b"\n") {
             Some(text) => {
                 let text = String::from_utf8_lossy(text.strip_suffix(b"\r").unwrap_or(text));
@@ -69,6 +69,9 @@ impl Lines {
     /// Reads a reply and returns the text after its `OK`.
     fn reply(&mut self) -> Result<String, Failure> {
         let line = self.line()?;
+        if let Some(failure) = Failure::of_tls_port(line.as_bytes()) {
+            return Err(failure);
+        }
         match line.split_once(' ').unwrap_or((&line, "")) {
             (OK, rest) => Ok(rest.to_owned()),
             (ERR, text) => Err(Failure::Rejected(text.to_owned())),
@@ -89,7 +92,7 @@ impl Lines {
         let mut left = length - offset;
         while left > 0 {
             let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            let count = self.input.read(&mut buffer[..wanted]).map_err(Failure::connection)?;
+            let count = self.stream.read(&mut buffer[..wanted]).map_err(Failure::connection)?;
             if count == 0 {
                 let had = length - left;
                 return Err(Failure::Connection(format!("the connection ended at {had} of {length} bytes")));
@@ -153,7 +156,10 @@ impl Lines {
             // The server does not know the command RESUME.
             Err(failure) if failure.has_code(BAD_COMMAND) => {
                 let command = format!("{PUT} {length} {name}\n");
-                self.output.write_all(command.as_bytes()).map_err(|error| self.last_reply(error))?;
+                self.stream
+                    .get_mut()
+                    .write_all(command.as_bytes())
+                    .map_err(|error| self.last_reply(error))?;
                 0
             }
             Err(failure) => return Err(failure),
@@ -196,7 +202,7 @@ impl Lines {
     fn send(&mut self, source: &mut Source, name: &str, offset: u64) -> Result<(), Failure> {
         self.is_in_step = false;
         source.copy_to(name, offset, |bytes| {
-            self.output.write_all(bytes).map_err(|error| self.last_reply(error))
+            self.stream.get_mut().write_all(bytes).map_err(|error| self.last_reply(error))
         })?;
         self.is_in_step = true;
         Ok(())

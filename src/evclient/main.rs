@@ -3,6 +3,7 @@
 
 mod address;
 mod batch;
+mod connector;
 mod download;
 mod failure;
 mod legacy;
@@ -20,6 +21,7 @@ mod stream;
 use std::ffi::OsStr;
 use std::process::ExitCode;
 
+use connector::Connector;
 use failure::Failure;
 use messages::Messages;
 use options::{Command, Options};
@@ -43,9 +45,10 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<(), Failure> {
     let messages = Messages::of_environment();
     if let Command::Say { udp } = options.command {
-        return say::converse(&options.address, udp, &messages);
+        return say::converse(options, udp, &messages);
     }
-    let mut server = Server::connect(&options.address, options.dialect)?;
+    let connector = Connector::new(&options.address, options.trust.as_ref())?;
+    let mut server = Server::connect(connector, options.dialect)?;
     let done = match &options.command {
         Command::Menu => return menu::run(&mut server, &messages),
         Command::List => print_list(&mut server),

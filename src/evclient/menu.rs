@@ -96,8 +96,11 @@ impl Helper for Completion {}
 pub(crate) fn run(session: &mut dyn Session, messages: &Messages) -> Result<(), Failure> {
     let terminal = |error: ReadlineError| Failure::Local(format!("the terminal: {error}"));
     let mut editor: Editor<Completion, DefaultHistory> = Editor::new().map_err(terminal)?;
-    // Some legacy servers fail to list an empty folder.
-    let mut known = names(session).unwrap_or_default();
+    let mut known = match names(session) {
+        Err(Failure::NeedsTls) => return Err(Failure::NeedsTls),
+        // Some legacy servers fail to list an empty folder.
+        names => names.unwrap_or_default(),
+    };
     editor.set_helper(Some(Completion { names: known.clone(), files: FilenameCompleter::new() }));
     let history = history_file();
     if let Some(path) = &history {

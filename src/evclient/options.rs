@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use evserve::config::{ClientOptions, CommandLine, Exit, Words};
 use evserve::protocol::Dialect;
+use evserve::transport::tls::Trust;
 
 use super::address::Address;
 use super::batch::shown;
@@ -16,6 +17,8 @@ use super::download::is_folder;
 pub(crate) struct Options {
     pub address: Address,
     pub dialect: Dialect,
+    /// The servers that are trusted. `None` is a plain connection.
+    pub trust: Option<Trust>,
     pub command: Command,
 }
 
@@ -50,6 +53,7 @@ impl Options {
     }
 
     fn of(words: &Words, parsed: ClientOptions) -> Result<Options, Exit> {
+        let trust = trust(words, &parsed)?;
         let ClientOptions { dialect, to, stored_as, udp, address: first, words: rest, .. } = parsed;
         // A client cannot detect the dialect of a server, as a server does that of a client.
         let dialect = Dialect::parse(&dialect).filter(|dialect| *dialect != Dialect::Auto);
@@ -72,6 +76,9 @@ impl Options {
         if udp && (!is_say || matches!(address, Address::Unix(_))) {
             return Err(usage_error("--udp is only for say HOST:PORT"));
         }
+        if udp && trust.is_some() {
+            return Err(usage_error("--tls is not for datagrams; leave out --udp"));
+        }
         let command =
             if is_say { Command::Say { udp } } else { command(rest, to.clone(), stored_as.clone())? };
         if to.is_some() && !matches!(command, Command::Get { .. }) {
@@ -80,7 +87,20 @@ impl Options {
         if stored_as.is_some() && !matches!(command, Command::Put { .. }) {
             return Err(usage_error("--as is only for put"));
         }
-        Ok(Options { address, dialect, command })
+        Ok(Options { address, dialect, trust, command })
+    }
+}
+
+/// Checks the options for TLS.
+fn trust(words: &Words, parsed: &ClientOptions) -> Result<Option<Trust>, Exit> {
+    match (parsed.tls, &parsed.ca, parsed.insecure) {
+        (_, Some(_), true) => Err(usage_error("--ca and --insecure exclude each other")),
+        (false, Some(_), false) => Err(usage_error("--ca is only for --tls")),
+        (false, None, true) => Err(usage_error("--insecure is only for --tls")),
+        (false, None, false) => Ok(None),
+        (true, Some(file), false) => Ok(Some(Trust::File(words.decode(file).into()))),
+        (true, None, true) => Ok(Some(Trust::Any)),
+        (true, None, false) => Ok(Some(Trust::System)),
     }
 }
 
@@ -206,6 +226,19 @@ mod tests {
     }
 
     #[test]
+    fn the_options_for_tls_say_which_servers_are_trusted() {
+        let trust = |line: &str| {
+            let parsed = Options::parse(line.split_whitespace().map(OsString::from));
+            parsed.map(|options| options.trust).map_err(|exit| exit.output)
+        };
+        assert_eq!(trust("h:1 list"), Ok(None));
+        assert_eq!(trust("--tls h:1 list"), Ok(Some(Trust::System)));
+        assert_eq!(trust("h:1 list --tls --ca=f"), Ok(Some(Trust::File("f".into()))));
+        assert_eq!(trust("h:1 list --insecure --tls"), Ok(Some(Trust::Any)));
+        assert_eq!(trust("say unix:x --tls"), Ok(Some(Trust::System)));
+    }
+
+    #[test]
     fn usage_errors_say_which_argument_is_wrong() {
         for (line, why) in [
             ("", "Required positional arguments not provided: HOST:PORT;"),
@@ -235,6 +268,12 @@ mod tests {
             ("say unix:x --udp", "--udp is only for say"),
             ("--dialect=x h:1", "--dialect is lines, joined or listed"),
             ("--dialect=auto h:1", "--dialect is lines, joined or listed"),
+            ("--ca f h:1", "--ca is only for --tls"),
+            ("--insecure h:1", "--insecure is only for --tls"),
+            ("--tls --insecure --ca=f h:1", "--ca and --insecure exclude each other"),
+            ("--insecure --ca=f h:1", "--ca and --insecure exclude each other"),
+            ("--tls h:1 --ca", "--ca needs a value"),
+            ("say h:1 --udp --tls", "--tls is not for datagrams"),
             ("--x", "unknown argument \"--x\""),
         ] {
             let parsed = Options::parse(line.split_whitespace().map(OsString::from));

@@ -5,9 +5,10 @@ use std::io::{ErrorKind, Read, Write, stdout};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
-use super::address::Address;
+use super::connector::Connector;
 use super::failure::Failure;
 use super::messages::Messages;
+use super::options::Options;
 
 /// The maximum length of a reply in bytes, which holds any datagram.
 const ANSWER_MAX_BYTES: usize = 64 * 1024;
@@ -15,9 +16,9 @@ const ANSWER_MAX_BYTES: usize = 64 * 1024;
 /// Sends a message, receives the reply into the buffer, and returns the reply's length.
 type Exchange = dyn FnMut(&[u8], &mut [u8]) -> std::io::Result<usize>;
 
-pub(crate) fn converse(address: &Address, udp: bool, messages: &Messages) -> Result<(), Failure> {
+pub(crate) fn converse(options: &Options, udp: bool, messages: &Messages) -> Result<(), Failure> {
     let mut exchange: Box<Exchange> = if udp {
-        let socket = address.datagrams()?;
+        let socket = options.address.datagrams()?;
         Box::new(move |message, answer| {
             socket.send(message)?;
             loop {
@@ -29,7 +30,7 @@ pub(crate) fn converse(address: &Address, udp: bool, messages: &Messages) -> Res
             }
         })
     } else {
-        let mut stream = address.connect()?;
+        let mut stream = Connector::new(&options.address, options.trust.as_ref())?.connect()?;
         Box::new(move |message, answer| {
             stream.write_all(message)?;
             match stream.read(answer)? {

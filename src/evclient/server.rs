@@ -2,7 +2,7 @@
 
 use evserve::protocol::Dialect;
 
-use super::address::Address;
+use super::connector::Connector;
 use super::download::Target;
 use super::failure::Failure;
 use super::legacy::LegacySession;
@@ -11,31 +11,32 @@ use super::session::{Entry, Session};
 use super::source::Source;
 
 pub(crate) struct Server {
-    address: Address,
+    connector: Connector,
     dialect: Dialect,
     session: Box<dyn Session>,
 }
 
 impl Server {
-    pub(crate) fn connect(address: &Address, dialect: Dialect) -> Result<Server, Failure> {
-        Ok(Server { address: address.clone(), dialect, session: connect(address, dialect)? })
+    pub(crate) fn connect(connector: Connector, dialect: Dialect) -> Result<Server, Failure> {
+        let session = connect(&connector, dialect)?;
+        Ok(Server { connector, dialect, session })
     }
 
     /// Returns a session in which the server expects a command.
     fn session(&mut self) -> Result<&mut dyn Session, Failure> {
         if !self.session.is_in_step() {
-            self.session = connect(&self.address, self.dialect)?;
+            self.session = connect(&self.connector, self.dialect)?;
         }
         Ok(&mut *self.session)
     }
 }
 
-fn connect(address: &Address, dialect: Dialect) -> Result<Box<dyn Session>, Failure> {
-    let stream = address.connect()?;
+fn connect(connector: &Connector, dialect: Dialect) -> Result<Box<dyn Session>, Failure> {
+    let stream = connector.connect()?;
     Ok(match dialect {
         Dialect::Joined => Box::new(LegacySession::new(stream, true)),
         Dialect::Listed => Box::new(LegacySession::new(stream, false)),
-        Dialect::Auto | Dialect::Lines => Box::new(Lines::new(stream)?),
+        Dialect::Auto | Dialect::Lines => Box::new(Lines::new(stream)),
     })
 }
 

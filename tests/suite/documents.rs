@@ -46,9 +46,10 @@ const SHOWN: [&str; 11] = [
 ];
 
 /// The listeners: the option, how the log names them, and the default port.
-const LISTENERS: [(&str, &str, Option<&str>); 4] = [
+const LISTENERS: [(&str, &str, Option<&str>); 5] = [
     ("--http", "listening http http://", Some("7890")),
     ("--file", "listening file tcp://", Some("8888")),
+    ("--file-tls", "listening file-tls tls://", None),
     ("--ack", "listening ack tcp://", None),
     ("--ack-udp", "listening ack-udp udp://", None),
 ];

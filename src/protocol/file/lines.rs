@@ -206,11 +206,18 @@ impl LineProtocol {
     }
 }
 
+/// How a TLS client begins (RFC 8446 section 5.1). It may contain no newline, and the client waits for a reply.
+const CLIENT_HELLO: &[u8] = &[22, 3];
+
 impl Protocol for LineProtocol {
     fn on_input(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Step {
         let step = match self.state {
             State::Receiving(_) => self.on_payload(input, out, cx),
             State::Typing(..) => self.on_text(input, out, cx),
+            State::Command(_) if !self.has_begun && input.starts_with(CLIENT_HELLO) => {
+                refuse(&ErrorReply::new(code::BAD_COMMAND, "this port speaks no TLS"), out);
+                Step::Finish(0, CloseReason::Rejected)
+            }
             State::Command(begun) => match take_line(input, begun.map_or(0, |begun| begun.seen), false) {
                 Line::Whole(line, length) => self.on_line(&line, length, out, cx),
                 Line::Partial => {

@@ -114,7 +114,7 @@ pub(super) fn read_pair(
 }
 
 /// Reads all certificates of a PEM file; there is at least one.
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(super) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let certificates: Result<Vec<_>, _> =
         CertificateDer::pem_file_iter(path).and_then(|certificates| certificates.collect());
     match certificates {
@@ -129,9 +129,17 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsErr
 
 /// Reads the certificates of the authorities whose clients are let in.
 pub(super) fn read_authorities(path: &Path) -> Result<RootCertStore, TlsError> {
+    authorities(&read_certificates(path)?, path)
+}
+
+/// Returns the certificates of `path` as authorities.
+pub(super) fn authorities(
+    certificates: &[CertificateDer<'static>],
+    path: &Path,
+) -> Result<RootCertStore, TlsError> {
     let mut authorities = RootCertStore::empty();
-    for certificate in read_certificates(path)? {
-        authorities.add(certificate).map_err(|error| {
+    for certificate in certificates {
+        authorities.add(certificate.clone()).map_err(|error| {
             TlsError(format!("{} holds no valid X.509 certificate: {error}", path.display()))
         })?;
     }
@@ -161,18 +169,35 @@ pub(super) fn validity_problem(
 ) -> Option<&'static str> {
     let parsed = certified.end_entity_cert().and_then(ParsedCertificate::try_from).ok()?;
     let now = UnixTime::since_unix_epoch(now.duration_since(UNIX_EPOCH).ok()?);
-    let algorithms = provider.signature_verification_algorithms.all;
-    let checked =
-        verify_server_cert_signed_by_trust_anchor(&parsed, &RootCertStore::empty(), &[], now, algorithms);
-    match checked.err()? {
+    match validity_error(&parsed, provider, now)? {
         Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
             Some("has expired")
         }
-        Error::InvalidCertificate(
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
-        ) => Some("is not valid yet"),
-        _ => None,
+        _ => Some("is not valid yet"),
     }
+}
+
+/// Returns the error of rustls for a certificate that is not valid at `now`.
+pub(super) fn validity_error(
+    certificate: &ParsedCertificate<'_>,
+    provider: &CryptoProvider,
+    now: UnixTime,
+) -> Option<Error> {
+    let algorithms = provider.signature_verification_algorithms.all;
+    // The validity is checked before the issuer, which is never found.
+    let checked =
+        verify_server_cert_signed_by_trust_anchor(certificate, &RootCertStore::empty(), &[], now, algorithms);
+    checked.err().filter(|error| {
+        matches!(
+            error,
+            Error::InvalidCertificate(
+                CertificateError::Expired
+                    | CertificateError::ExpiredContext { .. }
+                    | CertificateError::NotValidYet
+                    | CertificateError::NotValidYetContext { .. }
+            )
+        )
+    })
 }
 
 /// Measures a signature, as the fastest of a few.

@@ -5,6 +5,8 @@ mod acceptor;
 #[cfg(feature = "tls")]
 mod certificates;
 #[cfg(feature = "tls")]
+mod client;
+#[cfg(feature = "tls")]
 mod hello;
 #[cfg(not(feature = "tls"))]
 mod none;
@@ -18,10 +20,12 @@ mod stream;
 
 #[cfg(feature = "tls")]
 pub use acceptor::{TlsAcceptor, TlsServer};
+#[cfg(feature = "tls")]
+pub use client::{TlsClient, TlsClientStream};
 #[cfg(not(feature = "tls"))]
-pub use none::{Identity, TlsAcceptor, TlsServer};
+pub use none::{Identity, TlsAcceptor, TlsClient, TlsClientStream, TlsServer};
 #[cfg(feature = "tls")]
 pub use self_signed::Identity;
-pub use settings::{Alpn, TlsError, TlsSettings};
+pub use settings::{Alpn, TlsError, TlsSettings, Trust};
 #[cfg(feature = "tls")]
 pub use stream::TlsStream;

@@ -1,4 +1,4 @@
-//! What a TLS server is told, and its errors.
+//! What a TLS server or client is told, and their errors.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,6 +20,17 @@ pub enum Alpn {
     Http,
     /// None.
     Unnamed,
+}
+
+/// The servers that a client trusts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Those with a certificate of an authority that the system trusts.
+    System,
+    /// Those with a certificate in this PEM file, or signed by one.
+    File(PathBuf),
+    /// All.
+    Any,
 }
 
 /// A problem with a certificate, a key or a folder for them: one line that names the file and says what to do.

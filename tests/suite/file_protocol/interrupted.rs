@@ -11,7 +11,7 @@ use super::evclient::{EVCLIENT, Fixture, assert_fails, run};
 use crate::process::{large_file, wait_for, wait_until_read};
 
 /// Starts a proxy that closes the connection after `up` bytes to the server or `down` bytes to the client.
-fn cutting_proxy(server: &str, up: Option<usize>, down: Option<usize>) -> (String, JoinHandle<()>) {
+pub fn cutting_proxy(server: &str, up: Option<usize>, down: Option<usize>) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let server = TcpStream::connect(server).unwrap();

@@ -156,6 +156,8 @@ fn uploads_are_stored_and_answered_with_their_sha_256() {
     check("PUT 5\n", "ERR bad-name PUT takes a length in bytes and a name", refused, &[]);
     check("POST / HTTP/1.1\r\n", "ERR bad-command this is not HTTP", refused, &[]);
     check("Host: x\n", "ERR bad-command this is not HTTP", refused, &[]);
+    // A TLS client waits for the reply, and what it sends may contain no newline.
+    check("\x16\x03\x01\x02", "ERR bad-command this port speaks no TLS", refused, &[]);
 }
 
 /// Returns the SHA-256 according to sha256sum(1).

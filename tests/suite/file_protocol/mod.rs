@@ -9,3 +9,4 @@ mod lines;
 mod menu;
 mod streams;
 mod targets;
+mod tls;
