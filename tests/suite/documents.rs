@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::process::{PATIENCE, PROGRAM, Server, at_once, large_file, tool, wait_for};
 
 /// Commands that run.
-const RUN: [&str; 14] = [
+const RUN: [&str; 15] = [
     "(printf",
     "cat",
     "cmp",
@@ -23,6 +23,7 @@ const RUN: [&str; 14] = [
     "evclient",
     "ls",
     "nc",
+    "openssl",
     "printf",
     "python3",
     "rm",
@@ -46,8 +47,9 @@ const SHOWN: [&str; 11] = [
 ];
 
 /// The listeners: the option, how the log names them, and the default port.
-const LISTENERS: [(&str, &str, Option<&str>); 5] = [
+const LISTENERS: [(&str, &str, Option<&str>); 6] = [
     ("--http", "listening http http://", Some("7890")),
+    ("--https", "listening https https://", None),
     ("--file", "listening file tcp://", Some("8888")),
     ("--file-tls", "listening file-tls tls://", None),
     ("--ack", "listening ack tcp://", None),
@@ -229,7 +231,7 @@ impl Page {
 /// Returns whether a command prints nothing when it succeeds.
 fn is_silent(command: &str) -> bool {
     [" -o ", " -O ", " > "].iter().any(|option| command.contains(option))
-        || ["cmp", "cp", "evclient", "rm", "test"].iter().any(|word| command.starts_with(word))
+        || ["cmp", "cp", "evclient", "openssl", "rm", "test"].iter().any(|word| command.starts_with(word))
         || command.contains("| evclient")
 }
 
