@@ -146,6 +146,7 @@ fn load(
     config.ticketer = Arc::clone(tickets);
     config.session_storage = Arc::new(NoServerSessionStorage {});
     let unnamed = config.clone();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // A client that speaks only HTTP/1.0 (curl -0) says so, and fails if no name is accepted.
+    config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
     Ok(([Arc::new(config), Arc::new(unnamed)], cost))
 }

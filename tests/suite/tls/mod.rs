@@ -1,0 +1,12 @@
+//! HTTPS with real sockets and common clients. To add a file, declare it here; certificates come from
+//! `certificates.rs`, a running server with clients from `server.rs`.
+
+mod certificates;
+mod clients;
+mod draining;
+mod handshakes;
+mod names;
+mod renewal;
+mod scan;
+mod self_signed;
+mod server;
