@@ -6,6 +6,7 @@ mod clients;
 mod draining;
 mod handshakes;
 mod names;
+mod redirect;
 mod rejected;
 mod renewal;
 mod scan;
