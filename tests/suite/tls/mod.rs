@@ -4,6 +4,7 @@
 mod certificates;
 mod clients;
 mod draining;
+mod faulty_files;
 mod handshakes;
 mod names;
 mod redirect;
