@@ -10,6 +10,7 @@ mod names;
 mod redirect;
 mod rejected;
 mod renewal;
+mod same;
 mod scan;
 mod self_signed;
 mod server;
