@@ -22,7 +22,7 @@ pub struct TlsServer {
     /// A certificate made at start, used after those of the settings.
     identity: Option<Identity>,
     provider: Arc<CryptoProvider>,
-    /// Encrypts session tickets with keys that rotate. A new certificate does not change them.
+    /// Encrypts session tickets with keys that rotate. A new certificate does not change them, if clients have none.
     tickets: Arc<dyn ProducesTickets>,
     loaded: RefCell<Loaded>,
     /// Where the records of all connections are received and the contents of files are read.
@@ -50,8 +50,7 @@ impl TlsServer {
     /// Reads the certificates and keys.
     pub fn new(settings: TlsSettings, identity: Option<Identity>, now: Now) -> Result<TlsServer, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let tickets = aws_lc_rs::Ticketer::new()
-            .map_err(|error| TlsError(format!("cannot make keys for session tickets: {error}")))?;
+        let tickets = new_tickets()?;
         let versions = versions(&settings);
         let (configs, cost) = load(&settings, identity.as_ref(), (&provider, &tickets), now)?;
         let loaded = RefCell::new(Loaded { configs, cost, versions, next_check: None });
@@ -68,13 +67,23 @@ impl TlsServer {
             return;
         }
         loaded.versions = versions;
-        match load(&self.settings, self.identity.as_ref(), (&self.provider, &self.tickets), now) {
+        match self.load_again(now) {
             Ok((configs, cost)) => {
                 (loaded.configs, loaded.cost) = (configs, cost);
                 log::info!("read the certificates again");
             }
             Err(error) => log::warn!("{error}; the old certificates stay in use"),
         }
+    }
+
+    /// Loads the files again. A session is resumed without its client's certificate, so another authority for clients
+    /// needs other tickets.
+    fn load_again(&self, now: Now) -> Result<([Arc<ServerConfig>; 2], Duration), TlsError> {
+        let tickets = match self.settings.client_ca {
+            Some(_) => &new_tickets()?,
+            None => &self.tickets,
+        };
+        load(&self.settings, self.identity.as_ref(), (&self.provider, tickets), now)
     }
 
     fn check(&self, now: Now) {
@@ -107,6 +116,11 @@ impl TlsAcceptor {
     pub(super) fn scratch(&self) -> RefMut<'_, Vec<u8>> {
         self.server.scratch.borrow_mut()
     }
+}
+
+fn new_tickets() -> Result<Arc<dyn ProducesTickets>, TlsError> {
+    aws_lc_rs::Ticketer::new()
+        .map_err(|error| TlsError(format!("cannot make keys for session tickets: {error}")))
 }
 
 /// Returns the versions of all files, `None` for one that is missing.

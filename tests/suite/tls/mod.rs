@@ -2,6 +2,7 @@
 //! `certificates.rs`, a running server with clients from `server.rs`.
 
 mod certificates;
+mod client_certificates;
 mod clients;
 mod draining;
 mod faulty_files;
