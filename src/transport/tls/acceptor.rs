@@ -1,6 +1,8 @@
 //! The TLS server that all connections share: certificates and their renewal, session tickets, protocol names.
 
 use std::cell::{RefCell, RefMut};
+use std::fs::Metadata;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -79,6 +81,12 @@ impl TlsServer {
     /// Loads the files again. A session is resumed without its client's certificate, so another authority for clients
     /// needs other tickets.
     fn load_again(&self, now: Now) -> Result<([Arc<ServerConfig>; 2], Duration), TlsError> {
+        // Opening a pipe would wait for its writer.
+        let mut special =
+            files(&self.settings).filter(|path| std::fs::metadata(path).is_ok_and(|m| is_special(&m)));
+        if let Some(path) = special.next() {
+            return Err(TlsError(format!("{} is no regular file", path.display())));
+        }
         let tickets = match self.settings.client_ca {
             Some(_) => &new_tickets()?,
             None => &self.tickets,
@@ -123,13 +131,23 @@ fn new_tickets() -> Result<Arc<dyn ProducesTickets>, TlsError> {
         .map_err(|error| TlsError(format!("cannot make keys for session tickets: {error}")))
 }
 
-/// Returns the versions of all files, `None` for one that is missing.
-fn versions(settings: &TlsSettings) -> Vec<Option<FileVersion>> {
+/// Returns the paths of all files.
+fn files(settings: &TlsSettings) -> impl Iterator<Item = &PathBuf> {
     let pairs = settings.pairs.iter().flat_map(|(certificate, key)| [certificate, key]);
-    pairs
-        .chain(&settings.client_ca)
-        .map(|path| Some(FileVersion::from(&std::fs::metadata(path).ok()?)))
-        .collect()
+    pairs.chain(&settings.client_ca)
+}
+
+/// Returns the versions of all files, `None` for one that is missing. A pipe has none: it can be read once, at start.
+fn versions(settings: &TlsSettings) -> Vec<Option<FileVersion>> {
+    let version = |path| {
+        let metadata = std::fs::metadata(path).ok().filter(|metadata| !is_special(metadata))?;
+        Some(FileVersion::from(&metadata))
+    };
+    files(settings).map(version).collect()
+}
+
+fn is_special(metadata: &Metadata) -> bool {
+    !metadata.is_file() && !metadata.is_dir()
 }
 
 fn load(

@@ -4,13 +4,15 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
+use rustix::fs::{CWD, FileType, mknodat};
 use rustix::process::Signal;
 
 use super::certificates::{Authority, Pair};
-use super::server::{Https, standard_pair};
-use crate::process::wait_for;
+use super::server::{Https, address_in, standard_pair};
+use crate::process::{PROGRAM, Server, output, small_site, tool, wait_for};
 
 /// A client that makes requests on new connections until its input ends, and prints the serial number of each
 /// certificate.
@@ -131,7 +133,7 @@ type Breaks = fn(&Authority, &Path, &Pair) -> &'static str;
 
 #[test]
 fn an_unusable_pair_is_reported_once_and_the_old_one_stays() {
-    let cases: [(&str, Breaks); 9] = [
+    let cases: [(&str, Breaks); 10] = [
         ("another key", |authority, folder, pair| {
             fs::copy(standard_pair(authority, folder, "other", 9).key, &pair.key).unwrap();
             "does not belong to the certificate"
@@ -166,6 +168,11 @@ fn an_unusable_pair_is_reported_once_and_the_old_one_stays() {
             fs::create_dir(&pair.certificate).unwrap();
             "is a folder"
         }),
+        ("a named pipe", |_, _, pair| {
+            fs::remove_file(&pair.certificate).unwrap();
+            mknodat(CWD, &pair.certificate, FileType::Fifo, 0o600.into(), 0).unwrap();
+            "is no regular file"
+        }),
         ("an encrypted key", |authority, folder, pair| {
             if !standard_pair(authority, folder, "other", 9).encrypt_key(&pair.key) {
                 fs::write(&pair.key, "-----BEGIN ENCRYPTED PRIVATE KEY-----\n").unwrap();
@@ -182,8 +189,8 @@ fn an_unusable_pair_is_reported_once_and_the_old_one_stays() {
         assert!(warning.contains("[WARN] ") && warning.contains(expected), "{name}: {warning}");
         assert!(warning.contains(https.folder.path().to_str().unwrap()), "{name}: {warning}");
         // Later checks find the same files, and are silent.
-        let begun = std::time::Instant::now();
-        while begun.elapsed() < std::time::Duration::from_millis(2500) {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(2500) {
             assert_eq!(visitor.wait_for(1), 0, "{name}");
         }
         assert_eq!(https.server.count_lines("[WARN] "), 1, "{name}: {:?}", https.server.lines());
@@ -219,4 +226,26 @@ assert received.endswith(b'<p>front')";
     child.stdin.take().unwrap().write_all(b"\n").unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_certificate_from_a_pipe_is_read_once() {
+    let Some(bash) = tool("bash") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(folder.path(), "authority");
+    let pair = standard_pair(&authority, folder.path(), "pair", 1);
+    let mut command = Command::new(bash);
+    let script = "exec \"$0\" --https 0 --file off --cert <(cat \"$1\") --key <(cat \"$2\") \"${@:3}\"";
+    command.args(["-c", script, PROGRAM]).args([&pair.certificate, &pair.key]);
+    let server = Server::start_with(command, small_site(), &["--http", "0"]);
+    let Some(curl) = tool("curl") else { return };
+    let address = address_in(&server.wait_for_line("listening https"));
+    let authority = authority.certificate.to_str().unwrap();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(2500) {
+        let page = output(&curl, &["-sS", "--cacert", authority, &format!("https://{address}/")]);
+        assert_eq!(page, "<p>front");
+        server.signal(Signal::HUP);
+    }
+    assert_eq!(server.count_lines("[WARN] "), 0, "{:?}", server.lines());
 }
