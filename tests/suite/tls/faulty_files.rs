@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rcgen::{CertificateParams, PKCS_ECDSA_P256_SHA256, date_time_ymd};
 
 use super::certificates::{Authority, Pair};
-use super::server::{Https, standard_pair};
+use super::server::{Https, NOWHERE, standard_pair};
 use crate::process::{run, small_site};
 
 /// The files of a test.
@@ -42,7 +42,7 @@ impl Files {
 #[track_caller]
 fn failure(arguments: &[&str]) -> String {
     let site = small_site();
-    let own = ["--html", site.path().to_str().unwrap(), "--http", "0", "--https", "0", "--file", "off"];
+    let own = ["--html", site.path().to_str().unwrap(), "--https", NOWHERE, "--file", "off"];
     let (code, out, err) = run(&[&own[..], arguments].concat());
     assert_eq!((code, out.as_str(), err.lines().count()), (1, "", 1), "{arguments:?}: {err}");
     err.strip_prefix("evserve: ").unwrap_or_else(|| panic!("{arguments:?}: {err}")).to_owned()
@@ -145,7 +145,7 @@ fn options_that_do_not_fit_together_are_reported_in_one_line() {
     let files = Files::new();
     let [_, certificate, _, key] = files.pair.options();
     let site = small_site();
-    let html = ["--html", site.path().to_str().unwrap(), "--http", "0", "--file", "off"];
+    let html = ["--html", site.path().to_str().unwrap(), "--http", NOWHERE, "--file", "off"];
     let rows: [(&[&str], &str); 7] = [
         (&["--https", "0"], "--https"),
         (&["--file-tls", "0"], "--file-tls"),
@@ -169,9 +169,9 @@ fn https_alone_is_a_listener() {
     // An error that comes after the check of the listeners.
     for option in ["--https", "--file-tls"] {
         let own = ["--html", html, "--http", "off", "--file", "off", "--self-signed", option];
-        let (code, out, err) = run(&[&own[..], &["192.0.2.1:80"]].concat());
+        let (code, out, err) = run(&[&own[..], &[NOWHERE]].concat());
         assert_eq!((code, out.as_str()), (1, ""));
-        assert!(err.contains("cannot listen on 192.0.2.1:80"), "{err}");
+        assert!(err.contains(&format!("cannot listen on {NOWHERE}")), "{err}");
     }
 }
 

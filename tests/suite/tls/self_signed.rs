@@ -7,7 +7,7 @@ use std::path::Path;
 use rcgen::{PKCS_ECDSA_P256_SHA256, date_time_ymd};
 
 use super::certificates::{Authority, Pair};
-use super::server::{Https, printed};
+use super::server::{Https, NOWHERE, printed};
 use crate::process::{output, run, small_site, tool};
 
 /// Starts a server with a certificate of its own, kept in `state` if it is given.
@@ -121,7 +121,7 @@ fn an_unusable_state_folder_is_reported_in_one_line() {
     let html = site.path().to_str().unwrap();
     let fails = |state: &Path, words: &str| {
         let state = state.to_str().unwrap();
-        let own = ["--html", html, "--http", "0", "--file", "off", "--https", "0", "--self-signed"];
+        let own = ["--html", html, "--file", "off", "--https", NOWHERE, "--self-signed"];
         let (code, out, err) = run(&[&own[..], &["--state", state]].concat());
         assert_eq!((code, out.as_str(), err.lines().count()), (1, "", 1), "{state}: {err}");
         assert!(err.starts_with("evserve: ") && err.contains(state) && err.contains(words), "{err}");

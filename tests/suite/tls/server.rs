@@ -133,6 +133,10 @@ pub fn standard_pair(authority: &Authority, folder: &Path, name: &str, number: u
     authority.issue_with(folder, name, &hosts, &PKCS_ECDSA_P256_SHA256, serial(number))
 }
 
+/// An address that no server can listen on. A start that has to fail before it listens fails here if it does not, so
+/// the test ends.
+pub const NOWHERE: &str = "192.0.2.1:80";
+
 /// Returns the address in a line such as `listening https https://127.0.0.1:443/`.
 pub fn address_in(line: &str) -> SocketAddr {
     line.rsplit_once("//").unwrap().1.trim_end_matches('/').parse().unwrap()
