@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rcgen::{CertificateParams, PKCS_ECDSA_P256_SHA256, date_time_ymd};
 
 use super::certificates::{Authority, Pair};
-use super::server::{Https, NOWHERE, standard_pair};
+use super::server::{Https, NOWHERE, standard_pair, warnings};
 use crate::process::{run, small_site};
 
 /// The files of a test.
@@ -43,9 +43,7 @@ impl Files {
 fn failure(arguments: &[&str]) -> String {
     let site = small_site();
     let own = ["--html", site.path().to_str().unwrap(), "--https", NOWHERE, "--file", "off"];
-    let (code, out, err) = run(&[&own[..], arguments].concat());
-    assert_eq!((code, out.as_str(), err.lines().count()), (1, "", 1), "{arguments:?}: {err}");
-    err.strip_prefix("evserve: ").unwrap_or_else(|| panic!("{arguments:?}: {err}")).to_owned()
+    super::server::failure(&[&own[..], arguments].concat())
 }
 
 fn text(path: &Path) -> &str {
@@ -156,9 +154,8 @@ fn options_that_do_not_fit_together_are_reported_in_one_line() {
         (&["--https", "0", "--self-signed", "--hsts", "soon"], "--hsts"),
     ];
     for (arguments, named) in rows {
-        let (code, out, err) = run(&[&html[..], arguments].concat());
-        assert_eq!((code, out.as_str(), err.lines().count()), (1, "", 1), "{arguments:?}: {err}");
-        assert!(err.starts_with("evserve: ") && err.contains(named), "{arguments:?}: {err}");
+        let line = super::server::failure(&[&html[..], arguments].concat());
+        assert!(line.contains(named), "{arguments:?}: {line}");
     }
 }
 
@@ -196,7 +193,7 @@ fn a_certificate_outside_its_validity_is_reported_and_used() {
         );
         let line = https.server.wait_for_line("clients will reject it");
         assert!(line.contains("[WARN] ") && line.contains(words) && line.contains(text(&named)), "{line}");
-        assert_eq!(https.server.count_lines("[WARN]"), 1);
+        assert_eq!(warnings(&https.server.lines()), [&line]);
         let Some(rejected) = https.curl(&[&https.url("/")]) else { continue };
         assert_eq!(rejected.status.code(), Some(60));
         assert_eq!(https.curl(&["-k", &https.url("/")]).unwrap().stdout, b"<p>front");

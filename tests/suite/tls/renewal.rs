@@ -11,7 +11,7 @@ use rustix::fs::{CWD, FileType, mknodat};
 use rustix::process::Signal;
 
 use super::certificates::{Authority, Pair};
-use super::server::{Https, address_in, standard_pair};
+use super::server::{Https, address_in, standard_pair, warnings};
 use crate::process::{PROGRAM, Server, output, small_site, tool, wait_for};
 
 /// A client that makes requests on new connections until its input ends, and prints the serial number of each
@@ -193,7 +193,7 @@ fn an_unusable_pair_is_reported_once_and_the_old_one_stays() {
         while begun.elapsed() < Duration::from_millis(2500) {
             assert_eq!(visitor.wait_for(1), 0, "{name}");
         }
-        assert_eq!(https.server.count_lines("[WARN] "), 1, "{name}: {:?}", https.server.lines());
+        assert_eq!(warnings(&https.server.lines()), [&warning], "{name}");
         let good = standard_pair(&https.authority, https.folder.path(), "good", 2);
         if https.pair.certificate.is_dir() {
             fs::remove_dir(&https.pair.certificate).unwrap();
@@ -247,5 +247,5 @@ fn a_certificate_from_a_pipe_is_read_once() {
         assert_eq!(page, "<p>front");
         server.signal(Signal::HUP);
     }
-    assert_eq!(server.count_lines("[WARN] "), 0, "{:?}", server.lines());
+    assert_eq!(warnings(&server.lines()), [""; 0]);
 }

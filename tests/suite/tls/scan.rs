@@ -1,6 +1,6 @@
 //! A scan with `sslscan`: only TLS 1.2 and 1.3, with strong ciphers and without old features.
 
-use super::server::{Https, printed};
+use super::server::{Https, printed, warnings};
 use crate::process::{output, tool};
 
 #[test]
@@ -38,6 +38,6 @@ fn a_scan_finds_no_old_versions_ciphers_or_features() {
             "{shown}"
         );
     }
-    assert_eq!(https.server.count_lines("[WARN]") + https.server.count_lines("[ERROR]"), 0);
+    assert_eq!(warnings(&https.server.lines()), [""; 0]);
     assert_eq!(https.server.get("/").status, 200);
 }

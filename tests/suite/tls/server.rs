@@ -10,7 +10,7 @@ use rcgen::PKCS_ECDSA_P256_SHA256;
 use tempfile::TempDir;
 
 use super::certificates::{Authority, Pair, serial};
-use crate::process::{PROGRAM, Server, small_site, tool};
+use crate::process::{PROGRAM, Server, run, small_site, tool};
 
 /// A server for HTTPS.
 pub struct Https {
@@ -131,6 +131,22 @@ def connect(context=CONTEXT, name='localhost'):
 pub fn standard_pair(authority: &Authority, folder: &Path, name: &str, number: u8) -> Pair {
     let hosts = ["localhost", "127.0.0.1"];
     authority.issue_with(folder, name, &hosts, &PKCS_ECDSA_P256_SHA256, serial(number))
+}
+
+/// Returns the lines that are warnings or errors, except one about the descriptor limit of this machine.
+pub fn warnings(lines: &[String]) -> Vec<&String> {
+    let is_warning = |line: &&String| line.contains("[WARN] ") || line.contains("[ERROR] ");
+    lines.iter().filter(is_warning).filter(|line| !line.contains("RLIMIT_NOFILE")).collect()
+}
+
+/// Runs a server that fails to start. Returns the line that says why, without the program's name.
+#[track_caller]
+pub fn failure(arguments: &[&str]) -> String {
+    let (code, out, err) = run(arguments);
+    let mut lines = err.lines().filter(|line| !line.contains("RLIMIT_NOFILE"));
+    let line = lines.next().and_then(|line| line.strip_prefix("evserve: "));
+    assert!((code, out.as_str(), lines.next()) == (1, "", None), "{arguments:?}: {code}, {out}{err}");
+    line.unwrap_or_else(|| panic!("{arguments:?}: {err}")).to_owned()
 }
 
 /// An address that no server can listen on. A start that has to fail before it listens fails here if it does not, so
