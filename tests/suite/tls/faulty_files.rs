@@ -9,7 +9,7 @@ use rcgen::{CertificateParams, PKCS_ECDSA_P256_SHA256, date_time_ymd};
 
 use super::certificates::{Authority, Pair};
 use super::server::{Https, NOWHERE, standard_pair, warnings};
-use crate::process::{run, small_site};
+use crate::process::{output, run, small_site, tool};
 
 /// The files of a test.
 struct Files {
@@ -85,6 +85,13 @@ fn unusable_files_are_reported_in_one_line() {
     ];
     if files.pair.encrypt_key(&encrypted) {
         rows.push((vec![certificate, &encrypted], &encrypted, "is encrypted"));
+    }
+    let old = files.path("old-encrypted");
+    if let Some(openssl) = tool("openssl") {
+        let own = ["ec", "-in", text(key), "-out", text(&old), "-aes256", "-passout", "pass:secret"];
+        output(&openssl, &own);
+        assert!(fs::read_to_string(&old).unwrap().contains("Proc-Type: 4,ENCRYPTED"));
+        rows.push((vec![certificate, &old], &old, "is encrypted"));
     }
     let closed = files.write("closed", fs::read(key).unwrap());
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
