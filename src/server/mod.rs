@@ -43,7 +43,8 @@ impl std::error::Error for StartError {}
 impl Server {
     /// Opens the files and binds the addresses that `config` names. `events` is the log of events.
     pub fn start(config: &Config, events: LineLog) -> Result<Server, StartError> {
-        let addresses = [&config.http, &config.tls.https, &config.tls.file_tls, &config.ack, &config.ack_udp];
+        let tls = &config.tls;
+        let addresses = [&config.http, &config.ack, &config.ack_udp, &tls.https, &tls.file_tls];
         if addresses.iter().all(|list| list.is_empty()) && (config.file.is_empty() || config.file_is_default)
         {
             return Err(StartError("no listener is configured; give --http an address".into()));

@@ -28,6 +28,11 @@ pub struct Browser {
 impl Browser {
     /// Starts the browser, or returns `None` if it is not installed.
     pub fn start() -> Option<Browser> {
+        Browser::start_with(&[])
+    }
+
+    /// Starts the browser with these options, too.
+    pub fn start_with(options: &[&str]) -> Option<Browser> {
         let program = tool("chromium")?;
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
@@ -40,6 +45,7 @@ impl Browser {
             .arg(program)
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
             .args(["--remote-debugging-pipe", "--no-first-run", "--hide-scrollbars"])
+            .args(options)
             .arg(format!("--user-data-dir={}", path("profile").display()))
             .current_dir(folder.path())
             .stdin(Stdio::null())

@@ -20,7 +20,10 @@ struct Fixture {
 
 impl Fixture {
     fn start(options: &[&str]) -> Option<Fixture> {
-        let browser = Browser::start()?;
+        Fixture::start_in(Browser::start()?, options)
+    }
+
+    fn start_in(browser: Browser, options: &[&str]) -> Option<Fixture> {
         let (library, own) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::write(library.path().join("old.txt"), "old").unwrap();
         for (name, content) in
@@ -36,8 +39,12 @@ impl Fixture {
         Some(fixture)
     }
 
+    /// Returns the URL of the library, over HTTPS if the server listens for it.
     fn home(&self) -> String {
-        format!("http://{}/files/", self.server.address)
+        let lines = self.server.lines();
+        let encrypted = lines.iter().find_map(|line| Some(line.split_once("listening https ")?.1));
+        encrypted
+            .map_or_else(|| format!("http://{}/files/", self.server.address), |url| format!("{url}files/"))
     }
 
     fn path(&self, name: &str) -> String {
@@ -217,4 +224,27 @@ fn uploaded_pages_run_no_scripts_and_cannot_write() {
     fixture.browser.visit(&url);
     assert_eq!(fixture.browser.evaluate("document.title"), "evil");
     assert!(!fixture.library.path().join("x").exists());
+}
+
+#[test]
+#[cfg(feature = "tls")]
+fn pages_load_and_files_are_stored_over_https_with_a_self_signed_certificate() {
+    let Some(browser) = Browser::start_with(&["--ignore-certificate-errors"]) else { return };
+    let options = ["--http", "0", "--https", "0", "--self-signed", "--redirect-https", "--hsts", "1h"];
+    let mut fixture = Fixture::start_in(browser, &options).unwrap();
+    assert_eq!(fixture.browser.evaluate("location.protocol"), "https:");
+    fixture.choose(&["a b?#%.txt", "large"]);
+    fixture.wait_for_status("a b?#%.txt", "stored, 5 B");
+    fixture.wait_for_status("large", "stored");
+    assert!(fixture.stored("large") == large_file());
+    let home = fixture.home();
+    fixture.browser.visit(home.trim_end_matches("files/"));
+    assert_eq!(fixture.browser.evaluate("document.body.textContent"), "front");
+    // The plain address leads to the other one.
+    let plain = format!("http://{}/files/", fixture.server.address);
+    fixture.browser.visit(&plain);
+    assert_eq!(fixture.browser.evaluate("location.href"), home);
+    // Before an upload, the page asks whether its name is taken.
+    fixture.browser.complaints.retain(|what| !what.contains("404"));
+    assert!(fixture.browser.complaints.is_empty(), "{:?}", fixture.browser.complaints);
 }

@@ -19,3 +19,5 @@ mod reading;
 mod server;
 mod simulation;
 mod tidy;
+#[cfg(feature = "tls")]
+mod tls;

@@ -1,6 +1,8 @@
 //! The TLS server that all connections share: certificates and their renewal, session tickets, protocol names.
 
 use std::cell::{RefCell, RefMut};
+use std::fs::Metadata;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +24,7 @@ pub struct TlsServer {
     /// A certificate made at start, used after those of the settings.
     identity: Option<Identity>,
     provider: Arc<CryptoProvider>,
-    /// Encrypts session tickets with keys that rotate. A new certificate does not change them.
+    /// Encrypts session tickets with keys that rotate. A new certificate does not change them, if clients have none.
     tickets: Arc<dyn ProducesTickets>,
     loaded: RefCell<Loaded>,
     /// Where all connections receive records, and where content is collected that is encrypted next.
@@ -52,8 +54,7 @@ impl TlsServer {
     /// Reads the certificates and keys.
     pub fn new(settings: TlsSettings, identity: Option<Identity>, now: Now) -> Result<TlsServer, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let tickets = aws_lc_rs::Ticketer::new()
-            .map_err(|error| TlsError(format!("cannot make keys for session tickets: {error}")))?;
+        let tickets = new_tickets()?;
         let versions = versions(&settings);
         let (configs, cost) = load(&settings, identity.as_ref(), (&provider, &tickets), now)?;
         let loaded = RefCell::new(Loaded { configs, cost, versions, next_check: None });
@@ -70,13 +71,29 @@ impl TlsServer {
             return;
         }
         loaded.versions = versions;
-        match load(&self.settings, self.identity.as_ref(), (&self.provider, &self.tickets), now) {
+        match self.load_again(now) {
             Ok((configs, cost)) => {
                 (loaded.configs, loaded.cost) = (configs, cost);
                 log::info!("read the certificates again");
             }
             Err(error) => log::warn!("{error}; the old certificates stay in use"),
         }
+    }
+
+    /// Loads the files again. A session is resumed without its client's certificate, so another authority for clients
+    /// needs other tickets.
+    fn load_again(&self, now: Now) -> Result<([Arc<ServerConfig>; 2], Duration), TlsError> {
+        // Opening a pipe would wait for its writer.
+        let mut special =
+            files(&self.settings).filter(|path| std::fs::metadata(path).is_ok_and(|m| is_special(&m)));
+        if let Some(path) = special.next() {
+            return Err(TlsError(format!("{} is no regular file", path.display())));
+        }
+        let tickets = match self.settings.client_ca {
+            Some(_) => &new_tickets()?,
+            None => &self.tickets,
+        };
+        load(&self.settings, self.identity.as_ref(), (&self.provider, tickets), now)
     }
 
     fn check(&self, now: Now) {
@@ -125,13 +142,28 @@ impl TlsAcceptor {
     }
 }
 
-/// Returns the versions of all files, `None` for one that is missing.
-fn versions(settings: &TlsSettings) -> Vec<Option<FileVersion>> {
+fn new_tickets() -> Result<Arc<dyn ProducesTickets>, TlsError> {
+    aws_lc_rs::Ticketer::new()
+        .map_err(|error| TlsError(format!("cannot make keys for session tickets: {error}")))
+}
+
+/// Returns the paths of all files.
+fn files(settings: &TlsSettings) -> impl Iterator<Item = &PathBuf> {
     let pairs = settings.pairs.iter().flat_map(|(certificate, key)| [certificate, key]);
-    pairs
-        .chain(&settings.client_ca)
-        .map(|path| Some(FileVersion::from(&std::fs::metadata(path).ok()?)))
-        .collect()
+    pairs.chain(&settings.client_ca)
+}
+
+/// Returns the versions of all files, `None` for one that is missing. A pipe has none: it can be read once, at start.
+fn versions(settings: &TlsSettings) -> Vec<Option<FileVersion>> {
+    let version = |path| {
+        let metadata = std::fs::metadata(path).ok().filter(|metadata| !is_special(metadata))?;
+        Some(FileVersion::from(&metadata))
+    };
+    files(settings).map(version).collect()
+}
+
+fn is_special(metadata: &Metadata) -> bool {
+    !metadata.is_file() && !metadata.is_dir()
 }
 
 fn load(
@@ -162,6 +194,7 @@ fn load(
     config.ticketer = Arc::clone(tickets);
     config.session_storage = Arc::new(NoServerSessionStorage {});
     let unnamed = config.clone();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // A client that speaks only HTTP/1.0 (curl -0) says so, and fails if no name is accepted.
+    config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
     Ok(([Arc::new(config), Arc::new(unnamed)], cost))
 }

@@ -90,7 +90,9 @@ pub(super) fn read_pair(
     let chain = read_certificates(certificate)?;
     let file = key.display();
     let der = PrivateKeyDer::from_pem_file(key).map_err(|error| match error {
-        PemError::NoItemsFound if is_encrypted(key) => {
+        PemError::Io(_) => unreadable("key", key, &error),
+        // The older of two formats for encrypted keys has lines that are no base64.
+        _ if is_encrypted(key) => {
             TlsError(format!("the key {file} is encrypted; openssl pkey -in {file} -out NEW decrypts it"))
         }
         PemError::NoItemsFound => {
@@ -108,7 +110,9 @@ pub(super) fn read_pair(
             Error::InvalidCertificate(_) => {
                 format!("{} holds no valid X.509 certificate: {error}", certificate.display())
             }
-            error => format!("cannot use the key {file}: {error}; use ECDSA P-256, P-384, Ed25519 or RSA"),
+            error => format!(
+                "cannot use the key {file}: {error}; use ECDSA, Ed25519, or RSA with at least 2048 bits"
+            ),
         })
     })
 }

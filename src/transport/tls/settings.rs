@@ -16,7 +16,7 @@ pub struct TlsSettings {
 /// The application protocols that a listener offers (RFC 7301).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alpn {
-    /// `http/1.1`.
+    /// `http/1.1` and `http/1.0`.
     Http,
     /// None.
     Unnamed,

@@ -20,7 +20,7 @@ pub(crate) const BUSY_REPLY: &[u8] =
 /// The response to a client that speaks no TLS on a listener with TLS.
 pub(crate) const PLAIN_REPLY: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nServer: evserve\r\nContent-Type: text/plain; charset=utf-8\r\n\
-    Connection: close\r\nContent-Length: 35\r\n\r\nThis port needs TLS: use https://.\r\n";
+    Connection: close\r\nContent-Length: 36\r\n\r\nThis port needs TLS: use https://.\r\n";
 
 /// The interim response to `Expect: 100-continue` (RFC 9110 section 10.1.1).
 pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";

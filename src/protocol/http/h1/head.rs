@@ -10,7 +10,7 @@ use super::version::{Disposition, Persistence, Version};
 use crate::close_reason::CloseReason;
 use crate::limits::{FIELDS_MAX, HEAD_MAX_BYTES, TARGET_MAX_BYTES};
 use crate::protocol::http::semantics::grammar::trim;
-use crate::protocol::http::semantics::target::is_authority;
+use crate::protocol::http::semantics::target::{is_authority, needs_tls};
 use crate::protocol::http::semantics::{
     HeaderSet, Headers, HttpError, Method, OwnedRequest, Request, Status, Target,
 };
@@ -19,6 +19,8 @@ use crate::protocol::http::semantics::{
 #[derive(Clone, Debug)]
 pub(super) struct Head<'a> {
     pub request: Request<'a>,
+    /// The error of a connection without TLS, if the target needs one with it.
+    pub needs_tls: Option<HttpError>,
     pub framing: Framing,
     /// Whether the client waits for 100 (Continue) before it sends the body.
     pub expects_continue: bool,
@@ -77,6 +79,7 @@ impl OwnedHead {
         let OwnedHead { request, framing, persistence, version } = self;
         Head {
             request: request.borrow(),
+            needs_tls: None,
             framing: *framing,
             expects_continue: false,
             persistence: *persistence,
@@ -191,11 +194,11 @@ fn head<'a>(
     let expects_continue = fields.expects_continue(version);
     let persistence = fields.persistence(version);
     let method = Method::parse(method.unwrap_or_default()).ok_or(UNKNOWN_METHOD)?;
-    let target = Target::parse(target, method)?;
+    let (needs_tls, target) = (needs_tls(target), Target::parse(target, method)?);
     let headers = Headers { block: lines, find: find_field, present: fields.present };
     let body_length = if let Framing::Length(length) = framing { Some(length) } else { None };
     let request = Request { method, target, headers, body_length };
-    Ok(Head { request, framing, expects_continue: expects_continue?, persistence, version })
+    Ok(Head { request, needs_tls, framing, expects_continue: expects_continue?, persistence, version })
 }
 
 /// The fields that are checked in every request.

@@ -54,15 +54,24 @@ pub(super) fn accept_upload(
 fn redirect_to_https(request: &Request<'_>, cx: &Context<'_>) -> Option<Response> {
     let port = cx.http.https.redirect_port.filter(|_| !cx.is_encrypted)?;
     let (path, query) = match request.target {
-        Target::Path { path, .. } if path.starts_with(b"/.well-known/acme-challenge/") => return None,
+        Target::Path { path, .. } if is_challenge(path) => return None,
         Target::Path { path, query, .. } => (path, query),
         Target::Server | Target::Authority => (&b"/"[..], None),
     };
     let host = request.headers.host().unwrap_or_default();
-    let fields = vec![field("Connection", "close")];
     Some(match https_address(&host, port, path, query) {
         Some(address) => Response::permanent_redirect(address),
-        None => Response::text(Status::BadRequest, types::TEXT, fields, "This server needs HTTPS\n".into()),
+        None => {
+            Response::text(Status::BadRequest, types::TEXT, Vec::new(), "This server needs HTTPS\n".into())
+        }
+    })
+}
+
+/// Returns whether a path is that of a challenge: a token, which cannot lead out of its folder.
+fn is_challenge(path: &[u8]) -> bool {
+    path.strip_prefix(b"/.well-known/acme-challenge/").is_some_and(|token| {
+        let is_of_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+        !token.starts_with(b".") && token.iter().all(is_of_token)
     })
 }
 

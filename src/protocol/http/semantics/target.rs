@@ -64,16 +64,12 @@ impl<'a> Target<'a> {
         Target::Path { path, is_plain: memchr::memchr(b'%', path).is_none(), query }
     }
 
-    /// Parses `http://authority/path?query`. Clients send it to proxies, but a server must accept it as well
-    /// (RFC 9112 section 3.2.2).
+    /// Parses `http://authority/path?query` or the same with `https:`. Clients send it to proxies, but a server must
+    /// accept it as well (RFC 9112 section 3.2.2).
     fn absolute(target: &'a [u8]) -> Result<Target<'a>, HttpError> {
-        let Some(rest) = strip_scheme(target, b"http://") else {
-            return Err(match strip_scheme(target, b"https://") {
-                // RFC 9110 section 7.4: an https request is misdirected to a connection without TLS.
-                Some(_) => HttpError::new(Status::MisdirectedRequest, "This connection does not use TLS"),
-                None => HttpError::bad_request("The request target is neither a path nor an http URL"),
-            });
-        };
+        let rest = strip_scheme(target, b"http://")
+            .or_else(|| strip_scheme(target, HTTPS))
+            .ok_or(HttpError::bad_request("The request target is neither a path nor an http URL"))?;
         let end = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
         // RFC 9110 section 4.2.1: an empty host is invalid in an http URL.
@@ -81,13 +77,21 @@ impl<'a> Target<'a> {
             return Err(HttpError::bad_request("The URL's host is malformed"));
         }
         // An empty path means "/". A path must borrow from the target, so this one is a slash of "http://".
-        let root = &target[b"http:".len()..][..1];
+        let root = &target[target.len() - rest.len() - 1..][..1];
         Ok(match (Target::path(path), path) {
             (_, []) => Target::Path { path: root, is_plain: true, query: None },
             (Target::Path { query, .. }, [b'?', ..]) => Target::Path { path: root, is_plain: true, query },
             (target, _) => target,
         })
     }
+}
+
+const HTTPS: &[u8] = b"https://";
+
+/// Returns the error for a target that needs a connection with TLS (RFC 9110 section 7.4), if it is one.
+pub(crate) fn needs_tls(target: &[u8]) -> Option<HttpError> {
+    strip_scheme(target, HTTPS)?;
+    Some(HttpError::new(Status::MisdirectedRequest, "This connection does not use TLS"))
 }
 
 fn strip_scheme<'a>(target: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
@@ -248,7 +252,10 @@ mod tests {
             (Get, "http://user@a/", Err(Status::BadRequest)),
             (Get, "http:/a", Err(Status::BadRequest)),
             (Get, "ftp://a/", Err(Status::BadRequest)),
-            (Get, "https://a/", Err(Status::MisdirectedRequest)),
+            (Get, "https://a", path("/", None)),
+            (Get, "HTTPS://a?b", path("/", Some("b"))),
+            (Get, "https://a:443/x?y", path("/x", Some("y"))),
+            (Get, "https:///a", Err(Status::BadRequest)),
         ];
         for (method, target, expected) in cases {
             let got = Target::parse(target.as_bytes(), method).map_err(|error| error.status);

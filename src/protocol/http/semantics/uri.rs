@@ -76,4 +76,26 @@ mod tests {
         assert_eq!(location("/\\evil", None), "/%5Cevil/");
         assert_eq!(location("/é%", None), "/%C3%A9%25/");
     }
+    #[test]
+    fn https_addresses_keep_the_host_path_and_query_and_name_a_port_other_than_443() {
+        let address = |host: &str, port, path: &str, query: Option<&str>| {
+            https_address(host.as_bytes(), port, path.as_bytes(), query.map(str::as_bytes))
+        };
+        for (host, port, expected) in [
+            ("a.test", 443, "https://a.test/"),
+            ("a.test", 8443, "https://a.test:8443/"),
+            ("a.test:80", 443, "https://a.test/"),
+            ("a.test:", 443, "https://a.test/"),
+            ("127.0.0.1:8080", 8443, "https://127.0.0.1:8443/"),
+            ("[::1]", 443, "https://[::1]/"),
+            ("[::1]:8080", 443, "https://[::1]/"),
+            ("[::1]:8080", 8443, "https://[::1]:8443/"),
+        ] {
+            assert_eq!(address(host, port, "/", None).as_deref(), Some(expected), "{host} {port}");
+        }
+        let full = address("a", 443, "/b%20c//d", Some("e=%2f&\"<"));
+        assert_eq!(full.as_deref(), Some("https://a/b%20c//d?e=%2f&%22%3C"));
+        assert_eq!((address("", 443, "/", None), address(":80", 443, "/", None)), (None, None));
+        assert_eq!(https_address(b"\xff", 443, b"/", None), None);
+    }
 }
