@@ -240,7 +240,10 @@ impl<T: Transport> Transport for TlsStream<T> {
         let mut rest = &scratch[..received];
         let (mut filled, mut has_ended) = (0, false);
         while !rest.is_empty() && !has_ended {
-            session.read_tls(&mut rest)?;
+            // Nothing is taken that follows close_notify.
+            if session.read_tls(&mut rest)? == 0 {
+                break;
+            }
             process(session, &mut self.inner)?;
             while filled < buffer.len()
                 && let Some(count) = read_content(session, &mut buffer[filled..])
@@ -252,6 +255,8 @@ impl<T: Transport> Transport for TlsStream<T> {
                 }
             }
         }
+        // No event reports close_notify again.
+        self.is_drained &= !has_ended;
         self.overhead += received.saturating_sub(filled);
         match filled {
             // There may be more input, or an event was missed: only the socket knows.
