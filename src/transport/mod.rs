@@ -61,8 +61,10 @@ pub trait Transport {
         0
     }
 
-    /// Tells the peer that all output was sent, before the connection is closed.
-    fn end(&mut self) {}
+    /// Tells the peer that all output was sent, before the connection is closed. Can be repeated.
+    fn end(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// How far a handshake has come.

@@ -91,8 +91,8 @@ impl<T: Transport> Transport for Socket<T> {
         dispatch!(self, stream => stream.overhead())
     }
 
-    fn end(&mut self) {
-        dispatch!(self, stream => stream.end());
+    fn end(&mut self) -> io::Result<()> {
+        dispatch!(self, stream => stream.end())
     }
 }
 

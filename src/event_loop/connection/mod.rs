@@ -176,8 +176,8 @@ impl<T: Transport> Connection<T> {
 
     /// Tells the peer that all output was sent, if it was, before the connection is closed.
     pub(super) fn end(&mut self, reason: CloseReason) {
-        if reason.is_orderly() {
-            self.transport.end();
+        if reason.is_orderly() && self.output.outbox.is_empty() {
+            let _ = self.transport.end();
         }
     }
 
@@ -228,7 +228,9 @@ impl<T: Transport> Connection<T> {
                     return Ok(self.linger(scratch, &mut budget, reason, cx));
                 }
                 (Phase::Finishing(reason), _, Flushed::Everything) => {
-                    if !self.linger_after(reason, cx.core) {
+                    if let Some(progress) = self.await_end(reason, cx.core) {
+                        return Ok(progress);
+                    } else if !self.linger_after(reason, cx.core) {
                         return Ok(Progress::Closed(reason));
                     }
                 }

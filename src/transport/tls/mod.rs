@@ -7,6 +7,8 @@ mod certificates;
 #[cfg(not(feature = "tls"))]
 mod none;
 #[cfg(feature = "tls")]
+mod records;
+#[cfg(feature = "tls")]
 mod self_signed;
 mod settings;
 #[cfg(feature = "tls")]

@@ -2,16 +2,17 @@
 //! left, so a connection is closed, paused or timed out as on a plain transport.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Write};
 use std::mem;
 use std::rc::Rc;
 
-use rustls::ServerConnection;
 use rustls::server::{Accepted, Acceptor};
+use rustls::{ProtocolVersion, ServerConnection};
 
 use super::acceptor::TlsAcceptor;
+use super::records::{Wire, process, read_content, record_bytes, refuse, write_all};
 use crate::clock::Now;
-use crate::limits::{TLS_FIRST_BYTES, TLS_FIRST_RECORD_BYTES, TLS_HANDSHAKE_READS, TLS_SEND_BYTES};
+use crate::limits::{TLS_HANDSHAKE_READS, TLS_SEND_BYTES};
 use crate::transport::plain::read_file;
 use crate::transport::{Handshake, HandshakeBudget, Transport};
 
@@ -29,6 +30,9 @@ pub struct TlsStream<T> {
     is_drained: bool,
     /// Received bytes that were no content since the last call of `overhead`.
     overhead: usize,
+    /// Whether close_notify was sent, or is next. Nothing may follow it, not even an alert, so what is received from
+    /// then on is dropped without being decrypted.
+    has_ended: bool,
 }
 
 /// How far a connection has come.
@@ -62,6 +66,7 @@ impl<T: Transport> TlsStream<T> {
             sent_since_input: 0,
             is_drained: false,
             overhead: 0,
+            has_ended: false,
         }
     }
 
@@ -87,10 +92,7 @@ impl<T: Transport> TlsStream<T> {
                         self.stage = Stage::Accepted(Box::new(accepted));
                         Ok(())
                     }
-                    Err((error, mut alert)) => {
-                        let _ = alert.write(&mut Wire { inner: &mut self.inner, more: false });
-                        Err(invalid(error))
-                    }
+                    Err((error, alert)) => Err(refuse(error, alert, &mut self.inner)),
                 }
             }
             Stage::Running(session) => {
@@ -117,10 +119,7 @@ impl<T: Transport> TlsStream<T> {
                 self.stage = Stage::Running(Box::new(session));
                 Ok(Handshake::Blocked)
             }
-            Err((error, mut alert)) => {
-                let _ = alert.write(&mut Wire { inner: &mut self.inner, more: false });
-                Err(invalid(error))
-            }
+            Err((error, alert)) => Err(refuse(error, alert, &mut self.inner)),
         }
     }
 
@@ -194,13 +193,12 @@ impl<T: Transport> Transport for TlsStream<T> {
             }
             if let Stage::Running(session) = &mut self.stage {
                 // The tickets of TLS 1.3 leave with the first response. The client of TLS 1.2 waits for the last flight.
-                let is_last = !session.is_handshaking()
-                    && session.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_3);
-                while session.wants_write() && !is_last {
-                    match session.write_tls(&mut Wire { inner: &mut self.inner, more: false }) {
+                let is_last =
+                    !session.is_handshaking() && session.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+                if !is_last {
+                    match write_all(session, &mut self.inner) {
                         Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Handshake::Blocked),
-                        Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
-                        _ => {}
+                        written => written?,
                     }
                 }
                 if !session.is_handshaking() {
@@ -222,6 +220,11 @@ impl<T: Transport> Transport for TlsStream<T> {
     /// Fails with `ConnectionAborted` at a FIN without close_notify, which anybody on the way can send, and with
     /// `InvalidData` if the peer breaks the protocol.
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.has_ended {
+            let received = self.inner.recv(buffer)?;
+            self.is_drained = received < buffer.len() && self.inner.short_recv_drains();
+            return Ok(received);
+        }
         let Stage::Running(session) = &mut self.stage else { return Err(ErrorKind::NotConnected.into()) };
         if let Some(count) = read_content(session, buffer) {
             // An event may have come since the last recv of ciphertext.
@@ -291,20 +294,23 @@ impl<T: Transport> Transport for TlsStream<T> {
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
-        self.end();
+        let _ = self.end();
+        self.has_ended = true;
         self.inner.shutdown_write()
     }
 
     /// Sends close_notify (RFC 8446 section 6.1), unless records are unsent: then the peer has to notice that the
     /// output was cut off.
-    fn end(&mut self) {
+    fn end(&mut self) -> io::Result<()> {
         if let Stage::Running(session) = &mut self.stage
             && self.unreported == 0
             && !session.is_handshaking()
         {
+            self.has_ended = true;
             session.send_close_notify();
-            let _ = session.write_tls(&mut Wire { inner: &mut self.inner, more: false });
+            write_all(session, &mut self.inner)?;
         }
+        Ok(())
     }
 
     fn unacknowledged(&self) -> Option<usize> {
@@ -319,54 +325,5 @@ impl<T: Transport> Transport for TlsStream<T> {
 impl<T> std::fmt::Debug for TlsStream<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("TlsStream")
-    }
-}
-
-/// Returns how much the next record may hold: a packet at the beginning of a response, so that the client can decrypt
-/// each packet as it arrives, later as much as a record holds.
-fn record_bytes(sent_since_input: usize) -> usize {
-    if sent_since_input < TLS_FIRST_BYTES { TLS_FIRST_RECORD_BYTES } else { TLS_RECORD_MAX_BYTES }
-}
-
-/// The maximum content of a record (RFC 8446 section 5.1).
-const TLS_RECORD_MAX_BYTES: usize = 1 << 14;
-
-/// Processes received records. If the peer broke the protocol, sends an alert and fails.
-fn process<T: Transport>(session: &mut ServerConnection, inner: &mut T) -> io::Result<()> {
-    match session.process_new_packets() {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let _ = session.write_tls(&mut Wire { inner, more: false });
-            Err(invalid(error))
-        }
-    }
-}
-
-fn invalid(error: rustls::Error) -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, error)
-}
-
-/// Reads decrypted content. Returns 0 after close_notify, and `None` if there is none yet.
-fn read_content(session: &mut ServerConnection, buffer: &mut [u8]) -> Option<usize> {
-    session.reader().read(buffer).ok()
-}
-
-/// The inner transport, as rustls writes to it.
-struct Wire<'a, T> {
-    inner: &'a mut T,
-    more: bool,
-}
-
-impl<T: Transport> Write for Wire<'_, T> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.inner.send(&[IoSlice::new(bytes)], self.more)
-    }
-
-    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.inner.send(pieces, self.more)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
