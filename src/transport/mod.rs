@@ -89,9 +89,14 @@ impl Default for HandshakeBudget {
 }
 
 impl HandshakeBudget {
+    /// Returns whether any time is left.
+    pub fn is_left(&self) -> bool {
+        !self.0.is_zero()
+    }
+
     /// Takes `cost`, of which a part has to be left. Returns whether it was.
     pub fn take(&mut self, cost: Duration) -> bool {
-        let is_left = !self.0.is_zero();
+        let is_left = self.is_left();
         self.0 = self.0.saturating_sub(cost);
         is_left
     }

@@ -2,14 +2,14 @@
 
 use std::io::{self, ErrorKind};
 
-use super::{Connection, Phase};
+use super::Connection;
 use crate::close_reason::CloseReason;
 use crate::transport::Transport;
 
 impl<T: Transport> Connection<T> {
     /// Maps an error of the transport to a close reason.
     pub(super) fn reason(&self, error: &io::Error) -> CloseReason {
-        let is_shaking_hands = matches!(self.phase, Phase::Handshaking(_));
+        let is_shaking_hands = self.is_shaking_hands();
         match error.kind() {
             // A FIN without the end of the transport above TCP.
             ErrorKind::ConnectionAborted if is_shaking_hands => CloseReason::PeerLeft,

@@ -129,6 +129,11 @@ impl<T: Transport> Connection<T> {
         self.transport.is_encrypted()
     }
 
+    /// Returns whether the transport's handshake is in progress.
+    pub(super) fn is_shaking_hands(&self) -> bool {
+        matches!(self.phase, Phase::Handshaking(_))
+    }
+
     /// Records the readiness that an event reports.
     pub(super) fn set_readiness(&mut self, readiness: Readiness) {
         self.input.set_readiness(readiness);

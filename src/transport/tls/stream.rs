@@ -5,14 +5,15 @@ use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice, Write};
 use std::mem;
 use std::rc::Rc;
+use std::time::Duration;
 
 use rustls::server::{Accepted, Acceptor};
-use rustls::{ProtocolVersion, ServerConnection};
+use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
 
 use super::acceptor::TlsAcceptor;
 use super::records::{Wire, process, read_content, record_bytes, refuse, write_all};
 use crate::clock::Now;
-use crate::limits::{TLS_HANDSHAKE_READS, TLS_SEND_BYTES};
+use crate::limits::{TLS_HANDSHAKE_COST, TLS_HANDSHAKE_READS, TLS_SEND_BYTES};
 use crate::transport::plain::read_file;
 use crate::transport::{Handshake, HandshakeBudget, Transport};
 
@@ -123,6 +124,20 @@ impl<T: Transport> TlsStream<T> {
         }
     }
 
+    /// Returns the time that the next bytes of the handshake may take, after the first ClientHello.
+    fn step_cost(&self) -> Duration {
+        let Stage::Running(session) = &self.stage else { return Duration::ZERO };
+        if session.handshake_kind() == Some(HandshakeKind::FullWithHelloRetryRequest) {
+            // The second ClientHello is the one that takes a key exchange and a signature.
+            return self.acceptor.cost();
+        }
+        match session.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => Duration::ZERO,
+            // The keys of TLS 1.2 are derived from the second message of the client.
+            _ => TLS_HANDSHAKE_COST,
+        }
+    }
+
     /// Answers a request in plain text, which a person may have typed, in plain text.
     fn refuse_plain(&mut self) -> io::Error {
         self.stage = Stage::Failed;
@@ -205,10 +220,17 @@ impl<T: Transport> Transport for TlsStream<T> {
                     return Ok(Handshake::Complete);
                 }
             }
+            let cost = self.step_cost();
+            if !cost.is_zero() && !budget.is_left() {
+                return Ok(Handshake::Yielding);
+            }
             let mut bytes = [0; HANDSHAKE_READ_BYTES];
             match self.inner.recv(&mut bytes) {
                 Ok(0) => return Err(ErrorKind::ConnectionAborted.into()),
-                Ok(count) => self.take_handshake(&bytes[..count])?,
+                Ok(count) => {
+                    self.take_handshake(&bytes[..count])?;
+                    budget.take(cost);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Handshake::Blocked),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
