@@ -75,8 +75,13 @@ impl CloseReason {
     /// Returns whether the peer may still be sending, so that its input must be read and dropped for a while:
     /// a close with unread input is a reset, which destroys the response in flight.
     pub fn lingers(self) -> bool {
-        use CloseReason::{BodyTimeout, BodyUnread, HeadTimeout, Rejected, ServerClosed};
-        matches!(self, ServerClosed | Rejected | BodyUnread | HeadTimeout | BodyTimeout)
+        use CloseReason::{
+            BodyTimeout, BodyUnread, HandshakeFailed, HeadTimeout, Rejected, ServerClosed, TlsViolated,
+        };
+        matches!(
+            self,
+            ServerClosed | Rejected | BodyUnread | HeadTimeout | BodyTimeout | HandshakeFailed | TlsViolated
+        )
     }
 
     /// Returns whether all output was sent, so that the peer may be told that none follows.

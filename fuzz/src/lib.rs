@@ -3,6 +3,8 @@
 //!
 //! To add a target, add a file to `fuzz_targets/`, a `[[bin]]` to `Cargo.toml` and seeds to `seeds/`.
 
+mod tls;
+
 use std::io::IoSlice;
 use std::time::Instant;
 
@@ -15,6 +17,7 @@ use evserve::protocol::{Demand, Dialect, Kind, Protocol, Step};
 use evserve::services::{LibrarySite, Services};
 use evserve::site::{Rules, Site};
 use evserve::store::{Bounds, Library, LibraryRules, MemoryStore};
+pub use tls::tls;
 
 /// The result of a script.
 #[derive(Debug, PartialEq, Eq)]

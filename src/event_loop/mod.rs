@@ -144,6 +144,11 @@ impl<N: Network> EventLoop<N> {
             self.queue(key, WakeReason::Alarm);
         }
         let mut turn = self.schedule.turn();
+        while self.scratch.handshakes.is_left()
+            && let Some(key) = self.schedule.pop_handshake(&mut turn)
+        {
+            drive(self, key);
+        }
         while let Some(key) = self.schedule.pop(&mut turn) {
             drive(self, key);
         }
@@ -232,7 +237,11 @@ impl<N: Network> EventLoop<N> {
                     Progress::Waiting(until) => self.schedule.arm(key, &mut source.alarm, until),
                     Progress::Yielding => {
                         source.queued = Some(WakeReason::More);
-                        self.schedule.push_low_priority(key);
+                        if connection.is_shaking_hands() {
+                            self.schedule.push_handshake(key);
+                        } else {
+                            self.schedule.push_low_priority(key);
+                        }
                     }
                     Progress::Closed(reason) => self.close(key, reason),
                 }

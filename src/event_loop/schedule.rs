@@ -15,6 +15,8 @@ pub(super) struct Schedule {
     ready: VecDeque<usize>,
     /// Sources that have used up their budget of a turn. Each turn drives only a few of them.
     low_priority: VecDeque<usize>,
+    /// Connections whose handshake waits for a turn with time for it, in the order of their arrival.
+    handshakes: VecDeque<usize>,
     deadlines: BTreeSet<(Instant, usize)>,
 }
 
@@ -23,6 +25,7 @@ pub(super) struct Schedule {
 pub(super) struct Turn {
     ready: usize,
     low_priority: usize,
+    handshakes: usize,
 }
 
 /// The deadline that the schedule holds for a source. It is stored in the source.
@@ -40,11 +43,22 @@ impl Schedule {
         self.low_priority.push_back(key);
     }
 
+    /// Queues a connection whose handshake waits for a turn with time for it.
+    pub(super) fn push_handshake(&mut self, key: usize) {
+        self.handshakes.push_back(key);
+    }
+
     /// Begins a turn of the sources that are queued now.
     pub(super) fn turn(&self) -> Turn {
         let ready = self.ready.len();
         let low_priority = self.low_priority.len().min(TURN_BULK + ready / REQUESTS_PER_BULK);
-        Turn { ready, low_priority }
+        Turn { ready, low_priority, handshakes: self.handshakes.len() }
+    }
+
+    /// Returns the next waiting handshake of a turn. They come before the other sources, among which are later ones.
+    pub(super) fn pop_handshake(&mut self, turn: &mut Turn) -> Option<usize> {
+        turn.handshakes = turn.handshakes.checked_sub(1)?;
+        self.handshakes.pop_front()
     }
 
     /// Returns the next source of a turn.
@@ -59,13 +73,14 @@ impl Schedule {
 
     /// Returns whether any source is queued.
     pub(super) fn has_ready(&self) -> bool {
-        !self.ready.is_empty() || !self.low_priority.is_empty()
+        !self.ready.is_empty() || !self.low_priority.is_empty() || !self.handshakes.is_empty()
     }
 
-    /// Clears both queues.
+    /// Clears the queues.
     pub(super) fn clear_ready(&mut self) {
         self.ready.clear();
         self.low_priority.clear();
+        self.handshakes.clear();
     }
 
     /// Ensures that `key` is driven by `deadline`.

@@ -61,8 +61,10 @@ pub trait Transport {
         0
     }
 
-    /// Tells the peer that all output was sent, before the connection is closed.
-    fn end(&mut self) {}
+    /// Tells the peer that all output was sent, before the connection is closed. Can be repeated.
+    fn end(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Returns the bytes of memory held in buffers.
     fn buffered(&self) -> usize {
@@ -92,9 +94,14 @@ impl Default for HandshakeBudget {
 }
 
 impl HandshakeBudget {
+    /// Returns whether any time is left.
+    pub fn is_left(&self) -> bool {
+        !self.0.is_zero()
+    }
+
     /// Takes `cost`, of which a part has to be left. Returns whether it was.
     pub fn take(&mut self, cost: Duration) -> bool {
-        let is_left = !self.0.is_zero();
+        let is_left = self.is_left();
         self.0 = self.0.saturating_sub(cost);
         is_left
     }

@@ -101,8 +101,8 @@ impl<T: Transport> Transport for Socket<T> {
     }
 
     #[inline]
-    fn end(&mut self) {
-        dispatch!(self, stream => stream.end());
+    fn end(&mut self) -> io::Result<()> {
+        dispatch!(self, stream => stream.end())
     }
 
     #[inline]

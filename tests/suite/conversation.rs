@@ -16,6 +16,8 @@ use evserve::services::Services;
 use evserve::site::Rules;
 use evserve::store::{Library, LibraryRules, MemoryStore, Store};
 
+use crate::simulation::tls_scripts;
+
 /// Returns the start of a test, with a fixed wall clock.
 pub fn start() -> Now {
     Now { monotonic: Instant::now(), wall: UNIX_EPOCH + Duration::from_secs(1_800_000_000) }
@@ -245,6 +247,10 @@ pub fn however_cut(script: &[u8], ends: bool) -> Outcome {
             (!piece.is_empty()).then_some(piece)
         });
         check(converse(pieces, ends), &format!("random pieces (seed {seed}, round {round})"));
+    }
+    if cfg!(feature = "tls") {
+        let server = || (Kind::Http, Talk::new(site()).services, start());
+        tls_scripts::check(server, script, ends, &whole);
     }
     whole
 }

@@ -2,14 +2,36 @@
 
 use std::io::{self, ErrorKind};
 
-use super::{Connection, Phase};
+use super::{Connection, Phase, Progress};
 use crate::close_reason::CloseReason;
+use crate::services::Core;
 use crate::transport::Transport;
 
 impl<T: Transport> Connection<T> {
+    /// Ends the connection after an error of the transport.
+    #[cold]
+    pub(super) fn fail(&mut self, error: &io::Error, core: &Core) -> Progress {
+        let reason = self.reason(error);
+        if reason == CloseReason::NoCloseNotify && !self.output.outbox.is_empty() && self.phase == Phase::Open
+        {
+            // The complete requests before the FIN are answered.
+            self.phase = Phase::Finishing(reason);
+            return Progress::Yielding;
+        }
+        if reason.lingers() && self.transport.shutdown_write().is_ok() {
+            // The transport has said why. A close with unread input would be a reset, which destroys that.
+            self.output.forget();
+            self.input.forget();
+            self.last_activity = core.clock.now.monotonic;
+            self.phase = Phase::Lingering(reason, self.last_activity);
+            return Progress::Yielding;
+        }
+        Progress::Closed(reason)
+    }
+
     /// Maps an error of the transport to a close reason.
-    pub(super) fn reason(&self, error: &io::Error) -> CloseReason {
-        let is_shaking_hands = matches!(self.phase, Phase::Handshaking(_));
+    fn reason(&self, error: &io::Error) -> CloseReason {
+        let is_shaking_hands = self.is_shaking_hands();
         match error.kind() {
             // A FIN without the end of the transport above TCP.
             ErrorKind::ConnectionAborted if is_shaking_hands => CloseReason::PeerLeft,

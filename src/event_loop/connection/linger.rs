@@ -1,6 +1,6 @@
 //! Closes a connection without destroying output that the peer has not received yet.
 
-use std::io;
+use std::io::{self, ErrorKind};
 
 use super::{Budget, Connection, Phase, Progress, Stop};
 use crate::close_reason::CloseReason;
@@ -9,6 +9,20 @@ use crate::services::{Context, Core};
 use crate::transport::Transport;
 
 impl<T: Transport> Connection<T> {
+    /// Tells the peer that all output was sent. Returns what to wait for if the transport does not accept that yet.
+    pub(super) fn await_end(&mut self, reason: CloseReason, core: &Core) -> Option<Progress> {
+        let is_blocked =
+            |result: io::Result<()>| result.is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+        if !reason.is_orderly() || !is_blocked(self.transport.end()) {
+            return None;
+        }
+        let deadline = self.last_activity + core.limits.timeouts.write;
+        if deadline <= core.clock.now.monotonic {
+            return Some(Progress::Closed(CloseReason::WriteTimeout));
+        }
+        Some(Progress::Waiting(deadline))
+    }
+
     /// Shuts down our side and starts to linger if the peer may still be sending: a close with unread input
     /// is a reset, which destroys output in flight. Called when all output has been sent. Returns whether the
     /// connection lingers.

@@ -129,6 +129,11 @@ impl<T: Transport> Connection<T> {
         self.transport.is_encrypted()
     }
 
+    /// Returns whether the transport's handshake is in progress.
+    pub(super) fn is_shaking_hands(&self) -> bool {
+        matches!(self.phase, Phase::Handshaking(_))
+    }
+
     /// Records the readiness that an event reports.
     pub(super) fn set_readiness(&mut self, readiness: Readiness) {
         self.input.set_readiness(readiness);
@@ -176,8 +181,8 @@ impl<T: Transport> Connection<T> {
 
     /// Tells the peer that all output was sent, if it was, before the connection is closed.
     pub(super) fn end(&mut self, reason: CloseReason) {
-        if reason.is_orderly() {
-            self.transport.end();
+        if reason.is_orderly() && self.output.outbox.is_empty() {
+            let _ = self.transport.end();
         }
     }
 
@@ -202,8 +207,7 @@ impl<T: Transport> Connection<T> {
         };
         self.input.begin();
         self.output.begin(&mut scratch.outbox, now);
-        let progress =
-            self.run(scratch, write, cx).unwrap_or_else(|error| Progress::Closed(self.reason(&error)));
+        let progress = self.run(scratch, write, cx).unwrap_or_else(|error| self.fail(&error, cx.core));
         if !had_output && self.output.outbox.is_empty() && cx.core.statistics.sent_bytes > sent {
             scratch.small_served_at = Some(now);
         }
@@ -228,7 +232,9 @@ impl<T: Transport> Connection<T> {
                     return Ok(self.linger(scratch, &mut budget, reason, cx));
                 }
                 (Phase::Finishing(reason), _, Flushed::Everything) => {
-                    if !self.linger_after(reason, cx.core) {
+                    if let Some(progress) = self.await_end(reason, cx.core) {
+                        return Ok(progress);
+                    } else if !self.linger_after(reason, cx.core) {
                         return Ok(Progress::Closed(reason));
                     }
                 }

@@ -119,6 +119,11 @@ impl TlsAcceptor {
         (Arc::clone(&loaded.configs[self.alpn as usize]), loaded.cost)
     }
 
+    /// Returns the time that the answer to a ClientHello takes.
+    pub(super) fn cost(&self) -> Duration {
+        self.server.loaded.borrow().cost
+    }
+
     pub(super) fn plain_reply(&self) -> &'static [u8] {
         self.plain_reply
     }

@@ -1,7 +1,7 @@
 //! Whether a ClientHello is complete, so that its handshake can be given the time that it takes.
 
-/// Returns whether `input` holds a complete handshake message in one or more records (RFC 8446 section 5.1), or bytes
-/// that cannot become one, which rustls rejects.
+/// Returns whether `input` holds a complete ClientHello in one or more records (RFC 8446 section 5.1), or bytes that
+/// cannot become one, which rustls rejects.
 pub(super) fn is_complete(mut input: &[u8]) -> bool {
     let (mut header, mut length) = ([0; 4], 0);
     while let [kind, _, _, high, low, rest @ ..] = input {
@@ -15,13 +15,20 @@ pub(super) fn is_complete(mut input: &[u8]) -> bool {
         }
         length += record;
         let message = u32::from_be_bytes([0, header[1], header[2], header[3]]) as usize;
-        if length >= header.len() && length - header.len() >= message {
+        let is_other = header[0] != CLIENT_HELLO || message > MESSAGE_MAX_BYTES;
+        if is_other || (length >= header.len() && length - header.len() >= message) {
             return true;
         }
         input = rest;
     }
     false
 }
+
+/// The type of the message (RFC 8446 section 4).
+const CLIENT_HELLO: u8 = 1;
+
+/// The longest handshake message that rustls accepts.
+const MESSAGE_MAX_BYTES: usize = 0xffff;
 
 /// The maximum length of a record without encryption.
 const RECORD_MAX_BYTES: usize = 1 << 14;
@@ -52,7 +59,14 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_message_are_left_to_the_session() {
-        for bytes in [record(21, &[1, 1]), record(22, &[]), vec![22, 3, 1, 255, 255], vec![128, 0, 0, 0, 1]] {
+        for bytes in [
+            record(22, b"hello"),
+            record(22, &[1, 1, 0, 0]),
+            record(21, &[1, 1]),
+            record(22, &[]),
+            vec![22, 3, 1, 255, 255],
+            vec![128, 0, 0, 0, 1],
+        ] {
             assert!(is_complete(&bytes), "{bytes:?}");
         }
     }

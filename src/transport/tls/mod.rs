@@ -13,6 +13,8 @@ mod none;
 #[cfg(feature = "tls")]
 mod self_signed;
 #[cfg(feature = "tls")]
+mod sending;
+#[cfg(feature = "tls")]
 mod session;
 mod settings;
 #[cfg(feature = "tls")]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
-use rustls::{Error, ProtocolVersion, ServerConfig};
+use rustls::{Error, HandshakeKind, ProtocolVersion, ServerConfig};
 
 /// A session that has begun.
 pub(super) struct TlsSession {
@@ -28,6 +28,11 @@ impl TlsSession {
     /// Returns whether the client can continue without the records that end the handshake: those of TLS 1.3 are tickets.
     pub(super) fn ends_with_tickets(&self) -> bool {
         self.connection.protocol_version() == Some(ProtocolVersion::TLSv1_3)
+    }
+
+    /// Returns whether the client was asked for another ClientHello.
+    pub(super) fn awaits_second_hello(&self) -> bool {
+        self.connection.handshake_kind() == Some(HandshakeKind::FullWithHelloRetryRequest)
     }
 
     /// Returns whether the peer has sent close_notify.
@@ -63,7 +68,7 @@ impl TlsSession {
                 Ok(ConnectionState::Closed) => return Ok(input.len()),
                 Ok(state) => advance(state, out)?,
                 Err(error) => {
-                    self.take_alert(out);
+                    self.take_alert(&mut input[consumed..], out);
                     return Err(error);
                 }
             }
@@ -74,10 +79,10 @@ impl TlsSession {
         }
     }
 
-    fn take_alert(&mut self, out: &mut Vec<u8>) {
-        while let Ok(state @ ConnectionState::EncodeTlsData(_)) =
-            self.connection.process_tls_records(&mut []).state
-        {
+    /// Appends the alert of an error that `input` caused.
+    fn take_alert(&mut self, input: &mut [u8], out: &mut Vec<u8>) {
+        while self.connection.wants_write() {
+            let Ok(state) = self.connection.process_tls_records(input).state else { return };
             if advance(state, out).is_err() {
                 return;
             }
@@ -85,15 +90,17 @@ impl TlsSession {
     }
 
     /// Appends the records of `content` to `out`, each with as much as `record_bytes` says for the number of bytes
-    /// before it.
+    /// before it. `incoming` holds the received bytes that are no complete record or message: rustls remembers how far it
+    /// has read them.
     pub(super) fn encrypt(
         &mut self,
         mut content: &[u8],
+        incoming: &mut [u8],
         record_bytes: impl Fn(usize) -> usize,
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
         let mut encrypted = 0;
-        self.write(out, |traffic, out| {
+        self.write(incoming, out, |traffic, out| {
             while !content.is_empty() {
                 let (record, rest) = content.split_at(content.len().min(record_bytes(encrypted)));
                 append(out, record.len() + RECORD_OVERHEAD_BYTES, |free| traffic.encrypt(record, free))?;
@@ -104,9 +111,9 @@ impl TlsSession {
         })
     }
 
-    /// Appends close_notify to `out`.
-    pub(super) fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
-        self.write(out, |traffic, out| {
+    /// Appends close_notify to `out`. `incoming` is as for [`encrypt`](TlsSession::encrypt).
+    pub(super) fn end(&mut self, incoming: &mut [u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        self.write(incoming, out, |traffic, out| {
             append(out, RECORD_OVERHEAD_BYTES, |free| traffic.queue_close_notify(free))
         })
     }
@@ -114,11 +121,12 @@ impl TlsSession {
     /// Calls `write` once the session can send content. Records that come first are appended to `out`.
     fn write(
         &mut self,
+        incoming: &mut [u8],
         out: &mut Vec<u8>,
         write: impl FnOnce(&mut WriteTraffic<'_, ServerConnectionData>, &mut Vec<u8>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         loop {
-            match self.connection.process_tls_records(&mut []).state? {
+            match self.connection.process_tls_records(incoming).state? {
                 ConnectionState::WriteTraffic(mut traffic) => return write(&mut traffic, out),
                 ConnectionState::PeerClosed => self.has_received_end = true,
                 state @ (ConnectionState::EncodeTlsData(_) | ConnectionState::TransmitTlsData(_)) => {

@@ -5,33 +5,32 @@ use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice};
 use std::mem;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::acceptor::TlsAcceptor;
 use super::hello;
 use super::session::TlsSession;
 use crate::clock::Now;
-use crate::limits::{
-    TLS_FIRST_BYTES, TLS_FIRST_RECORD_BYTES, TLS_HANDSHAKE_READS, TLS_INPUT_MAX_BYTES, TLS_SEND_BYTES,
-};
+use crate::limits::{TLS_HANDSHAKE_COST, TLS_HANDSHAKE_READS, TLS_INPUT_MAX_BYTES, TLS_SEND_BYTES};
 use crate::transport::plain::read_file;
 use crate::transport::{Handshake, HandshakeBudget, Transport};
 
 /// A TLS connection over `T`. An idle one owns no buffer.
 pub struct TlsStream<T> {
-    inner: T,
-    stage: Stage,
-    acceptor: Rc<TlsAcceptor>,
+    pub(super) inner: T,
+    pub(super) stage: Stage,
+    pub(super) acceptor: Rc<TlsAcceptor>,
     /// Received bytes that are no complete record, or no complete ClientHello.
-    incoming: Vec<u8>,
+    pub(super) incoming: Vec<u8>,
     /// Content that the caller of `recv` had no room for.
     content: Vec<u8>,
     /// Records that the inner transport has not accepted.
-    outgoing: Vec<u8>,
+    pub(super) outgoing: Vec<u8>,
     /// The number of bytes of the outbox in `outgoing` that were not reported as sent. The next call of `send` or
     /// `send_file` offers the same bytes again.
-    unreported: usize,
+    pub(super) unreported: usize,
     /// The number of bytes sent since input was last received. The first records of a response are small.
-    sent_since_input: usize,
+    pub(super) sent_since_input: usize,
     /// Whether the last recv of the inner transport has drained it.
     is_drained: bool,
     /// Received bytes that were no content since the last call of `overhead`.
@@ -39,20 +38,21 @@ pub struct TlsStream<T> {
 }
 
 /// How far a connection has come.
-enum Stage {
+pub(super) enum Stage {
     /// The ClientHello is not complete, or waits for a turn that has time for the handshake.
     Hello,
     /// The server has answered the ClientHello.
     Running(Box<TlsSession>),
-    /// The handshake failed, or close_notify was sent.
+    /// close_notify or the alert of an error was sent, or is next in `outgoing`. Nothing may follow it, not even another
+    /// alert, so what is received is not decrypted.
     Ended,
 }
 
 /// The content type of a handshake record (RFC 8446 section 5.1), the first byte of a ClientHello.
 const HANDSHAKE_RECORD: u8 = 22;
 
-/// The maximum content of a record (RFC 8446 section 5.1).
-const RECORD_MAX_BYTES: usize = 1 << 14;
+/// A fatal alert in plain text (RFC 8446 section 6).
+const UNEXPECTED_MESSAGE: [u8; 7] = [21, 3, 3, 0, 2, 2, 10];
 
 impl<T: Transport> TlsStream<T> {
     /// Creates a connection that has received nothing.
@@ -136,81 +136,41 @@ impl<T: Transport> TlsStream<T> {
         Ok(Handshake::Blocked)
     }
 
-    /// Sends the alert of an error, if there is one.
-    fn fail(&mut self, error: rustls::Error) -> io::Error {
-        let _ = self.flush(false);
+    /// Returns the time that the next bytes of the handshake may take, after the first ClientHello.
+    fn step_cost(&self) -> Duration {
+        match &self.stage {
+            // The second ClientHello is the one that takes a key exchange and a signature.
+            Stage::Running(session) if session.awaits_second_hello() => self.acceptor.cost(),
+            // The keys of TLS 1.2 are derived from the second message of the client.
+            Stage::Running(session) if !session.ends_with_tickets() => TLS_HANDSHAKE_COST,
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// Ends the session. What was received and is not consumed is dropped.
+    fn stop_receiving(&mut self) {
         self.stage = Stage::Ended;
+        (self.incoming, self.content) = (Vec::new(), Vec::new());
+    }
+
+    /// Sends the alert of an error.
+    fn fail(&mut self, error: rustls::Error) -> io::Error {
+        if self.outgoing.is_empty()
+            && matches!(&self.stage, Stage::Running(session) if session.is_handshaking())
+        {
+            // rustls has no alert for bytes that are no message at all.
+            self.outgoing = UNEXPECTED_MESSAGE.into();
+        }
+        self.stop_receiving();
+        let _ = self.flush(false);
         io::Error::new(ErrorKind::InvalidData, error)
     }
 
     /// Answers a request in plain text, which a person may have typed, in plain text.
     fn refuse_plain(&mut self) -> io::Error {
-        self.stage = Stage::Ended;
+        self.stop_receiving();
         let _ = self.inner.send(&[IoSlice::new(self.acceptor.plain_reply())], false);
-        let _ = self.inner.shutdown_write();
-        // A close with unread input would be a reset, which destroys the reply.
-        let _ = self.inner.recv(&mut [0; 4096]);
         io::Error::new(ErrorKind::InvalidData, "the client spoke no TLS")
-    }
-
-    /// Sends the records in `outgoing`. Returns the number of bytes sent, if not all.
-    fn flush(&mut self, more: bool) -> io::Result<Option<usize>> {
-        let records = mem::take(&mut self.outgoing);
-        self.send_records(records, more)
-    }
-
-    /// Sends records, and keeps those that the inner transport does not accept. Returns the number of bytes sent, if
-    /// not all.
-    fn send_records(&mut self, mut records: Vec<u8>, more: bool) -> io::Result<Option<usize>> {
-        let mut sent = 0;
-        while sent < records.len() {
-            match self.inner.send(&[IoSlice::new(&records[sent..])], more) {
-                Ok(count) => sent += count,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.outgoing = records.split_off(sent);
-                    self.acceptor.return_output(records);
-                    return Ok(Some(sent));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        self.acceptor.return_output(records);
-        Ok(None)
-    }
-
-    /// Encrypts `content`, of the outbox, and sends its records after those that are still to be sent.
-    fn send_content(&mut self, content: &[u8], offered: usize, more: bool) -> io::Result<usize> {
-        let Stage::Running(session) = &mut self.stage else { return Err(ErrorKind::NotConnected.into()) };
-        let mut records = self.acceptor.take_output();
-        records.append(&mut self.outgoing);
-        let before = self.sent_since_input;
-        let encrypted = session.encrypt(content, |count| record_bytes(before + count), &mut records);
-        encrypted.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
-        self.outgoing = Vec::new();
-        self.sent_since_input += content.len();
-        self.unreported = content.len();
-        let left = self.send_records(records, more || content.len() < offered)?;
-        self.report(left, offered)
-    }
-
-    /// Sends the records of bytes that were offered before.
-    fn send_again(&mut self, offered: usize, more: bool) -> io::Result<usize> {
-        let left = self.flush(more)?;
-        self.report(left, offered)
-    }
-
-    /// Returns how many of the `offered` bytes of the outbox count as sent, after all records or `left` bytes of them
-    /// were sent.
-    fn report(&mut self, left: Option<usize>, offered: usize) -> io::Result<usize> {
-        // The last byte counts as sent only when all records have left.
-        let reported = match left {
-            None => self.unreported,
-            Some(sent) => sent.min(self.unreported.saturating_sub(1)),
-        };
-        let reported = reported.min(offered);
-        self.unreported -= reported;
-        if reported == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(reported) }
     }
 }
 
@@ -230,19 +190,26 @@ impl<T: Transport> Transport for TlsStream<T> {
                 return Ok(Handshake::Yielding);
             }
             if let Stage::Running(session) = &self.stage {
-                let (is_complete, has_only_tickets) =
-                    (!session.is_handshaking(), session.ends_with_tickets());
-                // Tickets leave with the first response.
-                if !(is_complete && has_only_tickets) && self.flush(false)?.is_some() {
+                let is_complete = !session.is_handshaking();
+                // If the first request has come already, the tickets leave with its response.
+                let can_wait = is_complete && session.ends_with_tickets() && !self.content.is_empty();
+                if !can_wait && self.flush(false)?.is_some() {
                     return Ok(Handshake::Blocked);
                 }
                 if is_complete {
                     return Ok(Handshake::Complete);
                 }
             }
+            let cost = self.step_cost();
+            if !cost.is_zero() && !budget.is_left() {
+                return Ok(Handshake::Yielding);
+            }
             let content = &mut Vec::new();
             match self.receive(HANDSHAKE_READ_BYTES, |bytes| content.extend_from_slice(bytes)) {
-                Ok(_) => self.content.append(content),
+                Ok(_) => {
+                    budget.take(cost);
+                    self.content.append(content);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Handshake::Blocked),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -255,7 +222,15 @@ impl<T: Transport> Transport for TlsStream<T> {
     /// `InvalidData` if the peer breaks the protocol.
     #[inline(never)]
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Stage::Running(session) = &self.stage else { return Err(ErrorKind::NotConnected.into()) };
+        let session = match &self.stage {
+            Stage::Running(session) => session,
+            Stage::Ended => {
+                let received = self.inner.recv(buffer)?;
+                self.is_drained = received < buffer.len() && self.inner.short_recv_drains();
+                return Ok(received);
+            }
+            Stage::Hello => return Err(ErrorKind::NotConnected.into()),
+        };
         if !self.content.is_empty() {
             let count = self.content.len().min(buffer.len());
             buffer[..count].copy_from_slice(&self.content[..count]);
@@ -280,10 +255,12 @@ impl<T: Transport> Transport for TlsStream<T> {
         self.content = rest;
         self.sent_since_input = 0;
         self.overhead += received.saturating_sub(filled);
-        match (&self.stage, filled) {
-            (Stage::Running(session), 0) if session.has_received_end() => Ok(0),
+        let has_ended = matches!(&self.stage, Stage::Running(session) if session.has_received_end());
+        // No event reports close_notify again.
+        self.is_drained &= !has_ended;
+        match filled {
             // There may be more input, or an event was missed: only the inner transport knows.
-            (_, 0) => Err(ErrorKind::Interrupted.into()),
+            0 if !has_ended => Err(ErrorKind::Interrupted.into()),
             _ => Ok(filled),
         }
     }
@@ -329,21 +306,27 @@ impl<T: Transport> Transport for TlsStream<T> {
 
     #[inline(never)]
     fn shutdown_write(&mut self) -> io::Result<()> {
-        self.end();
+        let _ = self.end();
+        self.stop_receiving();
         self.inner.shutdown_write()
     }
 
     /// Sends close_notify (RFC 8446 section 6.1), unless bytes of the outbox are unsent: then the peer has to notice
     /// that the output was cut off.
     #[inline(never)]
-    fn end(&mut self) {
+    fn end(&mut self) -> io::Result<()> {
         if let Stage::Running(session) = &mut self.stage
             && self.unreported == 0
             && !session.is_handshaking()
-            && session.end(&mut self.outgoing).is_ok()
         {
-            let _ = self.flush(false);
+            let ended = session.end(&mut self.incoming, &mut self.outgoing);
+            self.stop_receiving();
+            ended.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
         }
+        if matches!(self.stage, Stage::Ended) && self.flush(false)?.is_some() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        Ok(())
     }
 
     fn unacknowledged(&self) -> Option<usize> {
@@ -367,9 +350,3 @@ impl<T> std::fmt::Debug for TlsStream<T> {
 
 /// How much of a handshake is received at once.
 const HANDSHAKE_READ_BYTES: usize = 4096;
-
-/// Returns how much the next record may hold: a packet at the beginning of a response, so that the client can decrypt
-/// each packet as it arrives, later as much as a record holds.
-fn record_bytes(sent_since_input: usize) -> usize {
-    if sent_since_input < TLS_FIRST_BYTES { TLS_FIRST_RECORD_BYTES } else { RECORD_MAX_BYTES }
-}

@@ -12,6 +12,7 @@ use evserve::store::{Library, LibraryRules, OnDuplicate};
 use tempfile::TempDir;
 
 use crate::conversation::{Talk, site};
+use crate::simulation::tls_scripts::{self, WAYS, Way};
 
 /// SHA-256 of `hello` (sha256sum).
 const HELLO: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
@@ -73,6 +74,20 @@ fn check(script: &str, replies: &str, ending: Option<CloseReason>, new: &[&str])
     for cut in 0..bytes.len() {
         assert_eq!(converse([&bytes[..cut], &bytes[cut..]]), whole, "{script:?} cut at {cut}");
     }
+    if cfg!(feature = "tls") {
+        WAYS.into_iter()
+            .for_each(|way| assert_eq!(over_tls(bytes, way), whole, "{script:?} over TLS: {way:?}"));
+    }
+}
+
+/// Runs a script through the loop over TLS.
+fn over_tls(script: &[u8], way: Way) -> (String, Option<CloseReason>, Vec<String>) {
+    let folder = folder();
+    let talk = talk(&folder, LibraryRules { max_upload: 1000, ..LibraryRules::default() });
+    let server = (Kind::File(Dialect::Auto), talk.services, talk.now);
+    let outcome = tls_scripts::converse(server, script, false, way).0;
+    let text = String::from_utf8(outcome.output).unwrap();
+    (text.lines().collect::<Vec<_>>().join("\n"), outcome.ending, names(&folder))
 }
 
 const LISTED: &str = "OK 2\n12 1994-11-06T08:49:37Z a b.txt\n0 1994-11-06T08:49:37Z z";

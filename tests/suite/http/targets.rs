@@ -1,7 +1,7 @@
 //! Request targets and methods: files, folders, and generated pages. To add a case, add a row to the table of
 //! `paths_are_decoded_and_lead_to_files_and_folders`, or a `check`.
 
-use evserve::close_reason::CloseReason::ServerClosed;
+use evserve::close_reason::CloseReason::{Rejected, ServerClosed};
 use evserve::store::MemoryStore;
 
 use super::script::End::{Closed, Open};
@@ -128,5 +128,18 @@ fn unsupported_methods_and_target_forms_are_rejected() {
     {
         refused(format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n"), 400);
     }
-    refused("GET https://h/ HTTP/1.1\r\nHost: h\r\n\r\n", 421);
+}
+
+/// Over TLS it is the address of the server itself.
+#[test]
+fn an_https_address_without_tls_is_another_server() {
+    for (method, has_body) in [("GET", true), ("HEAD", false)] {
+        let script = format!("{method} https://h/ HTTP/1.1\r\nHost: h\r\n\r\n");
+        for pieces in [vec![script.as_bytes()], script.as_bytes().chunks(1).collect()] {
+            let outcome = converse(pieces, true);
+            let found = responses(&outcome.output, &[!has_body]);
+            assert_eq!((found[0].status, found[0].body.is_empty()), (421, !has_body));
+            assert_eq!(outcome.ending, Some(Rejected));
+        }
+    }
 }

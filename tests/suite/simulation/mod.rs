@@ -8,5 +8,13 @@ mod network;
 mod peers;
 mod properties;
 mod site;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(feature = "tls")]
+mod tls_abuse;
+#[cfg(feature = "tls")]
+mod tls_handshakes;
+pub mod tls_peer;
+pub mod tls_scripts;
 mod turns;
 mod world;

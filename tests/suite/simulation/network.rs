@@ -11,7 +11,8 @@ use std::rc::Rc;
 
 use evserve::event_loop::{Network, Token};
 use evserve::peer::Peer;
-use evserve::transport::Transport;
+use evserve::transport::tls::TlsAcceptor;
+use evserve::transport::{Socket, Transport};
 
 use super::datagrams::SimSocket;
 
@@ -39,6 +40,8 @@ pub struct Wire {
     /// Whether the server has shut down its output or closed.
     pub server_ended: bool,
     pub closed: bool,
+    /// The number of sent bytes that the system reports as not acknowledged.
+    pub unacknowledged: usize,
     /// The number of bytes that the server has received in this turn.
     pub read_in_turn: usize,
     /// The number of bytes that the server has sent in this turn.
@@ -120,8 +123,7 @@ impl Transport for SimStream {
     }
 
     fn unacknowledged(&self) -> Option<usize> {
-        // The peer has received every sent byte immediately.
-        Some(0)
+        Some(self.0.borrow().unacknowledged)
     }
 
     fn short_recv_drains(&self) -> bool {
@@ -148,15 +150,16 @@ pub struct Backlog {
     pub reserve_used: usize,
 }
 
+/// A network, and whether its connections use TLS.
 #[derive(Default)]
-pub struct SimNetwork(pub Rc<RefCell<Backlog>>);
+pub struct SimNetwork(pub Rc<RefCell<Backlog>>, pub Option<Rc<TlsAcceptor>>);
 
 impl Network for SimNetwork {
     type Listener = ();
-    type Stream = SimStream;
+    type Stream = Socket<SimStream>;
     type Datagrams = SimSocket;
 
-    fn accept(&mut self, _: &mut ()) -> io::Result<(SimStream, Peer)> {
+    fn accept(&mut self, _: &mut ()) -> io::Result<(Socket<SimStream>, Peer)> {
         let backlog = &mut *self.0.borrow_mut();
         if let Some(errno) = backlog.failures.pop_front() {
             return Err(io::Error::from_raw_os_error(errno));
@@ -164,17 +167,23 @@ impl Network for SimNetwork {
         let wire = backlog.waiting.pop_front().ok_or(ErrorKind::WouldBlock)?;
         backlog.accepted += 1;
         let address = wire.borrow().address;
-        Ok((SimStream(wire), Peer::Inet(SocketAddr::from((address, backlog.accepted)))))
+        let stream = Socket::new(SimStream(wire), self.1.as_ref());
+        Ok((stream, Peer::Inet(SocketAddr::from((address, backlog.accepted)))))
     }
 
-    fn accept_on_reserve(&mut self, listener: &mut ()) -> io::Result<(SimStream, Peer)> {
+    fn accept_on_reserve(&mut self, listener: &mut ()) -> io::Result<(Socket<SimStream>, Peer)> {
         self.0.borrow_mut().reserve_used += 1;
         self.accept(listener)
     }
 
     fn refill_reserve(&mut self) {}
 
-    fn register(&mut self, stream: &mut SimStream, token: Token) -> io::Result<()> {
+    fn register(&mut self, stream: &mut Socket<SimStream>, token: Token) -> io::Result<()> {
+        let stream = match stream {
+            Socket::Plain(stream) => stream,
+            #[cfg(feature = "tls")]
+            Socket::Tls(stream) => stream.inner_mut(),
+        };
         stream.0.borrow_mut().token = Some(token);
         Ok(())
     }

@@ -9,6 +9,7 @@ use evserve::event_loop::Readiness;
 
 use super::network::Wire;
 use super::site::{converse_with_disk, without_dates};
+use super::tls_peer::TlsClient;
 
 /// How a peer behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct SimPeer {
     /// Which requests of the script are HEAD.
     pub heads: Vec<bool>,
     pub sent: usize,
+    /// The client's side of TLS, if the peer speaks it.
+    pub tls: Option<Box<TlsClient>>,
     expected: OnceCell<Vec<u8>>,
 }
 
@@ -84,10 +87,11 @@ impl SimPeer {
             received: Vec::new(),
             server_ended: false,
             closed: false,
+            unacknowledged: 0,
             read_in_turn: 0,
             written_in_turn: 0,
         };
-        SimPeer { wire: Rc::new(RefCell::new(wire)), behavior, script, heads, sent: 0, expected }
+        SimPeer { wire: Rc::new(RefCell::new(wire)), behavior, script, heads, sent: 0, tls: None, expected }
     }
 
     /// Returns the expected output of the server. It is computed on demand, since that takes long and most
@@ -96,8 +100,23 @@ impl SimPeer {
         self.expected.get_or_init(|| converse_with_disk(&self.script, self.behavior == Behavior::HalfCloses))
     }
 
+    pub fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Returns the content that the peer has received.
+    pub fn received(&self) -> Vec<u8> {
+        match &self.tls {
+            Some(tls) => tls.plain.clone(),
+            None => self.wire.borrow().received.clone(),
+        }
+    }
+
     /// Acts at random and returns the event for the server, if any.
     pub fn act(&mut self, random: &mut fastrand::Rng) -> Option<Readiness> {
+        if self.is_encrypted() {
+            return self.act_in_tls(random);
+        }
         let wire = &mut *self.wire.borrow_mut();
         let token = wire.token.filter(|_| !wire.closed && !wire.reset)?;
         let mut readiness = Readiness { token, readable: false, writable: false, ending: false };
@@ -133,8 +152,8 @@ impl SimPeer {
         let wire = self.wire.borrow();
         let all_sent = self.sent == self.script.len();
         match self.behavior {
-            Behavior::Polite => all_sent && without_dates(&wire.received) == self.expected(),
-            Behavior::HalfCloses => wire.closed && without_dates(&wire.received) == self.expected(),
+            Behavior::Polite => all_sent && without_dates(&self.received()) == self.expected(),
+            Behavior::HalfCloses => wire.closed && without_dates(&self.received()) == self.expected(),
             _ => true,
         }
     }

@@ -9,6 +9,7 @@ use evserve::limits::{
     INBOX_MAX_BYTES, Limits, SHARED_FOR, TURN_BULK, TURN_READ_BYTES, TURN_REQUESTS, TURN_WRITE_BYTES,
     TURN_WRITE_SHARED_BYTES,
 };
+use evserve::protocol::Kind;
 
 use super::network::Wire;
 use super::peers::Behavior;
@@ -37,14 +38,15 @@ fn events_for_a_closed_connection_do_not_reach_its_successor() {
 
 #[test]
 fn idle_connections_own_no_buffer() {
-    let mut simulation = Simulation::new(3, Limits::default());
-    (0..50).for_each(|_| simulation.connect(0));
-    let lasting = simulation.peers.iter_mut().filter(|peer| peer.behavior != Behavior::HalfCloses);
-    lasting.for_each(|peer| peer.behavior = Behavior::Polite);
-    simulation.settle();
-    let idle = simulation.peers.iter().filter(|peer| !peer.wire.borrow().closed).count();
-    assert!(idle > 10 && simulation.event_loop.connections() == idle);
-    assert_eq!(simulation.event_loop.buffered(), 0);
+    for mut simulation in Simulation::both(Kind::Http, 3, Limits::default()) {
+        (0..50).for_each(|_| simulation.connect(0));
+        let lasting = simulation.peers.iter_mut().filter(|peer| peer.behavior != Behavior::HalfCloses);
+        lasting.for_each(|peer| peer.behavior = Behavior::Polite);
+        simulation.settle();
+        let idle = simulation.peers.iter().filter(|peer| !peer.wire.borrow().closed).count();
+        assert!(idle > 10 && simulation.event_loop.connections() == idle);
+        assert_eq!(simulation.event_loop.buffered(), 0);
+    }
 }
 
 /// Runs one turn for a peer that has sent `script` and accepts `window` bytes.

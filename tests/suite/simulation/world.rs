@@ -17,10 +17,12 @@ use evserve::protocol::Kind;
 use evserve::services::Services;
 use evserve::services::Template;
 use evserve::site::Rules;
+use evserve::transport::tls::TlsAcceptor;
 
 use super::network::{Backlog, SimNetwork};
 use super::peers::SimPeer;
 use super::site::WithDisk;
+use super::tls_peer;
 use crate::conversation::{no_library, start};
 
 pub struct Simulation {
@@ -30,6 +32,8 @@ pub struct Simulation {
     pub peers: Vec<SimPeer>,
     pub now: Now,
     pub timeout: Option<Duration>,
+    /// Whether the peers speak TLS.
+    pub is_encrypted: bool,
 }
 
 impl Simulation {
@@ -37,21 +41,39 @@ impl Simulation {
         Simulation::with_protocol(Kind::Http, seed, limits)
     }
 
+    /// Like [`Simulation::with_protocol`], in plain and in TLS.
+    pub fn both(kind: Kind, seed: u64, limits: Limits) -> Vec<Simulation> {
+        let mut both = vec![Simulation::with_protocol(kind, seed, limits.clone())];
+        if cfg!(feature = "tls") {
+            both.push(Simulation::over_tls(kind, seed, limits));
+        }
+        both
+    }
+
     pub fn with_protocol(kind: Kind, seed: u64, limits: Limits) -> Simulation {
         let now = start();
+        Simulation::with_services(kind, seed, services(limits, now), now, None)
+    }
+
+    /// Serves connections in TLS.
+    pub fn over_tls(kind: Kind, seed: u64, limits: Limits) -> Simulation {
+        let now = start();
+        Simulation::with_services(kind, seed, services(limits, now), now, Some(tls_peer::acceptor(now)))
+    }
+
+    pub fn with_services(
+        kind: Kind,
+        seed: u64,
+        services: Services,
+        now: Now,
+        tls: Option<Rc<TlsAcceptor>>,
+    ) -> Simulation {
         let backlog = Rc::new(RefCell::new(Backlog::default()));
-        let mut services = Services::new(
-            Box::new(WithDisk::new()),
-            Rules { list: true, ..Rules::default() },
-            no_library(),
-            limits,
-            now,
-        );
-        services.ack.reply = Template::parse("{message}").unwrap();
-        let mut event_loop = EventLoop::new(SimNetwork(Rc::clone(&backlog)), services);
+        let is_encrypted = tls.is_some();
+        let mut event_loop = EventLoop::new(SimNetwork(Rc::clone(&backlog), tls), services);
         event_loop.listen((), kind).unwrap();
         let random = fastrand::Rng::with_seed(seed);
-        Simulation { random, backlog, event_loop, peers: Vec::new(), now, timeout: None }
+        Simulation { random, backlog, event_loop, peers: Vec::new(), now, timeout: None, is_encrypted }
     }
 
     /// Connects a random peer.
@@ -61,7 +83,11 @@ impl Simulation {
     }
 
     /// Connects a peer.
-    pub fn add(&mut self, peer: SimPeer) {
+    pub fn add(&mut self, mut peer: SimPeer) {
+        if self.is_encrypted && !peer.is_encrypted() {
+            let version = self.random.usize(..tls_peer::VERSIONS.len());
+            peer = peer.in_tls(&tls_peer::VERSIONS[version]);
+        }
         self.backlog.borrow_mut().waiting.push_back(Rc::clone(&peer.wire));
         self.peers.push(peer);
     }
@@ -81,8 +107,13 @@ impl Simulation {
         self.timeout = self.event_loop.turn(self.now, events);
         for peer in &self.peers {
             let wire = &mut *peer.wire.borrow_mut();
-            assert!(wire.read_in_turn <= TURN_READ_BYTES, "read {}", wire.read_in_turn);
-            assert!(wire.written_in_turn <= TURN_WRITE_BYTES, "wrote {}", wire.written_in_turn);
+            // A handshake has a budget of its own, and records have headers.
+            let (read_max, write_max) = match peer.is_encrypted() {
+                false => (TURN_READ_BYTES, TURN_WRITE_BYTES),
+                true => (2 * TURN_READ_BYTES, TURN_WRITE_BYTES + TURN_WRITE_BYTES / 16),
+            };
+            assert!(wire.read_in_turn <= read_max, "read {}", wire.read_in_turn);
+            assert!(wire.written_in_turn <= write_max, "wrote {}", wire.written_in_turn);
             (wire.read_in_turn, wire.written_in_turn) = (0, 0);
         }
         // One response may exceed the high-water mark.
@@ -121,6 +152,14 @@ impl Simulation {
         }
         assert_eq!(self.event_loop.buffered(), 0);
     }
+}
+
+/// Returns the services of the simulated site.
+fn services(limits: Limits, now: Now) -> Services {
+    let rules = Rules { list: true, ..Rules::default() };
+    let mut services = Services::new(Box::new(WithDisk::new()), rules, no_library(), limits, now);
+    services.ack.reply = Template::parse("{message}").unwrap();
+    services
 }
 
 fn seeds() -> Vec<u64> {

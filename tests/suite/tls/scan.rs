@@ -8,7 +8,7 @@ fn a_scan_finds_no_old_versions_ciphers_or_features() {
     let Some(sslscan) = tool("sslscan") else { return };
     let https = Https::start(&[]);
     let address = https.address.to_string();
-    let found = output(&sslscan, &["--no-colour", "--sni-name=localhost", &address]);
+    let found = output(&sslscan, &["--no-colour", "--timeout=2", "--sni-name=localhost", &address]);
     for expected in [
         "SSLv2     disabled",
         "SSLv3     disabled",
