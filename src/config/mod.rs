@@ -359,6 +359,8 @@ mod tests {
             ("--https 8443 --cert c --key k --key l", "--key"),
             ("--client-ca c", "--client-ca"),
             ("--hsts never", "--hsts"),
+            ("--hsts 1d", "--hsts"),
+            ("--state ./state", "--state"),
         ] {
             let bad = config(line).expect_err(line);
             assert_eq!(bad.option, option);

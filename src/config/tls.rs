@@ -29,6 +29,8 @@ pub struct TlsConfig {
 
 const NO_CERTIFICATE: &str = "it needs --cert FILE and --key FILE, or --self-signed";
 const NO_PAIR: &str = "--cert and --key go in pairs";
+const NO_HTTPS: &str = "it is for responses over HTTPS; give --https an address";
+const NO_IDENTITY: &str = "it keeps the certificate of --self-signed; add that, or remove --state";
 const NO_LISTENER: &str = "it is for --https and --file-tls; give one of them";
 
 /// Checks the options for TLS.
@@ -43,6 +45,12 @@ pub(super) fn check(options: &Options) -> Result<TlsConfig, BadValue> {
         if let Some(file) = files.get(unpaired) {
             return bad(option, file.display().to_string(), NO_PAIR);
         }
+    }
+    if let Some(text) = options.hsts.as_ref().filter(|_| https.is_empty()) {
+        return bad("--hsts", text.clone(), NO_HTTPS);
+    }
+    if let Some(folder) = options.state.as_ref().filter(|_| !options.self_signed) {
+        return bad("--state", folder.display().to_string(), NO_IDENTITY);
     }
     let listener = [("--https", &https), ("--file-tls", &file_tls)]
         .into_iter()

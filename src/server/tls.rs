@@ -1,5 +1,6 @@
 //! Sets up TLS: the certificates, and the acceptors of the listeners.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use rustix::system::uname;
@@ -49,9 +50,9 @@ fn own_names() -> Vec<String> {
     if host != "localhost" && !host.is_empty() && host.bytes().all(is_of_host) {
         names.push(host);
     }
-    for address in own_addresses() {
-        names.push(address.to_string());
-    }
+    // Link-local addresses are of no use without a zone, which a certificate cannot have.
+    let is_link_local = |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    names.extend(own_addresses().iter().filter(|address| !is_link_local(address)).map(IpAddr::to_string));
     names.dedup();
     names
 }

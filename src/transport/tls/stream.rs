@@ -191,8 +191,8 @@ impl<T: Transport> Transport for TlsStream<T> {
             }
             if let Stage::Running(session) = &self.stage {
                 let is_complete = !session.is_handshaking();
-                // If the first request has come already, the tickets leave with its response.
-                let can_wait = is_complete && session.ends_with_tickets() && !self.content.is_empty();
+                // Tickets leave with the first response.
+                let can_wait = is_complete && session.ends_with_tickets();
                 if !can_wait && self.flush(false)?.is_some() {
                     return Ok(Handshake::Blocked);
                 }

@@ -1,6 +1,7 @@
 //! HTTPS with real sockets and common clients. To add a file, declare it here; certificates come from
 //! `certificates.rs`, a running server with clients from `server.rs`.
 
+mod acme;
 mod certificates;
 mod client_certificates;
 mod clients;
