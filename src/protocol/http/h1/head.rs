@@ -19,8 +19,8 @@ use crate::protocol::http::semantics::{
 #[derive(Clone, Debug)]
 pub(super) struct Head<'a> {
     pub request: Request<'a>,
-    /// The error of a connection without TLS, if the target needs one with it.
-    pub needs_tls: Option<HttpError>,
+    /// Whether the target needs a connection with TLS.
+    pub needs_tls: bool,
     pub framing: Framing,
     /// Whether the client waits for 100 (Continue) before it sends the body.
     pub expects_continue: bool,
@@ -79,7 +79,7 @@ impl OwnedHead {
         let OwnedHead { request, framing, persistence, version } = self;
         Head {
             request: request.borrow(),
-            needs_tls: None,
+            needs_tls: false,
             framing: *framing,
             expects_continue: false,
             persistence: *persistence,

@@ -115,7 +115,9 @@ impl Http1 {
         match head::parse(input, seen) {
             Parsed::Head(head, length) => {
                 debug_assert!((1..=input.len()).contains(&length));
-                if let Some(error) = head.needs_tls.filter(|_| !cx.is_encrypted) {
+                if head.needs_tls && !cx.is_encrypted {
+                    let error =
+                        HttpError::new(Status::MisdirectedRequest, "This connection does not use TLS");
                     return Step::Finish(0, refuse(error, FailedRequest::from(&head), out, cx));
                 }
                 if self.respond_from_cache(&head, out, cx) {

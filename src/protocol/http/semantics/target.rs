@@ -8,7 +8,6 @@ use std::net::Ipv6Addr;
 use super::error::HttpError;
 use super::grammar::hex;
 use super::method::Method;
-use super::status::Status;
 
 /// The target of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,10 +87,9 @@ impl<'a> Target<'a> {
 
 const HTTPS: &[u8] = b"https://";
 
-/// Returns the error for a target that needs a connection with TLS (RFC 9110 section 7.4), if it is one.
-pub(crate) fn needs_tls(target: &[u8]) -> Option<HttpError> {
-    strip_scheme(target, HTTPS)?;
-    Some(HttpError::new(Status::MisdirectedRequest, "This connection does not use TLS"))
+/// Returns whether a target needs a connection with TLS (RFC 9110 section 7.4).
+pub(crate) fn needs_tls(target: &[u8]) -> bool {
+    !target.starts_with(b"/") && strip_scheme(target, HTTPS).is_some()
 }
 
 fn strip_scheme<'a>(target: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
@@ -219,6 +217,7 @@ fn is_name_byte(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::status::Status;
     use super::*;
 
     fn path<'a>(path: &'a str, query: Option<&'a str>) -> Result<Target<'a>, Status> {
