@@ -8,6 +8,10 @@ use super::status::Status;
 /// The methods that the paths of the site allow, as the value of Allow.
 pub(crate) const ALLOW: &str = "GET, HEAD, OPTIONS";
 
+/// The error for an https target on a connection without TLS (RFC 9110 section 7.4).
+pub(crate) const NEEDS_TLS: HttpError =
+    HttpError::new(Status::MisdirectedRequest, "This connection does not use TLS");
+
 pub(crate) const NOT_FOUND: HttpError =
     HttpError::new(Status::NotFound, "No file or folder has this address");
 
