@@ -16,6 +16,7 @@ mod version;
 
 use std::time::Instant;
 
+use super::semantics::error::NEEDS_TLS;
 use super::semantics::negotiation::accepted_codings;
 use super::semantics::{HeaderName, HttpError, Method, Status, Target};
 use crate::close_reason::CloseReason;
@@ -116,9 +117,7 @@ impl Http1 {
             Parsed::Head(head, length) => {
                 debug_assert!((1..=input.len()).contains(&length));
                 if head.needs_tls && !cx.is_encrypted {
-                    let error =
-                        HttpError::new(Status::MisdirectedRequest, "This connection does not use TLS");
-                    return Step::Finish(0, refuse(error, FailedRequest::from(&head), out, cx));
+                    return Step::Finish(0, refuse(NEEDS_TLS, FailedRequest::from(&head), out, cx));
                 }
                 if self.respond_from_cache(&head, out, cx) {
                     return Step::Consumed(length);
@@ -160,9 +159,8 @@ impl Http1 {
         }
         let accepted = headers.get(HeaderName::AcceptEncoding).map(|value| accepted_codings(&value));
         let clock = &cx.core.clock;
-        let date = (PRELUDE_DATE_AT, clock.http_date());
+        let (date, https) = ((PRELUDE_DATE_AT, clock.http_date()), &cx.http.https);
         let Some((file, rules)) = cx.http.site.cached(path, accepted, clock) else { return false };
-        let https = &cx.http.https;
         let render = |metadata: &_, length| {
             prelude(metadata, length, HeadContext { rules, clock, hsts: https.hsts.as_deref() })
         };
