@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 BUILT = $${CARGO_TARGET_DIR:-target}/release
 SHARE = $(DESTDIR)$(PREFIX)/share
 
-.PHONY: help run install uninstall test test-portable test-browser manual check fuzz bench bench-library lab
+.PHONY: help run install uninstall test test-portable test-browser manual check fuzz bench bench-library bench-tls lab
 
 help: ## list the targets
 	@awk -F ': ## ' '/^[a-z-]+: ## / { printf "%-15s %s\n", $$1, $$2 }' Makefile
@@ -93,6 +93,12 @@ bench: ## measure one request without sockets, then with wrk and ab
 bench-library: ## measure uploads and downloads beside cp; needs some GiB
 	$(CARGO) build --release --locked
 	$(PYTHON) benches/library.py
+
+# Measures the cost of TLS beside nginx, lighttpd and h2o, if they are installed (Debian: apt-get install wrk openssl
+# nginx-light lighttpd lighttpd-mod-openssl h2o).
+bench-tls: ## measure HTTPS beside other servers
+	$(CARGO) build --release --locked
+	$(PYTHON) benches/tls.py --evserve $(BUILT)/evserve
 
 # Races several server models on this machine and draws the results, in about four minutes. gevent is raced,
 # too, if this Python has it: make lab PYTHON=venv/bin/python ARGS='--connections 1,100'
