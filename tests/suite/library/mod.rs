@@ -5,6 +5,7 @@ mod forms;
 mod http;
 mod model;
 mod operations;
+mod over_tls;
 mod repeated;
 mod resuming;
 mod trouble;
