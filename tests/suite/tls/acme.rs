@@ -4,7 +4,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use super::server::{Https, address_in, printed};
 use crate::process::{PROGRAM, Server, small_site, tool, wait_for};
@@ -34,15 +34,22 @@ fn own_host() -> Ipv4Addr {
     Ipv4Addr::new(127, 64 | high & 63, low, 1)
 }
 
-/// Runs certbot with all of its files in `folder`, trusting Pebble's interface.
-fn certbot(program: &Path, folder: &Path, ca: &str, arguments: &[&str]) -> Output {
-    let mut command = Command::new(program);
-    for (option, name) in [("--config-dir", "config"), ("--work-dir", "work"), ("--logs-dir", "logs")] {
-        command.arg(option).arg(folder.join(name));
+/// Runs certbot with all of its files in `folder`, trusting Pebble's interface. On a busy machine certbot and Pebble may
+/// fail for reasons of their own, so there are several attempts.
+fn certbot(program: &Path, folder: &Path, ca: &str, arguments: &[&str]) {
+    let mut said = String::new();
+    for _ in 0..4 {
+        let mut command = Command::new(program);
+        for (option, name) in [("--config-dir", "config"), ("--work-dir", "work"), ("--logs-dir", "logs")] {
+            command.arg(option).arg(folder.join(name));
+        }
+        let output = command.args(arguments).arg("-n").env("REQUESTS_CA_BUNDLE", ca).output().unwrap();
+        if output.status.success() {
+            return;
+        }
+        said = printed(&output);
     }
-    let output = command.args(arguments).arg("-n").env("REQUESTS_CA_BUNDLE", ca).output().unwrap();
-    assert!(output.status.success(), "{}", printed(&output));
-    output
+    panic!("{said}");
 }
 
 /// Returns the certificate that the server presents for `name`, in PEM.
