@@ -138,7 +138,7 @@ impl Server {
     /// Starts `command` with `--html folder` and these arguments; `site` is deleted at the end.
     pub fn spawn(mut command: Command, folder: &Path, site: TempDir, arguments: &[&str]) -> Server {
         command.arg("--html").arg(folder).args(arguments);
-        if !arguments.iter().any(|argument| argument.starts_with("--http")) {
+        if !arguments.iter().any(|argument| *argument == "--http" || argument.starts_with("--http=")) {
             command.args(["--http", "0"]);
         }
         let mut child = command.stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
