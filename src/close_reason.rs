@@ -87,11 +87,18 @@ impl CloseReason {
     /// Returns whether all output was sent, so that the peer may be told that none follows.
     pub fn is_orderly(self) -> bool {
         use CloseReason::{
-            Aborted, Failed, FileShrank, HandshakeFailed, HandshakeTimeout, Reset, WriteTimeout,
+            Aborted, Failed, FileShrank, HandshakeFailed, HandshakeTimeout, Reset, TlsViolated, WriteTimeout,
         };
         !matches!(
             self,
-            Aborted | Failed | FileShrank | HandshakeFailed | HandshakeTimeout | Reset | WriteTimeout
+            Aborted
+                | Failed
+                | FileShrank
+                | HandshakeFailed
+                | HandshakeTimeout
+                | Reset
+                | TlsViolated
+                | WriteTimeout
         )
     }
 }

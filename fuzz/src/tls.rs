@@ -10,10 +10,10 @@ use std::sync::Arc;
 use evserve::clock::Now;
 use evserve::transport::tls::{Alpn, Identity, TlsAcceptor, TlsServer, TlsSettings};
 use evserve::transport::{Handshake, HandshakeBudget, Socket, Transport};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 /// The peer's end of a connection.
 #[derive(Default)]
@@ -61,45 +61,6 @@ impl Transport for Memory {
     }
 }
 
-/// Trusts every certificate and signature.
-#[derive(Debug)]
-struct Trusting;
-
-impl ServerCertVerifier for Trusting {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
-    }
-}
-
 /// A server and clients of both versions of TLS.
 struct Fixture {
     acceptor: Rc<TlsAcceptor>,
@@ -114,13 +75,17 @@ thread_local! {
 impl Fixture {
     fn new() -> Fixture {
         let now = Now::read();
-        let identity = Identity::create(&["localhost".into()], now).expect("a certificate");
+        let folder = tempfile::tempdir().expect("a folder");
+        let identity = Identity::keep(folder.path(), &["localhost".into()], now).expect("a certificate");
+        let certificate = CertificateDer::from_pem_file(folder.path().join("self-signed.crt"));
+        let mut trusted = RootCertStore::empty();
+        trusted.add(certificate.expect("a certificate")).expect("a certificate");
         let server = Rc::new(TlsServer::new(TlsSettings::default(), Some(identity), now).expect("a server"));
         let clients = [&rustls::version::TLS13, &rustls::version::TLS12].map(|version| {
             let provider = Arc::new(aws_lc_rs::default_provider());
             let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[version]);
-            let builder = builder.expect("a version").dangerous();
-            Arc::new(builder.with_custom_certificate_verifier(Arc::new(Trusting)).with_no_client_auth())
+            let builder = builder.expect("a version").with_root_certificates(trusted.clone());
+            Arc::new(builder.with_no_client_auth())
         });
         Fixture { acceptor: TlsAcceptor::new(&server, Alpn::Http, b"speak TLS"), clients, now }
     }

@@ -7,7 +7,7 @@ use super::quantities::time;
 use super::{Address, BadValue, Options, TIME_FORMAT, listeners, set};
 
 /// The listeners with TLS, and their certificates.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct TlsConfig {
     /// The addresses that HTTPS listens on.
     pub https: Vec<Address>,

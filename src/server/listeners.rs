@@ -34,13 +34,20 @@ pub(super) struct Listeners<'a> {
 struct Service {
     option: &'static str,
     kind: Kind,
-    /// The name in the log and the scheme of the address.
-    name: &'static str,
+    /// The scheme of the address in the log.
     scheme: &'static str,
-    is_encrypted: bool,
 }
 
 impl Service {
+    /// Returns the name in the log.
+    fn name(&self) -> &'static str {
+        self.option.trim_start_matches("--")
+    }
+
+    fn is_encrypted(&self) -> bool {
+        matches!(self.scheme, "https" | "tls")
+    }
+
     fn url(&self, address: SocketAddr) -> String {
         let end = if self.kind == Kind::Http { "/" } else { "" };
         format!("{}://{address}{end}", self.scheme)
@@ -71,16 +78,15 @@ pub(super) fn listen(
 impl Listeners<'_> {
     fn bind(&mut self, config: &Config) -> Result<(), StartError> {
         let file = Kind::File(config.dialect);
-        for (option, addresses, kind, name, scheme) in [
-            ("--http", &config.http, Kind::Http, "http", "http"),
-            ("--https", &config.tls.https, Kind::Http, "https", "https"),
-            ("--file", &config.file, file, "file", "tcp"),
-            ("--file-tls", &config.tls.file_tls, file, "file-tls", "tls"),
-            ("--ack", &config.ack, Kind::Ack, "ack", "tcp"),
-            ("--ack-udp", &config.ack_udp, Kind::Ack, "ack-udp", "udp"),
+        for (option, addresses, kind, scheme) in [
+            ("--http", &config.http, Kind::Http, "http"),
+            ("--https", &config.tls.https, Kind::Http, "https"),
+            ("--file", &config.file, file, "tcp"),
+            ("--file-tls", &config.tls.file_tls, file, "tls"),
+            ("--ack", &config.ack, Kind::Ack, "tcp"),
+            ("--ack-udp", &config.ack_udp, Kind::Ack, "udp"),
         ] {
-            let is_encrypted = matches!(option, "--https" | "--file-tls");
-            let service = Service { option, kind, name, scheme, is_encrypted };
+            let service = Service { option, kind, scheme };
             for address in addresses {
                 let bound = match option {
                     "--ack-udp" => self.listen_datagrams(address, service),
@@ -120,7 +126,7 @@ impl Listeners<'_> {
         }
         let Some(address) = local.filter(|_| service.kind == Kind::Http) else { return Ok(()) };
         let (port, option) = (address.port(), service.option);
-        if service.is_encrypted {
+        if service.is_encrypted() {
             self.https_port.get_or_insert(port);
         }
         if address.ip().is_loopback() {
@@ -147,7 +153,7 @@ impl Listeners<'_> {
         let (listener, file) = bind::unix(path)?;
         self.socket_files.push(file);
         self.runner.listen_unix(listener, service.kind, self.acceptor(service))?;
-        self.lines.push(format!("listening {} unix:{}", service.name, path.display()));
+        self.lines.push(format!("listening {} unix:{}", service.name(), path.display()));
         Ok(())
     }
 
@@ -168,13 +174,13 @@ impl Listeners<'_> {
     }
 
     fn acceptor(&self, service: Service) -> Option<Rc<TlsAcceptor>> {
-        let server = self.tls.filter(|_| service.is_encrypted)?;
+        let server = self.tls.filter(|_| service.is_encrypted())?;
         Some(tls::acceptor(server, service.kind))
     }
 
     /// Adds the line of a listener, which programs parse, and one with the addresses that people can open.
     fn announce(&mut self, service: Service, address: SocketAddr, only_v6: bool) {
-        self.lines.push(format!("listening {} {}", service.name, service.url(address)));
+        self.lines.push(format!("listening {} {}", service.name(), service.url(address)));
         let urls: Vec<String> =
             reachable(address, only_v6).into_iter().map(|address| service.url(address)).collect();
         if !urls.is_empty() {

@@ -10,6 +10,8 @@ use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 
 use super::{Transport, queue};
+#[cfg(feature = "tls")]
+pub(super) use system::read_file;
 
 /// A connected socket. Every raw call goes through mio's `try_io`, because mio's poll(2) back end re-arms a
 /// socket only after it saw a call block.
@@ -87,12 +89,6 @@ impl Source for Stream {
     }
 }
 
-/// Reads from a file what is in memory. Fails with `ResourceBusy` while the disk is reading it.
-#[cfg(feature = "tls")]
-pub(super) fn read_file(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-    system::read_file(file, offset, buffer)
-}
-
 /// Linux: sendfile(2), and `MSG_MORE` to keep a head and its file in one packet.
 #[cfg(all(target_os = "linux", not(evserve_portable)))]
 mod system {
@@ -125,8 +121,9 @@ mod system {
         Ok(rustix::fs::sendfile(socket, file, Some(&mut from), count)?)
     }
 
+    /// Reads from a file what is in memory. Fails with `ResourceBusy` while the disk is reading it.
     #[cfg(feature = "tls")]
-    pub(super) fn read_file(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(in crate::transport) fn read_file(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         page_cache::read(file, offset, buffer)
     }
 }
@@ -158,8 +155,9 @@ mod system {
         Ok(rustix::io::write(socket, &buffer[..length])?)
     }
 
+    /// Reads from a file.
     #[cfg(feature = "tls")]
-    pub(super) fn read_file(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(in crate::transport) fn read_file(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         file.read_at(buffer, offset)
     }
 }

@@ -18,12 +18,9 @@ impl<T: Transport> Connection<T> {
             self.phase = Phase::Finishing(reason);
             return Progress::Yielding;
         }
-        if reason.lingers() && self.transport.shutdown_write().is_ok() {
-            // The transport has said why. A close with unread input would be a reset, which destroys that.
+        // The transport has said why. A close with unread input would be a reset, which destroys that.
+        if reason.lingers() && self.begin_linger(reason, core) {
             self.output.forget();
-            self.input.forget();
-            self.last_activity = core.clock.now.monotonic;
-            self.phase = Phase::Lingering(reason, self.last_activity);
             return Progress::Yielding;
         }
         Progress::Closed(reason)

@@ -11,16 +11,15 @@ use crate::transport::Transport;
 impl<T: Transport> Connection<T> {
     /// Tells the peer that all output was sent. Returns what to wait for if the transport does not accept that yet.
     pub(super) fn await_end(&mut self, reason: CloseReason, core: &Core) -> Option<Progress> {
-        let is_blocked =
-            |result: io::Result<()>| result.is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
-        if !reason.is_orderly() || !is_blocked(self.transport.end()) {
+        if !reason.is_orderly() {
             return None;
         }
+        self.transport.end().err().filter(|error| error.kind() == ErrorKind::WouldBlock)?;
         let deadline = self.last_activity + core.limits.timeouts.write;
-        if deadline <= core.clock.now.monotonic {
-            return Some(Progress::Closed(CloseReason::WriteTimeout));
-        }
-        Some(Progress::Waiting(deadline))
+        Some(match deadline <= core.clock.now.monotonic {
+            true => Progress::Closed(CloseReason::WriteTimeout),
+            false => Progress::Waiting(deadline),
+        })
     }
 
     /// Shuts down our side and starts to linger if the peer may still be sending: a close with unread input
@@ -37,13 +36,18 @@ impl<T: Transport> Connection<T> {
             CloseReason::IdleTimeout | CloseReason::Drained => self.transport.unacknowledged() > Some(0),
             _ => reason.lingers() || self.input.has_unread(),
         };
-        if lingers && self.transport.shutdown_write().is_ok() {
-            self.input.forget();
-            self.last_activity = core.clock.now.monotonic;
-            self.phase = Phase::Lingering(reason, self.last_activity);
-            return true;
+        lingers && self.begin_linger(reason, core)
+    }
+
+    /// Shuts down our side and starts to linger. Returns whether the transport allows it.
+    pub(super) fn begin_linger(&mut self, reason: CloseReason, core: &Core) -> bool {
+        if self.transport.shutdown_write().is_err() {
+            return false;
         }
-        false
+        self.input.forget();
+        self.last_activity = core.clock.now.monotonic;
+        self.phase = Phase::Lingering(reason, self.last_activity);
+        true
     }
 
     /// Drops input until EOF, an error or the linger deadline.

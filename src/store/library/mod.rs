@@ -152,19 +152,18 @@ impl Library {
     /// the same bytes, the upload is compared with it: a client that has lost the response can repeat an upload.
     pub fn create_or_repeat(&self, name: &Name, length: Option<u64>) -> Result<Upload, LibraryError> {
         match self.create(name, length) {
-            Err(LibraryError::Exists) => {
-                let (file, item) = match self.read(name) {
-                    Err(LibraryError::Busy) => return Err(LibraryError::Busy),
-                    // A folder, a link, or a file that the server may not read.
-                    read => read.map_err(|_| LibraryError::Exists)?,
-                };
-                if length.is_some_and(|length| length != item.length) {
-                    return Err(LibraryError::Exists);
-                }
-                Ok(Upload::repeated(name, RepeatedFile::new(file)?))
-            }
-            created => created,
+            Err(LibraryError::Exists) => {}
+            created => return created,
         }
+        let (file, item) = match self.read(name) {
+            Err(LibraryError::Busy) => return Err(LibraryError::Busy),
+            // A folder, a link, or a file that the server may not read.
+            read => read.map_err(|_| LibraryError::Exists)?,
+        };
+        if length.is_some_and(|length| length != item.length) {
+            return Err(LibraryError::Exists);
+        }
+        Ok(Upload::repeated(name, RepeatedFile::new(file)?))
     }
 
     /// Begins or resumes a resumable upload, whose received bytes are kept when it is cut off. If another

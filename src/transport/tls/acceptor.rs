@@ -111,12 +111,11 @@ impl TlsAcceptor {
         Rc::new(TlsAcceptor { server: Rc::clone(server), alpn, plain_reply })
     }
 
-    /// Returns the configuration for a new session, and the time that its handshake takes. The files of the
-    /// certificates are checked when connections need them, so an idle server does not wake up.
-    pub(super) fn config(&self, now: Now) -> (Arc<ServerConfig>, Duration) {
+    /// Returns the configuration for a new session. The files of the certificates are checked when connections need
+    /// them, so an idle server does not wake up.
+    pub(super) fn config(&self, now: Now) -> Arc<ServerConfig> {
         self.server.check(now);
-        let loaded = self.server.loaded.borrow();
-        (Arc::clone(&loaded.configs[self.alpn as usize]), loaded.cost)
+        Arc::clone(&self.server.loaded.borrow().configs[self.alpn as usize])
     }
 
     /// Returns the time that the answer to a ClientHello takes.

@@ -22,8 +22,8 @@ pub(super) struct Certificates {
 }
 
 impl Certificates {
-    /// Reads the files of certificate chains and their keys. Certificates that are not valid at `now` are reported, but used: clients that
-    /// do not check it still get through.
+    /// Reads the files of certificate chains and their keys. Certificates that are not valid at `now` are reported, but
+    /// used: clients that do not check the validity can still connect.
     pub(super) fn read(
         pairs: &[(PathBuf, PathBuf)],
         provider: &CryptoProvider,
@@ -52,8 +52,11 @@ impl Certificates {
     }
 
     /// Selects a certificate for the client's name and signature algorithms: the first that has both, else the first
-    /// with the name, else the first.
+    /// with the name, else the first that the client can verify. The only certificate is used in any case.
     fn select(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<&Arc<CertifiedKey>> {
+        if let [only] = &self.keys[..] {
+            return Some(only);
+        }
         let is_usable = |certified: &&Arc<CertifiedKey>| certified.key.choose_scheme(schemes).is_some();
         let name = name.and_then(|name| ServerName::try_from(name).ok());
         let has_name = |certified: &&Arc<CertifiedKey>| {
@@ -61,9 +64,6 @@ impl Certificates {
             name.as_ref()
                 .is_some_and(|name| parsed.is_ok_and(|parsed| verify_server_name(&parsed, name).is_ok()))
         };
-        if let [only] = &self.keys[..] {
-            return Some(only);
-        }
         let mut named = self.keys.iter().filter(has_name);
         named.clone().find(is_usable).or_else(|| named.next()).or_else(|| self.keys.iter().find(is_usable))
     }

@@ -10,16 +10,23 @@ use crate::transport::Transport;
 /// The maximum content of a record (RFC 8446 section 5.1).
 const RECORD_MAX_BYTES: usize = 1 << 14;
 
+/// How much of the records was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RecordsSent {
+    All,
+    /// This many bytes; the inner transport accepts no more.
+    Part(usize),
+}
+
 impl<T: Transport> TlsStream<T> {
-    /// Sends the records in `outgoing`. Returns the number of bytes sent, if not all.
-    pub(super) fn flush(&mut self, more: bool) -> io::Result<Option<usize>> {
+    /// Sends the records in `outgoing`. Returns whether all were sent.
+    pub(super) fn flush(&mut self) -> io::Result<bool> {
         let records = mem::take(&mut self.outgoing);
-        self.send_records(records, more)
+        Ok(self.send_records(records, false)? == RecordsSent::All)
     }
 
-    /// Sends records, and keeps those that the inner transport does not accept. Returns the number of bytes sent, if
-    /// not all.
-    fn send_records(&mut self, mut records: Vec<u8>, more: bool) -> io::Result<Option<usize>> {
+    /// Sends records, and keeps those that the inner transport does not accept.
+    fn send_records(&mut self, mut records: Vec<u8>, more: bool) -> io::Result<RecordsSent> {
         let mut sent = 0;
         while sent < records.len() {
             match self.inner.send(&[IoSlice::new(&records[sent..])], more) {
@@ -28,13 +35,13 @@ impl<T: Transport> TlsStream<T> {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.outgoing = records.split_off(sent);
                     self.acceptor.return_output(records);
-                    return Ok(Some(sent));
+                    return Ok(RecordsSent::Part(sent));
                 }
                 Err(error) => return Err(error),
             }
         }
         self.acceptor.return_output(records);
-        Ok(None)
+        Ok(RecordsSent::All)
     }
 
     /// Encrypts `content`, of the outbox, and sends its records after those that are still to be sent.
@@ -49,23 +56,23 @@ impl<T: Transport> TlsStream<T> {
         self.outgoing = Vec::new();
         self.sent_since_input += content.len();
         self.unreported = content.len();
-        let left = self.send_records(records, more || content.len() < offered)?;
-        self.report(left, offered)
+        let sent = self.send_records(records, more || content.len() < offered)?;
+        self.report(sent, offered)
     }
 
     /// Sends the records of bytes that were offered before.
     pub(super) fn send_again(&mut self, offered: usize, more: bool) -> io::Result<usize> {
-        let left = self.flush(more)?;
-        self.report(left, offered)
+        let records = mem::take(&mut self.outgoing);
+        let sent = self.send_records(records, more)?;
+        self.report(sent, offered)
     }
 
-    /// Returns how many of the `offered` bytes of the outbox count as sent, after all records or `left` bytes of them
-    /// were sent.
-    fn report(&mut self, left: Option<usize>, offered: usize) -> io::Result<usize> {
-        // The last byte counts as sent only when all records have left.
-        let reported = match left {
-            None => self.unreported,
-            Some(sent) => sent.min(self.unreported.saturating_sub(1)),
+    /// Returns how many of the `offered` bytes of the outbox count as sent, after records were sent.
+    fn report(&mut self, sent: RecordsSent, offered: usize) -> io::Result<usize> {
+        let reported = match sent {
+            RecordsSent::All => self.unreported,
+            // The last byte counts as sent only when all records have left.
+            RecordsSent::Part(count) => count.min(self.unreported.saturating_sub(1)),
         };
         let reported = reported.min(offered);
         self.unreported -= reported;

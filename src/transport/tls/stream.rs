@@ -7,6 +7,8 @@ use std::mem;
 use std::rc::Rc;
 use std::time::Duration;
 
+use rustls::InvalidMessage;
+
 use super::acceptor::TlsAcceptor;
 use super::hello;
 use super::session::TlsSession;
@@ -110,7 +112,7 @@ impl<T: Transport> TlsStream<T> {
     /// Keeps received bytes until more arrive.
     fn keep(&mut self, bytes: &[u8]) -> io::Result<()> {
         if bytes.len() > TLS_INPUT_MAX_BYTES {
-            return Err(io::Error::new(ErrorKind::InvalidData, "a handshake message is too long"));
+            return Err(self.fail(InvalidMessage::HandshakePayloadTooLarge.into()));
         }
         if bytes.is_empty() {
             self.incoming = Vec::new();
@@ -123,11 +125,11 @@ impl<T: Transport> TlsStream<T> {
 
     /// Answers the ClientHello, which takes the time of a signature.
     fn answer(&mut self, now: Now, budget: &mut HandshakeBudget) -> io::Result<Handshake> {
-        let (config, cost) = self.acceptor.config(now);
-        if !budget.take(cost) {
+        if !budget.take(self.acceptor.cost()) {
             return Ok(Handshake::Yielding);
         }
-        let mut session = Box::new(TlsSession::new(config).map_err(|error| self.fail(error))?);
+        let mut session =
+            Box::new(TlsSession::new(self.acceptor.config(now)).map_err(|error| self.fail(error))?);
         let mut input = mem::take(&mut self.incoming);
         let processed = session.receive(&mut input, &mut self.outgoing, |_| ());
         self.stage = Stage::Running(session);
@@ -162,7 +164,7 @@ impl<T: Transport> TlsStream<T> {
             self.outgoing = UNEXPECTED_MESSAGE.into();
         }
         self.stop_receiving();
-        let _ = self.flush(false);
+        let _ = self.flush();
         io::Error::new(ErrorKind::InvalidData, error)
     }
 
@@ -193,7 +195,7 @@ impl<T: Transport> Transport for TlsStream<T> {
                 let is_complete = !session.is_handshaking();
                 // Tickets leave with the first response.
                 let can_wait = is_complete && session.ends_with_tickets();
-                if !can_wait && self.flush(false)?.is_some() {
+                if !can_wait && !self.flush()? {
                     return Ok(Handshake::Blocked);
                 }
                 if is_complete {
@@ -218,8 +220,8 @@ impl<T: Transport> Transport for TlsStream<T> {
         Ok(Handshake::Yielding)
     }
 
-    /// Fails with `ConnectionAborted` at a FIN without close_notify, which anybody on the way can send, and with
-    /// `InvalidData` if the peer breaks the protocol.
+    /// Fails with `ConnectionAborted` at a FIN without close_notify, which an attacker in the network can send, and
+    /// with `InvalidData` if the peer breaks the protocol.
     #[inline(never)]
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let session = match &self.stage {
@@ -323,7 +325,7 @@ impl<T: Transport> Transport for TlsStream<T> {
             self.stop_receiving();
             ended.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
         }
-        if matches!(self.stage, Stage::Ended) && self.flush(false)?.is_some() {
+        if matches!(self.stage, Stage::Ended) && !self.flush()? {
             return Err(ErrorKind::WouldBlock.into());
         }
         Ok(())

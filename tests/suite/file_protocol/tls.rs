@@ -301,8 +301,8 @@ enum End {
     Awaited,
 }
 
-/// Runs the client against a server that replies to each message with an entry of the script. An entry `>TEXT` is
-/// sent without waiting for a message, after the client has read what was sent before.
+/// Runs the client against a server that replies to each message with an entry of the script. The server sends an
+/// entry `>TEXT` as soon as the client has read the previous entry, before the client's next message.
 fn run_scripted(own: &TempDir, words: &[&str], script: &[&[u8]], end: End) -> std::process::Output {
     let key = KeyPair::generate().unwrap();
     let parameters = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();

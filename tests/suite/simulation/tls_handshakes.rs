@@ -214,20 +214,12 @@ fn a_flood_of_handshakes_delays_no_established_connection() {
         let mut simulation = server(Limits::default());
         let client = simulation.join_and_shake(0);
         let peers: Vec<usize> = (0..others).map(|_| simulation.join(&VERSIONS[version], 2)).collect();
-        let mut events = Vec::new();
-        for peer in &peers {
-            let bytes = simulation.client(*peer).take(usize::MAX);
-            events.extend(simulation.arrive(*peer, &bytes));
-        }
+        let events = simulation.arrive_all(&peers);
         serve_all(&mut simulation, client, peers[0], events);
         // In TLS 1.2 the server derives keys in the second flight.
         if version == 1 {
-            let mut events = Vec::new();
-            for peer in &peers {
-                simulation.process(*peer);
-                let bytes = simulation.client(*peer).take(usize::MAX);
-                events.extend(simulation.arrive(*peer, &bytes));
-            }
+            peers.iter().for_each(|peer| simulation.process(*peer));
+            let events = simulation.arrive_all(&peers);
             serve_all(&mut simulation, client, peers[0], events);
         }
         for peer in peers {
@@ -256,11 +248,7 @@ fn second_client_hellos_share_the_time_of_a_turn() {
     for peer in &peers {
         simulation.exchange(*peer);
     }
-    let mut events = Vec::new();
-    for peer in &peers {
-        let bytes = simulation.client(*peer).take(usize::MAX);
-        events.extend(simulation.arrive(*peer, &bytes));
-    }
+    let events = simulation.arrive_all(&peers);
     serve_all(&mut simulation, client, peers[0], events);
     for peer in peers {
         simulation.process(peer);

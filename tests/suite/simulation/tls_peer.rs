@@ -10,12 +10,10 @@ use evserve::clock::Now;
 use evserve::close_reason::CloseReason;
 use evserve::event_loop::Readiness;
 use evserve::transport::tls::{Alpn, Identity, TlsAcceptor, TlsServer, TlsSettings};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, SupportedProtocolVersion,
-};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, Error, RootCertStore, SupportedProtocolVersion};
 
 use super::peers::{Behavior, SimPeer};
 use super::world::Simulation;
@@ -27,12 +25,12 @@ thread_local! {
     static SERVER: OnceCell<Rc<TlsServer>> = const { OnceCell::new() };
 }
 
-/// Returns an acceptor whose certificate is made once per test.
+/// Returns an acceptor of the server that a test thread shares.
 pub fn acceptor(now: Now) -> Rc<TlsAcceptor> {
     let server = SERVER.with(|server| {
         Rc::clone(server.get_or_init(|| {
-            let identity = Identity::create(&["localhost".into()], now).unwrap();
-            Rc::new(TlsServer::new(TlsSettings::default(), Some(identity), now).unwrap())
+            let identity = Some(IDENTITY.0.clone());
+            Rc::new(TlsServer::new(TlsSettings::default(), identity, now).unwrap())
         }))
     });
     TlsAcceptor::new(&server, Alpn::Unnamed, PLAIN_REPLY)
@@ -40,44 +38,16 @@ pub fn acceptor(now: Now) -> Rc<TlsAcceptor> {
 
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
 
-/// Trusts every certificate.
-#[derive(Debug)]
-struct Trusting;
-
-impl ServerCertVerifier for Trusting {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &PROVIDER.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &PROVIDER.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        PROVIDER.signature_verification_algorithms.supported_schemes()
-    }
-}
+/// The certificate of the server, which is made once, and the trust in it.
+static IDENTITY: LazyLock<(Identity, RootCertStore)> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().unwrap();
+    // Clients read the system's clock.
+    let identity = Identity::keep(folder.path(), &["localhost".into()], Now::read()).unwrap();
+    let certificate = CertificateDer::from_pem_file(folder.path().join("self-signed.crt")).unwrap();
+    let mut trusted = RootCertStore::empty();
+    trusted.add(certificate).unwrap();
+    (identity, trusted)
+});
 
 /// Returns the configuration of a client of one version of TLS.
 pub fn config_with(
@@ -87,8 +57,7 @@ pub fn config_with(
     ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[version])
         .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Trusting))
+        .with_root_certificates(IDENTITY.1.clone())
         .with_no_client_auth()
 }
 
@@ -289,6 +258,15 @@ impl Simulation {
         wire.arrived.extend(bytes);
         let token = wire.token.filter(|_| !wire.closed && !bytes.is_empty())?;
         Some(Readiness { token, readable: true, writable: false, ending: wire.ended })
+    }
+
+    /// Delivers what clients have to send. Returns the events for the server.
+    pub fn arrive_all(&mut self, peers: &[usize]) -> Vec<Readiness> {
+        let arrive = |peer: &usize| {
+            let bytes = self.client(*peer).take(usize::MAX);
+            self.arrive(*peer, &bytes)
+        };
+        peers.iter().filter_map(arrive).collect()
     }
 
     /// Lets the client process what it has received.

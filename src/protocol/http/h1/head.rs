@@ -79,6 +79,7 @@ impl OwnedHead {
         let OwnedHead { request, framing, persistence, version } = self;
         Head {
             request: request.borrow(),
+            // A head that needs TLS and lacks it is refused at once, and never kept.
             needs_tls: false,
             framing: *framing,
             expects_continue: false,

@@ -111,6 +111,7 @@ impl UploadInProgress {
             }
         };
         let UploadInProgress { head, body, sink } = *self;
+        // A form reports its files, and the client of a resumable upload may continue elsewhere: those close.
         if let (false, UploadSink::File(_), Err(error)) = (taken.done, &sink, stored) {
             return (taken.consumed, UploadProgress::Failed(DiscardedBody::rest(body, head, error)));
         }

@@ -25,8 +25,8 @@ use crate::store::StoreError;
 
 /// Handles a request whose body, if any, is not stored.
 pub(super) fn respond(request: &Request<'_>, cx: &mut Context<'_>) -> Outcome {
-    if let Some(response) = redirect_to_https(request, cx) {
-        return Outcome::Handled(response);
+    if let Some(port) = redirect_port(request, cx) {
+        return Outcome::Handled(redirect_to_https(request, port));
     }
     route(request, cx).unwrap_or_else(|error| {
         Outcome::Handled(error_response(error, &request.headers, &mut cx.http.site, &cx.core.clock))
@@ -40,8 +40,10 @@ pub(super) fn accept_upload(
     request: &Request<'_>,
     cx: &mut Context<'_>,
 ) -> Result<Option<Acceptance>, HttpError> {
+    if redirect_port(request, cx).is_some() {
+        return Ok(None);
+    }
     match (request.method, library::path_within(request, cx.http)) {
-        _ if redirect_to_https(request, cx).is_some() => Ok(None),
         (Method::Put | Method::Post | Method::Patch, Some(path)) => {
             UploadSink::begin(&path, request, cx).map(Some)
         }
@@ -49,22 +51,25 @@ pub(super) fn accept_upload(
     }
 }
 
-/// Redirects a request without TLS, if `--redirect-https` says so. Certificate authorities ask over plain HTTP (RFC
-/// 8555 section 8.3).
-fn redirect_to_https(request: &Request<'_>, cx: &Context<'_>) -> Option<Response> {
-    let port = cx.http.https.redirect_port.filter(|_| !cx.is_encrypted)?;
+/// Returns the port to which `--redirect-https` redirects a request without TLS. Certificate authorities ask over plain
+/// HTTP (RFC 8555 section 8.3).
+fn redirect_port(request: &Request<'_>, cx: &Context<'_>) -> Option<u16> {
+    let is_challenge = |target| matches!(target, Target::Path { path, .. } if is_challenge(path));
+    cx.http.https.redirect_port.filter(|_| !cx.is_encrypted && !is_challenge(request.target))
+}
+
+fn redirect_to_https(request: &Request<'_>, port: u16) -> Response {
     let (path, query) = match request.target {
-        Target::Path { path, .. } if is_challenge(path) => return None,
         Target::Path { path, query, .. } => (path, query),
         Target::Server | Target::Authority => (&b"/"[..], None),
     };
     let host = request.headers.host().unwrap_or_default();
-    Some(match https_address(&host, port, path, query) {
+    match https_address(&host, port, path, query) {
         Some(address) => Response::permanent_redirect(address),
         None => {
             Response::text(Status::BadRequest, types::TEXT, Vec::new(), "This server needs HTTPS\n".into())
         }
-    })
+    }
 }
 
 /// Returns whether a path is that of a challenge: a token, which cannot lead out of its folder.

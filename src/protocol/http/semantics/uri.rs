@@ -40,13 +40,17 @@ pub(crate) fn folder_address(path: &[u8], query: Option<&[u8]>) -> String {
     address
 }
 
+/// Returns the host of an authority without its port (RFC 3986 section 3.2).
+pub(crate) fn host_name(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => authority,
+    }
+}
+
 /// Returns the address of the same resource over HTTPS on `port`, or `None` without a host.
 pub(crate) fn https_address(host: &[u8], port: u16, path: &[u8], query: Option<&[u8]>) -> Option<String> {
-    let host = std::str::from_utf8(host).ok()?;
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
+    let name = host_name(std::str::from_utf8(host).ok()?);
     if name.is_empty() {
         return None;
     }

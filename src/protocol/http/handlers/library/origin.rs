@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use crate::protocol::http::semantics::uri::host_name;
 use crate::protocol::http::semantics::{HeaderName, Headers, HttpError, Status};
 use crate::services::HttpServices;
 
@@ -33,10 +34,7 @@ pub(super) fn check_origin(headers: &Headers<'_>, http: &HttpServices) -> Result
 /// Returns whether a Host is an IP address, localhost, or a name set by `--host`.
 fn is_own(host: &[u8], http: &HttpServices) -> bool {
     let host = String::from_utf8_lossy(host);
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => &*host,
-    };
+    let name = host_name(&host);
     let address = name.trim_start_matches('[').trim_end_matches(']');
     let given = http
         .library
