@@ -4,7 +4,7 @@ use rustix::process::Signal;
 
 use super::certificates::{Authority, Pair};
 use super::server::{Https, printed};
-use crate::process::{at_once, tool};
+use crate::process::{at_once, tool, wait_for};
 
 fn start() -> Https {
     Https::start_with(
@@ -49,7 +49,10 @@ fn only_clients_with_a_certificate_of_the_authority_get_in() {
         }
     });
     let failed = |line: &&String| line.contains("[DEBUG]") && line.contains("TLS: ");
-    assert_eq!(https.server.lines().iter().filter(failed).count(), 80);
+    let count = || https.server.lines().iter().filter(failed).count();
+    // A line is written after the alert.
+    wait_for("a line for each rejection", || (count() >= 80).then_some(()));
+    assert_eq!(count(), 80);
 }
 
 #[test]

@@ -104,14 +104,14 @@ fn the_log_distinguishes_a_failed_handshake_from_a_peer_that_left() {
 #[test]
 fn failed_handshakes_are_not_logged_at_the_usual_level() {
     let https = Https::start(&[]);
-    let before = https.server.lines().len();
     for _ in 0..20 {
         let mut client = Client::new(TcpStream::connect(https.address).unwrap());
         client.send(b"\x16\x03\x01\x00\x05hello");
         client.rest();
     }
     assert_eq!(https.server.get("/").status, 200);
-    assert_eq!(https.server.lines().len(), before, "{:?}", https.server.lines());
+    let is_of_tls = |line: &String| line.contains("TLS") || line.contains("closed");
+    assert!(!https.server.lines().iter().any(is_of_tls), "{:?}", https.server.lines());
 }
 
 #[test]
