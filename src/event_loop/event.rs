@@ -6,17 +6,14 @@ use mio::event::Event;
 /// cannot reach the next connection with the same key. Both share a `usize`, which is all that a poll
 /// carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Token {
-    key: usize,
-    generation: usize,
-}
+pub struct Token(usize);
 
 const KEY_BITS: u32 = usize::BITS / 2;
 const KEY_MASK: usize = (1 << KEY_BITS) - 1;
 
 impl Token {
     /// The token of the signals, which are not in the slab.
-    pub const SIGNALS: Token = Token { key: KEY_MASK, generation: KEY_MASK };
+    pub const SIGNALS: Token = Token(usize::MAX);
 
     /// The maximum number of sources that tokens can distinguish.
     pub const KEYS_MAX: usize = KEY_MASK - 1;
@@ -24,29 +21,29 @@ impl Token {
     /// Returns the token of `key` with a running `generation`, of which the token keeps the low half.
     pub fn new(key: usize, generation: usize) -> Token {
         debug_assert!(key < Token::KEYS_MAX);
-        Token { key, generation: generation & KEY_MASK }
+        Token((generation & KEY_MASK) << KEY_BITS | key)
     }
 
     /// Returns the key in the slab.
     pub fn key(self) -> usize {
-        self.key
+        self.0 & KEY_MASK
     }
 
-    /// Returns the number that orders sources by their age, until it wraps around.
+    /// Returns the number that orders sources by their age, until it wraps around. It names a connection in logs.
     pub(super) fn generation(self) -> usize {
-        self.generation
+        self.0 >> KEY_BITS
     }
 }
 
 impl From<Token> for mio::Token {
     fn from(token: Token) -> mio::Token {
-        mio::Token(token.generation << KEY_BITS | token.key)
+        mio::Token(token.0)
     }
 }
 
 impl From<mio::Token> for Token {
     fn from(token: mio::Token) -> Token {
-        Token { key: token.0 & KEY_MASK, generation: token.0 >> KEY_BITS }
+        Token(token.0)
     }
 }
 

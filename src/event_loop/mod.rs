@@ -232,7 +232,8 @@ impl<N: Network> EventLoop<N> {
         source.queued = None;
         match &mut source.kind {
             SourceKind::Connection(peer, connection) => {
-                let mut cx = self.services.context_of(*peer, connection.is_encrypted());
+                let number = source.token.generation();
+                let mut cx = self.services.context_of(*peer, number, connection.is_encrypted());
                 match connection.drive(&mut self.scratch, &mut cx) {
                     Progress::Waiting(until) => self.schedule.arm(key, &mut source.alarm, until),
                     Progress::Yielding => {

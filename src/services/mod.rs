@@ -36,6 +36,8 @@ pub struct Services {
 pub struct Context<'a> {
     /// The peer of the connection that is driven.
     pub peer: Peer,
+    /// The number of the connection that is driven. It names the connection in logs.
+    pub connection: usize,
     /// Whether the connection uses TLS.
     pub is_encrypted: bool,
     /// The services that all protocols and the event loop share.
@@ -59,13 +61,14 @@ impl Services {
 
     /// Borrows the services for a call that drives a connection of `peer` without TLS.
     pub fn context(&mut self, peer: Peer) -> Context<'_> {
-        self.context_of(peer, false)
+        self.context_of(peer, 0, false)
     }
 
     /// Borrows the services for a call that drives a connection of `peer`.
     #[inline]
-    pub fn context_of(&mut self, peer: Peer, is_encrypted: bool) -> Context<'_> {
-        Context { peer, is_encrypted, core: &mut self.core, http: &mut self.http, ack: &mut self.ack }
+    pub fn context_of(&mut self, peer: Peer, connection: usize, is_encrypted: bool) -> Context<'_> {
+        let Services { core, http, ack } = self;
+        Context { peer, connection, is_encrypted, core, http, ack }
     }
 
     /// Begins a turn at `now`.
