@@ -6,9 +6,8 @@
 mod tls;
 
 use std::io::IoSlice;
-use std::time::Instant;
 
-use evserve::clock::Now;
+use evserve::clock::{Instant, Now};
 use evserve::close_reason::CloseReason;
 use evserve::limits::Limits;
 use evserve::outbox::Outbox;

@@ -1,7 +1,7 @@
 //! Accepts connections, or leaves them in the backlog until there is room.
 
+use crate::clock::Instant;
 use std::io::{self, IoSlice};
-use std::time::Instant;
 
 use super::EventLoop;
 use super::connection::Connection;

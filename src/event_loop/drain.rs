@@ -1,6 +1,6 @@
 //! Draining: the loop finishes the requests in progress, within a time limit, and ends.
 
-use std::time::Instant;
+use crate::clock::Instant;
 
 use super::EventLoop;
 use super::network::Network;

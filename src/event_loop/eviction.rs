@@ -1,9 +1,10 @@
 //! Finds the connection that is closed in favor of a new one.
 
+use crate::clock::Instant;
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use slab::Slab;
 

@@ -19,8 +19,9 @@ mod schedule;
 mod source;
 mod trace;
 
+use crate::clock::Instant;
 use std::io::{self, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use slab::Slab;
 

@@ -1,7 +1,7 @@
 //! Which sources are driven, and when: sources with work to do, and sources whose deadline is due.
 
+use crate::clock::Instant;
 use std::collections::{BTreeSet, VecDeque};
-use std::time::Instant;
 
 use crate::limits::{REQUESTS_PER_BULK, TURN_BULK};
 

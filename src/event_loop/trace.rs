@@ -2,10 +2,11 @@
 //! it took. In the loop, only the runner and the trace read the clock, and nothing depends on the trace's
 //! readings.
 
+use crate::clock::Instant;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::event::Readiness;
 use super::network::Network;

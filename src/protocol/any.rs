@@ -1,8 +1,8 @@
 //! The list of all protocols and the dispatch to them. No other module distinguishes protocols.
 
+use crate::clock::Instant;
 use std::fmt;
 use std::net::SocketAddr;
-use std::time::Instant;
 
 use super::ack::{self, Ack};
 use super::contract::{Demand, Evictability, Protocol, Step};

@@ -2,7 +2,7 @@
 //! socket or the poll, and reads time only from the clock it is given, so tests can drive it byte by byte
 //! under virtual time.
 
-use std::time::Instant;
+use crate::clock::Instant;
 
 use crate::close_reason::CloseReason;
 use crate::outbox::Outbox;

@@ -1,6 +1,6 @@
 //! The services that all protocols and the event loop share: clock, limits, statistics and library.
 
-use std::time::Instant;
+use crate::clock::Instant;
 
 use crate::clock::{Clock, Now};
 use crate::close_reason::CloseReason;

@@ -1,6 +1,6 @@
 //! The services for HTTP: the site, the library as HTTP serves it, the sessions and the access log.
 
-use std::time::Instant;
+use crate::clock::Instant;
 
 use super::Sessions;
 use crate::clock::Clock;

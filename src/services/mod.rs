@@ -7,7 +7,7 @@ mod rate_limiter;
 mod sessions;
 mod template;
 
-use std::time::Instant;
+use crate::clock::Instant;
 
 pub use ack::AckServices;
 pub use core::Core;

@@ -1,8 +1,9 @@
 //! Limits the replies to datagrams, per peer and second, so that a sender with forged addresses cannot make
 //! the server flood a victim.
 
+use crate::clock::Instant;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lru::LruCache;
 

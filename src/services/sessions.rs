@@ -1,7 +1,8 @@
 //! Sessions: the visits of each client, under an id that no other client can guess.
 
+use crate::clock::Instant;
 use std::fmt;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use lru::LruCache;
 

@@ -10,8 +10,8 @@ mod rules;
 pub mod types;
 mod validators;
 
+use crate::clock::Instant;
 use std::rc::Rc;
-use std::time::Instant;
 
 pub use coding::Coding;
 pub use codings::{AcceptedCodings, Selected};

@@ -57,8 +57,9 @@ fn read_ahead(file: &File, offset: u64) {
 
 #[cfg(test)]
 mod tests {
+    use crate::clock::Instant;
     use std::io::Write;
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use super::*;
 

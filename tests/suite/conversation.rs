@@ -4,9 +4,9 @@
 use std::io::IoSlice;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
-use evserve::clock::Now;
+use evserve::clock::{Instant, Now};
 use evserve::close_reason::CloseReason;
 use evserve::limits::Limits;
 use evserve::outbox::Outbox;

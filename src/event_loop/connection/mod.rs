@@ -5,8 +5,8 @@ mod handshake;
 mod linger;
 mod standing;
 
+use crate::clock::Instant;
 use std::io;
-use std::time::Instant;
 
 use super::event::Readiness;
 use super::input::Input;

@@ -1,6 +1,6 @@
 //! Whether a connection may be evicted, and when.
 
-use std::time::Instant;
+use crate::clock::Instant;
 
 use crate::protocol::Evictability;
 

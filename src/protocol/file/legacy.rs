@@ -1,7 +1,7 @@
 //! The dialects of legacy clients, which are the clients of the teaching notes on sockets. They send no
 //! newlines and take the bytes of each receive call for one message, so pauses must separate messages.
 
-use std::time::Instant;
+use crate::clock::Instant;
 
 use crate::close_reason::CloseReason;
 use crate::limits::{JOINED_LIST_MAX_BYTES, LISTED_ITEMS_MAX, LISTING_SLICE_ENTRIES};

@@ -1,7 +1,8 @@
 //! Uploads of legacy clients. An upload ends with `##`, which only the silence before or after it
 //! distinguishes from data.
 
-use std::time::{Duration, Instant};
+use crate::clock::Instant;
+use std::time::Duration;
 
 use crate::limits::{TERMINATOR_QUIET_AFTER, TERMINATOR_QUIET_BEFORE};
 use crate::services::Context;

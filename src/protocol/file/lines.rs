@@ -1,7 +1,7 @@
 //! The line dialect: commands and replies are lines, and raw bytes follow only after their number was
 //! announced.
 
-use std::time::Instant;
+use crate::clock::Instant;
 
 use crate::close_reason::CloseReason;
 use crate::outbox::Outbox;

@@ -12,7 +12,7 @@ mod reply;
 
 pub mod vocabulary;
 
-use std::time::Instant;
+use crate::clock::Instant;
 
 use crate::close_reason::CloseReason;
 use crate::limits::{DIALECT_DETECTION_TIMEOUT, FIRST_MESSAGE_MAX_BYTES};

@@ -1,7 +1,8 @@
 //! A cache entry: its bytes in one block, and the rules that tell how long they are current.
 
+use crate::clock::Instant;
 use std::rc::Rc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use crate::store::{CountedFile, FileVersion, SharedBytes, Store, Watch};
 

@@ -3,9 +3,10 @@
 
 mod entry;
 
+use crate::clock::Instant;
 use std::hash::BuildHasher;
 use std::rc::Rc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use slab::Slab;

@@ -1,11 +1,12 @@
 //! The SHA-256 of stored files: cached, or computed in slices between turns.
 
+use crate::clock::Instant;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use rustix::fs::fstat;
 use sha2::{Digest, Sha256};

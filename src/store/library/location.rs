@@ -1,11 +1,11 @@
 //! Where the library is: the folder at its path. If another folder takes that place, the library moves there.
 
+use crate::clock::Instant;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Instant;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 

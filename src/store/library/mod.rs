@@ -17,11 +17,12 @@ mod system;
 mod unlisted;
 mod upload;
 
+use crate::clock::Instant;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, fstat, unlinkat};
 use rustix::io::Errno;

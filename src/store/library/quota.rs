@@ -176,8 +176,9 @@ impl Drop for Reservation {
 
 #[cfg(test)]
 mod tests {
+    use crate::clock::Instant;
     use std::fs::File;
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use super::*;
     use crate::store::{Library, Name, Sha256Digest, UploadKey};

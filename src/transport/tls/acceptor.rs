@@ -1,11 +1,12 @@
 //! The TLS server that all connections share: certificates and their renewal, session tickets, protocol names.
 
+use crate::clock::Instant;
 use std::cell::{RefCell, RefMut};
 use std::fs::Metadata;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};

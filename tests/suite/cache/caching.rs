@@ -3,8 +3,9 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
+use evserve::clock::Instant;
 use evserve::store::{Bounds, Cache, Cached, Content, DiskStore, Lookup, Opened, Store};
 
 pub const BOUNDS: Bounds = Bounds { bytes: 1 << 20, entries: 100, descriptors: 4 };

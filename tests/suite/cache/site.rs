@@ -3,8 +3,9 @@
 
 use std::cell::Cell;
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use evserve::clock::Instant;
 use evserve::store::{Cache, DirReader, DiskStore, FileVersion, Opened, Store, StoreError, Watch};
 
 use super::caching::{BOUNDS, get, wait_until_old};

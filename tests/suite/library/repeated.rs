@@ -4,8 +4,9 @@
 
 use std::fs;
 use std::net::TcpStream;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
+use evserve::clock::Instant;
 use evserve::close_reason::CloseReason;
 use evserve::store::{
     Descriptors, Library, LibraryError, LibraryRules, Name, OnDuplicate, Sha256Digest, UploadKey,

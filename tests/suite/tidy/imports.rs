@@ -45,6 +45,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "protocol",
         &[
+            "clock",
             "close_reason",
             "limits",
             "outbox",
@@ -55,7 +56,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "services",
         ],
     ),
-    ("protocol/contract", &["close_reason", "outbox", "services"]),
+    ("protocol/contract", &["clock", "close_reason", "outbox", "services"]),
     (
         "protocol/file",
         &[
@@ -93,7 +94,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("services", &["clock", "close_reason", "limits", "observe", "peer", "site", "store"]),
     ("site", &["clock", "limits", "store"]),
     ("observe", &["clock", "close_reason", "limits", "peer"]),
-    ("store", &["limits"]),
+    ("store", &["clock", "limits"]),
     ("peer", &[]),
     ("clock", &[]),
     ("close_reason", &[]),

@@ -14,7 +14,7 @@ mod head_error;
 mod upload;
 mod version;
 
-use std::time::Instant;
+use crate::clock::Instant;
 
 use super::semantics::error::NEEDS_TLS;
 use super::semantics::negotiation::accepted_codings;

@@ -1,11 +1,15 @@
 //! The time as the protocols see it. The loop reads the clocks once a turn; the HTTP date is formatted once a
 //! second.
 
+mod instant;
+
 use std::io::Write;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use httpdate::HttpDate;
 use jiff::{Timestamp, tz::TimeZone};
+
+pub use instant::Instant;
 
 /// Formats a time as RFC 3339, in whole seconds of UTC: `1994-11-06T08:49:37Z`.
 pub fn rfc3339(time: SystemTime) -> String {
