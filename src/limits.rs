@@ -302,6 +302,8 @@ pub const RANGES_MAX: usize = 16;
 const _: () = {
     // The request line and at least one field fit into a head, and a head into the unread input.
     assert!(TARGET_MAX_BYTES < HEAD_MAX_BYTES && BLANK_MAX_BYTES < HEAD_MAX_BYTES);
+    // An HTTP connection keeps their lengths in few bytes.
+    assert!(BLANK_MAX_BYTES <= u8::MAX as usize && HEAD_MAX_BYTES <= u16::MAX as usize);
     assert!(HEAD_MAX_BYTES <= INBOX_MAX_BYTES && PARKED_MIN_BYTES <= INBOX_MAX_BYTES);
     // One recv can receive a complete head or a command line of maximum length.
     assert!(INBOX_MAX_BYTES <= TURN_READ_BYTES && COMMAND_MAX_BYTES < INBOX_MAX_BYTES);

@@ -11,6 +11,9 @@ use rustix::time::{ClockId, clock_gettime};
 pub struct Instant(NonZeroU64);
 
 impl Instant {
+    /// The earliest time.
+    pub const ZERO: Instant = Instant(NonZeroU64::MIN);
+
     /// Reads the clock (`clock_gettime`, without a system call on Linux).
     #[inline]
     pub fn now() -> Instant {
@@ -26,7 +29,7 @@ impl Instant {
 
     #[inline]
     fn of(nanos: u64) -> Instant {
-        Instant(NonZeroU64::new(nanos).unwrap_or(NonZeroU64::MIN))
+        Instant(NonZeroU64::new(nanos).unwrap_or(Instant::ZERO.0))
     }
 }
 

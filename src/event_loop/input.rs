@@ -13,11 +13,17 @@ use crate::transport::Transport;
 pub(super) struct Input {
     stage: Stage,
     socket: RecvState,
-    /// Received bytes that the protocol has not consumed. Between turns they are in `parked` if they are
-    /// many.
-    unread: Vec<u8>,
-    parked: Option<Parked>,
+    /// Received bytes that the protocol has not consumed.
+    unread: Unread,
     offer: Offer,
+}
+
+/// Unread bytes.
+#[derive(Debug)]
+enum Unread {
+    Bytes(Vec<u8>),
+    /// Many bytes, between turns.
+    Parked(Parked),
 }
 
 /// What is known about the peer's output.
@@ -68,8 +74,7 @@ impl Input {
         Input {
             stage: Stage::Unseen,
             socket: RecvState::Blocked,
-            unread: Vec::new(),
-            parked: None,
+            unread: Unread::Bytes(Vec::new()),
             offer: Offer::WithMore,
         }
     }
@@ -103,7 +108,7 @@ impl Input {
 
     /// Returns whether there is, or may be, input that the protocol has not consumed.
     pub(super) fn has_unread(&self) -> bool {
-        self.is_readable() || self.stage == Stage::Unseen || !self.unread.is_empty()
+        self.is_readable() || self.stage == Stage::Unseen || !self.is_empty()
     }
 
     /// Returns whether the protocol has seen all input that was received, and waits for more.
@@ -113,14 +118,25 @@ impl Input {
 
     /// Returns the bytes of memory held.
     pub(super) fn capacity(&self) -> usize {
-        self.unread.capacity() + self.parked.as_ref().map_or(0, Parked::capacity)
+        match &self.unread {
+            Unread::Bytes(bytes) => bytes.capacity(),
+            Unread::Parked(parked) => parked.capacity(),
+        }
     }
 
     /// Returns how many more unread bytes may be kept. The protocol rejects input that fills the limit, so
     /// there is room left; the minimum of 1 guards against a recv into an empty buffer, which would look like
     /// EOF.
     fn room(&self) -> usize {
-        INBOX_MAX_BYTES.saturating_sub(self.unread.len()).max(1)
+        INBOX_MAX_BYTES.saturating_sub(self.unread_bytes()).max(1)
+    }
+
+    /// Returns the number of received bytes that the protocol has not consumed.
+    pub(super) fn unread_bytes(&self) -> usize {
+        match &self.unread {
+            Unread::Bytes(bytes) => bytes.len(),
+            Unread::Parked(parked) => parked.len(),
+        }
     }
 
     /// Receives into `buffer`: at most the number of bytes that may be kept, plus `sure` bytes that the
@@ -158,13 +174,15 @@ impl Input {
 
     /// Returns whether no older bytes are unread.
     pub(super) fn is_empty(&self) -> bool {
-        self.unread.is_empty()
+        self.unread_bytes() == 0
     }
 
     /// Keeps received bytes. `offer_again` says that the protocol may consume unread bytes before more are
     /// received.
     pub(super) fn keep(&mut self, bytes: &[u8], offer_again: bool) {
-        self.unread.extend_from_slice(bytes);
+        if let Unread::Bytes(unread) = &mut self.unread {
+            unread.extend_from_slice(bytes);
+        }
         self.set_offer(offer_again);
     }
 
@@ -172,7 +190,7 @@ impl Input {
     /// tests whether the short recv really drained the socket: a recv also comes up short at TCP's urgent
     /// mark, and where a descriptor was passed over a unix socket.
     fn set_offer(&mut self, offer_again: bool) {
-        let has_unread = !self.unread.is_empty();
+        let has_unread = !self.is_empty();
         self.offer = if offer_again && has_unread { Offer::Now } else { Offer::WithMore };
         if self.socket == RecvState::Drained {
             let test = has_unread && !offer_again && self.stage != Stage::Ended;
@@ -183,44 +201,44 @@ impl Input {
     /// Takes out the unread bytes if the protocol may consume some of them now. The caller
     /// [restores](Input::restore_unread) the rest.
     pub(super) fn take_unread(&mut self) -> Option<Vec<u8>> {
-        (self.offer == Offer::Now).then(|| std::mem::take(&mut self.unread))
+        (self.offer == Offer::Now).then(|| self.take_rest())
     }
 
     /// Takes out the incomplete input that is left at EOF.
     pub(super) fn take_rest(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.unread)
+        match &mut self.unread {
+            Unread::Bytes(bytes) => std::mem::take(bytes),
+            Unread::Parked(_) => Vec::new(),
+        }
     }
 
     /// Puts the unread bytes back, without the first `taken`.
     pub(super) fn restore_unread(&mut self, mut unread: Vec<u8>, taken: usize, offer_again: bool) {
         unread.drain(..taken);
-        self.unread = unread;
+        self.unread = Unread::Bytes(unread);
         self.set_offer(offer_again);
     }
 
     /// Begins a turn: fetches the unread bytes.
     pub(super) fn begin(&mut self) {
-        if let Some(parked) = &self.parked {
-            self.unread = parked.copy();
+        if let Unread::Parked(parked) = &self.unread {
+            self.unread = Unread::Bytes(parked.copy());
         }
     }
 
     /// Ends a turn: parks the unread bytes, or frees the buffer if it is empty. An idle connection owns none.
     pub(super) fn end(&mut self, parking: &Parking) {
-        if self.unread.is_empty() {
-            self.unread = Vec::new();
-            self.parked = None;
-            return;
-        }
-        self.parked = parking.park(&self.unread, self.parked.take());
-        if self.parked.is_some() {
-            self.unread = Vec::new();
+        let Unread::Bytes(bytes) = &mut self.unread else { return };
+        if bytes.is_empty() {
+            *bytes = Vec::new();
+        } else if let Some(parked) = parking.park(bytes) {
+            self.unread = Unread::Parked(parked);
         }
     }
 
     /// Drops the unread bytes.
     pub(super) fn forget(&mut self) {
-        self.unread = Vec::new();
+        self.unread = Unread::Bytes(Vec::new());
         self.offer = Offer::WithMore;
     }
 }

@@ -11,14 +11,21 @@ use crate::transport::Transport;
 /// The output side of a connection.
 #[derive(Debug)]
 pub(super) struct Output {
-    /// The output that is still to be sent.
-    pub outbox: Outbox,
+    /// The queued output; `None` between turns if there is none. The loop lends the memory.
+    queue: Option<Box<OutputQueue>>,
     /// Whether a send may make progress.
     pub(super) writable: bool,
+    /// The number of bytes sent since input was last received, as far as it fits.
+    pub(super) sent_since_input: u32,
+}
+
+/// Queued output, and the peer's progress in receiving it.
+#[derive(Debug)]
+pub(super) struct OutputQueue {
+    /// The output that is still to be sent.
+    outbox: Outbox,
     /// When output was last sent, or queued in an empty outbox.
     progress: Instant,
-    /// The number of bytes sent since input was last received.
-    pub(super) sent_since_input: usize,
     /// The number of bytes that the peer had not acknowledged when the socket last blocked, or at the last
     /// check since.
     unacknowledged: usize,
@@ -53,24 +60,44 @@ pub(super) enum Flushed {
     AwaitingDisk,
 }
 
-impl Output {
-    /// Creates the output of a connection that was accepted at `now`.
-    pub(super) fn new(now: Instant) -> Output {
-        Output {
+impl OutputQueue {
+    fn new(now: Instant) -> Box<OutputQueue> {
+        Box::new(OutputQueue {
             outbox: Outbox::default(),
-            writable: true,
             progress: now,
-            sent_since_input: 0,
             unacknowledged: 0,
             hold: Hold::None,
-        }
+        })
+    }
+}
+
+impl Output {
+    /// Creates the output of a new connection.
+    pub(super) fn new() -> Output {
+        Output { queue: None, writable: true, sent_since_input: 0 }
+    }
+
+    /// Returns whether no output is queued.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.as_ref().is_none_or(|queue| queue.outbox.is_empty())
+    }
+
+    /// Returns whether the connection is in the middle of a large response.
+    pub(super) fn is_large(&self) -> bool {
+        self.queue.as_ref().is_some_and(|queue| queue.outbox.is_large())
+    }
+
+    /// Returns the bytes of memory held.
+    pub(super) fn capacity(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| size_of::<OutputQueue>() + queue.outbox.capacity())
     }
 
     /// Returns when the peer must have accepted some output, or `None` if none is queued. For a pause or a part
     /// of a file that is being read, returns when to check it.
     pub(super) fn deadline(&self, timeout: Duration) -> Option<Instant> {
-        let patience = (!self.outbox.is_empty()).then(|| self.progress + timeout)?;
-        Some(match self.hold {
+        let queue = self.queue.as_ref().filter(|queue| !queue.outbox.is_empty())?;
+        let patience = queue.progress + timeout;
+        Some(match queue.hold {
             Hold::None => patience,
             Hold::Unacknowledged(again) | Hold::Disk(again) => patience.min(again),
             Hold::Silence(end) => end,
@@ -79,29 +106,41 @@ impl Output {
 
     /// Returns whether the output waits for the disk.
     pub(super) fn awaits_disk(&self) -> bool {
-        matches!(self.hold, Hold::Disk(_))
+        self.queue.as_ref().is_some_and(|queue| matches!(queue.hold, Hold::Disk(_)))
     }
 
-    /// Begins a turn: exchanges an empty outbox for the loop's `spare` one, whose memory is already
-    /// allocated.
-    pub(super) fn begin(&mut self, spare: &mut Outbox, now: Instant) {
-        if self.outbox.is_empty() {
-            self.progress = now;
-            std::mem::swap(&mut self.outbox, spare);
+    /// Begins a turn: borrows the loop's `spare` queue, whose memory is already allocated, if none is queued.
+    /// Returns the queue, which is there until the turn ends.
+    pub(super) fn begin(&mut self, spare: &mut Option<Box<OutputQueue>>, now: Instant) {
+        if self.queue.is_none() {
+            let mut queue = spare.take().unwrap_or_else(|| OutputQueue::new(now));
+            queue.progress = now;
+            self.queue = Some(queue);
         }
     }
 
-    /// Ends a turn: returns the memory of an empty outbox to the loop, and shrinks an outbox that still has
-    /// output.
-    pub(super) fn end(&mut self, spare: &mut Outbox) {
-        if !self.outbox.is_empty() {
-            self.outbox.shrink();
-            return;
+    /// Ends a turn: returns the memory of an empty queue to the loop, and shrinks one that still has output.
+    pub(super) fn end(&mut self, spare: &mut Option<Box<OutputQueue>>) {
+        let Some(queue) = &mut self.queue else { return };
+        if !queue.outbox.is_empty() {
+            queue.outbox.shrink();
+        } else if spare.as_ref().is_none_or(|spare| spare.outbox.capacity() < queue.outbox.capacity()) {
+            *spare = self.queue.take();
+        } else {
+            self.queue = None;
         }
-        let used = std::mem::take(&mut self.outbox);
-        if used.capacity() > spare.capacity() {
-            *spare = used;
-        }
+    }
+
+    /// Returns the outbox, during a turn.
+    #[inline]
+    pub(super) fn outbox(&mut self) -> &mut Outbox {
+        &mut self.queue().outbox
+    }
+
+    #[inline]
+    fn queue(&mut self) -> &mut OutputQueue {
+        // `begin` has set it.
+        self.queue.get_or_insert_with(|| OutputQueue::new(Instant::ZERO))
     }
 
     /// Sends what the transport accepts, and subtracts the bytes from `budget`. Returns how the flush ended,
@@ -113,10 +152,50 @@ impl Output {
         now: Instant,
     ) -> io::Result<(Flushed, usize)> {
         if !self.writable {
-            let flushed = if self.outbox.is_empty() { Flushed::Everything } else { Flushed::Blocked };
+            let flushed = if self.is_empty() { Flushed::Everything } else { Flushed::Blocked };
             return Ok((flushed, 0));
         }
-        let cold = self.awaits_disk();
+        let queue = self.queue();
+        let before = *budget;
+        let flushed = queue.flush(transport, budget, now)?;
+        let moved = before - *budget;
+        if flushed == Flushed::Blocked {
+            self.writable = false;
+        }
+        self.sent_since_input = self.sent_since_input.saturating_add(moved as u32);
+        Ok((flushed, moved))
+    }
+
+    /// Extends the expired write deadline if the peer has acknowledged output since the socket blocked.
+    /// Returns whether the deadline was extended. A slow peer acknowledges output long before the socket's
+    /// buffer, which holds megabytes, has room.
+    pub(super) fn extend<T: Transport>(&mut self, transport: &T, now: Instant) -> bool {
+        let queue = self.queue();
+        match transport.unacknowledged() {
+            Some(left) if left < queue.unacknowledged => {
+                queue.unacknowledged = left;
+                queue.progress = now;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Drops the unsent output, because the peer has stopped reading.
+    pub(super) fn forget(&mut self) {
+        self.queue().outbox = Outbox::default();
+    }
+}
+
+impl OutputQueue {
+    /// Sends what the transport accepts and the pauses allow, and subtracts the bytes from `budget`.
+    fn flush<T: Transport>(
+        &mut self,
+        transport: &mut T,
+        budget: &mut usize,
+        now: Instant,
+    ) -> io::Result<Flushed> {
+        let cold = matches!(self.hold, Hold::Disk(_));
         if cold {
             self.hold = Hold::None;
         }
@@ -126,19 +205,15 @@ impl Output {
             self.outbox.end_pause();
             flushed = self.send_all(transport, budget, cold)?;
         }
-        let moved = before - *budget;
-        if moved > 0 {
+        if *budget < before {
             self.progress = now;
-            self.sent_since_input += moved;
         }
-        if flushed == Flushed::AwaitingDisk {
-            self.hold = Hold::Disk(now + DISK_RETRY);
+        match flushed {
+            Flushed::AwaitingDisk => self.hold = Hold::Disk(now + DISK_RETRY),
+            Flushed::Blocked => self.unacknowledged = transport.unacknowledged().unwrap_or(0),
+            _ => {}
         }
-        if flushed == Flushed::Blocked {
-            self.writable = false;
-            self.unacknowledged = transport.unacknowledged().unwrap_or(0);
-        }
-        Ok((flushed, moved))
+        Ok(flushed)
     }
 
     /// Sends what the transport accepts, up to the next pause, and subtracts the bytes from `budget`. If a
@@ -195,25 +270,6 @@ impl Output {
             }
         }
         false
-    }
-
-    /// Extends the expired write deadline if the peer has acknowledged output since the socket blocked.
-    /// Returns whether the deadline was extended. A slow peer acknowledges output long before the socket's
-    /// buffer, which holds megabytes, has room.
-    pub(super) fn extend<T: Transport>(&mut self, transport: &T, now: Instant) -> bool {
-        match transport.unacknowledged() {
-            Some(left) if left < self.unacknowledged => {
-                self.unacknowledged = left;
-                self.progress = now;
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Drops the unsent output, because the peer has stopped reading.
-    pub(super) fn forget(&mut self) {
-        self.outbox = Outbox::default();
     }
 }
 

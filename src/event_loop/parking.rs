@@ -53,13 +53,12 @@ const _: () = {
 };
 
 impl Parking {
-    /// Copies `bytes` into the slot of `parked`, or into a new one. Returns `None` if they are too few to be
-    /// worth a slot.
-    pub(super) fn park(&self, bytes: &[u8], parked: Option<Parked>) -> Option<Parked> {
+    /// Copies `bytes` into a free slot. Returns `None` if they are too few to be worth one.
+    pub(super) fn park(&self, bytes: &[u8]) -> Option<Parked> {
         if !(PARKED_MIN_BYTES..=SLOT_BYTES).contains(&bytes.len()) {
             return None;
         }
-        let mut parked = parked.unwrap_or_else(|| self.take_slot());
+        let mut parked = self.take_slot();
         parked.length = bytes.len() as u16;
         self.0.borrow_mut().slot(&parked).copy_from_slice(bytes);
         Some(parked)
@@ -112,6 +111,11 @@ impl Parked {
         self.parking.0.borrow_mut().slot(self).to_vec()
     }
 
+    /// Returns the number of bytes in the slot.
+    pub(super) fn len(&self) -> usize {
+        usize::from(self.length)
+    }
+
     /// Returns the bytes of memory held.
     pub(super) fn capacity(&self) -> usize {
         SLOT_BYTES
@@ -148,8 +152,10 @@ mod tests {
                 let (bytes, parked) = all.swap_remove(random.usize(..all.len()));
                 assert!(parked.map(|parked| parked.copy()) == Some(bytes));
             }
-            let before = if random.bool() { all.pop().and_then(|(_, parked)| parked) } else { None };
-            let parked = parking.park(&bytes, before);
+            if random.bool() {
+                all.pop();
+            }
+            let parked = parking.park(&bytes);
             all.push((bytes, parked));
         }
         assert!(all.iter().all(|(bytes, parked)| parked.as_ref().map(Parked::copy).as_ref() == Some(bytes)));
@@ -160,14 +166,14 @@ mod tests {
     fn empty_blocks_are_freed_unless_few_slots_were_used() {
         let parking = Parking::default();
         let bytes = [7; PARKED_MIN_BYTES];
-        assert!(parking.park(&bytes[1..], None).is_none() && blocks(&parking) == 0);
-        let mut all: Vec<_> = (0..2 * SLOTS + 1).map(|_| parking.park(&bytes, None)).collect();
+        assert!(parking.park(&bytes[1..]).is_none() && blocks(&parking) == 0);
+        let mut all: Vec<_> = (0..2 * SLOTS + 1).map(|_| parking.park(&bytes)).collect();
         assert_eq!(blocks(&parking), 3);
         all.truncate(SLOTS + 1);
         // The third block is kept: only one of its slots was used.
         assert_eq!(blocks(&parking), 3);
         all.remove(0);
-        all.push(parking.park(&bytes, None));
+        all.push(parking.park(&bytes));
         drop(all);
         assert_eq!(blocks(&parking), 1);
     }

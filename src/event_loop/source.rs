@@ -67,3 +67,14 @@ impl<N: Network> Source<N> {
         if let SourceKind::Connection(peer, _) = &self.kind { peer.host() } else { None }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event_loop::network::SystemNetwork;
+
+    #[test]
+    fn a_slot_has_at_most_192_bytes() {
+        assert!(size_of::<Source<SystemNetwork>>() <= 192, "{}", size_of::<Source<SystemNetwork>>());
+    }
+}

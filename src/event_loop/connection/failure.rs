@@ -12,8 +12,7 @@ impl<T: Transport> Connection<T> {
     #[cold]
     pub(super) fn fail(&mut self, error: &io::Error, core: &Core) -> Progress {
         let reason = self.reason(error);
-        if reason == CloseReason::NoCloseNotify && !self.output.outbox.is_empty() && self.phase == Phase::Open
-        {
+        if reason == CloseReason::NoCloseNotify && !self.output.is_empty() && self.phase == Phase::Open {
             // The complete requests before the FIN are answered.
             self.phase = Phase::Finishing(reason);
             return Progress::Yielding;

@@ -1,8 +1,10 @@
 //! Closes a connection without destroying output that the peer has not received yet.
 
 use std::io::{self, ErrorKind};
+use std::time::Duration;
 
 use super::{Budget, Connection, Phase, Progress, Stop};
+use crate::clock::Instant;
 use crate::close_reason::CloseReason;
 use crate::limits::SENT_AT_ONCE_BYTES;
 use crate::services::{Context, Core};
@@ -30,7 +32,7 @@ impl<T: Transport> Connection<T> {
             _ if self.input.has_ended() => false,
             CloseReason::WriteTimeout => false,
             CloseReason::CloseRequested => {
-                self.output.sent_since_input > SENT_AT_ONCE_BYTES || self.input.has_unread()
+                self.output.sent_since_input as usize > SENT_AT_ONCE_BYTES || self.input.has_unread()
             }
             // Part of the last response may still be unacknowledged.
             CloseReason::IdleTimeout | CloseReason::Drained => self.transport.unacknowledged() > Some(0),
@@ -46,8 +48,14 @@ impl<T: Transport> Connection<T> {
         }
         self.input.forget();
         self.last_activity = core.clock.now.monotonic;
-        self.phase = Phase::Lingering(reason, self.last_activity);
+        let after = (self.last_activity - self.accepted).as_millis();
+        self.phase = Phase::Lingering(reason, u32::try_from(after).unwrap_or(u32::MAX));
         true
+    }
+
+    /// Returns when the connection began to linger, from the milliseconds after the accept.
+    pub(super) fn lingering_since(&self, after: u32) -> Instant {
+        self.accepted + Duration::from_millis(after.into())
     }
 
     /// Drops input until EOF, an error or the linger deadline.

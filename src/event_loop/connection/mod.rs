@@ -10,14 +10,14 @@ use std::io;
 
 use super::event::Readiness;
 use super::input::Input;
-use super::output::{Flushed, Output};
+use super::output::{Flushed, Output, OutputQueue};
 use super::parking::Parking;
 use crate::close_reason::CloseReason;
 use crate::limits::{
     LINGER_IDLE_TIMEOUT, LINGER_TIMEOUT, SHARED_FOR, TURN_READ_BYTES, TURN_REQUESTS, TURN_WRITE_BYTES,
     TURN_WRITE_SHARED_BYTES,
 };
-use crate::outbox::Outbox;
+use crate::observe::Statistics;
 use crate::protocol::{AnyProtocol, Demand, Protocol, Step};
 use crate::services::{Context, Core};
 use crate::transport::{HandshakeBudget, Transport};
@@ -31,16 +31,26 @@ pub(super) struct Connection<T> {
     phase: Phase,
     input: Input,
     output: Output,
+    accepted: Instant,
     /// When bytes last moved, in either direction.
     last_activity: Instant,
+    traffic: Traffic,
+}
+
+/// What a connection has carried so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Traffic {
+    received: u64,
+    sent: u64,
+    requests: u32,
 }
 
 /// Buffers that connections use one at a time, so that idle connections own none.
 pub(super) struct Scratch {
     /// The buffer for one recv.
     pub input: Vec<u8>,
-    /// An empty outbox with allocated memory, lent to the connection that is being driven.
-    pub outbox: Outbox,
+    /// An empty queue with allocated memory, lent to the connection that is being driven.
+    pub output: Option<Box<OutputQueue>>,
     /// The memory for incomplete requests.
     pub parking: Parking,
     /// The time that the handshakes of this turn may still take.
@@ -53,7 +63,7 @@ impl Default for Scratch {
     fn default() -> Scratch {
         Scratch {
             input: vec![0; TURN_READ_BYTES],
-            outbox: Outbox::default(),
+            output: None,
             parking: Parking::default(),
             handshakes: HandshakeBudget::default(),
             small_served_at: None,
@@ -64,14 +74,15 @@ impl Default for Scratch {
 /// The phase of a connection's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// The transport's handshake, which began at this instant, is in progress.
-    Handshaking(Instant),
+    /// The transport's handshake is in progress.
+    Handshaking,
     /// The protocol processes input.
     Open,
     /// The protocol is done. The connection closes once the queued output is sent.
     Finishing(CloseReason),
-    /// Our side was shut down at this instant. Input is dropped until EOF or the linger deadline.
-    Lingering(CloseReason, Instant),
+    /// Our side was shut down, this number of milliseconds after the accept. Input is dropped until EOF or the linger
+    /// deadline.
+    Lingering(CloseReason, u32),
 }
 
 /// What a connection waits for after it was driven.
@@ -108,14 +119,16 @@ enum Stop {
 impl<T: Transport> Connection<T> {
     /// Creates a connection that was accepted at `now`.
     pub(super) fn new(transport: T, protocol: AnyProtocol, now: Instant) -> Connection<T> {
-        let phase = if transport.is_encrypted() { Phase::Handshaking(now) } else { Phase::Open };
+        let phase = if transport.is_encrypted() { Phase::Handshaking } else { Phase::Open };
         Connection {
             transport,
             protocol,
             phase,
             input: Input::new(),
-            output: Output::new(now),
+            output: Output::new(),
+            accepted: now,
             last_activity: now,
+            traffic: Traffic::default(),
         }
     }
 
@@ -131,7 +144,7 @@ impl<T: Transport> Connection<T> {
 
     /// Returns whether the transport's handshake is in progress.
     pub(super) fn is_shaking_hands(&self) -> bool {
-        matches!(self.phase, Phase::Handshaking(_))
+        self.phase == Phase::Handshaking
     }
 
     /// Records the readiness that an event reports.
@@ -143,11 +156,11 @@ impl<T: Transport> Connection<T> {
     /// Returns when the connection times out.
     pub(super) fn deadline(&self, core: &Core) -> Instant {
         match self.phase {
-            Phase::Handshaking(since) => return since + core.limits.timeouts.head,
-            Phase::Lingering(reason, since) => {
+            Phase::Handshaking => return self.accepted + core.limits.timeouts.head,
+            Phase::Lingering(reason, after) => {
                 let timeout =
                     if reason == CloseReason::BodyUnread { LINGER_TIMEOUT } else { LINGER_IDLE_TIMEOUT };
-                return (since + timeout).min(self.last_activity + LINGER_IDLE_TIMEOUT);
+                return (self.lingering_since(after) + timeout).min(self.last_activity + LINGER_IDLE_TIMEOUT);
             }
             Phase::Open | Phase::Finishing(_) => {}
         }
@@ -163,25 +176,25 @@ impl<T: Transport> Connection<T> {
 
     /// Returns whether the connection is in the middle of a large response, so that it may wait for others.
     pub(super) fn is_bulk(&self) -> bool {
-        self.output.outbox.is_large()
+        self.output.is_large()
     }
 
     /// Returns what the connection is waiting for, or `None` if it may not be evicted: it is being served, or
     /// may have received what it waits for.
     pub(super) fn standing(&self) -> Option<Standing> {
         match self.phase {
-            Phase::Lingering(_, since) => Some(Standing::Lingering(since)),
-            Phase::Open if self.input.awaits_peer() && self.output.outbox.is_empty() => {
+            Phase::Lingering(_, after) => Some(Standing::Lingering(self.lingering_since(after))),
+            Phase::Open if self.input.awaits_peer() && self.output.is_empty() => {
                 Standing::new(self.protocol.evictability(), self.last_activity)
             }
-            Phase::Handshaking(_) => Some(Standing::Incomplete),
+            Phase::Handshaking => Some(Standing::Incomplete),
             Phase::Open | Phase::Finishing(_) => None,
         }
     }
 
     /// Tells the peer that all output was sent, if it was, before the connection is closed.
     pub(super) fn end(&mut self, reason: CloseReason) {
-        if reason.is_orderly() && self.output.outbox.is_empty() {
+        if reason.is_orderly() && self.output.is_empty() {
             let _ = self.transport.end();
         }
     }
@@ -193,31 +206,36 @@ impl<T: Transport> Connection<T> {
 
     /// Returns the bytes of memory held in buffers.
     pub(super) fn buffered(&self) -> usize {
-        self.input.capacity() + self.output.outbox.capacity() + self.transport.buffered()
+        self.input.capacity() + self.output.capacity() + self.transport.buffered()
     }
 
     /// Receives, processes and sends within the budget of a turn. Returns what the connection waits for.
     pub(super) fn drive(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> Progress {
         let now = cx.core.clock.now.monotonic;
-        let (had_output, sent) = (!self.output.outbox.is_empty(), cx.core.statistics.sent_bytes);
+        let had_output = !self.output.is_empty();
+        let Statistics { received_bytes, sent_bytes, requests, .. } = cx.core.statistics;
         let write = if had_output && scratch.small_served_at.is_some_and(|at| now < at + SHARED_FOR) {
             TURN_WRITE_SHARED_BYTES
         } else {
             TURN_WRITE_BYTES
         };
         self.input.begin();
-        self.output.begin(&mut scratch.outbox, now);
+        self.output.begin(&mut scratch.output, now);
         let progress = self.run(scratch, write, cx).unwrap_or_else(|error| self.fail(&error, cx.core));
-        if !had_output && self.output.outbox.is_empty() && cx.core.statistics.sent_bytes > sent {
+        let statistics = &cx.core.statistics;
+        self.traffic.received += statistics.received_bytes - received_bytes;
+        self.traffic.sent += statistics.sent_bytes - sent_bytes;
+        self.traffic.requests = self.traffic.requests.wrapping_add((statistics.requests - requests) as u32);
+        if !had_output && self.output.is_empty() && statistics.sent_bytes > sent_bytes {
             scratch.small_served_at = Some(now);
         }
-        self.output.end(&mut scratch.outbox);
+        self.output.end(&mut scratch.output);
         self.input.end(&scratch.parking);
         progress
     }
 
     fn run(&mut self, scratch: &mut Scratch, write: usize, cx: &mut Context<'_>) -> io::Result<Progress> {
-        if let Phase::Handshaking(_) = self.phase
+        if self.phase == Phase::Handshaking
             && let Some(progress) = self.shake_hands(&mut scratch.handshakes, cx.core)?
         {
             return Ok(progress);
@@ -254,7 +272,7 @@ impl<T: Transport> Connection<T> {
     /// is used up.
     fn process(&mut self, scratch: &mut [u8], budget: &mut Budget, cx: &mut Context<'_>) -> io::Result<Stop> {
         while self.phase == Phase::Open {
-            if self.output.outbox.is_full() {
+            if self.output.outbox().is_full() {
                 return Ok(Stop::NoRoom);
             }
             let Demand::Input(sure) = self.protocol.demand() else {
@@ -262,7 +280,7 @@ impl<T: Transport> Connection<T> {
                     return Ok(Stop::OutOfBudget);
                 }
                 budget.slices -= 1;
-                if let Some(reason) = self.protocol.resume(&mut self.output.outbox, cx) {
+                if let Some(reason) = self.protocol.resume(self.output.outbox(), cx) {
                     self.phase = Phase::Finishing(reason);
                 }
                 continue;
@@ -274,7 +292,7 @@ impl<T: Transport> Connection<T> {
                 self.input.restore_unread(inbox, taken, stop != Stop::Starved);
             } else if self.input.has_ended() {
                 let rest = self.input.take_rest();
-                if let Some(reason) = self.protocol.on_eof(&rest, &mut self.output.outbox, cx) {
+                if let Some(reason) = self.protocol.on_eof(&rest, self.output.outbox(), cx) {
                     self.phase = Phase::Finishing(reason);
                 }
             } else if !self.input.is_readable() {
@@ -336,14 +354,14 @@ impl<T: Transport> Connection<T> {
         let mut taken = 0;
         while taken < input.len() {
             // `process` has checked the outbox before the first call.
-            if taken > 0 && self.output.outbox.is_full() {
+            if taken > 0 && self.output.outbox().is_full() {
                 return (taken, Stop::NoRoom);
             }
             if *requests == 0 {
                 return (taken, Stop::OutOfBudget);
             }
             *requests -= 1;
-            match self.protocol.on_input(&input[taken..], &mut self.output.outbox, cx) {
+            match self.protocol.on_input(&input[taken..], self.output.outbox(), cx) {
                 Step::Consumed(count) => taken += count,
                 Step::NeedInput => break,
                 Step::Pending(count) => return (taken + count, Stop::NoRoom),
@@ -380,7 +398,7 @@ impl<T: Transport> Connection<T> {
                 self.output.forget();
                 self.phase = Phase::Finishing(CloseReason::WriteTimeout);
             }
-        } else if let Some(reason) = self.protocol.on_deadline(&mut self.output.outbox, cx) {
+        } else if let Some(reason) = self.protocol.on_deadline(self.output.outbox(), cx) {
             self.phase = Phase::Finishing(reason);
         }
     }

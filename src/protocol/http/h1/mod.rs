@@ -50,9 +50,9 @@ enum State {
     Idle(Waiting),
     /// The rest of a head that began at `since`. Its first `seen` bytes were already scanned, and `blank`
     /// bytes of empty lines preceded it.
-    Head { since: Instant, blank: usize, seen: usize, method: Option<Method> },
+    Head { since: Instant, blank: u8, seen: u16, method: Option<Method> },
     /// The rest of a body that no handler uses.
-    Discarding(DiscardedBody),
+    Discarding(Box<DiscardedBody>),
     /// The rest of a body that is being stored.
     Receiving(Box<UploadInProgress>),
     /// The connection's next turn, to continue a response.
@@ -84,7 +84,7 @@ impl Http1 {
     /// of a connection begins at the accept, a later one with its first byte.
     fn head_began(&self, core: &Core) -> (Instant, usize) {
         match self.state {
-            State::Head { since, blank, .. } => (since, blank),
+            State::Head { since, blank, .. } => (since, usize::from(blank)),
             State::Idle(Waiting::ForTheFirst(since)) => (since, 0),
             _ => (core.clock.now.monotonic, 0),
         }
@@ -107,12 +107,12 @@ impl Http1 {
             let request = FailedRequest::unparsed(b"", None);
             return Some(Step::Finish(0, refuse(error, request, out, cx)));
         }
-        self.state = State::Head { since, blank, seen: 0, method: None };
+        self.state = State::Head { since, blank: blank as u8, seen: 0, method: None };
         Some(if length == 0 { Step::NeedInput } else { Step::Consumed(length) })
     }
 
     fn on_head(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Step {
-        let seen = if let State::Head { seen, .. } = self.state { seen } else { 0 };
+        let seen = if let State::Head { seen, .. } = self.state { seen.into() } else { 0 };
         match head::parse(input, seen) {
             Parsed::Head(head, length) => {
                 debug_assert!((1..=input.len()).contains(&length));
@@ -127,7 +127,8 @@ impl Http1 {
             Parsed::Partial => {
                 let (since, blank) = self.head_began(cx.core);
                 let method = head::method_of(input);
-                self.state = State::Head { since, blank, seen: input.len(), method };
+                // A partial head is shorter than `HEAD_MAX_BYTES`.
+                self.state = State::Head { since, blank: blank as u8, seen: input.len() as u16, method };
                 Step::NeedInput
             }
             Parsed::Invalid(error, headers) => {
@@ -192,7 +193,7 @@ impl Http1 {
             _ if head.expects_continue => Some(CloseReason::BodyUnread),
             Framing::Length(body) if body > DISCARDED_BODY_MAX_BYTES => Some(CloseReason::BodyUnread),
             _ => {
-                self.state = State::Discarding(DiscardedBody::new(head, error));
+                self.state = State::Discarding(Box::new(DiscardedBody::new(head, error)));
                 return None;
             }
         };
@@ -240,7 +241,7 @@ impl Http1 {
                 None
             }
             UploadProgress::Failed(rest) => {
-                self.state = State::Discarding(rest);
+                self.state = State::Discarding(Box::new(rest));
                 None
             }
             UploadProgress::Complete(exchange) => self.proceed(exchange),
