@@ -45,11 +45,13 @@ pub enum CloseReason {
     Drained,
     /// The connection was cut off at the end of the drain timeout.
     Aborted,
+    /// The connection was closed in the inspector.
+    AdminClosed,
 }
 
 impl CloseReason {
     /// All reasons, in the order of their declaration.
-    pub const ALL: [CloseReason; 20] = [
+    pub const ALL: [CloseReason; 21] = [
         CloseReason::PeerClosed,
         CloseReason::PeerLeft,
         CloseReason::Reset,
@@ -70,6 +72,7 @@ impl CloseReason {
         CloseReason::Evicted,
         CloseReason::Drained,
         CloseReason::Aborted,
+        CloseReason::AdminClosed,
     ];
 
     /// Returns whether the peer may still be sending, so that its input must be read and dropped for a while:
@@ -87,11 +90,13 @@ impl CloseReason {
     /// Returns whether all output was sent, so that the peer may be told that none follows.
     pub fn is_orderly(self) -> bool {
         use CloseReason::{
-            Aborted, Failed, FileShrank, HandshakeFailed, HandshakeTimeout, Reset, TlsViolated, WriteTimeout,
+            Aborted, AdminClosed, Failed, FileShrank, HandshakeFailed, HandshakeTimeout, Reset, TlsViolated,
+            WriteTimeout,
         };
         !matches!(
             self,
             Aborted
+                | AdminClosed
                 | Failed
                 | FileShrank
                 | HandshakeFailed
@@ -126,6 +131,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Evicted => "evicted for a new connection",
             CloseReason::Drained => "idle while draining",
             CloseReason::Aborted => "drain timeout",
+            CloseReason::AdminClosed => "closed in the inspector",
         })
     }
 }

@@ -71,7 +71,7 @@ pub const TURN_ACCEPTS: usize = 32;
 
 /// Descriptors that neither connections nor their files may use: for the standard streams, listeners, the
 /// poll, log files, and files that are closed again within a turn.
-pub const RESERVED_DESCRIPTORS: usize = 64;
+pub const RESERVED_DESCRIPTORS: usize = 64 + ADMIN_CONNECTIONS_MAX;
 
 /// The minimum part of the other descriptors that connections leave to uploads, large files and listings: one
 /// of this number.
@@ -106,6 +106,28 @@ pub const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes that TCP sends without waiting for an ACK, its initial window (RFC 6928). A connection that closes
 /// after sending more than that lingers, even if its peer asked for the close.
 pub const SENT_AT_ONCE_BYTES: usize = 14 * 1024;
+
+/// The number of turns that are recorded, for the inspector.
+pub const TURNS_RECORDED: usize = 256;
+
+/// A turn that works for longer is logged as a stall: other connections notice the wait.
+pub const STALL: Duration = Duration::from_millis(50);
+
+/// The minimum time between two frames of the inspector's live view.
+pub const FRAME_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What a census of the slab takes per source, so that frames use at most a hundredth of the time.
+pub const CENSUS_COST: Duration = Duration::from_nanos(60);
+
+/// How long the last request of each connection is noted after the inspector was last asked for the connections.
+pub const WATCHED_FOR: Duration = Duration::from_secs(10);
+
+/// Bytes of the last request of a connection that are kept for the inspector.
+pub const LAST_REQUEST_MAX_BYTES: usize = 200;
+
+/// The number of connections to the admin listener. They have places and descriptors of their own, so that the
+/// inspector answers when the server is full.
+pub const ADMIN_CONNECTIONS_MAX: usize = 16;
 
 /// Bytes of the access log that wait for the end of the turn, or for a file that accepts no data. They hold
 /// some three thousand lines; a pipe that stalls for longer loses lines, which are counted.

@@ -149,6 +149,15 @@ impl Outbox {
         self.files > 0 || self.in_memory >= OUTBOX_MAX_BYTES || self.pauses >= OUTBOX_PAUSES_MAX
     }
 
+    /// Returns the number of bytes that are still to be sent.
+    pub fn unsent(&self) -> u64 {
+        let files = self.segments.iter().map(|segment| match segment {
+            Segment::File(_, range) => range.end - range.start,
+            _ => 0,
+        });
+        self.in_memory as u64 + files.sum::<u64>()
+    }
+
     /// Returns whether more is queued than a turn sends while others are served: a file, or that many bytes.
     pub fn is_large(&self) -> bool {
         self.files > 0 || self.in_memory > TURN_WRITE_SHARED_BYTES

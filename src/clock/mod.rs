@@ -46,6 +46,28 @@ impl std::ops::Add<Duration> for Now {
     }
 }
 
+/// The system's clocks, read once a turn. Turns under load are shorter than the time of day needs to be exact, so it is
+/// read only when [`WALL_EXACT`] has passed.
+#[derive(Debug, Default)]
+pub struct SystemClock {
+    /// The last reading of both clocks.
+    last: Option<Now>,
+}
+
+/// How old the time of day may be. File systems count in ticks that are longer.
+const WALL_EXACT: Duration = Duration::from_millis(1);
+
+impl SystemClock {
+    /// Reads the clocks.
+    pub fn read(&mut self) -> Now {
+        let monotonic = Instant::now();
+        match self.last {
+            Some(Now { monotonic: last, wall }) if monotonic - last < WALL_EXACT => Now { monotonic, wall },
+            _ => *self.last.insert(Now { monotonic, wall: SystemTime::now() }),
+        }
+    }
+}
+
 /// The time of the current turn.
 pub struct Clock {
     /// Both clocks at the beginning of the turn.

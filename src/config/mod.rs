@@ -54,6 +54,10 @@ pub struct Config {
     pub dialect: Dialect,
     /// Whether `file` is the default address, which may already be in use without being an error.
     pub file_is_default: bool,
+    /// The addresses that the admin interface listens on.
+    pub admin: Vec<Address>,
+    /// Whether `admin` is the default address, which may already be in use without being an error.
+    pub admin_is_default: bool,
     /// The addresses that the acknowledging service listens on over TCP and unix sockets.
     pub ack: Vec<Address>,
     /// The addresses that the acknowledging service listens on over UDP.
@@ -92,6 +96,7 @@ impl std::error::Error for BadValue {}
 
 const DEFAULT_HTTP: &str = "7890";
 const DEFAULT_FILE: &str = "8888";
+const DEFAULT_ADMIN: &str = "7891";
 
 impl Config {
     /// Checks the values of `options`.
@@ -127,7 +132,6 @@ impl Config {
         set(&mut ack_reply, "--ack-reply", &options.ack_reply, Template::parse, TEMPLATE_FORMAT)?;
         let mut udp_rate = UDP_RATE;
         set(&mut udp_rate, "--udp-rate", &options.udp_rate, number, COUNT_FORMAT)?;
-        not_built_yet("--admin", &options.admin)?;
         Ok(Config {
             html: options.html.clone(),
             rules: rules::check(options)?,
@@ -140,6 +144,8 @@ impl Config {
             file: listeners("--file", &options.file, Some(DEFAULT_FILE))?,
             dialect,
             file_is_default: options.file.is_empty(),
+            admin: listeners("--admin", &options.admin, Some(DEFAULT_ADMIN))?,
+            admin_is_default: options.admin.is_empty(),
             ack: listeners("--ack", &options.ack, None)?,
             ack_udp: datagram_listeners("--ack-udp", &options.ack_udp)?,
             ack_reply,
@@ -186,17 +192,6 @@ fn set<T>(
         *value = parse(text).ok_or_else(|| BadValue { option, value: text.clone(), wanted })?;
     }
     Ok(())
-}
-
-fn not_built_yet(option: &'static str, texts: &[String]) -> Result<(), BadValue> {
-    match texts.iter().find(|text| *text != "off") {
-        Some(text) => Err(BadValue {
-            option,
-            value: text.clone(),
-            wanted: "the inspector is not implemented yet; use off",
-        }),
-        None => Ok(()),
-    }
 }
 
 /// Checks the options of the library.
@@ -351,7 +346,7 @@ mod tests {
             ("--ack-udp unix:/x", "--ack-udp"),
             ("--ack-reply {tiem}", "--ack-reply"),
             ("--udp-rate -1", "--udp-rate"),
-            ("--admin 7891", "--admin"),
+            ("--admin all", "--admin"),
             ("--self-signed --https x", "--https"),
             ("--https 8443", "--https"),
             ("--file-tls 8443", "--file-tls"),

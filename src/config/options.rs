@@ -139,7 +139,7 @@ pub struct Options {
     #[argh(option, arg_name = "TIME")]
     pub partial_age: Option<String>,
 
-    /// address of the inspector; not implemented yet, only off is accepted (off)
+    /// address to listen on for the admin interface: the inspector, metrics and health; repeatable (7891)
     #[argh(option, arg_name = "ADDR")]
     pub admin: Vec<String>,
 

@@ -6,10 +6,10 @@ use std::io::{self, IoSlice};
 use super::EventLoop;
 use super::connection::Connection;
 use super::eviction::NoVictim;
-use super::listener::{AcceptFailure, accept_failure};
+use super::listener::{AcceptFailure, Listener, accept_failure};
 use super::network::Network;
 use super::source::SourceKind;
-use crate::limits::{ACCEPT_RETRY, TURN_ACCEPTS};
+use crate::limits::{ACCEPT_RETRY, ADMIN_CONNECTIONS_MAX, TURN_ACCEPTS};
 use crate::peer::Peer;
 use crate::protocol::Kind;
 use crate::transport::Transport;
@@ -18,12 +18,12 @@ impl<N: Network> EventLoop<N> {
     /// Accepts up to [`TURN_ACCEPTS`] connections. Returns whether the backlog may hold more that can be
     /// accepted at once.
     pub(super) fn accept(&mut self, key: usize) -> bool {
-        let before = self.services.core.statistics.arrived();
+        let SourceKind::Listener(Listener { kind, .. }) = self.sources[key].kind else { return false };
+        let before = self.services.core.statistics_of(kind == Kind::Admin).arrived();
         for _ in 0..TURN_ACCEPTS {
             // If nothing can be evicted, the connection stays in the backlog. The eviction happens only after
             // the accept succeeds, so that a failed accept closes no connection.
-            let full = self.connections >= self.services.core.limits.max_connections;
-            let victim = match full.then(|| self.find_victim()).transpose() {
+            let victim = match self.is_full(kind).then(|| self.find_victim(kind)).transpose() {
                 Ok(victim) => victim,
                 // While all are busy, only the end of a connection makes a place, and wakes the listener.
                 Err(NoVictim { all_busy: true, .. }) => {
@@ -36,14 +36,13 @@ impl<N: Network> EventLoop<N> {
                 }
             };
             let SourceKind::Listener(listener) = &mut self.sources[key].kind else { return false };
-            let kind = listener.kind;
             match self.network.accept(&mut listener.socket) {
                 Ok((stream, peer)) => self.admit(stream, peer, kind, victim),
                 Err(error) if !self.on_accept_error(key, &error) => return false,
                 Err(_) => {}
             }
         }
-        if self.services.core.statistics.arrived() == before {
+        if self.services.core.statistics_of(kind == Kind::Admin).arrived() == before {
             log::warn!("every accept of a turn failed; connections wait until the next retry");
             self.back_off(key);
             return false;
@@ -70,16 +69,31 @@ impl<N: Network> EventLoop<N> {
         }
     }
 
+    /// Returns whether a new connection needs the place of another one.
+    fn is_full(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Admin => self.admins.len() >= ADMIN_CONNECTIONS_MAX,
+            _ => self.connections >= self.services.core.limits.max_connections,
+        }
+    }
+
     /// Returns the key of the connection to evict for a new one.
-    fn find_victim(&mut self) -> Result<usize, NoVictim> {
-        self.eviction.find(&self.sources, self.services.core.clock.now.monotonic)
+    fn find_victim(&mut self, kind: Kind) -> Result<usize, NoVictim> {
+        let now = self.services.core.clock.now.monotonic;
+        if kind != Kind::Admin {
+            return self.eviction.find(&self.sources, now);
+        }
+        let waiting = self.admins.iter().filter_map(|key| Some((self.sources[*key].admin_standing()?, *key)));
+        let victim = waiting.min().map(|(_, key)| key);
+        victim.ok_or(NoVictim { retry: now + ACCEPT_RETRY, all_busy: true })
     }
 
     /// Accepts a connection when no descriptor is left, by giving up the reserved one. Evicts another
     /// connection or, if all are busy, sends the busy reply, so that connections do not stay in a backlog
     /// that is never read.
     fn accept_on_reserve(&mut self, key: usize) -> bool {
-        let victim = match self.find_victim() {
+        let SourceKind::Listener(Listener { kind, .. }) = self.sources[key].kind else { return false };
+        let victim = match self.find_victim(kind) {
             Ok(victim) => Some(victim),
             Err(NoVictim { all_busy: true, .. }) => None,
             Err(NoVictim { retry, .. }) => {
@@ -88,7 +102,6 @@ impl<N: Network> EventLoop<N> {
             }
         };
         let SourceKind::Listener(listener) = &mut self.sources[key].kind else { return false };
-        let kind = listener.kind;
         let accepted = self.network.accept_on_reserve(&mut listener.socket);
         let may_continue = match accepted {
             Ok((stream, peer)) => {
@@ -113,7 +126,8 @@ impl<N: Network> EventLoop<N> {
     /// Adds an accepted connection to the loop and evicts `victim`. Drops the connection if its client
     /// already has too many.
     fn admit(&mut self, mut stream: N::Stream, peer: Peer, kind: Kind, victim: Option<usize>) {
-        if !self.peers.try_add(peer) {
+        let is_admin = kind == Kind::Admin;
+        if !is_admin && !self.peers.try_add(peer) {
             log::debug!("rejected {peer}: it already has --max-per-client connections");
             self.services.core.statistics.turned_away += 1;
             return;
@@ -121,7 +135,9 @@ impl<N: Network> EventLoop<N> {
         let token = self.next_token();
         if let Err(error) = self.network.register(&mut stream, token) {
             log::warn!("cannot register the connection of {peer} with the poll: {error}");
-            self.peers.remove(peer);
+            if !is_admin {
+                self.peers.remove(peer);
+            }
             return;
         }
         let now = self.services.core.clock.now.monotonic;
@@ -129,8 +145,12 @@ impl<N: Network> EventLoop<N> {
         let deadline = connection.deadline(&self.services.core);
         let key = self.insert(token, SourceKind::Connection(peer, connection));
         self.schedule.arm(key, &mut self.sources[key].alarm, deadline);
-        self.connections += 1;
-        self.services.core.statistics.accepted += 1;
+        if is_admin {
+            self.admins.push(key);
+        } else {
+            self.connections += 1;
+        }
+        self.services.core.statistics_of(is_admin).accepted += 1;
         if let Some(victim) = victim
             && let SourceKind::Connection(_, connection) = &self.sources[victim].kind
         {
@@ -142,7 +162,7 @@ impl<N: Network> EventLoop<N> {
     /// before the close: a close with unread input resets the connection and may destroy the reply.
     fn reject(&mut self, mut stream: N::Stream, peer: Peer, kind: Kind) {
         log::debug!("rejected {peer}: no file descriptor is free");
-        self.services.core.statistics.turned_away += 1;
+        self.services.core.statistics_of(kind == Kind::Admin).turned_away += 1;
         if let reply @ [_, ..] = kind.busy_reply() {
             let _ = stream.send(&[IoSlice::new(reply)], false);
         }

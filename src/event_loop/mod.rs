@@ -9,6 +9,7 @@ mod endpoint;
 mod event;
 mod eviction;
 mod input;
+mod inspect;
 mod listener;
 mod network;
 mod output;
@@ -27,7 +28,7 @@ use slab::Slab;
 
 use crate::clock::Now;
 use crate::close_reason::CloseReason;
-use crate::limits::TURN_ACCEPTS;
+use crate::limits::{STALL, TURN_ACCEPTS};
 use crate::protocol::Kind;
 use crate::services::Services;
 use crate::transport::HandshakeBudget;
@@ -58,7 +59,10 @@ pub struct EventLoop<N: Network> {
     scratch: Scratch,
     services: Services,
     peers: Peers,
+    /// The number of connections, without those to the admin interface.
     connections: usize,
+    /// The keys of the connections to the admin interface.
+    admins: Vec<usize>,
     eviction: Eviction,
     trace: Option<Box<Trace>>,
 }
@@ -79,6 +83,7 @@ impl<N: Network> EventLoop<N> {
             peers: Peers::new(limits.max_per_client),
             services,
             connections: 0,
+            admins: Vec::new(),
             eviction: Eviction::default(),
             trace: None,
         }
@@ -138,6 +143,7 @@ impl<N: Network> EventLoop<N> {
         self.services.begin_turn(now);
         self.scratch.handshakes = HandshakeBudget::default();
         for readiness in events {
+            self.services.core.recorder.turn.events += 1;
             self.set_readiness(readiness);
         }
         while let Some(key) = self.schedule.pop_due(now.monotonic) {
@@ -156,12 +162,24 @@ impl<N: Network> EventLoop<N> {
         if self.drain_until().is_some_and(|until| until <= now.monotonic) {
             self.abort_remaining();
         }
+        if self.services.core.inspector.is_active() {
+            self.inspect();
+        }
         self.reap();
         let background = self.services.run_background_tasks();
         self.timeout(now.monotonic, background)
     }
 
-    /// Returns the number of open connections.
+    /// Records the turn, which ended at `now`.
+    pub fn end_turn(&mut self, now: Instant) {
+        let recorder = &mut self.services.core.recorder;
+        let worked = recorder.end(now);
+        if worked >= STALL {
+            recorder.report_stall(worked);
+        }
+    }
+
+    /// Returns the number of open connections, without those to the admin interface.
     pub fn connections(&self) -> usize {
         self.connections
     }
@@ -221,7 +239,7 @@ impl<N: Network> EventLoop<N> {
         }
         source.queued = Some(cause);
         match &source.kind {
-            SourceKind::Connection(_, connection) if connection.is_bulk() => {
+            SourceKind::Connection(_, connection) if connection.is_bulk() && !connection.is_admin() => {
                 self.schedule.push_low_priority(key);
             }
             _ => self.schedule.push(key),
@@ -231,15 +249,29 @@ impl<N: Network> EventLoop<N> {
     fn drive(&mut self, key: usize) {
         let source = &mut self.sources[key];
         source.queued = None;
+        self.services.core.recorder.turn.driven += 1;
         match &mut source.kind {
             SourceKind::Connection(peer, connection) => {
                 let number = source.token.generation();
-                let mut cx = self.services.context_of(*peer, number, connection.is_encrypted());
-                match connection.drive(&mut self.scratch, &mut cx) {
+                let progress = if connection.is_admin() {
+                    self.services.core.swap_statistics();
+                    let mut cx = self.services.admin_context(*peer, number);
+                    let progress = connection.drive(&mut self.scratch, &mut cx);
+                    self.services.core.swap_statistics();
+                    progress
+                } else {
+                    let mut cx = self.services.context_of(*peer, number, connection.is_encrypted());
+                    connection.drive(&mut self.scratch, &mut cx)
+                };
+                match progress {
                     Progress::Waiting(until) => self.schedule.arm(key, &mut source.alarm, until),
                     Progress::Yielding => {
                         source.queued = Some(WakeReason::More);
-                        if connection.is_shaking_hands() {
+                        self.services.core.recorder.turn.budget_hits += 1;
+                        if connection.is_admin() {
+                            // Its questions are answered at the end of a turn, for the next turn.
+                            self.schedule.push(key);
+                        } else if connection.is_shaking_hands() {
                             self.schedule.push_handshake(key);
                         } else {
                             self.schedule.push_low_priority(key);
@@ -277,12 +309,19 @@ impl<N: Network> EventLoop<N> {
 
     /// Closes a connection. Frees its descriptor at once, and its key at the end of the turn.
     fn close(&mut self, key: usize, reason: CloseReason) {
-        if let SourceKind::Connection(peer, connection) = &mut self.sources[key].kind {
+        let source = &mut self.sources[key];
+        if let SourceKind::Connection(peer, connection) = &mut source.kind {
             connection.end(reason);
             log::debug!("closed {peer}: {reason}");
-            self.peers.remove(*peer);
-            self.connections -= 1;
-            self.services.core.statistics.count_end(reason);
+            let core = &mut self.services.core;
+            core.inspector.forget(source.token.generation());
+            core.statistics_of(connection.is_admin()).count_end(reason);
+            if connection.is_admin() {
+                self.admins.retain(|admin| *admin != key);
+            } else {
+                self.peers.remove(*peer);
+                self.connections -= 1;
+            }
         }
         self.remove(key);
     }

@@ -45,6 +45,22 @@ enum Hold {
     Disk(Instant),
 }
 
+/// What queued output waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OutputWait {
+    /// Nothing is queued.
+    Nothing,
+    /// The next turn.
+    Turn,
+    /// The transport accepts no more until the peer has received some output.
+    Peer,
+    Disk,
+    /// The peer has not acknowledged what precedes a pause.
+    Acknowledgement,
+    /// The end of a pause.
+    Pause,
+}
+
 /// How a [flush](Output::flush) ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flushed {
@@ -80,6 +96,25 @@ impl Output {
     /// Returns whether no output is queued.
     pub(super) fn is_empty(&self) -> bool {
         self.queue.as_ref().is_none_or(|queue| queue.outbox.is_empty())
+    }
+
+    /// Returns what the queued output waits for.
+    pub(super) fn wait(&self) -> OutputWait {
+        match self.queue.as_ref().filter(|queue| !queue.outbox.is_empty()) {
+            None => OutputWait::Nothing,
+            Some(queue) => match queue.hold {
+                Hold::Disk(_) => OutputWait::Disk,
+                Hold::Unacknowledged(_) => OutputWait::Acknowledgement,
+                Hold::Silence(_) => OutputWait::Pause,
+                Hold::None if self.writable => OutputWait::Turn,
+                Hold::None => OutputWait::Peer,
+            },
+        }
+    }
+
+    /// Returns the number of queued bytes.
+    pub(super) fn unsent(&self) -> u64 {
+        self.queue.as_ref().map_or(0, |queue| queue.outbox.unsent())
     }
 
     /// Returns whether the connection is in the middle of a large response.

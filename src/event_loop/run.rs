@@ -11,7 +11,7 @@ use signal_hook_mio::v1_0::Signals;
 use super::EventLoop;
 use super::event::{Readiness, Token};
 use super::network::{ListeningSocket, SystemListener, SystemNetwork};
-use crate::clock::Now;
+use crate::clock::{Instant, Now, SystemClock};
 use crate::protocol::Kind;
 use crate::services::Services;
 use crate::transport::Udp;
@@ -98,13 +98,15 @@ impl Runner {
     /// Runs turns until a signal ends the loop.
     pub fn run(&mut self) -> io::Result<Shutdown> {
         let mut events = Events::with_capacity(EVENTS_MAX);
-        let mut timeout = self.event_loop.turn(Now::read(), []);
+        let mut clock = SystemClock::default();
+        let mut timeout = self.event_loop.turn(clock.read(), []);
         while !self.event_loop.is_finished() {
+            self.event_loop.end_turn(Instant::now());
             match self.poll.poll(&mut events, timeout) {
                 Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
                 _ => {}
             }
-            let now = Now::read();
+            let now = clock.read();
             let signals = mio::Token::from(Token::SIGNALS);
             if events.iter().any(|event| event.token() == signals)
                 && let Some(ended) = self.on_signals(now)

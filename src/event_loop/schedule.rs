@@ -116,6 +116,11 @@ impl Schedule {
 }
 
 impl Alarm {
+    /// Returns the deadline.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.0
+    }
+
     /// Records that the schedule no longer holds the deadline.
     pub(super) fn clear(&mut self) {
         self.0 = None;

@@ -57,6 +57,16 @@ impl<N: Network> Source<N> {
     /// handle.
     pub(super) fn standing(&self) -> Option<Standing> {
         match &self.kind {
+            SourceKind::Connection(_, connection) if self.queued.is_none() && !connection.is_admin() => {
+                connection.standing()
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns what a connection to the admin interface is waiting for, if it may be evicted.
+    pub(super) fn admin_standing(&self) -> Option<Standing> {
+        match &self.kind {
             SourceKind::Connection(_, connection) if self.queued.is_none() => connection.standing(),
             _ => None,
         }

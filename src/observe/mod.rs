@@ -1,11 +1,17 @@
-//! Logs and statistics.
+//! Logs, statistics, and what the inspector shows: the census of the connections and the recorder of the turns.
 
 mod access_log;
+mod census;
 mod log_file;
 mod log_target;
+mod recorder;
 mod statistics;
 
 pub use access_log::{AccessLog, AccessRecord, Format};
+pub use census::{
+    Activity, AtDeadline, Census, ConnectionStatus, ProtocolStatus, ServiceCounts, SlotMap, Timers, Why,
+};
 pub use log_file::{LineLog, LogFile, Reopened};
 pub use log_target::LogTarget;
+pub use recorder::{Histogram, Recorder, Turn, TurnTotals};
 pub use statistics::{DatagramCounts, Statistics};

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use crate::close_reason::CloseReason;
 use crate::limits::{AMPLIFICATION_BYTES, AMPLIFICATION_FACTOR, DATAGRAM_MAX_BYTES};
+use crate::observe::{Activity, ProtocolStatus};
 use crate::outbox::Outbox;
 use crate::peer::Peer;
 use crate::services::{AckServices, Context, Core, Message, Services};
@@ -46,6 +47,10 @@ impl Protocol for Ack {
 
     fn evictability(&self) -> Evictability {
         if self.count == 0 { Evictability::Incomplete } else { Evictability::Session }
+    }
+
+    fn status(&self) -> ProtocolStatus {
+        ProtocolStatus::new(Activity::Idle, "waits for a message")
     }
 }
 

@@ -9,8 +9,15 @@ use super::contract::{Demand, Evictability, Protocol, Step};
 use super::file::{self, Dialect, File};
 use super::http::h1::{self, Http1};
 use crate::close_reason::CloseReason;
+use crate::observe::ProtocolStatus;
 use crate::outbox::Outbox;
 use crate::services::{Context, Core, Services};
+
+/// The names of the protocols in logs, and the letters that stand for them in the inspector.
+pub const PROTOCOLS: [(&str, char); 4] =
+    [(h1::NAME, 'h'), (file::NAME, 'f'), (ack::NAME, 'a'), (ADMIN_NAME, 'd')];
+
+const ADMIN_NAME: &str = "admin";
 
 /// The protocol that a listener's connections speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +28,8 @@ pub enum Kind {
     File(Dialect),
     /// The acknowledging protocol.
     Ack,
+    /// HTTP for the admin interface.
+    Admin,
 }
 
 impl Kind {
@@ -30,6 +39,7 @@ impl Kind {
             Kind::Http => AnyProtocol::Http(Http1::new(now)),
             Kind::File(dialect) => AnyProtocol::File(Box::new(File::new(dialect))),
             Kind::Ack => AnyProtocol::Ack(Ack::default()),
+            Kind::Admin => AnyProtocol::Admin(Http1::new(now)),
         }
     }
 
@@ -43,14 +53,14 @@ impl Kind {
     ) -> bool {
         match self {
             Kind::Ack => ack::on_datagram(datagram, peer, reply, services),
-            Kind::Http | Kind::File(_) => false,
+            Kind::Http | Kind::File(_) | Kind::Admin => false,
         }
     }
 
     /// Returns the bytes that a new peer receives if no file descriptor is left for its connection.
     pub fn busy_reply(self) -> &'static [u8] {
         match self {
-            Kind::Http => h1::BUSY_REPLY,
+            Kind::Http | Kind::Admin => h1::BUSY_REPLY,
             Kind::File(_) => file::BUSY_REPLY,
             Kind::Ack => b"",
         }
@@ -59,7 +69,7 @@ impl Kind {
     /// Returns the bytes that a peer receives on a listener with TLS if it speaks none.
     pub fn plain_reply(self) -> &'static [u8] {
         match self {
-            Kind::Http => h1::PLAIN_REPLY,
+            Kind::Http | Kind::Admin => h1::PLAIN_REPLY,
             Kind::File(_) => file::PLAIN_REPLY,
             Kind::Ack => b"",
         }
@@ -72,6 +82,7 @@ impl fmt::Display for Kind {
             Kind::Http => h1::NAME,
             Kind::File(_) => file::NAME,
             Kind::Ack => ack::NAME,
+            Kind::Admin => ADMIN_NAME,
         })
     }
 }
@@ -85,15 +96,23 @@ pub enum AnyProtocol {
     File(Box<File>),
     /// The acknowledging protocol.
     Ack(Ack),
+    /// HTTP for the admin interface.
+    Admin(Http1),
 }
 
 impl AnyProtocol {
     /// Returns the protocol's name, as [`Kind`] displays it.
     pub fn name(&self) -> &'static str {
+        PROTOCOLS[self.index()].0
+    }
+
+    /// Returns the index in [`PROTOCOLS`].
+    pub fn index(&self) -> usize {
         match self {
-            AnyProtocol::Http(_) => h1::NAME,
-            AnyProtocol::File(_) => file::NAME,
-            AnyProtocol::Ack(_) => ack::NAME,
+            AnyProtocol::Http(_) => 0,
+            AnyProtocol::File(_) => 1,
+            AnyProtocol::Ack(_) => 2,
+            AnyProtocol::Admin(_) => 3,
         }
     }
 }
@@ -104,6 +123,7 @@ macro_rules! dispatch {
             AnyProtocol::Http($protocol) => $call,
             AnyProtocol::File($protocol) => $call,
             AnyProtocol::Ack($protocol) => $call,
+            AnyProtocol::Admin($protocol) => $call,
         }
     };
 }
@@ -135,5 +155,9 @@ impl Protocol for AnyProtocol {
 
     fn evictability(&self) -> Evictability {
         dispatch!(self, protocol => protocol.evictability())
+    }
+
+    fn status(&self) -> ProtocolStatus {
+        dispatch!(self, protocol => protocol.status())
     }
 }

@@ -5,6 +5,7 @@
 use crate::clock::Instant;
 
 use crate::close_reason::CloseReason;
+use crate::observe::ProtocolStatus;
 use crate::outbox::Outbox;
 use crate::services::{Context, Core};
 
@@ -42,6 +43,9 @@ pub trait Protocol {
 
     /// Returns what is lost if the connection is closed in favor of a new one while its outbox is empty.
     fn evictability(&self) -> Evictability;
+
+    /// Describes the connection for the inspector, while no output is queued.
+    fn status(&self) -> ProtocolStatus;
 }
 
 /// What is lost if a connection is closed in favor of a new one. The loop evicts idle connections first, then
@@ -69,6 +73,8 @@ pub enum Demand {
     /// The next turn, to continue a response that takes more than one. The loop offers no input meanwhile,
     /// and calls [`Protocol::resume`] once a turn while the outbox has room.
     Turn,
+    /// The [`deadline`](Protocol::deadline). The loop offers no input meanwhile.
+    Deadline,
 }
 
 /// The outcome of offering input to a protocol.

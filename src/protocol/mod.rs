@@ -7,6 +7,6 @@ mod contract;
 pub mod file;
 mod http;
 
-pub use any::{AnyProtocol, Kind};
+pub use any::{AnyProtocol, Kind, PROTOCOLS};
 pub use contract::{Demand, Evictability, Protocol, Step};
 pub use file::Dialect;

@@ -49,7 +49,7 @@ impl Service {
     }
 
     fn url(&self, address: SocketAddr) -> String {
-        let end = if self.kind == Kind::Http { "/" } else { "" };
+        let end = if matches!(self.kind, Kind::Http | Kind::Admin) { "/" } else { "" };
         format!("{}://{address}{end}", self.scheme)
     }
 }
@@ -85,6 +85,7 @@ impl Listeners<'_> {
             ("--file-tls", &config.tls.file_tls, file, "tls"),
             ("--ack", &config.ack, Kind::Ack, "tcp"),
             ("--ack-udp", &config.ack_udp, Kind::Ack, "udp"),
+            ("--admin", &config.admin, Kind::Admin, "http"),
         ] {
             let service = Service { option, kind, scheme };
             for address in addresses {
@@ -94,22 +95,30 @@ impl Listeners<'_> {
                 };
                 let Err(cause) = bound else { continue };
                 let error = cannot_listen(option, address, &cause);
-                // The default listener of the file protocol is optional, since the user asked only for the site.
-                if option != "--file" || !config.file_is_default {
-                    return Err(error);
-                }
-                self.continue_without_file(address, cause.kind(), &error);
+                // The default listeners are optional, since the user asked only for the site.
+                let missing = match option {
+                    "--file" if config.file_is_default => "file protocol",
+                    "--admin" if config.admin_is_default => "admin interface",
+                    _ => return Err(error),
+                };
+                self.continue_without((missing, option), address, cause.kind(), &error);
             }
         }
         Ok(())
     }
 
-    fn continue_without_file(&mut self, address: &Address, cause: ErrorKind, error: &StartError) {
+    fn continue_without(
+        &mut self,
+        (missing, option): (&str, &str),
+        address: &Address,
+        cause: ErrorKind,
+        error: &StartError,
+    ) {
         if cause != ErrorKind::AddrInUse {
-            return log::warn!("{error}; --file off disables the file protocol");
+            return log::warn!("{error}; {option} off disables the {missing}");
         }
         self.lines.push(format!(
-            "no file protocol: {address} is in use; --file PORT gives it another port, --file off disables it"
+            "no {missing}: {address} is in use; {option} PORT gives it another port, {option} off disables it"
         ));
     }
 
@@ -123,6 +132,13 @@ impl Listeners<'_> {
         let mut local = None;
         for socket in sockets {
             local = Some(self.listen_tcp(socket, service)?);
+        }
+        if let Some(address) =
+            local.filter(|address| service.kind == Kind::Admin && !address.ip().is_loopback())
+        {
+            log::warn!(
+                "whoever can connect to {address} can see and close all connections; --admin PORT admits only this machine"
+            );
         }
         let Some(address) = local.filter(|_| service.kind == Kind::Http) else { return Ok(()) };
         let (port, option) = (address.port(), service.option);
@@ -138,7 +154,7 @@ impl Listeners<'_> {
 
     fn listen_tcp(&mut self, socket: TcpListener, service: Service) -> io::Result<SocketAddr> {
         let address = socket.local_addr()?;
-        if service.kind != Kind::Http {
+        if !matches!(service.kind, Kind::Http | Kind::Admin) {
             // Accepted connections inherit it. Clients may be idle for an hour; keepalive detects those that
             // have vanished.
             SockRef::from(&socket).set_keepalive(true)?;

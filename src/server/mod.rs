@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::event_loop::{Runner, Shutdown};
 use crate::limits::{DESCRIPTORS_PER_FILE, Limits, RESERVED_DESCRIPTORS};
 use crate::observe::{AccessLog, DatagramCounts, LineLog, LogFile, LogTarget};
-use crate::services::{AckServices, LibrarySite, RateLimiter, Services};
+use crate::services::{AckServices, AdminToken, HttpServices, LibrarySite, RateLimiter, Services};
 use crate::site::{Rules, Site};
 use crate::store::{Bounds, Descriptors, DiskStore, Library, Opened, Store};
 use bind::SocketFile;
@@ -45,6 +45,7 @@ impl Server {
     pub fn start(config: &Config, events: LineLog) -> Result<Server, StartError> {
         let tls = &config.tls;
         let addresses = [&config.http, &config.ack, &config.ack_udp, &tls.https, &tls.file_tls];
+        // The default listeners of the file protocol and of the admin interface do not make a server.
         if addresses.iter().all(|list| list.is_empty()) && (config.file.is_empty() || config.file_is_default)
         {
             return Err(StartError("no listener is configured; give --http an address".into()));
@@ -65,7 +66,9 @@ impl Server {
         let library = library(config)?.within(descriptors);
         let mut services = Services::new(Box::new(site), config.rules.clone(), library, limits, Now::read());
         services.http.library = library_site(config, &services.core.library, services.core.limits.max_files);
+        services.http.hosts = config.hosts.clone();
         services.http.access_log = access_log(config)?;
+        services.admin = admin(config)?.map(Box::new);
         services.http.https.hsts = config.tls.hsts.map(|time| format!("max-age={}", time.as_secs()));
         services.core.event_log = Some(events);
         services.ack =
@@ -131,7 +134,17 @@ fn library_site(config: &Config, library: &Library, descriptors: usize) -> Optio
     let types = config.rules.types.clone();
     let rules = Rules { compress: config.rules.compress, types, ..Rules::of_uploads() };
     let site = Site::new(Box::new(library.files()), rules, Bounds::within(descriptors));
-    Some(LibrarySite { site, allow_delete: config.allow_delete, hosts: config.hosts.clone() })
+    Some(LibrarySite { site, allow_delete: config.allow_delete })
+}
+
+/// Builds the services of the admin interface, or `None` with `--admin off`.
+fn admin(config: &Config) -> Result<Option<HttpServices>, StartError> {
+    if config.admin.is_empty() {
+        return Ok(None);
+    }
+    let token = AdminToken::new()
+        .map_err(|error| StartError(format!("cannot get random numbers for the admin interface: {error}")))?;
+    Ok(Some(HttpServices::of_admin(token, config.hosts.clone())))
 }
 
 fn access_log(config: &Config) -> Result<Option<AccessLog>, StartError> {

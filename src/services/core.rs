@@ -2,10 +2,11 @@
 
 use crate::clock::Instant;
 
+use super::Inspector;
 use crate::clock::{Clock, Now};
 use crate::close_reason::CloseReason;
 use crate::limits::{DRAIN_GRACE, Limits};
-use crate::observe::{LineLog, Statistics};
+use crate::observe::{LineLog, Recorder, Statistics};
 use crate::store::Library;
 
 /// The services that all protocols and the event loop share.
@@ -14,8 +15,16 @@ pub struct Core {
     pub clock: Clock,
     /// The limits and the timeouts of connections.
     pub limits: Limits,
-    /// The counters since the start of the server.
+    /// When the server was started.
+    pub started: Now,
+    /// The counters since the start of the server, without those of the admin interface.
     pub statistics: Statistics,
+    /// The counters of the admin interface.
+    pub admin_statistics: Statistics,
+    /// The recorder of the turns.
+    pub recorder: Recorder,
+    /// The inspector.
+    pub inspector: Inspector,
     /// The time at which draining began, if it has. While the server drains, every response closes its
     /// connection.
     pub draining_since: Option<Instant>,
@@ -32,13 +41,28 @@ impl Core {
     pub fn new(library: Library, limits: Limits, now: Now) -> Core {
         Core {
             clock: Clock::new(now),
+            started: now,
             limits,
             statistics: Statistics::default(),
+            admin_statistics: Statistics::default(),
+            recorder: Recorder::new(now.monotonic),
+            inspector: Inspector::default(),
             draining_since: None,
             library,
             datagram_ports: Vec::new(),
             event_log: None,
         }
+    }
+
+    /// Returns the counters of the site, or of the admin interface.
+    pub fn statistics_of(&mut self, is_admin: bool) -> &mut Statistics {
+        if is_admin { &mut self.admin_statistics } else { &mut self.statistics }
+    }
+
+    /// Exchanges the counters of the site and of the admin interface, around a call that drives a connection to the
+    /// latter: what it counts is not traffic of the site.
+    pub fn swap_statistics(&mut self) {
+        std::mem::swap(&mut self.statistics, &mut self.admin_statistics);
     }
 
     /// Returns whether the server is draining.

@@ -2,13 +2,13 @@
 
 use crate::clock::Instant;
 
-use super::Sessions;
+use super::{AdminToken, Sessions};
 use crate::clock::Clock;
 use crate::limits::LOG_RETRY;
 use crate::observe::AccessLog;
 use crate::peer::Peer;
-use crate::site::Site;
-use crate::store::Name;
+use crate::site::{Rules, Site};
+use crate::store::{Bounds, MemoryStore, Name};
 
 /// The services for HTTP.
 pub struct HttpServices {
@@ -22,9 +22,28 @@ pub struct HttpServices {
     pub access_log: Option<AccessLog>,
     /// What clients are told of HTTPS.
     pub https: HttpsPolicy,
+    /// The host names, in addition to IP addresses and localhost, under which browsers may write to the library and use
+    /// the admin interface.
+    pub hosts: Vec<String>,
+    /// The secret of the admin interface, if these are its services.
+    pub admin: Option<AdminToken>,
     /// Whether it was logged that a client spoke TLS.
     tls_reported: bool,
 }
+
+/// The header fields of every response of the admin interface. Pages of other origins can neither embed nor read it.
+const ADMIN_FIELDS: [(&str, &str); 6] = [
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cache-Control", "no-store"),
+];
 
 /// What clients are told of HTTPS.
 #[derive(Clone, Debug, Default)]
@@ -48,8 +67,6 @@ pub struct LibrarySite {
     pub site: Site,
     /// Whether clients may delete files.
     pub allow_delete: bool,
-    /// The host names under which browsers may write, in addition to IP addresses and localhost.
-    pub hosts: Vec<String>,
 }
 
 impl HttpServices {
@@ -61,8 +78,18 @@ impl HttpServices {
             sessions: Sessions::default(),
             access_log: None,
             https: HttpsPolicy::default(),
+            hosts: Vec::new(),
+            admin: None,
             tls_reported: false,
         }
+    }
+
+    /// Creates the services of the admin interface, which has no files.
+    pub fn of_admin(token: AdminToken, hosts: Vec<String>) -> HttpServices {
+        let fields = ADMIN_FIELDS.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let rules = Rules { extra_fields: fields.to_vec(), ..Rules::default() };
+        let site = Site::new(Box::new(MemoryStore::default()), rules, Bounds::within(0));
+        HttpServices { hosts, admin: Some(token), ..HttpServices::new(site) }
     }
 
     /// Logs that `peer` spoke TLS, once: browsers that prefer HTTPS, and scanners, try again and again.

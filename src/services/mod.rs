@@ -3,6 +3,7 @@
 mod ack;
 mod core;
 mod http;
+mod inspector;
 mod rate_limiter;
 mod sessions;
 mod template;
@@ -12,12 +13,14 @@ use crate::clock::Instant;
 pub use ack::AckServices;
 pub use core::Core;
 pub use http::{HttpServices, HttpsPolicy, LibrarySite};
+pub use inspector::{AdminToken, Detail, Inspector, frame_interval};
 pub use rate_limiter::RateLimiter;
 pub use sessions::{Session, SessionId, Sessions};
 pub use template::{Message, Template};
 
 use crate::clock::Now;
 use crate::limits::Limits;
+use crate::observe::ServiceCounts;
 use crate::peer::Peer;
 use crate::site::{Rules, Site};
 use crate::store::{Bounds, Library, LibraryError, Name, Store, Stored, Upload};
@@ -28,6 +31,8 @@ pub struct Services {
     pub core: Core,
     /// The services for HTTP.
     pub http: HttpServices,
+    /// The services for HTTP of the admin interface, if there is one. They share nothing with those of the site.
+    pub admin: Option<Box<HttpServices>>,
     /// The services for the acknowledging protocol.
     pub ack: AckServices,
 }
@@ -55,6 +60,7 @@ impl Services {
         Services {
             core: Core::new(library, limits, now),
             http: HttpServices::new(site),
+            admin: None,
             ack: AckServices::default(),
         }
     }
@@ -67,13 +73,34 @@ impl Services {
     /// Borrows the services for a call that drives a connection of `peer`.
     #[inline]
     pub fn context_of(&mut self, peer: Peer, connection: usize, is_encrypted: bool) -> Context<'_> {
-        let Services { core, http, ack } = self;
+        let Services { core, http, ack, .. } = self;
         Context { peer, connection, is_encrypted, core, http, ack }
+    }
+
+    /// Borrows the services for a call that drives a connection of `peer` to the admin interface.
+    pub fn admin_context(&mut self, peer: Peer, connection: usize) -> Context<'_> {
+        let Services { core, http, admin, ack } = self;
+        let http = admin.as_deref_mut().unwrap_or(http);
+        Context { peer, connection, is_encrypted: false, core, http, ack }
+    }
+
+    /// Counts what the services hold.
+    pub fn counts(&self) -> ServiceCounts {
+        let sites = [Some(&self.http.site), self.http.library.as_ref().map(|library| &library.site)];
+        let descriptors = self.core.library.descriptors();
+        let mut counts = ServiceCounts {
+            open_files: descriptors.used(),
+            open_files_max: descriptors.most(),
+            ..ServiceCounts::default()
+        };
+        sites.into_iter().flatten().for_each(|site| site.count(&mut counts));
+        counts
     }
 
     /// Begins a turn at `now`.
     pub fn begin_turn(&mut self, now: Now) {
         self.core.clock.advance(now);
+        self.core.recorder.begin(now.monotonic);
         self.core.library.begin_turn(now.monotonic);
     }
 

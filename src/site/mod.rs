@@ -22,7 +22,8 @@ pub use rules::{CacheRule, EXTRA_FIELDS, Rules};
 
 use crate::clock::Clock;
 use crate::limits::FOLDER_CHECK;
-use crate::store::{Bounds, Cache, DirReader, Hit, Lookup, OpenFile, Opened, Store, StoreError};
+use crate::observe::ServiceCounts;
+use crate::store::{Bounds, Cache, CacheCounts, DirReader, Hit, Lookup, OpenFile, Opened, Store, StoreError};
 
 pub struct Site {
     files: Box<dyn Store>,
@@ -88,6 +89,17 @@ impl Site {
             self.check_folder_at = Some(now + FOLDER_CHECK);
             self.reopen_if_replaced();
         }
+    }
+
+    /// Adds what the site holds to `counts`.
+    pub fn count(&self, counts: &mut ServiceCounts) {
+        let CacheCounts { entries, bytes, bytes_max, hits, misses } = self.cache.counts();
+        counts.cached_files += entries;
+        counts.cached_bytes += bytes;
+        counts.cached_bytes_max += bytes_max;
+        counts.cache_hits += hits;
+        counts.cache_misses += misses;
+        counts.watches += self.files.watches();
     }
 
     /// Opens the site again if another folder has taken its path.

@@ -44,6 +44,11 @@ impl Descriptors {
         self.0.used.get()
     }
 
+    /// Returns the maximum number of descriptors in use.
+    pub fn most(&self) -> usize {
+        self.0.most
+    }
+
     /// Takes `held` descriptors, or returns `None` if fewer are left.
     pub(super) fn acquire(&self, held: usize) -> Option<DescriptorPermit> {
         let used = self.0.used.get() + held;

@@ -94,6 +94,10 @@ impl Store for DiskStore {
         false
     }
 
+    fn watches(&self) -> usize {
+        self.watches.count()
+    }
+
     fn list(&self, path: &[u8]) -> Result<Box<dyn DirReader>, StoreError> {
         let permit = self.descriptors.acquire(DiskFolder::DESCRIPTORS).ok_or(StoreError::Busy)?;
         Ok(Box::new(DiskFolder::open(Rc::clone(&self.root), relative(path), permit)?))

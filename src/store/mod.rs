@@ -20,7 +20,7 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 pub use beneath::PathResolution;
-pub use cache::{Bounds, Cache, Cached, EntryId, Hit, Lookup};
+pub use cache::{Bounds, Cache, CacheCounts, Cached, EntryId, Hit, Lookup};
 pub(crate) use cached_read::read_cached;
 pub use descriptors::{CountedFile, DescriptorPermit, Descriptors};
 pub use disk::DiskStore;
@@ -49,6 +49,11 @@ pub trait Store {
     fn watch(&self, path: &[u8], version: Option<FileVersion>) -> Option<Watch> {
         let _ = (path, version);
         None
+    }
+
+    /// Returns the number of files and folders that are watched.
+    fn watches(&self) -> usize {
+        0
     }
 
     /// Opens the store's folder again if another folder has taken its path. Returns whether it did.

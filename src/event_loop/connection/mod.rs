@@ -4,6 +4,7 @@ mod failure;
 mod handshake;
 mod linger;
 mod standing;
+mod status;
 
 use crate::clock::Instant;
 use std::io;
@@ -132,9 +133,19 @@ impl<T: Transport> Connection<T> {
         }
     }
 
+    /// Returns the index of the protocol in the list of all.
+    pub(super) fn protocol_index(&self) -> usize {
+        self.protocol.index()
+    }
+
     /// Returns the name of the protocol.
     pub(super) fn protocol(&self) -> &'static str {
         self.protocol.name()
+    }
+
+    /// Returns whether the connection is one of the admin interface.
+    pub(super) fn is_admin(&self) -> bool {
+        matches!(self.protocol, AnyProtocol::Admin(_))
     }
 
     /// Returns whether the bytes are encrypted on their way.
@@ -275,15 +286,17 @@ impl<T: Transport> Connection<T> {
             if self.output.outbox().is_full() {
                 return Ok(Stop::NoRoom);
             }
-            let Demand::Input(sure) = self.protocol.demand() else {
-                if budget.slices == 0 {
-                    return Ok(Stop::OutOfBudget);
+            let sure = match self.protocol.demand() {
+                Demand::Input(sure) => sure,
+                Demand::Deadline => return Ok(Stop::Starved),
+                Demand::Turn if budget.slices == 0 => return Ok(Stop::OutOfBudget),
+                Demand::Turn => {
+                    budget.slices -= 1;
+                    if let Some(reason) = self.protocol.resume(self.output.outbox(), cx) {
+                        self.phase = Phase::Finishing(reason);
+                    }
+                    continue;
                 }
-                budget.slices -= 1;
-                if let Some(reason) = self.protocol.resume(self.output.outbox(), cx) {
-                    self.phase = Phase::Finishing(reason);
-                }
-                continue;
             };
             if budget.requests == 0 {
                 return Ok(Stop::OutOfBudget);

@@ -5,6 +5,7 @@ use crate::clock::Instant;
 
 use crate::close_reason::CloseReason;
 use crate::limits::{JOINED_LIST_MAX_BYTES, LISTED_ITEMS_MAX, LISTING_SLICE_ENTRIES};
+use crate::observe::{Activity, ProtocolStatus};
 use crate::outbox::Outbox;
 use crate::protocol::contract::{Demand, Evictability, Protocol, Step};
 use crate::services::{Context, Core};
@@ -77,6 +78,7 @@ impl Legacy {
         cx: &mut Context<'_>,
     ) -> Option<CloseReason> {
         cx.core.statistics.requests += 1;
+        cx.core.inspector.note_request(cx.connection, message);
         self.has_begun = true;
         match LegacyCommand::parse(message) {
             Some(LegacyCommand::List) => match cx.core.library.list() {
@@ -280,6 +282,22 @@ impl Protocol for Legacy {
             State::Command if self.has_begun => Evictability::Session,
             State::Command => Evictability::Incomplete,
             _ => Evictability::Never,
+        }
+    }
+
+    fn status(&self) -> ProtocolStatus {
+        let (activity, why) = match &self.state {
+            State::Command => (Activity::Idle, "waits for a message with a command"),
+            State::Receiving(_) => {
+                (Activity::Body, "waits for the rest of an upload, or for the ## that ends it")
+            }
+            State::Reading(..) | State::Writing(_) => {
+                (Activity::Responding, "continues a listing in the next turn")
+            }
+        };
+        ProtocolStatus {
+            version: Some(if self.vocabulary.joined { "joined" } else { "listed" }),
+            ..ProtocolStatus::new(activity, why)
         }
     }
 }

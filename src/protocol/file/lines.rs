@@ -4,6 +4,7 @@
 use crate::clock::Instant;
 
 use crate::close_reason::CloseReason;
+use crate::observe::{Activity, ProtocolStatus};
 use crate::outbox::Outbox;
 use crate::services::{Context, Core};
 use crate::store::{Name, Sha256Digest, Upload, UploadKey};
@@ -65,6 +66,7 @@ impl Default for LineProtocol {
 impl LineProtocol {
     fn on_line(&mut self, line: &[u8], consumed: usize, out: &mut Outbox, cx: &mut Context<'_>) -> Step {
         cx.core.statistics.requests += 1;
+        cx.core.inspector.note_request(cx.connection, line);
         self.state = IDLE;
         self.has_begun = true;
         let restart = std::mem::take(&mut self.restart);
@@ -336,5 +338,24 @@ impl Protocol for LineProtocol {
             State::Command(_) => Evictability::Incomplete,
             _ => Evictability::Never,
         }
+    }
+
+    fn status(&self) -> ProtocolStatus {
+        let (activity, why) = match &self.state {
+            State::Command(None) => (Activity::Idle, "waits for a command"),
+            State::Command(Some(_)) => (Activity::Request, "waits for the rest of a command line"),
+            State::Receiving(payload) if payload.is_rehashing() => {
+                (Activity::Responding, "hashes the part of an upload that is already stored")
+            }
+            State::Receiving(_) => (Activity::Body, "waits for the rest of an upload"),
+            State::Typing(..) => {
+                (Activity::Body, "waits for the next line of a text, or for the line that ends it")
+            }
+            State::Listing(_) => (Activity::Responding, "continues a listing in the next turn"),
+            State::Hashing(_) | State::Resuming(_) => {
+                (Activity::Responding, "waits until a stored file is hashed")
+            }
+        };
+        ProtocolStatus { version: Some("lines"), ..ProtocolStatus::new(activity, why) }
     }
 }

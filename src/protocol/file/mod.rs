@@ -16,6 +16,7 @@ use crate::clock::Instant;
 
 use crate::close_reason::CloseReason;
 use crate::limits::{DIALECT_DETECTION_TIMEOUT, FIRST_MESSAGE_MAX_BYTES};
+use crate::observe::{Activity, AtDeadline, ProtocolStatus};
 use crate::outbox::Outbox;
 use crate::services::{Context, Core};
 
@@ -155,6 +156,20 @@ impl Protocol for File {
             File::Undecided(_) => Evictability::Never,
             File::Lines(lines) => lines.evictability(),
             File::Legacy(legacy) => legacy.evictability(),
+        }
+    }
+
+    fn status(&self) -> ProtocolStatus {
+        match self {
+            File::Undecided(message) if message.is_empty() => {
+                ProtocolStatus::new(Activity::Idle, "waits for the first command")
+            }
+            File::Undecided(_) => ProtocolStatus {
+                at_deadline: AtDeadline::Continue,
+                ..ProtocolStatus::new(Activity::Request, "waits to see whether the first message is complete")
+            },
+            File::Lines(lines) => lines.status(),
+            File::Legacy(legacy) => legacy.status(),
         }
     }
 }

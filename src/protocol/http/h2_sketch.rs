@@ -84,7 +84,7 @@ impl Peer {
         let library = Library::open(folder, LibraryRules::default()).expect("a library");
         let site = Site::new(Box::new(library.files()), Rules::of_uploads(), Bounds::within(1000));
         let mut services = Services::new(Box::new(files), rules, library, Limits::default(), Now::read());
-        services.http.library = Some(LibrarySite { site, allow_delete: false, hosts: Vec::new() });
+        services.http.library = Some(LibrarySite { site, allow_delete: false });
         Peer { services }
     }
 

@@ -29,6 +29,18 @@ pub struct Cache<N> {
     bounds: Bounds,
     /// The time of the next search for unused descriptors.
     sweep_at: Option<Instant>,
+    hits: u64,
+    misses: u64,
+}
+
+/// What a cache holds, and how often it was asked.
+#[derive(Clone, Copy, Debug)]
+pub struct CacheCounts {
+    pub entries: usize,
+    pub bytes: usize,
+    pub bytes_max: usize,
+    pub hits: u64,
+    pub misses: u64,
 }
 
 /// The bounds of a cache.
@@ -105,17 +117,24 @@ impl<N: Clone> Cache<N> {
             descriptors: 0,
             bounds,
             sweep_at: None,
+            hits: 0,
+            misses: 0,
         }
     }
 
     /// Looks up `key`. An entry whose file has changed in `store` is removed.
     pub fn find(&mut self, key: &[u8], store: &dyn Store, now: Instant) -> Lookup {
-        let Some(index) = self.index_of(key) else { return Lookup::Miss };
+        let Some(index) = self.index_of(key) else {
+            self.misses += 1;
+            return Lookup::Miss;
+        };
         let entry = &mut self.entries[index];
         if !entry.is_current(store, now) {
             self.remove(index);
+            self.misses += 1;
             return Lookup::Miss;
         }
+        self.hits += 1;
         entry.used = true;
         entry.used_at = now;
         match entry.held {
@@ -124,6 +143,12 @@ impl<N: Clone> Cache<N> {
             Held::Absent => Lookup::Absent,
             Held::Busy { .. } => Lookup::Busy,
         }
+    }
+
+    /// Counts what the cache holds.
+    pub fn counts(&self) -> CacheCounts {
+        let Cache { bytes, hits, misses, .. } = *self;
+        CacheCounts { entries: self.entries.len(), bytes, bytes_max: self.bounds.bytes, hits, misses }
     }
 
     /// Returns the file that a lookup has just found.

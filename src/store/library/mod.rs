@@ -85,6 +85,11 @@ impl Library {
         Ok(Library { location, active, digests, next_sweep, is_sweep_failing: false, changed, descriptors })
     }
 
+    /// Returns the descriptors that the library shares with the site.
+    pub fn descriptors(&self) -> &Descriptors {
+        &self.descriptors
+    }
+
     /// Opens and lists files and accepts uploads only while there are `descriptors` for them.
     pub fn within(self, descriptors: Descriptors) -> Library {
         Library { descriptors, ..self }

@@ -112,6 +112,11 @@ impl Watches {
         })
     }
 
+    /// Returns the number of watched files and folders.
+    pub(crate) fn count(&self) -> usize {
+        self.by_number.borrow().len()
+    }
+
     /// Watches `path` if it leads to a file of this version, or with `None` to nothing. No part of the path may be a
     /// link, and only this machine may change the file system.
     pub(crate) fn watch(self: &Rc<Watches>, path: &[u8], version: Option<FileVersion>) -> Option<Watch> {

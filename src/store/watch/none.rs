@@ -17,6 +17,10 @@ impl Watches {
         Rc::new(Watches)
     }
 
+    pub(crate) fn count(&self) -> usize {
+        0
+    }
+
     pub(crate) fn watch(&self, _path: &[u8], _version: Option<FileVersion>) -> Option<Watch> {
         None
     }

@@ -22,8 +22,8 @@ pub fn talk(folder: &TempDir, rules: LibraryRules) -> Talk {
     let mut talk = Talk::with_library(Kind::Http, site(), library);
     let store = talk.services.core.library.files();
     let site = Site::new(Box::new(store), Rules::of_uploads(), Bounds::within(1000));
-    talk.services.http.library =
-        Some(LibrarySite { site, allow_delete: true, hosts: vec!["files.example".into()] });
+    talk.services.http.library = Some(LibrarySite { site, allow_delete: true });
+    talk.services.http.hosts = vec!["files.example".into()];
     talk
 }
 

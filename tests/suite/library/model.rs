@@ -42,7 +42,7 @@ impl Harness {
         let mut services = Talk::with_library(Kind::Http, MemoryStore::default(), library).services;
         let store = services.core.library.files();
         let site = Site::new(Box::new(store), Rules::of_uploads(), Bounds::within(100));
-        services.http.library = Some(LibrarySite { site, allow_delete: true, hosts: Vec::new() });
+        services.http.library = Some(LibrarySite { site, allow_delete: true });
         let (random, model) = (Rng::with_seed(seed), BTreeMap::new());
         Harness { folder, services, now: start(), random, overwrite, model, tags: Vec::new(), uploads: 0 }
     }

@@ -44,7 +44,7 @@ pub fn http_with(folder: &TempDir, rules: LibraryRules) -> Talk {
     let mut talk = talk(Kind::Http, folder, rules);
     let store = talk.services.core.library.files();
     let site = Site::new(Box::new(store), Rules::of_uploads(), Bounds::within(1000));
-    talk.services.http.library = Some(LibrarySite { site, allow_delete: false, hosts: Vec::new() });
+    talk.services.http.library = Some(LibrarySite { site, allow_delete: false });
     talk
 }
 

@@ -4,13 +4,15 @@ use super::access::record;
 use super::encode::{self, HeadContext};
 use super::head::{Head, OwnedHead};
 use super::version::{Disposition, Version};
+use crate::clock::Instant;
 use crate::close_reason::CloseReason;
+use crate::limits::FRAME_INTERVAL;
 use crate::outbox::Outbox;
 use crate::protocol::http::handlers::{self, error_response};
 use crate::protocol::http::semantics::{
-    Body, Headers, HttpError, Method, Outcome, Request, Response, Status,
+    Body, Headers, HttpError, Method, NextSlice, Outcome, Request, Response, Status,
 };
-use crate::services::Context;
+use crate::services::{Context, Core};
 use crate::store::StoreError;
 
 /// A response that takes more than one turn.
@@ -39,6 +41,8 @@ pub(super) struct ResponseStream {
     is_chunked: bool,
     sent: u64,
     disposition: Disposition,
+    /// When the next slice is due, if it is not at once.
+    resumes_at: Option<Instant>,
 }
 
 /// The outcome of a request.
@@ -145,7 +149,8 @@ pub(super) fn send(
     };
     if response.is_stream() && head.request.method != Method::Head {
         let (head, has_begun) = (head.into(), false);
-        let stream = ResponseStream { head, response, has_begun, is_chunked, sent: 0, disposition };
+        let stream =
+            ResponseStream { head, response, has_begun, is_chunked, sent: 0, disposition, resumes_at: None };
         return Exchange::Pending(Box::new(PendingResponse::Stream(stream)));
     }
     write(response, head.request.headers.block, head.request.method, disposition, out, cx);
@@ -189,6 +194,25 @@ pub(super) fn resume(pending: PendingResponse, out: &mut Outbox, cx: &mut Contex
     }
 }
 
+impl PendingResponse {
+    /// Returns when the response continues, if that is not in the next turn.
+    pub(super) fn resumes_at(&self) -> Option<Instant> {
+        match self {
+            PendingResponse::Stream(stream) => stream.resumes_at,
+            PendingResponse::Retry { .. } => None,
+        }
+    }
+
+    /// Continues a live response whose next part is due, unless the client has not received the last one: then the
+    /// part is skipped.
+    pub(super) fn on_deadline(&mut self, all_sent: bool, core: &Core) {
+        if let PendingResponse::Stream(stream) = self {
+            let later = core.clock.now.monotonic + FRAME_INTERVAL;
+            stream.resumes_at = (!all_sent).then_some(later);
+        }
+    }
+}
+
 impl ResponseStream {
     /// Sends the next slice.
     fn advance(mut self, out: &mut Outbox, cx: &mut Context<'_>) -> Exchange {
@@ -196,10 +220,12 @@ impl ResponseStream {
         let Body::Stream(body) = &mut self.response.body else {
             return self.end(Some(CloseReason::Failed), cx);
         };
-        let more = match body.advance(&mut slice) {
-            Ok(more) => more,
+        let next = match body.advance(&mut slice, cx) {
+            Ok(next) => next,
             Err(error) => return self.fail(error, out, cx),
         };
+        let more = next != NextSlice::None;
+        self.resumes_at = if let NextSlice::At(time) = next { Some(time) } else { None };
         if !self.has_begun && (!slice.is_empty() || !more) {
             self.has_begun = true;
             let fields = body.fields();
@@ -210,6 +236,8 @@ impl ResponseStream {
         self.sent += slice.len() as u64;
         match self.is_chunked {
             _ if !self.has_begun => {}
+            // A chunk without bytes would end the body.
+            true if slice.is_empty() && more => {}
             true => encode::write_chunk(&slice, !more, out),
             false => out.write(|bytes| bytes.extend_from_slice(&slice)),
         }

@@ -11,6 +11,7 @@ mod exchange;
 mod framing;
 mod head;
 mod head_error;
+mod status;
 mod upload;
 mod version;
 
@@ -21,6 +22,7 @@ use super::semantics::negotiation::accepted_codings;
 use super::semantics::{HeaderName, HttpError, Method, Status, Target};
 use crate::close_reason::CloseReason;
 use crate::limits::{ANSWER_AFTER_PAUSE, BLANK_MAX_BYTES, DISCARDED_BODY_MAX_BYTES};
+use crate::observe::ProtocolStatus;
 use crate::outbox::Outbox;
 use crate::protocol::contract::{Demand, Evictability, Protocol, Step};
 use crate::services::{Context, Core};
@@ -32,7 +34,7 @@ use framing::Framing;
 use head::{Head, OwnedHead, Parsed};
 use head_error::is_client_hello;
 use upload::{Begun, UploadInProgress, UploadProgress};
-use version::Disposition;
+use version::{Disposition, Version};
 
 /// The protocol's name in logs.
 pub(crate) const NAME: &str = "http";
@@ -41,6 +43,8 @@ pub(crate) const NAME: &str = "http";
 #[derive(Debug)]
 pub struct Http1 {
     state: State,
+    /// The version of the last request.
+    version: Option<Version>,
 }
 
 /// What the connection is waiting for.
@@ -77,7 +81,7 @@ const IDLE: State = State::Idle(Waiting::ForTheNext);
 impl Http1 {
     /// Creates the state of a connection that was accepted at `now`.
     pub fn new(now: Instant) -> Http1 {
-        Http1 { state: State::Idle(Waiting::ForTheFirst(now)) }
+        Http1 { state: State::Idle(Waiting::ForTheFirst(now)), version: None }
     }
 
     /// Returns when the current head began, and the number of bytes of empty lines before it. The first head
@@ -116,6 +120,7 @@ impl Http1 {
         match head::parse(input, seen) {
             Parsed::Head(head, length) => {
                 debug_assert!((1..=input.len()).contains(&length));
+                self.version = Some(head.version);
                 if head.needs_tls && !cx.is_encrypted {
                     return Step::Finish(0, refuse(NEEDS_TLS, FailedRequest::from(&head), out, cx));
                 }
@@ -343,12 +348,17 @@ impl Protocol for Http1 {
                 upload.refuse(error, out, cx);
                 Some(CloseReason::BodyTimeout)
             }
-            State::Responding(_) | State::Comparing(_) | State::Verifying(_) => None,
+            State::Responding(response) => {
+                response.on_deadline(out.is_empty(), cx.core);
+                None
+            }
+            State::Comparing(_) | State::Verifying(_) => None,
         }
     }
 
     fn demand(&self) -> Demand {
         match &self.state {
+            State::Responding(response) if response.resumes_at().is_some() => Demand::Deadline,
             State::Responding(_) | State::Comparing(_) | State::Verifying(_) => Demand::Turn,
             State::Discarding(body) => Demand::Input(body.expected()),
             State::Receiving(upload) => Demand::Input(upload.expected()),
@@ -382,7 +392,10 @@ impl Protocol for Http1 {
             State::Discarding(body) if body.is_handled() => return Some(quiet_since? + timeouts.body),
             State::Discarding(_) => return Some(quiet_since? + timeouts.body.min(ANSWER_AFTER_PAUSE)),
             // These states do not wait for the peer, so their deadline never passes.
-            State::Responding(_) | State::Comparing(_) | State::Verifying(_) => {
+            State::Responding(response) => {
+                return Some(response.resumes_at().unwrap_or(core.clock.now.monotonic + timeouts.idle));
+            }
+            State::Comparing(_) | State::Verifying(_) => {
                 return Some(core.clock.now.monotonic + timeouts.idle);
             }
             State::Idle(Waiting::ForTheFirst(accepted)) => *accepted + timeouts.head,
@@ -397,5 +410,9 @@ impl Protocol for Http1 {
             State::Idle(Waiting::ForTheFirst(_)) | State::Head { .. } => Evictability::Incomplete,
             _ => Evictability::Never,
         }
+    }
+
+    fn status(&self) -> ProtocolStatus {
+        self.describe()
     }
 }

@@ -4,6 +4,7 @@ mod byte_ranges;
 mod error_pages;
 mod escape;
 mod files;
+mod host;
 mod library;
 mod listing;
 mod session;

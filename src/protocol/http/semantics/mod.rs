@@ -19,6 +19,6 @@ pub(super) use error::HttpError;
 pub(super) use headers::{HeaderName, HeaderSet, Headers};
 pub(super) use method::Method;
 pub(super) use request::{OwnedRequest, Request};
-pub(super) use response::{Body, BodySource, Field, FieldSink, Outcome, Response, field};
+pub(super) use response::{Body, BodySource, Field, FieldSink, NextSlice, Outcome, Response, field};
 pub(super) use status::Status;
 pub(super) use target::Target;

@@ -8,6 +8,8 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::status::Status;
+use crate::clock::Instant;
+use crate::services::Context;
 use crate::site::{FieldSet, Metadata, Representation, types};
 use crate::store::{Content, StoreError};
 
@@ -69,12 +71,23 @@ pub(crate) struct ByteRanges {
 
 /// A body that is produced in slices, one per turn. The head is sent with the first slice that has any bytes.
 pub(crate) trait BodySource: fmt::Debug {
-    /// Appends the next slice to `out`. Returns whether more slices follow.
-    fn advance(&mut self, out: &mut Vec<u8>) -> Result<bool, StoreError>;
+    /// Appends the next slice to `out`. Returns which slice follows.
+    fn advance(&mut self, out: &mut Vec<u8>, cx: &mut Context<'_>) -> Result<NextSlice, StoreError>;
 
     /// Returns the header fields that were not known before the first slice with bytes. The response to a HEAD
     /// lacks them (RFC 9110 section 9.3.2).
     fn fields(&self) -> Vec<Field>;
+}
+
+/// When the next slice of a body is produced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NextSlice {
+    /// Never: the body is complete.
+    None,
+    /// In the next turn.
+    InNextTurn,
+    /// At this time.
+    At(Instant),
 }
 
 /// The side of an encoder that accepts header fields.

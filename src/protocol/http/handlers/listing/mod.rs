@@ -11,8 +11,9 @@ use std::fmt;
 use crate::limits::{LISTING_SLICE_ENTRIES, PAGE_ENTRIES, SORTED_ENTRIES_MAX};
 use crate::protocol::http::semantics::preconditions::unvalidated_response;
 use crate::protocol::http::semantics::{
-    Body, BodySource, Field, HttpError, Request, Response, Status, field,
+    Body, BodySource, Field, HttpError, NextSlice, Request, Response, Status, field,
 };
+use crate::services::Context;
 use crate::site::types;
 use crate::store::{DirEntry, DirReader, StoreError};
 pub(super) use actions::{Actions, UploadLimits};
@@ -95,11 +96,11 @@ pub(super) fn respond(
 }
 
 impl BodySource for Listing {
-    fn advance(&mut self, out: &mut Vec<u8>) -> Result<bool, StoreError> {
+    fn advance(&mut self, out: &mut Vec<u8>, _: &mut Context<'_>) -> Result<NextSlice, StoreError> {
         let mut text = String::new();
         let more = self.advance_text(&mut text)?;
         out.extend_from_slice(text.as_bytes());
-        Ok(more)
+        Ok(if more { NextSlice::InNextTurn } else { NextSlice::None })
     }
 
     fn fields(&self) -> Vec<Field> {

@@ -1,0 +1,185 @@
+//! The inspector: what the admin handlers ask of the event loop, and its answers. A handler that is called within a
+//! turn cannot see the slab, so it asks; the loop answers at the end of the turn, and the handler, called again in the
+//! next turn, finds the answer.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::clock::Instant;
+use crate::limits::{CENSUS_COST, FRAME_INTERVAL, LAST_REQUEST_MAX_BYTES, WATCHED_FOR};
+use crate::observe::Census;
+
+/// The questions and the answers.
+#[derive(Debug, Default)]
+pub struct Inspector {
+    asked: Detail,
+    /// The answer at the end of the last turn, if one was asked for.
+    census: Option<Rc<Census>>,
+    /// The numbers of connections to close, and whether the loop has closed them.
+    closing: Vec<(usize, Option<bool>)>,
+    /// Until when somebody looks. Meanwhile the last request of each connection is noted.
+    watched_until: Option<Instant>,
+    last_requests: HashMap<usize, Vec<u8>>,
+    /// The last frame of the live view, and the number of its turn. All viewers share it.
+    frame: Option<(u64, Rc<str>)>,
+}
+
+/// How much of the loop's state is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Detail {
+    #[default]
+    Nothing,
+    /// The slab and sums over the connections.
+    Overview,
+    /// Every connection as well.
+    Connections,
+}
+
+impl Inspector {
+    /// Asks the loop for a census at the end of this turn, unless it has made one at the end of the last turn.
+    pub fn census(&mut self, detail: Detail, now: Instant) -> Option<Rc<Census>> {
+        self.watched_until = Some(now + WATCHED_FOR);
+        let is_enough = |census: &&Rc<Census>| detail < Detail::Connections || census.has_connections;
+        if let Some(census) = self.census.as_ref().filter(is_enough) {
+            return Some(Rc::clone(census));
+        }
+        self.asked = self.asked.max(detail);
+        None
+    }
+
+    /// Asks the loop to close a connection at the end of this turn. Returns whether it has done so, once it was asked
+    /// before.
+    pub fn close(&mut self, connection: usize) -> Option<bool> {
+        let index = self.closing.iter().position(|(asked, _)| *asked == connection);
+        match index.map(|index| self.closing[index].1) {
+            Some(Some(closed)) => {
+                index.map(|index| self.closing.swap_remove(index));
+                Some(closed)
+            }
+            Some(None) => None,
+            None => {
+                self.closing.push((connection, None));
+                None
+            }
+        }
+    }
+
+    /// Returns whether the loop has something to do here at the end of the turn.
+    #[inline]
+    pub fn is_active(&self) -> bool {
+        self.watched_until.is_some() || !self.closing.is_empty()
+    }
+
+    /// Returns how much was asked for, and forgets the last answer.
+    pub fn take_question(&mut self, now: Instant) -> Detail {
+        self.census = None;
+        if self.watched_until.is_some_and(|until| until <= now) {
+            self.watched_until = None;
+            self.last_requests = HashMap::new();
+            self.frame = None;
+        }
+        std::mem::take(&mut self.asked)
+    }
+
+    /// Stores the answer.
+    pub fn answer(&mut self, census: Census) {
+        self.census = Some(Rc::new(census));
+    }
+
+    /// Returns the connections that are to be closed. Answers that no handler has fetched in a turn are dropped: its
+    /// connection has closed.
+    pub fn take_closing(&mut self) -> Vec<usize> {
+        self.closing.retain(|(_, closed)| closed.is_none());
+        self.closing.iter().map(|(connection, _)| *connection).collect()
+    }
+
+    /// Stores whether a connection was closed.
+    pub fn answer_close(&mut self, connection: usize, closed: bool) {
+        let asked = self.closing.iter_mut().find(|(asked, _)| *asked == connection);
+        if let Some((_, answer)) = asked {
+            *answer = Some(closed);
+        }
+    }
+
+    /// Returns whether somebody looks.
+    #[inline]
+    pub fn is_watched(&self) -> bool {
+        self.watched_until.is_some()
+    }
+
+    /// Notes the last request of a connection, if somebody looks.
+    pub fn note_request(&mut self, connection: usize, line: &[u8]) {
+        if self.is_watched() {
+            let noted = self.last_requests.entry(connection).or_default();
+            noted.clear();
+            noted.extend_from_slice(&line[..line.len().min(LAST_REQUEST_MAX_BYTES)]);
+        }
+    }
+
+    /// Returns the last request of a connection, if it was noted.
+    pub fn last_request(&self, connection: usize) -> Option<&[u8]> {
+        self.last_requests.get(&connection).map(Vec::as_slice)
+    }
+
+    /// Forgets a connection that has closed.
+    #[inline]
+    pub fn forget(&mut self, connection: usize) {
+        if self.is_watched() {
+            self.last_requests.remove(&connection);
+        }
+    }
+
+    /// Returns the frame of the live view for a turn, if a viewer has made it.
+    pub fn frame(&self, turn: u64) -> Option<Rc<str>> {
+        self.frame.as_ref().filter(|(number, _)| *number == turn).map(|(_, frame)| Rc::clone(frame))
+    }
+
+    /// Returns the number of the turn of the last frame; 0 if there was none.
+    pub fn last_frame(&self) -> u64 {
+        self.frame.as_ref().map_or(0, |(turn, _)| *turn)
+    }
+
+    /// Stores the frame of a turn for the other viewers.
+    pub fn keep_frame(&mut self, turn: u64, frame: Rc<str>) {
+        self.frame = Some((turn, frame));
+    }
+}
+
+/// Returns the time between two frames: a census of many sources takes longer, so there are fewer.
+pub fn frame_interval(slots: usize) -> Duration {
+    let cost = CENSUS_COST.saturating_mul(u32::try_from(slots).unwrap_or(u32::MAX));
+    FRAME_INTERVAL.max(cost.saturating_mul(100))
+}
+
+/// The secret that a page of the admin interface sends with its writes: 128 random bits.
+#[derive(Clone, Copy)]
+pub struct AdminToken([u8; 16]);
+
+impl AdminToken {
+    /// Makes a token from the system's random numbers.
+    pub fn new() -> Result<AdminToken, getrandom::Error> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes)?;
+        Ok(AdminToken(bytes))
+    }
+
+    /// Returns whether `text` is the token, in a time that does not depend on where they differ.
+    pub fn is(&self, text: &[u8]) -> bool {
+        let own = self.to_string();
+        own.len() == text.len() && own.bytes().zip(text).fold(0, |sum, (one, other)| sum | (one ^ other)) == 0
+    }
+}
+
+impl fmt::Display for AdminToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for AdminToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AdminToken")
+    }
+}
