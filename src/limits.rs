@@ -110,6 +110,9 @@ pub const SENT_AT_ONCE_BYTES: usize = 14 * 1024;
 /// The number of turns that are recorded, for the inspector.
 pub const TURNS_RECORDED: usize = 256;
 
+/// The maximum number of turns in a frame of the inspector's live view.
+pub const FRAME_TURNS_MAX: u64 = 128;
+
 /// A turn that works for longer is logged as a stall: other connections notice the wait.
 pub const STALL: Duration = Duration::from_millis(50);
 

@@ -4,6 +4,7 @@ mod access_log;
 mod census;
 mod log_file;
 mod log_target;
+mod process_usage;
 mod recorder;
 mod statistics;
 
@@ -13,5 +14,6 @@ pub use census::{
 };
 pub use log_file::{LineLog, LogFile, Reopened};
 pub use log_target::LogTarget;
+pub use process_usage::ProcessUsage;
 pub use recorder::{Histogram, Recorder, Turn, TurnTotals};
 pub use statistics::{DatagramCounts, Statistics};

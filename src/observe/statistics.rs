@@ -15,6 +15,11 @@ pub struct Statistics {
     /// Bytes that the kernel accepted for sending on connections.
     pub sent_bytes: u64,
     pub datagrams: DatagramCounts,
+    /// Files stored in the library, and their bytes.
+    pub uploads: u64,
+    pub upload_bytes: u64,
+    /// Files deleted from the library.
+    pub deleted: u64,
     ended: [u64; CloseReason::ALL.len()],
 }
 

@@ -132,11 +132,13 @@ impl Services {
 impl Context<'_> {
     /// Stores an upload, so that every protocol serves it at once.
     pub fn store(&mut self, upload: Upload) -> Result<Stored, LibraryError> {
-        let name = upload.name().clone();
+        let (name, length) = (upload.name().clone(), upload.written().unwrap_or(0));
         let stored = self.core.library.store(upload, self.core.clock.now.wall);
         self.http.forget(&name);
         if let Ok(stored) = &stored {
             self.http.forget(&stored.name);
+            self.core.statistics.uploads += 1;
+            self.core.statistics.upload_bytes += length;
         }
         stored
     }
@@ -144,6 +146,7 @@ impl Context<'_> {
     /// Removes a file of the library, so that no protocol serves it any longer.
     pub fn remove(&mut self, name: &Name) -> Result<(), LibraryError> {
         let removed = self.core.library.remove(name);
+        self.core.statistics.deleted += u64::from(removed.is_ok());
         self.http.forget(name);
         removed
     }

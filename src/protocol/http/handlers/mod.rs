@@ -1,5 +1,6 @@
 //! Turns requests into responses, independent of the HTTP version.
 
+mod admin;
 mod byte_ranges;
 mod error_pages;
 mod escape;
@@ -29,7 +30,11 @@ pub(super) fn respond(request: &Request<'_>, cx: &mut Context<'_>) -> Outcome {
     if let Some(port) = redirect_port(request, cx) {
         return Outcome::Handled(redirect_to_https(request, port));
     }
-    route(request, cx).unwrap_or_else(|error| {
+    let routed = match cx.http.admin {
+        Some(token) => admin::respond(request, token, cx),
+        None => route(request, cx),
+    };
+    routed.unwrap_or_else(|error| {
         Outcome::Handled(error_response(error, &request.headers, &mut cx.http.site, &cx.core.clock))
     })
 }

@@ -184,6 +184,11 @@ impl<'a> Headers<'a> {
     }
 
     /// Returns the value of Host, which the parser has already checked.
+    /// Returns the token of a write to the admin interface.
+    pub(crate) fn admin_token(&self) -> Option<Cow<'a, [u8]>> {
+        (self.find)(self.block, "x-evserve-token")
+    }
+
     pub(crate) fn host(&self) -> Option<Cow<'a, [u8]>> {
         (self.find)(self.block, "host")
     }
