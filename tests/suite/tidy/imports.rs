@@ -93,7 +93,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("services", &["clock", "close_reason", "limits", "observe", "peer", "site", "store"]),
     ("site", &["clock", "limits", "store"]),
     ("observe", &["clock", "close_reason", "limits", "peer"]),
-    ("store", &["limits"]),
+    ("store", &["clock", "limits"]),
     ("peer", &[]),
     ("clock", &[]),
     ("close_reason", &[]),
