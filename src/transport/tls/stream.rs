@@ -97,7 +97,9 @@ impl<T: Transport> TlsStream<T> {
         input[..kept].copy_from_slice(&self.incoming);
         match &mut self.stage {
             Stage::Running(session) => {
-                let processed = session.receive(&mut input[..end], &mut self.outgoing, content);
+                let is_handshaking = session.is_handshaking();
+                let process = || session.receive(&mut input[..end], &mut self.outgoing, content);
+                let processed = if is_handshaking { timed(Call::Handshake, process) } else { process() };
                 let consumed = processed.map_err(|error| self.fail(error))?;
                 self.keep(&input[consumed..end])?;
             }
@@ -208,10 +210,7 @@ impl<T: Transport> Transport for TlsStream<T> {
                 return Ok(Handshake::Yielding);
             }
             let content = &mut Vec::new();
-            let received = timed(Call::Handshake, || {
-                self.receive(HANDSHAKE_READ_BYTES, |bytes| content.extend_from_slice(bytes))
-            });
-            match received {
+            match self.receive(HANDSHAKE_READ_BYTES, |bytes| content.extend_from_slice(bytes)) {
                 Ok(_) => {
                     budget.take(cost);
                     self.content.append(content);
