@@ -75,6 +75,33 @@ impl CloseReason {
         CloseReason::AdminClosed,
     ];
 
+    /// Returns the name for programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            CloseReason::PeerClosed => "peer_closed",
+            CloseReason::PeerLeft => "peer_left",
+            CloseReason::Reset => "reset",
+            CloseReason::Failed => "failed",
+            CloseReason::CloseRequested => "close_requested",
+            CloseReason::ServerClosed => "server_closed",
+            CloseReason::Rejected => "rejected",
+            CloseReason::BodyUnread => "body_unread",
+            CloseReason::IdleTimeout => "idle_timeout",
+            CloseReason::HeadTimeout => "head_timeout",
+            CloseReason::BodyTimeout => "body_timeout",
+            CloseReason::WriteTimeout => "write_timeout",
+            CloseReason::NoCloseNotify => "no_close_notify",
+            CloseReason::HandshakeFailed => "handshake_failed",
+            CloseReason::HandshakeTimeout => "handshake_timeout",
+            CloseReason::TlsViolated => "tls_violated",
+            CloseReason::FileShrank => "file_shrank",
+            CloseReason::Evicted => "evicted",
+            CloseReason::Drained => "drained",
+            CloseReason::Aborted => "aborted",
+            CloseReason::AdminClosed => "admin_closed",
+        }
+    }
+
     /// Returns whether the peer may still be sending, so that its input must be read and dropped for a while:
     /// a close with unread input is a reset, which destroys the response in flight.
     pub fn lingers(self) -> bool {

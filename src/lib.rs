@@ -12,7 +12,7 @@
 //! # Modules, from the outside in
 //!
 //! [config] → [server] → [event_loop] → {[protocol], [transport]} → {[outbox], [services]} → {[site],
-//! [observe]} → {[store], [clock], [peer], [limits], [close_reason]}. Imports only follow these arrows.
+//! [observe]} → {[store], [peer]} → {[clock], [limits], [close_reason]}. Imports only follow these arrows.
 
 pub mod clock;
 pub mod close_reason;

@@ -116,6 +116,12 @@ pub const FRAME_TURNS_MAX: u64 = 128;
 /// A turn that works for longer is logged as a stall: other connections notice the wait.
 pub const STALL: Duration = Duration::from_millis(50);
 
+/// How often a stall is logged at most.
+pub const STALL_LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The number of stalls that the inspector shows.
+pub const STALLS_KEPT: usize = 16;
+
 /// The minimum time between two frames of the inspector's live view.
 pub const FRAME_INTERVAL: Duration = Duration::from_millis(100);
 

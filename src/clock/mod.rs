@@ -1,5 +1,7 @@
 //! The time as the protocols see it. The loop reads the clocks once a turn; the HTTP date is formatted once a
-//! second.
+//! second. [`calls`] measures what makes a turn slow.
+
+pub mod calls;
 
 mod instant;
 

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use crate::clock::Now;
+use crate::clock::{Now, calls};
 use crate::close_reason::CloseReason;
 use crate::limits::{STALL, TURN_ACCEPTS};
 use crate::protocol::Kind;
@@ -175,7 +175,9 @@ impl<N: Network> EventLoop<N> {
         let recorder = &mut self.services.core.recorder;
         let worked = recorder.end(now);
         if worked >= STALL {
-            recorder.report_stall(worked);
+            recorder.report_stall(self.services.core.clock.now.wall, worked);
+        } else {
+            calls::reset();
         }
     }
 
@@ -253,6 +255,7 @@ impl<N: Network> EventLoop<N> {
         match &mut source.kind {
             SourceKind::Connection(peer, connection) => {
                 let number = source.token.generation();
+                calls::driving(number);
                 let progress = if connection.is_admin() {
                     self.services.core.swap_statistics();
                     let mut cx = self.services.admin_context(*peer, number);

@@ -11,6 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 
 use super::log_target::LogTarget;
+use crate::clock::calls::{Call, timed};
 
 /// A file, a pipe or a terminal that lines are appended to.
 #[derive(Debug)]
@@ -69,7 +70,7 @@ impl LogFile {
     /// before, or cannot be opened, the old file stays open.
     pub fn reopen(&mut self) -> io::Result<Reopened> {
         let Some(path) = &self.path else { return Ok(Reopened::Same) };
-        let new = LogFile::append_to(path)?;
+        let new = timed(Call::Log, || LogFile::append_to(path))?;
         let identity = |file: &File| file.metadata().map(|file| (file.dev(), file.ino()));
         if identity(&new.file)? == identity(&self.file)? {
             return Ok(Reopened::Same);
@@ -85,7 +86,7 @@ impl LogFile {
 
     /// Writes as much as possible without blocking. Returns the number of bytes written.
     pub fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.write_pieces(bytes)?;
+        let written = timed(Call::Log, || self.write_pieces(bytes))?;
         if written > 0 {
             self.ends_mid_line = bytes[written - 1] != b'\n';
         }

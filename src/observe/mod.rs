@@ -6,6 +6,7 @@ mod log_file;
 mod log_target;
 mod process_usage;
 mod recorder;
+mod stalls;
 mod statistics;
 
 pub use access_log::{AccessLog, AccessRecord, Format};
@@ -16,4 +17,5 @@ pub use log_file::{LineLog, LogFile, Reopened};
 pub use log_target::LogTarget;
 pub use process_usage::ProcessUsage;
 pub use recorder::{Histogram, Recorder, Turn, TurnTotals};
+pub use stalls::{Stall, Stalls};
 pub use statistics::{DatagramCounts, Statistics};

@@ -1,9 +1,10 @@
 //! The recorder of turns: how long they took, how many events they had, and which calls made one slow. It is always
 //! on, so it costs a few instructions a turn and no memory that grows.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use crate::clock::Instant;
+use super::{Stall, Stalls};
+use crate::clock::{Instant, calls};
 use crate::limits::TURNS_RECORDED;
 
 /// Records the turns of an event loop.
@@ -16,6 +17,7 @@ pub struct Recorder {
     totals: TurnTotals,
     /// The last turns. The index of a turn is its number modulo the length.
     recent: Box<[Turn; TURNS_RECORDED]>,
+    stalls: Stalls,
 }
 
 /// What a turn did.
@@ -83,6 +85,7 @@ impl Recorder {
             ended: now,
             totals: TurnTotals::default(),
             recent: Box::new([Turn::default(); TURNS_RECORDED]),
+            stalls: Stalls::default(),
         }
     }
 
@@ -111,10 +114,15 @@ impl Recorder {
         worked
     }
 
-    /// Logs a turn that worked for too long.
+    /// Explains and counts the turn, which began at `at` and worked for too long.
     #[cold]
-    pub fn report_stall(&mut self, worked: Duration) {
-        log::warn!("turn {} took {worked:.1?}", self.turn.number);
+    pub fn report_stall(&mut self, at: SystemTime, worked: Duration) {
+        self.stalls.report(Stall::new(self.turn.number, at, worked, &calls::take()));
+    }
+
+    /// Returns the turns that worked for too long.
+    pub fn stalls(&self) -> &Stalls {
+        &self.stalls
     }
 
     /// Returns the sums over all turns that have ended.

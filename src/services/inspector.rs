@@ -29,6 +29,7 @@ pub struct Inspector {
 /// How much of the loop's state is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Detail {
+    /// Nothing is asked for.
     #[default]
     Nothing,
     /// The slab and sums over the connections.

@@ -132,13 +132,13 @@ impl Services {
 impl Context<'_> {
     /// Stores an upload, so that every protocol serves it at once.
     pub fn store(&mut self, upload: Upload) -> Result<Stored, LibraryError> {
-        let (name, length) = (upload.name().clone(), upload.written().unwrap_or(0));
+        let name = upload.name().clone();
         let stored = self.core.library.store(upload, self.core.clock.now.wall);
         self.http.forget(&name);
         if let Ok(stored) = &stored {
             self.http.forget(&stored.name);
             self.core.statistics.uploads += 1;
-            self.core.statistics.upload_bytes += length;
+            self.core.statistics.upload_bytes += stored.length;
         }
         stored
     }

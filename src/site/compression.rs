@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use crate::clock::calls::{Call, timed};
 use crate::limits::{
     COMPRESSED_FILE_MAX_BYTES, COMPRESSED_FILE_MIN_BYTES, COMPRESSION_SLICE_BYTES, COMPRESSIONS_MAX,
 };
@@ -62,7 +63,7 @@ impl Compressions {
     pub(super) fn advance(&mut self, largest: usize) -> Option<Finished> {
         let mut job = self.in_progress.pop_front()?;
         self.buffer.resize(COMPRESSION_SLICE_BYTES, 0);
-        let going_on = job.advance(&mut self.buffer).unwrap_or(false);
+        let going_on = timed(Call::Compress, || job.advance(&mut self.buffer)).unwrap_or(false);
         if going_on && job.encoder.get_ref().len() <= largest {
             self.in_progress.push_back(job);
             return None;
@@ -70,7 +71,7 @@ impl Compressions {
         if self.in_progress.is_empty() {
             self.buffer = Vec::new();
         }
-        Some(job.finish(largest))
+        Some(timed(Call::Compress, || job.finish(largest)))
     }
 }
 

@@ -13,6 +13,7 @@ use super::coding::Coding;
 use super::rules::Rules;
 use super::types;
 use super::validators::FileValidators;
+use crate::clock::calls::{Call, timed};
 use crate::limits::MEMORY_BODY_MAX_BYTES;
 use crate::store::{Cached, Content, FileVersion, OpenFile, Sha256Digest};
 
@@ -120,7 +121,8 @@ impl Metadata {
     pub fn digest(file: &Representation) -> Option<Sha256Digest> {
         match &file.content {
             Content::Memory(bytes) if file.length <= MEMORY_BODY_MAX_BYTES => {
-                let digest = || Sha256Digest::of(Sha256::new_with_prefix(&bytes[..]));
+                let sha256 = || Sha256Digest::of(Sha256::new_with_prefix(&bytes[..]));
+                let digest = || timed(Call::Hash, sha256);
                 Some(*file.note.digest.get_or_init(digest))
             }
             _ => None,

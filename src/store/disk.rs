@@ -13,6 +13,7 @@ use super::beneath::{PathResolution, Root};
 use super::folder::DiskFolder;
 use super::watch::{Watch, Watches};
 use super::{Content, Descriptors, DirReader, FileVersion, OpenFile, Opened, Store, StoreError};
+use crate::clock::calls::{Call, timed};
 use crate::limits::MEMORY_BODY_MAX_BYTES;
 
 /// The files beneath one folder. No path or link leads out of it.
@@ -46,15 +47,7 @@ impl DiskStore {
         DiskStore { path, root, watches, descriptors: Descriptors::default(), is_missing: false }
     }
 
-    /// Opens large files and lists folders only while there are `descriptors` for them.
-    pub fn within(self, descriptors: Descriptors) -> DiskStore {
-        DiskStore { descriptors, ..self }
-    }
-}
-
-impl Store for DiskStore {
-    fn open(&self, path: &[u8]) -> Result<Opened, StoreError> {
-        let path = relative(path);
+    fn open_relative(&self, path: &[u8]) -> Result<Opened, StoreError> {
         let found = self.root.inspect(path)?;
         match FileType::from_raw_mode(found.st_mode) {
             FileType::Directory => Ok(Opened::Folder(FileVersion::from(&found))),
@@ -66,17 +59,29 @@ impl Store for DiskStore {
         }
     }
 
+    /// Opens large files and lists folders only while there are `descriptors` for them.
+    pub fn within(self, descriptors: Descriptors) -> DiskStore {
+        DiskStore { descriptors, ..self }
+    }
+}
+
+impl Store for DiskStore {
+    fn open(&self, path: &[u8]) -> Result<Opened, StoreError> {
+        timed(Call::Open, || self.open_relative(relative(path)))
+    }
+
     fn version(&self, path: &[u8]) -> Option<FileVersion> {
-        self.root.stat(relative(path), AtFlags::empty()).ok().map(|stat| FileVersion::from(&stat))
+        let stat = timed(Call::Open, || self.root.stat(relative(path), AtFlags::empty()));
+        stat.ok().map(|stat| FileVersion::from(&stat))
     }
 
     fn watch(&self, path: &[u8], version: Option<FileVersion>) -> Option<Watch> {
-        self.watches.watch(relative(path), version)
+        timed(Call::Open, || self.watches.watch(relative(path), version))
     }
 
     fn reopen_if_replaced(&mut self) -> bool {
         let path = self.path.display();
-        match self.root.find_replacement(&self.path) {
+        match timed(Call::Open, || self.root.find_replacement(&self.path)) {
             Ok(Some(root)) => {
                 log::info!("the site folder {path} was replaced; reopened");
                 self.root = Rc::new(root);
@@ -100,7 +105,8 @@ impl Store for DiskStore {
 
     fn list(&self, path: &[u8]) -> Result<Box<dyn DirReader>, StoreError> {
         let permit = self.descriptors.acquire(DiskFolder::DESCRIPTORS).ok_or(StoreError::Busy)?;
-        Ok(Box::new(DiskFolder::open(Rc::clone(&self.root), relative(path), permit)?))
+        let root = Rc::clone(&self.root);
+        Ok(Box::new(timed(Call::Open, || DiskFolder::open(root, relative(path), permit))?))
     }
 }
 
@@ -123,7 +129,7 @@ pub(super) fn read(file: File, descriptors: &Descriptors) -> Result<OpenFile, St
         return opened(Content::Disk(descriptors.count(file).ok_or(StoreError::Busy)?), &before);
     }
     for _ in 0..READ_ATTEMPTS {
-        let bytes = read_exactly(&file, before.len())?;
+        let bytes = timed(Call::Read, || read_exactly(&file, before.len()))?;
         let after = file.metadata()?;
         if bytes.len() as u64 == before.len() && FileVersion::from(&before) == FileVersion::from(&after) {
             return opened(Content::Memory(bytes.into()), &before);

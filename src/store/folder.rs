@@ -9,6 +9,7 @@ use rustix::fs::{AtFlags, Dir, FileType, fstat, statat};
 use super::beneath::Root;
 use super::version::modified;
 use super::{DescriptorPermit, DirEntry, DirReader, StoreError};
+use crate::clock::calls::{Call, timed};
 
 /// An open folder, and the position in its entries.
 pub(super) struct DiskFolder {
@@ -48,19 +49,23 @@ impl DiskFolder {
         };
         Some(DirEntry { name: name.into(), length, modified: modified(&stat) })
     }
-}
 
-impl DirReader for DiskFolder {
-    fn next(&mut self, count: usize) -> Result<Vec<DirEntry>, StoreError> {
+    fn read(&mut self, count: usize) -> io::Result<Vec<DirEntry>> {
         let mut children = Vec::new();
         while children.len() < count {
             let Some(entry) = self.entries.read() else { break };
-            let entry = entry.map_err(io::Error::from)?;
+            let entry = entry?;
             let name = entry.file_name().to_bytes();
             if !name.starts_with(b".") {
                 children.extend(self.child(name));
             }
         }
         Ok(children)
+    }
+}
+
+impl DirReader for DiskFolder {
+    fn next(&mut self, count: usize) -> Result<Vec<DirEntry>, StoreError> {
+        Ok(timed(Call::List, || self.read(count))?)
     }
 }

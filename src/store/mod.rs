@@ -33,6 +33,8 @@ pub use shared_bytes::SharedBytes;
 pub use version::FileVersion;
 pub use watch::Watch;
 
+use crate::clock::calls::{Call, timed};
+
 /// A read-only tree of files.
 pub trait Store {
     /// Opens the file or folder at `path`: bytes as the file system has them, relative to the store's root.
@@ -123,7 +125,7 @@ impl Content {
                 Ok(&rest[..rest.len().min(buffer.len())])
             }
             Content::Disk(file) => {
-                let length = file.read_at(buffer, offset)?;
+                let length = timed(Call::Read, || file.read_at(buffer, offset))?;
                 Ok(&buffer[..length])
             }
         }
@@ -134,7 +136,7 @@ impl Content {
         match self {
             Content::Memory(_) => self.read(offset, buffer),
             Content::Disk(file) => {
-                let length = read_cached(file, offset, buffer)?;
+                let length = timed(Call::Read, || read_cached(file, offset, buffer))?;
                 Ok(&buffer[..length])
             }
         }

@@ -10,6 +10,7 @@ use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 
 use super::{Transport, queue};
+use crate::clock::calls::{Call, timed};
 #[cfg(feature = "tls")]
 pub(super) use system::read_file;
 
@@ -52,7 +53,7 @@ impl Transport for Stream {
     }
 
     fn send_file(&mut self, file: &File, offset: u64, count: usize, cold: bool) -> io::Result<usize> {
-        self.try_io(|socket| system::send_file(socket, file, offset, count, cold))
+        self.try_io(|socket| timed(Call::SendFile, || system::send_file(socket, file, offset, count, cold)))
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {

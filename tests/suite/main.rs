@@ -7,6 +7,7 @@
 
 mod ack;
 mod cache;
+mod calls;
 mod conversation;
 mod documents;
 mod file_protocol;

@@ -12,6 +12,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use slab::Slab;
 
 use super::{Content, FileVersion, OpenFile, SharedBytes, Store};
+use crate::clock::calls::{Call, timed};
 use entry::{Block, CacheEntry, CachedFile, Held};
 
 /// A cache in front of a store. It keeps a note of type `N`, the site's metadata, with each file.
@@ -248,7 +249,8 @@ impl<N: Clone> Cache<N> {
             .filter(|(_, entry)| now >= entry.used_at + DESCRIPTOR_IDLE)
             .map(|(index, _)| index)
             .collect();
-        idle.into_iter().for_each(|index| self.remove(index));
+        // Closing a file that was deleted frees its space.
+        timed(Call::Write, || idle.into_iter().for_each(|index| self.remove(index)));
         self.sweep_at = (self.descriptors > 0).then_some(now + DESCRIPTOR_IDLE);
     }
 

@@ -16,6 +16,7 @@ use super::error::{LibraryError, reading};
 use super::items::item;
 use super::items::{open, stat_of};
 use super::name::Name;
+use crate::clock::calls::{Call, timed};
 use crate::limits::{DIGEST_ABANDONED, DIGEST_JOBS_MAX, DIGESTS_MAX, RACY_DIGEST, REHASH_SLICE_BYTES};
 use crate::store::{CountedFile, Descriptors, FileVersion};
 
@@ -84,7 +85,7 @@ impl Digests {
         descriptors: &Descriptors,
         now: Instant,
     ) -> Result<DigestState, LibraryError> {
-        let stat = stat_of(folder, name).map_err(reading)?;
+        let stat = timed(Call::Open, || stat_of(folder, name)).map_err(reading)?;
         item(name, &stat).ok_or(LibraryError::NotFound)?;
         let version = FileVersion::from(&stat);
         self.known.retain(|known| known.expires.is_none_or(|expires| now < expires));
@@ -99,7 +100,7 @@ impl Digests {
         self.jobs.retain(|job| job.name != *name);
         // Without a free place the connection asks again.
         if self.jobs.len() < DIGEST_JOBS_MAX {
-            let file = open(folder, name.as_str()).map_err(reading)?.into();
+            let file = timed(Call::Open, || open(folder, name.as_str())).map_err(reading)?.into();
             let file = descriptors.count(file).ok_or(LibraryError::Busy)?;
             let (name, hasher) = (name.clone(), Sha256::new());
             let job =
@@ -155,8 +156,8 @@ impl DigestJob {
             self.is_racily_clean = self.version.is_racily_clean(now);
         }
         let mut slice = vec![0; REHASH_SLICE_BYTES];
-        let count = self.file.read_at(&mut slice, self.offset)?;
-        self.hasher.update(&slice[..count]);
+        let count = timed(Call::Read, || self.file.read_at(&mut slice, self.offset))?;
+        timed(Call::Hash, || self.hasher.update(&slice[..count]));
         self.offset += count as u64;
         Ok((count == 0).then(|| Sha256Digest::of(self.hasher.clone())))
     }

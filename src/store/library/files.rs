@@ -9,6 +9,7 @@ use super::items::{Items, item};
 use super::items::{open, stat_of};
 use super::location::Location;
 use super::name::Name;
+use crate::clock::calls::{Call, timed};
 use crate::store::disk::read;
 use crate::store::{Descriptors, DirEntry, DirReader, FileVersion, Opened, Store, StoreError};
 
@@ -22,20 +23,25 @@ impl LibraryFiles {
     fn folder(&self) -> Rc<OwnedFd> {
         Rc::clone(&self.location.current().folder)
     }
+
+    fn open_named(&self, name: &Name) -> Result<Opened, StoreError> {
+        let folder = self.folder();
+        let stat = stat_of(&folder, name).map_err(io::Error::from)?;
+        item(name, &stat).ok_or(StoreError::NotFound)?;
+        let file = open(&folder, name.as_str()).map_err(io::Error::from)?;
+        Ok(Opened::File(read(file.into(), &self.descriptors)?))
+    }
 }
 
 impl Store for LibraryFiles {
     fn open(&self, path: &[u8]) -> Result<Opened, StoreError> {
         let name = name(path).ok_or(StoreError::NotFound)?;
-        let folder = self.folder();
-        let stat = stat_of(&folder, &name).map_err(io::Error::from)?;
-        item(&name, &stat).ok_or(StoreError::NotFound)?;
-        let file = open(&folder, name.as_str()).map_err(io::Error::from)?;
-        Ok(Opened::File(read(file.into(), &self.descriptors)?))
+        timed(Call::Open, || self.open_named(&name))
     }
 
     fn version(&self, path: &[u8]) -> Option<FileVersion> {
-        Some(FileVersion::from(&stat_of(&self.folder(), &name(path)?).ok()?))
+        let (folder, name) = (self.folder(), name(path)?);
+        Some(FileVersion::from(&timed(Call::Open, || stat_of(&folder, &name)).ok()?))
     }
 
     fn list(&self, _path: &[u8]) -> Result<Box<dyn DirReader>, StoreError> {

@@ -21,6 +21,7 @@ use super::quota::Reservation;
 use super::rules::OnDuplicate;
 use super::staging::{Staging, StagingMode, hidden_name};
 use super::system::{self, NEW_MODE, WRITE};
+use crate::clock::calls::{Call, timed};
 use crate::limits::{DUPLICATES_MAX, REHASH_SLICE_BYTES};
 use crate::store::{DescriptorPermit, FileVersion};
 
@@ -143,8 +144,8 @@ impl HiddenFile {
     pub(super) fn rehash(&mut self) -> Result<(), LibraryError> {
         let length = (self.unhashed.end - self.unhashed.start).min(REHASH_SLICE_BYTES as u64);
         let mut slice = vec![0; length as usize];
-        self.file.read_exact_at(&mut slice, self.unhashed.start)?;
-        self.hasher.update(&slice);
+        timed(Call::Read, || self.file.read_exact_at(&mut slice, self.unhashed.start))?;
+        timed(Call::Hash, || self.hasher.update(&slice));
         self.unhashed.start += length;
         Ok(())
     }
@@ -181,12 +182,13 @@ impl HiddenFile {
             return Err(LibraryError::TooLarge);
         }
         self.reservation.ensure(length)?;
-        self.file.write_all(bytes)?;
-        self.hasher.update(bytes);
+        timed(Call::Write, || self.file.write_all(bytes))?;
+        timed(Call::Hash, || self.hasher.update(bytes));
         let before = self.written();
         self.reservation.write(length);
         if before / WRITE_BACK_BYTES != self.written() / WRITE_BACK_BYTES {
-            system::begin_write_back(&self.file, before - before % WRITE_BACK_BYTES);
+            let begin = before - before % WRITE_BACK_BYTES;
+            timed(Call::Write, || system::begin_write_back(&self.file, begin));
         }
         Ok(())
     }
@@ -202,12 +204,12 @@ impl HiddenFile {
         let replaced = replaced(&self.folder, &self.name, self.on_duplicate)?;
         self.file.set_modified(changed)?;
         if self.fsync {
-            fsync(&self.file)?;
+            timed(Call::Fsync, || fsync(&self.file))?;
         }
         let quota = Rc::clone(self.reservation.quota());
         quota.change(self.written(), replaced.unwrap_or(0), || self.place())?;
         if self.fsync {
-            fsync(&*self.folder)?;
+            timed(Call::Fsync, || fsync(&*self.folder))?;
         }
         // The upload is complete, so nothing is kept for resuming.
         self.is_kept = false;

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use super::error::{LibraryError, reading};
 use super::name::Name;
 use super::rules::OnDuplicate;
+use crate::clock::calls::{Call, timed};
 use crate::store::DescriptorPermit;
 use crate::store::version::modified;
 
@@ -35,13 +36,17 @@ pub struct Items {
 impl Items {
     /// Opens `folder` for reading its files, in no particular order.
     pub(super) fn of(folder: &Rc<OwnedFd>, permit: Option<DescriptorPermit>) -> Result<Items, LibraryError> {
-        exists(folder)?;
-        let entries = Dir::read_from(&**folder).map_err(reading)?;
+        let open = || exists(folder).and_then(|()| Dir::read_from(&**folder).map_err(reading));
+        let entries = timed(Call::Open, open)?;
         Ok(Items { folder: Rc::clone(folder), entries, _permit: permit })
     }
 
     /// Returns the next `count` files; fewer only at the end of the folder.
     pub fn next(&mut self, count: usize) -> Result<Vec<Item>, LibraryError> {
+        timed(Call::List, || self.read(count))
+    }
+
+    fn read(&mut self, count: usize) -> Result<Vec<Item>, LibraryError> {
         let mut items = Vec::new();
         while items.len() < count {
             let Some(entry) = self.entries.read() else { break };

@@ -11,6 +11,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::rules::LibraryRules;
 use super::staging::Staging;
+use crate::clock::calls::{Call, timed};
 use crate::limits::FOLDER_CHECK;
 use crate::store::beneath::is_replaced;
 
@@ -58,7 +59,7 @@ impl Location {
     /// hand then stays in use for reading.
     pub(super) fn check(&self) -> io::Result<Rc<Staging>> {
         self.checked.set(self.now.get());
-        let found = self.find();
+        let found = timed(Call::Open, || self.find());
         let was_failing = self.is_failing.replace(found.is_err());
         if let Err(error) = &found
             && !was_failing

@@ -28,6 +28,7 @@ use rustix::fs::{AtFlags, fstat, unlinkat};
 use rustix::io::Errno;
 
 use super::descriptors::{CountedFile, DescriptorPermit, Descriptors};
+use crate::clock::calls::{Call, timed};
 use crate::limits::{COMPARED_DUPLICATES_MAX, PARTIAL_SWEEP};
 pub use digest::Sha256Digest;
 pub use digests::Presence;
@@ -127,19 +128,19 @@ impl Library {
 
     /// Counts the entries of the folder that the library does not show.
     pub fn unlisted(&self) -> Result<Unlisted, LibraryError> {
-        Unlisted::count(&self.folder())
+        timed(Call::List, || Unlisted::count(&self.folder()))
     }
 
     /// Returns the name, length and modification time of a file without opening it.
     pub fn stat(&self, name: &Name) -> Result<Item, LibraryError> {
-        let stat = stat_of(&self.folder(), name).map_err(reading)?;
+        let stat = timed(Call::Open, || stat_of(&self.folder(), name)).map_err(reading)?;
         item(name, &stat).ok_or(LibraryError::NotFound)
     }
 
     pub fn read(&self, name: &Name) -> Result<(Rc<CountedFile>, Item), LibraryError> {
         // Only regular files are opened: opening a FIFO could wake its other end.
         self.stat(name)?;
-        let file = open(&self.folder(), name.as_str()).map_err(reading)?;
+        let file = timed(Call::Open, || open(&self.folder(), name.as_str())).map_err(reading)?;
         let item = item(name, &fstat(&file)?).ok_or(LibraryError::NotFound)?;
         Ok((self.descriptors.count(file.into()).ok_or(LibraryError::Busy)?, item))
     }
@@ -151,7 +152,8 @@ impl Library {
         let staging = self.location.current();
         let reservation = Reservation::new(&staging.quota, length, replaced)?;
         let permit = self.permit(1)?;
-        Ok(Upload::new(name, HiddenFile::begin(&staging, name, (reservation, permit))?))
+        let file = timed(Call::Open, || HiddenFile::begin(&staging, name, (reservation, permit)))?;
+        Ok(Upload::new(name, file))
     }
 
     /// Begins an upload like [`create`](Library::create), but if the name is taken, and the stored file may have
@@ -184,7 +186,7 @@ impl Library {
             None => {
                 let reservation = Reservation::new(&staging.quota, None, replaced)?;
                 let permit = self.permit(Partial::DESCRIPTORS)?;
-                let partial = Partial::open(&staging, key)?;
+                let partial = timed(Call::Open, || Partial::open(&staging, key))?;
                 self.sweep(now);
                 HiddenFile::resume(&staging, key, partial, (reservation, permit))?
             }
@@ -240,7 +242,7 @@ impl Library {
     /// Returns how many bytes of a resumable upload were received.
     pub fn partial(&self, key: &UploadKey) -> Result<u64, LibraryError> {
         self.upload_max()?;
-        partial::length(&self.folder(), key)
+        timed(Call::Open, || partial::length(&self.folder(), key))
     }
 
     /// Removes the received bytes of a resumable upload, if there are any. If a connection is writing it, its
@@ -249,9 +251,9 @@ impl Library {
         self.upload_max()?;
         let folder = self.folder();
         match self.active.take(&key.hidden_name()) {
-            Some(file) if file.is_in(&folder) => file.discard(),
-            _ => match Partial::find(&folder, key)? {
-                Some(partial) => partial.remove()?,
+            Some(file) if file.is_in(&folder) => timed(Call::Write, || file.discard()),
+            _ => match timed(Call::Open, || Partial::find(&folder, key))? {
+                Some(partial) => timed(Call::Write, || partial.remove())?,
                 None => return Ok(()),
             },
         }
@@ -276,7 +278,8 @@ impl Library {
 
     fn sweep(&mut self, now: (Instant, SystemTime)) {
         let LibraryRules { partial_max, partial_age, .. } = *self.rules();
-        let swept = partial::sweep(&self.location.current(), (partial_max, partial_age), now.1);
+        let staging = self.location.current();
+        let swept = timed(Call::List, || partial::sweep(&staging, (partial_max, partial_age), now.1));
         let has_more = swept.as_ref().map_or(true, |swept| swept.has_more);
         let problem = match swept {
             Ok(Swept { skipped: None, .. }) => None,
@@ -303,8 +306,9 @@ impl Library {
             return Err(LibraryError::TooLarge);
         }
         let folder = self.folder();
-        exists(&folder)?;
-        Ok(replaced(&folder, name, self.rules().on_duplicate)?.unwrap_or(0))
+        let on_duplicate = self.rules().on_duplicate;
+        let replaced = || exists(&folder).and_then(|()| replaced(&folder, name, on_duplicate));
+        Ok(timed(Call::Open, replaced)?.unwrap_or(0))
     }
 
     /// Stores an upload with the modification time `now`, or a little later: modification times are unique,
@@ -329,6 +333,6 @@ impl Library {
         let Item { length, .. } = self.stat(name)?;
         let staging = self.location.current();
         let unlink = || unlinkat(&*staging.folder, name.as_str(), AtFlags::empty());
-        Ok(staging.quota.change(0, length, unlink)?)
+        Ok(timed(Call::Write, || staging.quota.change(0, length, unlink))?)
     }
 }

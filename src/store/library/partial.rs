@@ -18,6 +18,7 @@ use super::error::LibraryError;
 use super::name::Name;
 use super::staging::Staging;
 use super::system::NEW_MODE;
+use crate::clock::calls::{Call, timed};
 use crate::store::version::modified;
 
 /// The identity of a resumable upload. Uploads with the same key are the same upload, over any protocol.
@@ -184,7 +185,7 @@ pub(super) fn sweep(
     let too_many = found.len().saturating_sub(most);
     for (index, (changed, name)) in found.into_iter().enumerate() {
         let is_old = now.duration_since(changed).is_ok_and(|since| since > age);
-        match (index < too_many || is_old).then(|| remove_unlocked(&partials, &name)) {
+        match (index < too_many || is_old).then(|| timed(Call::Write, || remove_unlocked(&partials, &name))) {
             Some(Ok(true) | Err(Errno::NOENT)) => {}
             Some(Ok(false)) | None => swept.has_more = true,
             Some(Err(error)) => {
@@ -195,7 +196,8 @@ pub(super) fn sweep(
     }
     if !swept.has_more {
         // The removal fails if the folder is not empty.
-        let _ = staging.quota.change(0, 0, || unlinkat(folder, FOLDER, AtFlags::REMOVEDIR));
+        let remove = || unlinkat(folder, FOLDER, AtFlags::REMOVEDIR);
+        let _ = timed(Call::Write, || staging.quota.change(0, 0, remove));
     }
     Ok(swept)
 }

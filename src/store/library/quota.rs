@@ -10,6 +10,7 @@ use rustix::fs::{fstat, fstatvfs};
 use super::error::LibraryError;
 use super::items::Items;
 use super::rules::{KeepFree, LibraryRules};
+use crate::clock::calls::{Call, timed};
 use crate::store::version::modified;
 
 /// The space that all uploads to a library share.
@@ -51,7 +52,7 @@ impl DiskQuota {
 
     /// Returns the unreserved bytes for an upload that replaces a file of `replaced` bytes.
     fn left(&self, replaced: u64) -> Result<u64, LibraryError> {
-        let disk = fstatvfs(&*self.folder)?;
+        let disk = timed(Call::Open, || fstatvfs(&*self.folder))?;
         let kept = match self.keep_free {
             KeepFree::Percent(percent) => disk.f_blocks.saturating_mul(disk.f_frsize) / 100 * percent,
             KeepFree::Bytes(bytes) => bytes,

@@ -12,6 +12,7 @@ use super::error::LibraryError;
 use super::hidden_file::Stored;
 use super::items::stat_of;
 use super::name::Name;
+use crate::clock::calls::{Call, timed};
 use crate::store::FileVersion;
 use crate::store::descriptors::CountedFile;
 
@@ -48,11 +49,11 @@ impl RepeatedFile {
     /// Compares the next bytes. Fails with `Exists` if they differ.
     pub(super) fn compare(&mut self, bytes: &[u8]) -> Result<(), LibraryError> {
         let mut stored = vec![0; bytes.len()];
-        let read = self.file.read_exact_at(&mut stored, self.offset);
+        let read = timed(Call::Read, || self.file.read_exact_at(&mut stored, self.offset));
         if read.is_err() || stored != bytes {
             return Err(LibraryError::Exists);
         }
-        self.hasher.update(bytes);
+        timed(Call::Hash, || self.hasher.update(bytes));
         self.offset += bytes.len() as u64;
         Ok(())
     }

@@ -11,6 +11,7 @@ use super::items::open;
 use super::quota::DiskQuota;
 use super::rules::{LibraryRules, OnDuplicate};
 use super::system;
+use crate::clock::calls::{Call, timed};
 
 /// The state that all uploads to one library share.
 pub(super) struct Staging {
@@ -44,7 +45,7 @@ impl Staging {
         let LibraryRules { max_upload, on_duplicate, fsync, .. } = *rules;
         let mut mode = StagingMode::Named;
         if !rules.read_only {
-            sweep(&folder)?;
+            timed(Call::List, || sweep(&folder))?;
             mode = StagingMode::find(&folder);
         }
         let quota = Rc::new(DiskQuota::new(Rc::clone(&folder), rules));

@@ -12,6 +12,7 @@ use super::error::LibraryError;
 use super::hidden_file::{HiddenFile, Stored};
 use super::name::Name;
 use super::repeated::RepeatedFile;
+use crate::clock::calls::{Call, timed};
 use crate::store::FileVersion;
 
 /// An upload in progress.
@@ -141,7 +142,7 @@ impl Upload {
     ) -> Result<(Stored, FileVersion), LibraryError> {
         match &self.target {
             UploadTarget::New { file, .. } => match file.take().ok_or(LibraryError::TakenOver)? {
-                file if file.is_in(folder) => file.commit(changed),
+                file if file.is_in(folder) => timed(Call::Write, || file.commit(changed)),
                 _ => Err(LibraryError::FolderReplaced),
             },
             UploadTarget::Repeated(file) => file.confirm(&self.name, folder),
@@ -159,7 +160,12 @@ fn with<T>(
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        let UploadTarget::New { file, registration: Some((active, key)) } = &self.target else { return };
+        let UploadTarget::New { file, registration } = &self.target else { return };
+        if let Some(incomplete) = file.take() {
+            // Removing or closing the file frees its space.
+            timed(Call::Write, || drop(incomplete));
+        }
+        let Some((active, key)) = registration else { return };
         let mut active = active.0.borrow_mut();
         // Another connection may have registered the upload again.
         if active.get(key).is_some_and(|registered| Weak::as_ptr(registered) == Rc::as_ptr(file)) {

@@ -16,6 +16,7 @@ use super::certificates::{Certificates, read_authorities};
 use super::self_signed::Identity;
 use super::settings::{Alpn, TlsError, TlsSettings};
 use crate::clock::Now;
+use crate::clock::calls::{Call, timed};
 use crate::limits::{TLS_CERTIFICATE_CHECK, TLS_HANDSHAKE_COST, TURN_READ_BYTES};
 use crate::store::FileVersion;
 
@@ -66,13 +67,13 @@ impl TlsServer {
     /// Reads the certificates and keys again if their files have changed. If they are unusable, the server keeps the
     /// old ones, and logs why.
     pub fn reload(&self, now: Now) {
-        let versions = versions(&self.settings);
+        let versions = timed(Call::Open, || versions(&self.settings));
         let mut loaded = self.loaded.borrow_mut();
         if versions == loaded.versions {
             return;
         }
         loaded.versions = versions;
-        match self.load_again(now) {
+        match timed(Call::Read, || self.load_again(now)) {
             Ok((configs, cost)) => {
                 (loaded.configs, loaded.cost) = (configs, cost);
                 log::info!("read the certificates again");

@@ -13,6 +13,7 @@ use super::acceptor::TlsAcceptor;
 use super::hello;
 use super::session::TlsSession;
 use crate::clock::Now;
+use crate::clock::calls::{Call, timed};
 use crate::limits::{TLS_HANDSHAKE_COST, TLS_HANDSHAKE_READS, TLS_INPUT_MAX_BYTES, TLS_SEND_BYTES};
 use crate::transport::plain::read_file;
 use crate::transport::{Handshake, HandshakeBudget, Transport};
@@ -96,7 +97,9 @@ impl<T: Transport> TlsStream<T> {
         input[..kept].copy_from_slice(&self.incoming);
         match &mut self.stage {
             Stage::Running(session) => {
-                let processed = session.receive(&mut input[..end], &mut self.outgoing, content);
+                let is_handshaking = session.is_handshaking();
+                let process = || session.receive(&mut input[..end], &mut self.outgoing, content);
+                let processed = if is_handshaking { timed(Call::Handshake, process) } else { process() };
                 let consumed = processed.map_err(|error| self.fail(error))?;
                 self.keep(&input[consumed..end])?;
             }
@@ -131,7 +134,7 @@ impl<T: Transport> TlsStream<T> {
         let mut session =
             Box::new(TlsSession::new(self.acceptor.config(now)).map_err(|error| self.fail(error))?);
         let mut input = mem::take(&mut self.incoming);
-        let processed = session.receive(&mut input, &mut self.outgoing, |_| ());
+        let processed = timed(Call::Handshake, || session.receive(&mut input, &mut self.outgoing, |_| ()));
         self.stage = Stage::Running(session);
         let consumed = processed.map_err(|error| self.fail(error))?;
         self.keep(&input[consumed..])?;
@@ -299,7 +302,7 @@ impl<T: Transport> Transport for TlsStream<T> {
         }
         let acceptor = Rc::clone(&self.acceptor);
         let mut input = acceptor.input();
-        let read = read_file(file, offset, &mut input[..count.min(TLS_SEND_BYTES)])?;
+        let read = timed(Call::Read, || read_file(file, offset, &mut input[..count.min(TLS_SEND_BYTES)]))?;
         if read == 0 {
             return Ok(0);
         }

@@ -3,5 +3,5 @@
 mod caching;
 mod changes;
 mod fresh;
-mod site;
+pub mod site;
 mod watching;

@@ -93,5 +93,6 @@ fn write_connection(one: &ConnectionStatus, census: &Census, inspector: &Inspect
         }
         None => out.push_str("null"),
     }
-    let _ = write!(out, ",\"deadline_ms\":{},\"why\":\"{}\"}}", (one.deadline - now).as_millis(), Why(one, now));
+    let _ =
+        write!(out, ",\"deadline_ms\":{},\"why\":\"{}\"}}", (one.deadline - now).as_millis(), Why(one, now));
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::clock::rfc3339;
 use crate::close_reason::CloseReason;
-use crate::observe::{Activity, Census, Histogram, Statistics, Timers, Turn};
+use crate::observe::{Activity, Census, Histogram, Stalls, Statistics, Timers, Turn};
 use crate::services::{Core, frame_interval};
 
 /// The name and version of the program.
@@ -36,7 +36,7 @@ pub(super) fn write_members(census: &Census, first: u64, core: &Core, out: &mut 
     out.push_str("},\"timers\":{");
     write_timers(&census.timers, census, out);
     out.push_str("},\"stalls\":{");
-    core.recorder.stalls().write_json(out);
+    write_stalls(core.recorder.stalls(), out);
     let services = &census.services;
     out.push_str("},\"cache\":{");
     list(
@@ -110,9 +110,7 @@ fn write_turns(core: &Core, count: u64, first: u64, out: &mut String) {
             ("budget_hits", totals.budget_hits),
         ],
     );
-    for (name, histogram) in
-        [("time_us", &totals.time_us), ("events_per_turn", &totals.events_per_turn)]
-    {
+    for (name, histogram) in [("time_us", &totals.time_us), ("events_per_turn", &totals.events_per_turn)] {
         let bounds = numbers(Histogram::bounds());
         let counts = numbers(histogram.counts().iter().copied());
         let _ = write!(out, ",\"{name}\":{{\"bounds\":[{bounds}],\"counts\":[{counts}]}}");
@@ -129,6 +127,25 @@ fn write_turns(core: &Core, count: u64, first: u64, out: &mut String) {
 fn numbers(numbers: impl Iterator<Item = u64>) -> String {
     let texts: Vec<String> = numbers.map(|number| number.to_string()).collect();
     texts.join(",")
+}
+
+fn write_stalls(stalls: &Stalls, out: &mut String) {
+    let _ = write!(out, "\"count\":{},\"causes\":{{", stalls.count());
+    list(out, stalls.causes().filter(|(_, count)| *count > 0));
+    out.push_str("},\"recent\":[");
+    for (index, stall) in stalls.recent().enumerate() {
+        let comma = if index > 0 { "," } else { "" };
+        let (at, ms) = (rfc3339(stall.at), stall.worked.as_millis());
+        let call_ms = stall.call.map_or(0, |(_, time)| time.as_millis());
+        let connection = stall.connection.map_or("null".to_owned(), |id| id.to_string());
+        let _ = write!(
+            out,
+            "{comma}{{\"turn\":{},\"time\":\"{at}\",\"ms\":{ms},\"call\":\"{}\",\"call_ms\":{call_ms},\"connection\":{connection}}}",
+            stall.turn,
+            stall.cause(),
+        );
+    }
+    out.push(']');
 }
 
 fn write_timers(timers: &Timers, census: &Census, out: &mut String) {

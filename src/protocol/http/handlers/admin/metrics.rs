@@ -86,11 +86,7 @@ fn write_files(census: &Census, statistics: &Statistics, out: &mut Exposition) {
         ("evserve_cache_bytes", "Memory of the cache.", services.cached_bytes),
         ("evserve_cache_max_bytes", "The limit on the memory of the cache.", services.cached_bytes_max),
         ("evserve_watches", "Files and folders watched for changes.", services.watches),
-        (
-            "evserve_open_files",
-            "Descriptors of uploads, large files and listings.",
-            services.open_files,
-        ),
+        ("evserve_open_files", "Descriptors of uploads, large files and listings.", services.open_files),
         ("evserve_open_files_max", "The limit on these descriptors.", services.open_files_max),
     ] {
         out.gauge(name, help, value);

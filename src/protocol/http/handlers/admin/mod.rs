@@ -70,10 +70,7 @@ fn text(content_type: &'static str, text: String) -> Response {
     Response::text(Status::Ok, content_type, Vec::new(), text)
 }
 
-fn stream(
-    content_type: &'static str,
-    source: impl BodySource + 'static,
-) -> Response {
+fn stream(content_type: &'static str, source: impl BodySource + 'static) -> Response {
     let fields = vec![field("Content-Type", content_type)];
     Response { status: Status::Ok, metadata: None, fields, body: Body::Stream(Box::new(source)) }
 }
