@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::Statistics;
 use crate::clock::{Instant, Now};
 use crate::peer::Peer;
 
@@ -149,6 +150,8 @@ pub struct Census {
     pub activities: [usize; Activity::ALL.len()],
     pub timers: Timers,
     pub slots: SlotMap,
+    /// The counters, without those of the admin interface.
+    pub statistics: Statistics,
     pub services: ServiceCounts,
     /// Whether `connections` was asked for.
     pub has_connections: bool,

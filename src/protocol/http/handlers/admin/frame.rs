@@ -30,7 +30,7 @@ pub(super) fn write_members(census: &Census, first: u64, core: &Core, out: &mut 
     out.push_str("},\"phases\":{");
     list(out, Activity::ALL.iter().map(|one| (one.name().0, census.activities[*one as usize] as u64)));
     out.push_str("},\"counters\":{");
-    write_counters(&core.statistics, out);
+    write_counters(&census.statistics, out);
     out.push_str("},\"turns\":{");
     write_turns(core, census.turn, first, out);
     out.push_str("},\"timers\":{");
@@ -50,7 +50,7 @@ pub(super) fn write_members(census: &Census, first: u64, core: &Core, out: &mut 
         ],
     );
     let _ = write!(out, "}},\"watches\":{{\"count\":{}}},\"library\":{{", services.watches);
-    let statistics = &core.statistics;
+    let statistics = &census.statistics;
     list(
         out,
         [

@@ -16,9 +16,9 @@ pub(super) const OPEN_METRICS_TYPE: &str = "application/openmetrics-text; versio
 pub(super) fn render(census: &Census, core: &Core, is_open: bool) -> String {
     let mut out = Exposition { text: String::new(), name: String::new(), is_open };
     write_server(census, core, &mut out);
-    write_traffic(&core.statistics, &mut out);
+    write_traffic(&census.statistics, &mut out);
     write_turns(core.recorder.totals(), census, core, &mut out);
-    write_files(census, &core.statistics, &mut out);
+    write_files(census, &census.statistics, &mut out);
     write_process(&mut out);
     out.end()
 }
