@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::ops::{Add, AddAssign, Sub};
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
+use nix::time::{ClockId, clock_gettime};
 
 /// A time of the monotonic clock, in nanoseconds. It never goes back. Sums and differences saturate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,11 +14,11 @@ impl Instant {
     /// The earliest time.
     pub const ZERO: Instant = Instant(NonZeroU64::MIN);
 
-    /// Reads the clock (`clock_gettime`, without a system call on Linux).
+    /// Reads the clock (`clock_gettime`, without a system call on Linux; the call for this clock cannot fail).
     #[inline]
     pub fn now() -> Instant {
-        let time = clock_gettime(ClockId::Monotonic);
-        Instant::of((time.tv_sec as u64).saturating_mul(NANOS_PER_SECOND) + time.tv_nsec as u64)
+        let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
+        Instant::of(nanos(time))
     }
 
     /// Returns the time since `earlier`, or zero if that is later.

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use rustix::param::page_size;
-use rustix::time::{ClockId, clock_gettime};
+use nix::time::{ClockId, clock_gettime};
 
 /// What the process uses.
 #[derive(Clone, Copy, Debug)]
@@ -16,14 +15,15 @@ pub struct ProcessUsage {
 
 impl ProcessUsage {
     pub fn read() -> ProcessUsage {
-        let cpu = clock_gettime(ClockId::ProcessCPUTime);
-        let cpu = Duration::new(cpu.tv_sec as u64, cpu.tv_nsec as u32);
-        ProcessUsage { cpu, resident_bytes: resident_pages().map(|pages| pages * page_size() as u64) }
+        let cpu = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID);
+        ProcessUsage { cpu: cpu.map_or(Duration::ZERO, Duration::from), resident_bytes: resident_bytes() }
     }
 }
 
-/// Reads the second number of statm. The kernel makes the file at this call; no disk is involved.
-fn resident_pages() -> Option<u64> {
-    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
-    statm.split_whitespace().nth(1)?.parse().ok()
+/// Reads VmRSS. The kernel makes the file at this call; no disk is involved.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let value = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: u64 = value.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kilobytes * 1024)
 }
