@@ -19,7 +19,7 @@ pub struct Inspector {
     census: Option<Rc<Census>>,
     /// The numbers of connections to close, and whether the loop has closed them.
     closing: Vec<(usize, Option<bool>)>,
-    /// Until when somebody looks. Meanwhile the last request of each connection is noted.
+    /// Until when the inspector is watched. Meanwhile the last request of each connection is noted.
     watched_until: Option<Instant>,
     last_requests: HashMap<usize, Vec<u8>>,
     /// The last frame of the live view, and the number of its turn. All viewers share it.
@@ -104,13 +104,13 @@ impl Inspector {
         }
     }
 
-    /// Returns whether somebody looks.
+    /// Returns whether a program or a page has asked for the connections in the last seconds.
     #[inline]
     pub fn is_watched(&self) -> bool {
         self.watched_until.is_some()
     }
 
-    /// Notes the last request of a connection, if somebody looks.
+    /// Notes the last request of a connection, if the inspector is watched.
     pub fn note_request(&mut self, connection: usize, line: &[u8]) {
         if self.is_watched() {
             let noted = self.last_requests.entry(connection).or_default();

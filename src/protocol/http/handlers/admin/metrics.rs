@@ -24,14 +24,14 @@ pub(super) fn render(census: &Census, core: &Core, is_open: bool) -> String {
 }
 
 fn write_server(census: &Census, core: &Core, out: &mut Exposition) {
-    out.family("evserve_build_info", Kind::Gauge, "The version of the server.");
+    out.family("evserve_build_info", Family::Gauge, "The version of the server.");
     out.sample("", &[("version", env!("CARGO_PKG_VERSION"))], 1);
     let started = core.started.wall.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
     out.gauge("evserve_start_time_seconds", "When the server was started, in Unix time.", started);
     out.gauge("evserve_draining", "1 while the server drains.", u8::from(core.is_draining()));
-    out.family("evserve_connections", Kind::Gauge, "Open connections by protocol.");
+    out.family("evserve_connections", Family::Gauge, "Open connections by protocol.");
     census.open.iter().for_each(|(name, count)| out.sample("", &[("protocol", name)], count));
-    out.family("evserve_connection_phases", Kind::Gauge, "Open connections by what they do or wait for.");
+    out.family("evserve_connection_phases", Family::Gauge, "Open connections by what they do or wait for.");
     for activity in Activity::ALL {
         out.sample("", &[("phase", activity.name().0)], census.activities[activity as usize]);
     }
@@ -56,7 +56,7 @@ fn write_traffic(statistics: &Statistics, out: &mut Exposition) {
     ] {
         out.counter(name, help, value);
     }
-    out.family("evserve_connections_closed", Kind::Counter, "Connections closed, by reason.");
+    out.family("evserve_connections_closed", Family::Counter, "Connections closed, by reason.");
     for reason in CloseReason::ALL {
         out.sample("_total", &[("reason", reason.name())], statistics.ended(reason));
     }
@@ -69,11 +69,11 @@ fn write_turns(totals: &TurnTotals, census: &Census, core: &Core, out: &mut Expo
     out.counter("evserve_sources_driven", "Sources driven in all turns.", totals.driven);
     let help = "Times that a connection used up its budget of a turn.";
     out.counter("evserve_budgets_exhausted", help, totals.budget_hits);
-    out.family("evserve_turn_seconds", Kind::Histogram, "Time of work by turn.");
+    out.family("evserve_turn_seconds", Family::Histogram, "Time of work by turn.");
     out.histogram(&totals.time_us, 1e-6, seconds(totals.work_us));
-    out.family("evserve_turn_events", Kind::Histogram, "Events of the poll by turn.");
+    out.family("evserve_turn_events", Family::Histogram, "Events of the poll by turn.");
     out.histogram(&totals.events_per_turn, 1.0, totals.events as f64);
-    out.family("evserve_stalls", Kind::Counter, "Turns of more than 50 ms, by the call that took longest.");
+    out.family("evserve_stalls", Family::Counter, "Turns of more than 50 ms, by the call that took longest.");
     for (cause, count) in core.recorder.stalls().causes() {
         out.sample("_total", &[("call", cause)], count);
     }
@@ -120,7 +120,7 @@ struct Exposition {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum Family {
     Counter,
     Gauge,
     Histogram,
@@ -128,12 +128,12 @@ enum Kind {
 
 impl Exposition {
     /// Begins a family. OpenMetrics names a family of counters without `_total`.
-    fn family(&mut self, name: &str, kind: Kind, help: &str) {
-        let suffix = if kind == Kind::Counter && !self.is_open { "_total" } else { "" };
+    fn family(&mut self, name: &str, kind: Family, help: &str) {
+        let suffix = if kind == Family::Counter && !self.is_open { "_total" } else { "" };
         let kind = match kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
+            Family::Counter => "counter",
+            Family::Gauge => "gauge",
+            Family::Histogram => "histogram",
         };
         let _ = write!(self.text, "# HELP {name}{suffix} {help}\n# TYPE {name}{suffix} {kind}\n");
         self.name.clear();
@@ -151,12 +151,12 @@ impl Exposition {
     }
 
     fn counter(&mut self, name: &str, help: &str, value: impl Display) {
-        self.family(name, Kind::Counter, help);
+        self.family(name, Family::Counter, help);
         self.sample("_total", &[], value);
     }
 
     fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
-        self.family(name, Kind::Gauge, help);
+        self.family(name, Family::Gauge, help);
         self.sample("", &[], value);
     }
 

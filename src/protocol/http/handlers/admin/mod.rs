@@ -27,7 +27,8 @@ pub(super) fn respond(
 ) -> Result<Outcome, HttpError> {
     let Target::Path { path, query, .. } = request.target else { return Err(NOT_FOUND) };
     if path == b"/healthz" {
-        return read(request, |_| Ok(health(cx.core.is_draining())));
+        require_read(request)?;
+        return Ok(Outcome::Handled(health(cx.core.is_draining())));
     }
     if !request.headers.host().is_none_or(|host| is_own(&host, &cx.http.hosts)) {
         return Err(FOREIGN_HOST);
@@ -35,15 +36,17 @@ pub(super) fn respond(
     if let Some(id) = path.strip_prefix(b"/connections/") {
         return close(id, token, request, cx);
     }
-    match path {
-        b"/" => read(request, |_| Ok(Response::page(Status::Ok, Vec::new(), page(token)))),
-        b"/page.css" => read(request, |_| Ok(text(CSS, include_str!("page.css").to_owned()))),
-        b"/page.js" => read(request, |_| Ok(text(JAVASCRIPT, include_str!("page.js").to_owned()))),
-        b"/events" => read(request, |_| Ok(stream(EVENT_STREAM, EventStream::default()))),
-        b"/loop.json" => loop_state(query, request, cx),
-        b"/metrics" => metrics(request, cx),
-        _ => Err(NOT_FOUND),
-    }
+    let response = match path {
+        b"/" => Response::page(Status::Ok, Vec::new(), page(token)),
+        b"/page.css" => text(CSS, include_str!("page.css").to_owned()),
+        b"/page.js" => text(JAVASCRIPT, include_str!("page.js").to_owned()),
+        b"/events" => stream(EVENT_STREAM, EventStream::default()),
+        b"/loop.json" => return loop_state(query, request, cx),
+        b"/metrics" => return metrics(request, cx),
+        _ => return Err(NOT_FOUND),
+    };
+    require_read(request)?;
+    Ok(Outcome::Handled(response))
 }
 
 const FOREIGN_HOST: HttpError = HttpError::new(
@@ -55,13 +58,9 @@ const CSS: &str = "text/css; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const EVENT_STREAM: &str = "text/event-stream";
 
-/// Responds to GET and HEAD.
-fn read(
-    request: &Request<'_>,
-    respond: impl FnOnce(&Request<'_>) -> Result<Response, HttpError>,
-) -> Result<Outcome, HttpError> {
+fn require_read(request: &Request<'_>) -> Result<(), HttpError> {
     match request.method {
-        Method::Get | Method::Head => respond(request).map(Outcome::Handled),
+        Method::Get | Method::Head => Ok(()),
         _ => Err(HttpError::method_not_allowed("GET, HEAD")),
     }
 }
@@ -93,14 +92,16 @@ fn loop_state(
     request: &Request<'_>,
     cx: &mut Context<'_>,
 ) -> Result<Outcome, HttpError> {
-    let query = Query::parse(query)?;
+    require_read(request)?;
     let Some(census) = cx.core.inspector.census(Detail::Connections, cx.core.clock.now.monotonic) else {
-        return read(request, |_| Ok(text(types::JSON, String::new()))).map(|_| Outcome::Pending);
+        return Ok(Outcome::Pending);
     };
-    read(request, |_| Ok(stream(types::JSON, ConnectionList::new(census, &query))))
+    let query = Query::parse(query, &census)?;
+    Ok(Outcome::Handled(stream(types::JSON, ConnectionList::new(census, &query))))
 }
 
 fn metrics(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Outcome, HttpError> {
+    require_read(request)?;
     let Some(census) = cx.core.inspector.census(Detail::Overview, cx.core.clock.now.monotonic) else {
         return Ok(Outcome::Pending);
     };
@@ -108,9 +109,8 @@ fn metrics(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Outcome, HttpE
     let format = preferred_media_type(accept.as_deref(), &[metrics::PROMETHEUS, metrics::OPEN_METRICS]);
     let is_open = format == Some(metrics::OPEN_METRICS);
     let content_type = if is_open { metrics::OPEN_METRICS_TYPE } else { metrics::PROMETHEUS_TYPE };
-    read(request, |_| {
-        Ok(text(content_type, metrics::render(&census, cx.core, is_open)).with(field("Vary", "Accept")))
-    })
+    let response = text(content_type, metrics::render(&census, cx.core, is_open));
+    Ok(Outcome::Handled(response.with(field("Vary", "Accept"))))
 }
 
 /// Closes the connection with the number `id`. A page of another origin can send no such request: it would need the

@@ -3,7 +3,6 @@
 use std::cmp::Reverse;
 
 use crate::observe::{Activity, Census, ConnectionStatus};
-use crate::protocol::PROTOCOLS;
 use crate::protocol::http::semantics::{HttpError, target};
 
 /// The connections that are asked for.
@@ -34,7 +33,8 @@ enum Key {
 }
 
 impl Query {
-    pub(super) fn parse(query: Option<&[u8]>) -> Result<Query, HttpError> {
+    /// Parses a query for the connections of `census`.
+    pub(super) fn parse(query: Option<&[u8]>, census: &Census) -> Result<Query, HttpError> {
         let mut parsed = Query::default();
         let pairs = query.unwrap_or_default().split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
         for pair in pairs {
@@ -44,14 +44,14 @@ impl Query {
             };
             let value = target::decode(value)?;
             let value = std::str::from_utf8(&value).map_err(|_| BAD_VALUE)?;
-            parsed.set(name, value).ok_or(BAD_VALUE)?;
+            parsed.set(name, value, census).ok_or(BAD_VALUE)?;
         }
         Ok(parsed)
     }
 
-    fn set(&mut self, name: &[u8], value: &str) -> Option<()> {
+    fn set(&mut self, name: &[u8], value: &str, census: &Census) -> Option<()> {
         match name {
-            b"protocol" => self.protocol = Some(PROTOCOLS.iter().find(|(name, _)| *name == value)?.0),
+            b"protocol" => self.protocol = Some(census.open.iter().find(|(name, _)| *name == value)?.0),
             b"phase" => {
                 let found = Activity::ALL.into_iter().find(|activity| activity.name().0 == value)?;
                 self.activity = Some(found);
