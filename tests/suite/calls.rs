@@ -3,10 +3,10 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use evserve::clock::calls::{Call, driving, take};
-use evserve::clock::{Clock, Now};
+use evserve::clock::{Clock, Instant, Now};
 use evserve::limits::MEMORY_BODY_MAX_BYTES;
 use evserve::observe::LogFile;
 use evserve::site::{AcceptedCodings, Coding, Metadata, Resolved, Rules, Selected, Site};
