@@ -141,6 +141,7 @@ impl<N: Network> EventLoop<N> {
         mut drive: impl FnMut(&mut EventLoop<N>, usize),
     ) -> Option<Duration> {
         self.services.begin_turn(now);
+        self.services.core.recorder.begin(now.monotonic);
         self.scratch.handshakes = HandshakeBudget::default();
         for readiness in events {
             self.services.core.recorder.turn.events += 1;
