@@ -19,6 +19,10 @@ impl<N: Network> EventLoop<N> {
             });
             let key = key.map(|(key, _)| key);
             if let Some(key) = key {
+                // It may be in the middle of a response, or be the connection that asks.
+                if self.sources[key].queued.take().is_some() {
+                    self.schedule.withdraw(key);
+                }
                 self.close(key, CloseReason::AdminClosed);
             }
             self.services.core.inspector.answer_close(id, key.is_some());

@@ -119,14 +119,14 @@ impl<N: Network> EventLoop<N> {
     /// sleep if no event arrives; `None` means forever.
     pub fn turn(&mut self, now: Now, events: impl IntoIterator<Item = Readiness>) -> Option<Duration> {
         if let Some(mut trace) = self.trace.take() {
-            let events = trace.begin(events, &self.services.core.statistics);
+            let events = trace.begin(events, &self.services.core.all_statistics());
             let timeout = self.turn_by(now, events, |event_loop, key| {
                 let begun = trace.begin_drive(key, &event_loop.sources[key]);
                 event_loop.drive(key);
                 let has_more = event_loop.sources[key].queued.is_some();
-                trace.end_drive(begun, has_more, &event_loop.services.core.statistics);
+                trace.end_drive(begun, has_more, &event_loop.services.core.all_statistics());
             });
-            trace.end(timeout, &self.services.core.statistics);
+            trace.end(timeout, &self.services.core.all_statistics());
             self.trace = Some(trace);
             return timeout;
         }
@@ -141,6 +141,7 @@ impl<N: Network> EventLoop<N> {
         mut drive: impl FnMut(&mut EventLoop<N>, usize),
     ) -> Option<Duration> {
         self.services.begin_turn(now);
+        self.services.core.recorder.begin(now.monotonic);
         self.scratch.handshakes = HandshakeBudget::default();
         for readiness in events {
             self.services.core.recorder.turn.events += 1;

@@ -76,6 +76,13 @@ impl Schedule {
         !self.ready.is_empty() || !self.low_priority.is_empty() || !self.handshakes.is_empty()
     }
 
+    /// Removes a source that is queued from its queue.
+    pub(super) fn withdraw(&mut self, key: usize) {
+        for queue in [&mut self.ready, &mut self.low_priority, &mut self.handshakes] {
+            queue.retain(|queued| *queued != key);
+        }
+    }
+
     /// Clears the queues.
     pub(super) fn clear_ready(&mut self) {
         self.ready.clear();

@@ -1,5 +1,7 @@
 //! Counters since the start of the server.
 
+use std::ops::Add;
+
 use crate::close_reason::CloseReason;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +36,31 @@ pub struct DatagramCounts {
     pub truncated: u64,
     /// Replies that the kernel did not accept.
     pub unsent: u64,
+}
+
+impl Add<&Statistics> for &Statistics {
+    type Output = Statistics;
+
+    fn add(self, other: &Statistics) -> Statistics {
+        let (own, others) = (&self.datagrams, &other.datagrams);
+        Statistics {
+            accepted: self.accepted + other.accepted,
+            turned_away: self.turned_away + other.turned_away,
+            requests: self.requests + other.requests,
+            received_bytes: self.received_bytes + other.received_bytes,
+            sent_bytes: self.sent_bytes + other.sent_bytes,
+            datagrams: DatagramCounts {
+                received: own.received + others.received,
+                answered: own.answered + others.answered,
+                truncated: own.truncated + others.truncated,
+                unsent: own.unsent + others.unsent,
+            },
+            uploads: self.uploads + other.uploads,
+            upload_bytes: self.upload_bytes + other.upload_bytes,
+            deleted: self.deleted + other.deleted,
+            ended: std::array::from_fn(|index| self.ended[index] + other.ended[index]),
+        }
+    }
 }
 
 impl Statistics {

@@ -59,6 +59,11 @@ impl Core {
         if is_admin { &mut self.admin_statistics } else { &mut self.statistics }
     }
 
+    /// Returns the counters of the site and of the admin interface together.
+    pub fn all_statistics(&self) -> Statistics {
+        &self.statistics + &self.admin_statistics
+    }
+
     /// Exchanges the counters of the site and of the admin interface, around a call that drives a connection to the
     /// latter: what it counts is not traffic of the site.
     pub fn swap_statistics(&mut self) {

@@ -97,10 +97,9 @@ impl Services {
         counts
     }
 
-    /// Begins a turn at `now`.
+    /// Begins a turn at `now`, or work outside of a turn.
     pub fn begin_turn(&mut self, now: Now) {
         self.core.clock.advance(now);
-        self.core.recorder.begin(now.monotonic);
         self.core.library.begin_turn(now.monotonic);
     }
 

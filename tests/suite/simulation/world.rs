@@ -13,9 +13,10 @@ use evserve::event_loop::{EventLoop, Readiness, Token};
 use evserve::limits::{
     DISK_RETRY, INBOX_MAX_BYTES, Limits, OUTBOX_MAX_BYTES, TURN_READ_BYTES, TURN_WRITE_BYTES,
 };
+use evserve::observe::{Activity, AtDeadline, Census, ConnectionStatus};
 use evserve::protocol::Kind;
-use evserve::services::Services;
 use evserve::services::Template;
+use evserve::services::{Detail, Services};
 use evserve::site::Rules;
 use evserve::transport::tls::TlsAcceptor;
 
@@ -104,7 +105,10 @@ impl Simulation {
             });
         }
         self.random.shuffle(&mut events);
+        self.take_census();
         self.timeout = self.event_loop.turn(self.now, events);
+        let census = self.take_census().expect("a census at the end of the turn");
+        self.check_census(&census);
         for peer in &self.peers {
             let wire = &mut *peer.wire.borrow_mut();
             // A handshake has a budget of its own, and records have headers.
@@ -124,6 +128,32 @@ impl Simulation {
         assert_eq!(statistics.accepted - statistics.ended_in_all(), self.event_loop.connections() as u64);
         if self.event_loop.connections() > 0 {
             assert!(self.timeout.is_some(), "a connection without a deadline");
+        }
+    }
+
+    /// Asks for a census of this turn. Returns that of the last one.
+    fn take_census(&mut self) -> Option<Rc<Census>> {
+        let now = self.now.monotonic;
+        self.event_loop.services_mut().core.inspector.census(Detail::Connections, now)
+    }
+
+    /// A census counts every connection once, and says of each what is true.
+    fn check_census(&self, census: &Census) {
+        let (statistics, open) = (&census.statistics, self.event_loop.connections());
+        assert_eq!(census.connections.len(), open);
+        assert_eq!(census.open.iter().map(|(_, count)| count).sum::<usize>(), open);
+        assert_eq!(census.activities.iter().sum::<usize>(), open);
+        assert_eq!(census.slots.protocols.len(), census.slots.activities.len());
+        assert_eq!(census.slots.activities.bytes().filter(|letter| *letter != b'.').count(), open);
+        let sum = |count: fn(&ConnectionStatus) -> u64| census.connections.iter().map(count).sum::<u64>();
+        assert!(sum(|one| one.received) <= statistics.received_bytes);
+        assert!(sum(|one| one.sent) <= statistics.sent_bytes);
+        assert!(sum(|one| one.requests.into()) <= statistics.requests);
+        for one in &census.connections {
+            assert_eq!(one.is_encrypted, self.is_encrypted);
+            assert!(one.activity != Activity::Sending || one.queued > 0, "{one:?}");
+            let is_due = one.deadline <= self.now.monotonic;
+            assert!(one.at_deadline == AtDeadline::Nothing || !is_due, "{one:?}");
         }
     }
 

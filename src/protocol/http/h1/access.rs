@@ -28,7 +28,8 @@ fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
     head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
 }
 
-fn request_line(head: &[u8]) -> &[u8] {
+/// Returns the first line of a request head.
+pub(super) fn request_line(head: &[u8]) -> &[u8] {
     lines(head).next().unwrap_or_default()
 }
 

@@ -206,9 +206,13 @@ impl PendingResponse {
     /// Continues a live response whose next part is due, unless the client has not received the last one: then the
     /// part is skipped.
     pub(super) fn on_deadline(&mut self, all_sent: bool, core: &Core) {
-        if let PendingResponse::Stream(stream) = self {
-            let later = core.clock.now.monotonic + FRAME_INTERVAL;
-            stream.resumes_at = (!all_sent).then_some(later);
+        if let PendingResponse::Stream(stream) = self
+            && let Some(due) = stream.resumes_at
+        {
+            // Parts are due at times that all clients share.
+            let late = (core.clock.now.monotonic - due).as_nanos() / FRAME_INTERVAL.as_nanos();
+            let skipped = u32::try_from(late).unwrap_or(u32::MAX).saturating_add(1);
+            stream.resumes_at = (!all_sent).then(|| due + FRAME_INTERVAL.saturating_mul(skipped));
         }
     }
 }

@@ -121,6 +121,10 @@ impl Http1 {
             Parsed::Head(head, length) => {
                 debug_assert!((1..=input.len()).contains(&length));
                 self.version = Some(head.version);
+                if cx.core.inspector.is_watched() {
+                    let line = access::request_line(head.request.headers.block);
+                    cx.core.inspector.note_request(cx.connection, line);
+                }
                 if head.needs_tls && !cx.is_encrypted {
                     return Step::Finish(0, refuse(NEEDS_TLS, FailedRequest::from(&head), out, cx));
                 }

@@ -1,10 +1,12 @@
-//! `/events`: a stream of frames as server-sent events (HTML Standard section 9.2), one for each census. All viewers
-//! get the same frame, so the text is made once.
+//! `/events`: a stream of frames as server-sent events (HTML Standard section 9.2). All viewers get the same frames at
+//! the same times, so a frame costs one census and is written once, and it lists all turns since the one before.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::frame;
-use crate::limits::FRAME_TURNS_MAX;
+use crate::clock::Instant;
+use crate::limits::{FRAME_INTERVAL, FRAME_TURNS_MAX};
 use crate::observe::Census;
 use crate::protocol::http::semantics::{BodySource, Field, NextSlice};
 use crate::services::{Context, Core, Detail, frame_interval};
@@ -15,16 +17,22 @@ use crate::store::StoreError;
 pub(super) struct EventStream {
     /// The turn of the last frame.
     last: u64,
+    /// Whether the stream has waited for the time of its first frame.
+    has_begun: bool,
 }
 
 impl BodySource for EventStream {
     fn advance(&mut self, out: &mut Vec<u8>, cx: &mut Context<'_>) -> Result<NextSlice, StoreError> {
-        let now = cx.core.clock.now.monotonic;
+        let (now, started) = (cx.core.clock.now.monotonic, cx.core.started.monotonic);
+        if !std::mem::replace(&mut self.has_begun, true) {
+            return Ok(NextSlice::At(next_frame(now - started, FRAME_INTERVAL, started)));
+        }
         match cx.core.inspector.census(Detail::Overview, now) {
             Some(census) if census.turn > self.last => {
                 self.last = census.turn;
                 out.extend_from_slice(shared_frame(&census, cx.core).as_bytes());
-                Ok(NextSlice::At(census.now.monotonic + frame_interval(census.slots.protocols.len())))
+                let interval = frame_interval(census.slots.protocols.len());
+                Ok(NextSlice::At(next_frame(now - started, interval, started)))
             }
             _ => Ok(NextSlice::InNextTurn),
         }
@@ -33,6 +41,12 @@ impl BodySource for EventStream {
     fn fields(&self) -> Vec<Field> {
         Vec::new()
     }
+}
+
+/// Returns when the next frame is due: at a multiple of the interval since the start, for all viewers.
+fn next_frame(uptime: Duration, interval: Duration, started: Instant) -> Instant {
+    let (uptime, interval) = (uptime.as_nanos() as u64, interval.as_nanos() as u64);
+    started + Duration::from_nanos((uptime / interval + 1) * interval)
 }
 
 /// Returns the event for a census, which the first viewer makes.

@@ -70,7 +70,7 @@ fn write_turns(totals: &TurnTotals, census: &Census, core: &Core, out: &mut Expo
     let help = "Times that a connection used up its budget of a turn.";
     out.counter("evserve_budgets_exhausted", help, totals.budget_hits);
     out.family("evserve_turn_seconds", Family::Histogram, "Time of work by turn.");
-    out.histogram(&totals.time_us, 1e-6, seconds(totals.work_us));
+    out.histogram(&totals.time_us, 1e6, seconds(totals.work_us));
     out.family("evserve_turn_events", Family::Histogram, "Events of the poll by turn.");
     out.histogram(&totals.events_per_turn, 1.0, totals.events as f64);
     out.family("evserve_stalls", Family::Counter, "Turns of more than 50 ms, by the call that took longest.");
@@ -160,12 +160,13 @@ impl Exposition {
         self.sample("", &[], value);
     }
 
-    /// Writes the samples of a histogram, whose numbers are multiples of `unit`.
-    fn histogram(&mut self, histogram: &Histogram, unit: f64, sum: f64) {
+    /// Writes the samples of a histogram, whose numbers are in units of which `per_one` make one.
+    fn histogram(&mut self, histogram: &Histogram, per_one: f64, sum: f64) {
         let mut count = 0;
         for (bound, bucket) in Histogram::bounds().zip(histogram.counts()) {
             count += bucket;
-            let bound = format!("{}", bound as f64 * unit);
+            // A quotient is rounded once, so it is printed with few digits.
+            let bound = format!("{}", bound as f64 / per_one);
             self.sample("_bucket", &[("le", &bound)], count);
         }
         let all: u64 = histogram.counts().iter().sum();
