@@ -21,3 +21,5 @@ mod simulation;
 mod tidy;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "top")]
+mod top;
