@@ -14,7 +14,8 @@ _evserve() {
             continue
         fi
         case "$command $word" in
-            ' --html' | ' --http' | ' --https' | ' --cert' | ' --key' | ' --state' | ' --client-ca' | ' --hsts' | ' --file-tls' | ' --files' | ' --file' | ' --dialect' | ' --ack' | ' --ack-udp' | ' --ack-reply' | ' --udp-rate' | ' --pace' | ' --on-duplicate' | ' --host' | ' --max-upload' | ' --max-library' | ' --keep-free' | ' --partial-max' | ' --partial-age' | ' --admin' | ' --mime' | ' --cache-control' | ' --header' | ' --max-connections' | ' --max-per-client' | ' --idle-timeout' | ' --file-idle-timeout' | ' --head-timeout' | ' --body-timeout' | ' --write-timeout' | ' --drain-timeout' | ' --log-level' | ' --log-file' | ' --access-log' | ' --access-format') value=$word given+="$word " ;;
+            ' top') command+=" $word" place=0 ;;
+            ' --html' | ' --http' | ' --https' | ' --cert' | ' --key' | ' --state' | ' --client-ca' | ' --hsts' | ' --file-tls' | ' --files' | ' --file' | ' --dialect' | ' --ack' | ' --ack-udp' | ' --ack-reply' | ' --udp-rate' | ' --pace' | ' --on-duplicate' | ' --host' | ' --max-upload' | ' --max-library' | ' --keep-free' | ' --partial-max' | ' --partial-age' | ' --admin' | ' --mime' | ' --cache-control' | ' --header' | ' --max-connections' | ' --max-per-client' | ' --idle-timeout' | ' --file-idle-timeout' | ' --head-timeout' | ' --body-timeout' | ' --write-timeout' | ' --drain-timeout' | ' --log-level' | ' --log-file' | ' --access-log' | ' --access-format' | ' top --sort') value=$word given+="$word " ;;
             *' -'*) given+="$word " ;;
             *) ((place += 1)) ;;
         esac
@@ -27,6 +28,7 @@ _evserve() {
             ' --dialect') COMPREPLY=($(compgen -W 'auto lines joined listed' -- "$cur")) ;;
             ' --access-format') COMPREPLY=($(compgen -W 'combined json' -- "$cur")) ;;
             ' --log-level') COMPREPLY=($(compgen -W 'off error warn info debug trace' -- "$cur")) ;;
+            ' top --sort') COMPREPLY=($(compgen -W 'out in queued requests age inactive deadline id' -- "$cur")) ;;
             ' --on-duplicate') COMPREPLY=($(compgen -W 'refuse replace rename' -- "$cur")) ;;
             ' --cert' | ' --key' | ' --client-ca' | ' --log-file' | ' --access-log') compopt -o default ;;
             ' --html' | ' --state' | ' --files') compopt -o dirnames ;;
@@ -35,7 +37,11 @@ _evserve() {
     fi
     [[ ! $joined ]] || return
     case $command in
-        '') once='--html --self-signed --state --client-ca --redirect-https --hsts --files --dialect --ack-reply --udp-rate --pace --read-only --on-duplicate --overwrite --allow-delete --fsync --max-upload --max-library --keep-free --partial-max --partial-age --list --no-compress --spa --pretty-urls --cors --max-connections --max-per-client --idle-timeout --file-idle-timeout --head-timeout --body-timeout --write-timeout --drain-timeout --trace --log-level --log-file --access-log --access-format -V --version -h --help' many='--http --https --cert --key --file-tls --file --ack --ack-udp --host --admin --mime --cache-control --header' words='' ;;
+        '') once='--html --self-signed --state --client-ca --redirect-https --hsts --files --dialect --ack-reply --udp-rate --pace --read-only --on-duplicate --overwrite --allow-delete --fsync --max-upload --max-library --keep-free --partial-max --partial-age --list --no-compress --spa --pretty-urls --cors --max-connections --max-per-client --idle-timeout --file-idle-timeout --head-timeout --body-timeout --write-timeout --drain-timeout --trace --log-level --log-file --access-log --access-format -V --version -h --help' many='--http --https --cert --key --file-tls --file --ack --ack-udp --host --admin --mime --cache-control --header top' words='' ;;
+        ' top') once='--once --sort -V --version -h --help' many='' words='' ;;
+    esac
+    case "$command $place" in
+        ' top 0') [[ $cur == -* ]] || { return; } ;;
     esac
     if [[ ! $words || $cur == -* ]]; then
         words=$many

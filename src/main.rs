@@ -1,5 +1,10 @@
-//! `evserve`: parses the options, sets up the log, runs the server and returns its exit code.
+//! `evserve`: parses the options, sets up the log, runs the server and returns its exit code. `evserve top` shows a
+//! running server.
 
+#[cfg(feature = "top")]
+mod top;
+
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -11,7 +16,11 @@ use log::LevelFilter;
 use simplelog::{ConfigBuilder, WriteLogger};
 
 fn main() -> ExitCode {
-    let options = match Options::parse(std::env::args_os().skip(1)) {
+    let mut arguments = std::env::args_os().skip(1).peekable();
+    if arguments.next_if(|word| word == "top").is_some() {
+        return run_top(arguments);
+    }
+    let options = match Options::parse(arguments) {
         Ok(options) => options,
         Err(exit) => return exit.print(),
     };
@@ -24,6 +33,18 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+#[cfg(feature = "top")]
+fn run_top(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    top::run(arguments)
+}
+
+#[cfg(not(feature = "top"))]
+fn run_top(_arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let missing = "this build has no top; build evserve with --features top";
+    let _ = io::stderr().write_all(format!("evserve: {missing}\n").as_bytes());
+    ExitCode::from(2)
 }
 
 fn serve(options: &Options) -> Result<Shutdown, Box<dyn std::error::Error>> {

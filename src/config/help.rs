@@ -60,6 +60,8 @@ pub const GROUPS: [(&str, &[&str]); 7] = [
     ("Advanced", &["--dialect", "--pace", "--version", "--help"]),
 ];
 
+const TOP_USAGE: &str = "       evserve top [HOST:PORT]    show a running server; see evserve top --help\n";
+
 const EXAMPLES: &str = "  evserve --html ./public                 serve it on http://127.0.0.1:7890/
   evserve --html ./public --http :8080    serve it to the network on port 8080
   evserve --files ./library --http :8080  also accept uploads at /files/
@@ -79,8 +81,9 @@ const LINE_WIDTH: usize = 80;
 
 /// Renders the help.
 pub fn render(program: &CommandInfoWithArgs) -> String {
-    let mut help =
-        format!("{}\n\nUsage: evserve [OPTION]...\n\nExamples:\n{EXAMPLES}", program.description.trim_end());
+    let top = if cfg!(feature = "top") { TOP_USAGE } else { "" };
+    let description = program.description.trim_end();
+    let mut help = format!("{description}\n\nUsage: evserve [OPTION]...\n{top}\nExamples:\n{EXAMPLES}");
     for (heading, names) in GROUPS {
         let _ = writeln!(help, "\n{heading}:");
         for flag in names.iter().filter_map(|name| program.flags.iter().find(|flag| flag.long == *name)) {

@@ -8,6 +8,8 @@ mod options;
 mod quantities;
 mod rules;
 mod tls;
+#[cfg(feature = "top")]
+mod top_options;
 mod usage;
 
 use std::fmt;
@@ -27,6 +29,8 @@ pub use client_options::ClientOptions;
 pub use options::Options;
 use quantities::{number, size, time};
 pub use tls::TlsConfig;
+#[cfg(feature = "top")]
+pub use top_options::{KEYS, ORDERS, TopOptions};
 pub use usage::{CommandLine, Exit, Words};
 
 /// A checked configuration.

@@ -22,3 +22,5 @@ mod simulation;
 mod tidy;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "top")]
+mod top;

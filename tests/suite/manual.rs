@@ -12,16 +12,20 @@ mod zsh;
 use std::fs;
 use std::path::Path;
 
-use argh::{ArgsInfo, CommandInfoWithArgs};
-use evserve::config::ClientOptions;
-use evserve::config::Config;
-use evserve::config::Options;
+use argh::{ArgsInfo, CommandInfoWithArgs, SubCommandInfo};
+use evserve::config::{ClientOptions, Config, ORDERS, Options, TopOptions};
 
 use crate::process::run;
 
 /// Returns the programs with their options. The other text of the man pages is in `man/NAME.in`.
 fn programs() -> Vec<(&'static str, CommandInfoWithArgs)> {
-    vec![("evserve", Options::get_args_info()), ("evclient", ClientOptions::get_args_info())]
+    vec![("evserve", evserve()), ("evclient", ClientOptions::get_args_info())]
+}
+
+/// Returns the options of evserve, with `evserve top` as its command. main.rs distinguishes the two, not argh.
+fn evserve() -> CommandInfoWithArgs {
+    let top = SubCommandInfo { name: "top", command: TopOptions::get_args_info() };
+    CommandInfoWithArgs { commands: vec![top], ..Options::get_args_info() }
 }
 
 fn root() -> &'static Path {
@@ -89,6 +93,9 @@ fn manual_completions_offer_only_valid_and_documented_values() {
         }
     }
     assert!(offered > 10);
+    let sort = command::flags(&TopOptions::get_args_info()).into_iter().find(|flag| flag.long == "--sort");
+    let Some(command::Value::OneOf(words)) = sort.unwrap().value() else { panic!("no values for --sort") };
+    assert_eq!(words, ORDERS);
 }
 
 /// argh does not report `-h`, so command.rs adds it to the manual.

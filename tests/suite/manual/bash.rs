@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use argh::CommandInfoWithArgs;
 
-use super::command::{Value, flags, places, tree, value};
+use super::command::{RUN_ALONE, Value, flags, places, tree, value};
 
 /// Writes the script. File names are left to readline, which quotes them.
 pub fn write(name: &str, program: &CommandInfoWithArgs) -> String {
@@ -23,8 +23,12 @@ pub fn write(name: &str, program: &CommandInfoWithArgs) -> String {
                 values.entry(offer).or_default().extend(patterns);
             }
         }
-        let commands: Vec<&str> = command.commands.iter().map(|below| below.name).collect();
+        let mut commands: Vec<&str> = command.commands.iter().map(|below| below.name).collect();
         below.extend(commands.iter().map(|word| format!("'{path} {word}'")));
+        // The options are offered together with the commands.
+        if words.is_empty() && RUN_ALONE.contains(&name) {
+            many.extend(commands.drain(..).map(str::to_owned));
+        }
         let (once, many, commands) = (once.join(" "), many.join(" "), commands.join(" "));
         let _ = writeln!(known, "        '{path}') once='{once}' many='{many}' words='{commands}' ;;");
         for (index, place) in places(command).iter().enumerate() {

@@ -3,6 +3,9 @@
 
 use argh::{CommandInfoWithArgs, FlagInfoKind, Optionality};
 
+/// The programs that also run without one of their commands.
+pub const RUN_ALONE: [&str; 1] = ["evserve"];
+
 /// An option or a switch.
 #[derive(Clone)]
 pub struct Flag {
@@ -34,6 +37,7 @@ pub fn value(argument: &str) -> Value {
         "KIND" => Value::OneOf(&["lines", "joined", "listed"]),
         "MODE" => Value::OneOf(&["refuse", "replace", "rename"]),
         "LEVEL" => Value::OneOf(&["off", "error", "warn", "info", "debug", "trace"]),
+        "COLUMN" => Value::OneOf(&["out", "in", "queued", "requests", "age", "inactive", "deadline", "id"]),
         // A command, usually followed by local files.
         "COMMAND" => Value::File,
         "FORMAT" => Value::OneOf(&["combined", "json"]),

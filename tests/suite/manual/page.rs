@@ -7,7 +7,7 @@ use std::fmt::Write;
 use argh::CommandInfoWithArgs;
 use evserve::config::help::{GROUPS, split_default};
 
-use super::command::{Flag, flags, places, tree};
+use super::command::{Flag, RUN_ALONE, flags, places, tree};
 
 /// Writes a man page. `prose` is roff: the rest of the description, then the sections after the options.
 pub fn write(name: &str, program: &CommandInfoWithArgs, prose: &str) -> String {
@@ -40,6 +40,12 @@ pub fn write(name: &str, program: &CommandInfoWithArgs, prose: &str) -> String {
 
 fn synopsis(name: &str, program: &CommandInfoWithArgs) -> String {
     let lines = tree(program).into_iter().filter(|(_, command)| command.commands.is_empty());
+    // The command does not take the options of the program.
+    if RUN_ALONE.contains(&name) {
+        let lines = lines.map(|(words, command)| line(Some(name), &words, command));
+        let own = format!("{}{OPTIONS}\n", bold(&[name]));
+        return std::iter::once(own).chain(lines).collect::<Vec<_>>().join(".br\n");
+    }
     // Options of the program itself go before the command, unless --help is the only one.
     let own = flags(program).len() > 1 && !program.commands.is_empty();
     let begin = if own { format!("{}{OPTIONS}\n", bold(&[name])) } else { String::new() };

@@ -9,7 +9,6 @@ use std::path::Path;
 use std::process::Command;
 
 use argh::{ArgsInfo, CommandInfoWithArgs};
-use evserve::config::Options;
 use tempfile::TempDir;
 
 use super::{bash, fish, page, zsh};
@@ -79,6 +78,10 @@ const LINES: &[(&str, &str)] = &[
     ("evserve --html ", "sub/"),
     ("evserve --html=", "sub/"),
     ("evserve --log-file ", "plain sub/"),
+    ("evserve t", "top"),
+    ("evserve top --o", "--once"),
+    ("evserve top --sort q", "queued"),
+    ("evserve top --htm", ""),
     ("trial ", "get put"),
     ("trial --server 127.0.0.1:7890 g", "get"),
     ("trial --server=get p", "put"),
@@ -95,7 +98,7 @@ type Writer = fn(&str, &CommandInfoWithArgs) -> String;
 /// Creates a folder with the scripts of both programs and the files to offer.
 fn scripts(write: Writer) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    for (name, command) in [("evserve", Options::get_args_info()), ("trial", Trial::get_args_info())] {
+    for (name, command) in [("evserve", super::evserve()), ("trial", Trial::get_args_info())] {
         fs::write(folder.path().join(format!(".{name}")), write(name, &command)).unwrap();
     }
     fs::write(folder.path().join("plain"), "").unwrap();

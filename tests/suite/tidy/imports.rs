@@ -10,7 +10,9 @@ use super::source::{Source, sources};
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     // A separate program, which imports the library as `evserve`.
     ("evclient", &["config", "observe", "protocol/file", "protocol/file/vocabulary", "store", "transport"]),
-    ("main", &["config", "event_loop", "observe", "server"]),
+    ("main", &["config", "event_loop", "observe", "server", "top"]),
+    // Part of the program `evserve`, which knows the server only by HTTP.
+    ("top", &["config"]),
     (
         "server",
         &[

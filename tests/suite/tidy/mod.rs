@@ -13,7 +13,7 @@ use source::{read, root, sources};
 /// Words that only some files may contain: the word, and the allowed path prefixes below `src`.
 const RESTRICTED_WORDS: &[(&str, &[&str])] = &[
     ("mio::", &["event_loop/", "transport/"]),
-    ("Instant::now", &["clock/", "event_loop/run.rs", "evclient/", "transport/tls/certificates.rs"]),
+    ("Instant::now", &["clock/", "event_loop/run.rs", "evclient/", "top/", "transport/tls/certificates.rs"]),
     ("SystemTime::now", &["clock/"]),
     ("Now::read", &["event_loop/run.rs", "event_loop/trace.rs", "server/mod.rs"]),
     ("File::open", &["event_loop/network.rs", "evclient/"]),
@@ -31,9 +31,10 @@ const RESTRICTED_WORDS: &[(&str, &[&str])] = &[
             "protocol/http/handlers/library/multipart.rs",
             "protocol/file/",
             "evclient/",
+            "top/feed/",
         ],
     ),
-    ("HTTP/1", &["protocol/http/h1/", "protocol/file/command.rs"]),
+    ("HTTP/1", &["protocol/http/h1/", "protocol/file/command.rs", "top/feed/"]),
     (".unwrap()", &[]),
     // Concatenated, so that a search for leftover markers does not match this list.
     (concat!("to", "do!"), &[]),
@@ -49,8 +50,9 @@ const RESTRICTED_WORDS: &[(&str, &[&str])] = &[
 const FILE_LINES_MAX: usize = 400;
 const FUNCTION_LINES_MAX: usize = 60;
 
-/// The maximum number of entries in a folder of `src`.
-const FOLDER_NAMES_MAX: usize = 17;
+/// The maximum number of entries in a folder of `src`. `src` itself has the 16 parts of the library and two clients of
+/// the server, evclient/ and top/.
+const FOLDER_NAMES_MAX: usize = 18;
 
 #[test]
 fn tidy_restricted_words_appear_only_in_the_allowed_files() {
