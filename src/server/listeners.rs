@@ -137,7 +137,7 @@ impl Listeners<'_> {
             local.filter(|address| service.kind == Kind::Admin && !address.ip().is_loopback())
         {
             log::warn!(
-                "whoever can connect to {address} can see and close all connections; --admin PORT admits only this machine"
+                "every client that reaches {address} can see and close all connections; --admin PORT admits only this machine"
             );
         }
         let Some(address) = local.filter(|_| service.kind == Kind::Http) else { return Ok(()) };

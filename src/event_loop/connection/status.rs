@@ -1,7 +1,7 @@
 //! What a connection does or waits for, for the inspector.
 
+use super::output::OutputWait;
 use super::{Connection, Phase};
-use crate::event_loop::output::OutputWait;
 use crate::observe::{Activity, AtDeadline, ConnectionStatus, ProtocolStatus};
 use crate::peer::Peer;
 use crate::protocol::{Demand, Protocol};

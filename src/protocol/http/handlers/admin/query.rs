@@ -14,14 +14,14 @@ pub(super) struct Query {
     peer: Option<String>,
     id: Option<usize>,
     slot: Option<usize>,
-    sort: Option<Key>,
+    sort: Option<SortKey>,
     is_ascending: bool,
     limit: Option<usize>,
 }
 
 /// What the connections are sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Key {
+enum SortKey {
     Id,
     Age,
     Inactive,
@@ -60,7 +60,7 @@ impl Query {
             b"id" => self.id = Some(value.parse().ok()?),
             b"slot" => self.slot = Some(value.parse().ok()?),
             b"limit" => self.limit = Some(value.parse().ok()?),
-            b"sort" => self.sort = Some(Key::parse(value)?),
+            b"sort" => self.sort = Some(SortKey::parse(value)?),
             b"order" => match value {
                 "asc" => self.is_ascending = true,
                 "desc" => self.is_ascending = false,
@@ -108,17 +108,17 @@ const BAD_VALUE: HttpError = HttpError::bad_request(
      order (asc, desc) and limit",
 );
 
-impl Key {
-    fn parse(name: &str) -> Option<Key> {
+impl SortKey {
+    fn parse(name: &str) -> Option<SortKey> {
         Some(match name {
-            "id" => Key::Id,
-            "age" => Key::Age,
-            "inactive" => Key::Inactive,
-            "in" => Key::In,
-            "out" => Key::Out,
-            "queued" => Key::Queued,
-            "requests" => Key::Requests,
-            "deadline" => Key::Deadline,
+            "id" => SortKey::Id,
+            "age" => SortKey::Age,
+            "inactive" => SortKey::Inactive,
+            "in" => SortKey::In,
+            "out" => SortKey::Out,
+            "queued" => SortKey::Queued,
+            "requests" => SortKey::Requests,
+            "deadline" => SortKey::Deadline,
             _ => return None,
         })
     }
@@ -126,14 +126,14 @@ impl Key {
     fn of(self, one: &ConnectionStatus, census: &Census) -> u64 {
         let now = census.now.monotonic;
         match self {
-            Key::Id => one.id as u64,
-            Key::Age => (now - one.accepted).as_nanos() as u64,
-            Key::Inactive => (now - one.last_activity).as_nanos() as u64,
-            Key::In => one.received,
-            Key::Out => one.sent,
-            Key::Queued => one.queued,
-            Key::Requests => one.requests.into(),
-            Key::Deadline => (one.deadline - now).as_nanos() as u64,
+            SortKey::Id => one.id as u64,
+            SortKey::Age => (now - one.accepted).as_nanos() as u64,
+            SortKey::Inactive => (now - one.last_activity).as_nanos() as u64,
+            SortKey::In => one.received,
+            SortKey::Out => one.sent,
+            SortKey::Queued => one.queued,
+            SortKey::Requests => one.requests.into(),
+            SortKey::Deadline => (one.deadline - now).as_nanos() as u64,
         }
     }
 }

@@ -3,8 +3,8 @@
 
 use std::io::{self, ErrorKind};
 
-use super::event::Readiness;
 use super::parking::{Parked, Parking};
+use crate::event_loop::event::Readiness;
 use crate::limits::INBOX_MAX_BYTES;
 use crate::transport::Transport;
 
