@@ -135,6 +135,14 @@ impl Fixture {
         id
     }
 
+    /// Presses the button that closes the selected connection, and confirms it.
+    #[track_caller]
+    fn press_close_twice(&mut self, id: &str) {
+        self.browser.click("#close");
+        self.wait_for_text("#close", &format!("Really close connection {id}?"));
+        self.browser.click("#close");
+    }
+
     fn press(&mut self, key: &str) {
         for kind in ["keyDown", "keyUp"] {
             self.browser.call("Input.dispatchKeyEvent", json!({"type": kind, "key": key}));
@@ -221,8 +229,7 @@ fn a_connection_closed_in_the_inspector_ends() {
     fixture.browser.evaluate("document.getElementById('close').focus()");
     fixture.press("Escape");
     fixture.wait_for_text("#close", "Close connection");
-    fixture.browser.click("#close");
-    fixture.browser.click("#close");
+    fixture.press_close_twice(&id);
     fixture.wait_for_text("#close-result", &format!("Connection {id} was closed."));
     closed.expect_end();
     fixture.wait_for_text("#why", "The connection has ended.");
@@ -241,9 +248,8 @@ fn a_connection_closed_in_the_inspector_ends() {
         "window.real = fetch; window.fetch = (url, options) =>
             real(url, options?.headers ? { ...options, headers: { 'X-Evserve-Token': 'wrong' } } : options)",
     );
-    fixture.select(&kept);
-    fixture.browser.click("#close");
-    fixture.browser.click("#close");
+    let id = fixture.select(&kept);
+    fixture.press_close_twice(&id);
     wait_for("the error", || {
         fixture.text("#close-result").starts_with("The server was restarted").then_some(())
     });

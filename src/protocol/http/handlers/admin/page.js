@@ -607,7 +607,7 @@ async function refreshDetails(isNew) {
   drawSlots();
   if (!isNew) return;
   write($("cell"), `${$("details-title").textContent}: ${$("why").textContent}`);
-  $("details").scrollIntoView({ block: "nearest", behavior: calm.matches ? "instant" : "smooth" });
+  $("details").scrollIntoView({ block: "nearest" });
 }
 
 function showConnection(connection) {
