@@ -1,10 +1,11 @@
-//! The pages in a browser: the demo site and the listings, on a phone and a desktop, in light and dark
-//! schemes.
+//! The pages in a browser: the demo site, the listings and the inspector, on a phone and a desktop, in light
+//! and dark schemes.
 
 #![allow(clippy::unwrap_used, dead_code)]
 // A program exports nothing: here `pub` only makes items visible to the other files.
 #![allow(unreachable_pub)]
 
+mod admin;
 mod chromium;
 mod library;
 #[path = "../suite/process.rs"]
