@@ -72,6 +72,32 @@ impl CloseReason {
         CloseReason::Aborted,
     ];
 
+    /// Returns the reason's name for programs, as in the access log. It never changes.
+    pub fn name(self) -> &'static str {
+        match self {
+            CloseReason::PeerClosed => "peer_closed",
+            CloseReason::PeerLeft => "peer_left",
+            CloseReason::Reset => "reset",
+            CloseReason::Failed => "failed",
+            CloseReason::CloseRequested => "close_requested",
+            CloseReason::ServerClosed => "server_closed",
+            CloseReason::Rejected => "rejected",
+            CloseReason::BodyUnread => "body_unread",
+            CloseReason::IdleTimeout => "idle_timeout",
+            CloseReason::HeadTimeout => "head_timeout",
+            CloseReason::BodyTimeout => "body_timeout",
+            CloseReason::WriteTimeout => "write_timeout",
+            CloseReason::NoCloseNotify => "no_close_notify",
+            CloseReason::HandshakeFailed => "handshake_failed",
+            CloseReason::HandshakeTimeout => "handshake_timeout",
+            CloseReason::TlsViolated => "tls_violated",
+            CloseReason::FileShrank => "file_shrank",
+            CloseReason::Evicted => "evicted",
+            CloseReason::Drained => "drained",
+            CloseReason::Aborted => "aborted",
+        }
+    }
+
     /// Returns whether the peer may still be sending, so that its input must be read and dropped for a while:
     /// a close with unread input is a reset, which destroys the response in flight.
     pub fn lingers(self) -> bool {
@@ -127,5 +153,24 @@ impl fmt::Display for CloseReason {
             CloseReason::Drained => "idle while draining",
             CloseReason::Aborted => "drain timeout",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_the_variants_in_snake_case() {
+        for reason in CloseReason::ALL {
+            let mut name = String::new();
+            for letter in format!("{reason:?}").chars() {
+                if letter.is_uppercase() && !name.is_empty() {
+                    name.push('_');
+                }
+                name.push(letter.to_ascii_lowercase());
+            }
+            assert_eq!(reason.name(), name);
+        }
     }
 }
