@@ -25,7 +25,7 @@ _evserve() {
     if [[ $value ]]; then
         case "$command $value" in
             ' --dialect') COMPREPLY=($(compgen -W 'auto lines joined listed' -- "$cur")) ;;
-            ' --access-format') COMPREPLY=($(compgen -W 'combined json' -- "$cur")) ;;
+            ' --access-format') COMPREPLY=($(compgen -W 'combined extended json' -- "$cur")) ;;
             ' --log-level') COMPREPLY=($(compgen -W 'off error warn info debug trace' -- "$cur")) ;;
             ' --on-duplicate') COMPREPLY=($(compgen -W 'refuse replace rename' -- "$cur")) ;;
             ' --cert' | ' --key' | ' --client-ca' | ' --log-file' | ' --access-log') compopt -o default ;;

@@ -52,6 +52,6 @@ complete -c evserve -l trace -d 'print each turn of the event loop to standard o
 complete -c evserve -l log-level -x -a 'off error warn info debug trace' -d 'least severe events to log: off, error, warn, info, debug or trace (info)'
 complete -c evserve -l log-file -r -F -d 'event log file, reopened on SIGHUP, or - for standard error (-)'
 complete -c evserve -l access-log -r -F -d 'access log file, one line per response, reopened on SIGHUP, or - for standard output (off)'
-complete -c evserve -l access-format -x -a 'combined json' -d 'access log format: combined (as nginx and Apache), or json for one object per line (combined)'
+complete -c evserve -l access-format -x -a 'combined extended json' -d 'access log format: combined (as nginx and Apache), extended (adds time, connection and close reason), or json for one object per line (combined)'
 complete -c evserve -s V -l version -d 'print the version'
 complete -c evserve -s h -l help -d 'display usage information'

@@ -3,6 +3,7 @@
 mod failure;
 mod handshake;
 mod linger;
+mod logging;
 mod standing;
 
 use std::io;
@@ -207,7 +208,7 @@ impl<T: Transport> Connection<T> {
         };
         self.input.begin();
         self.output.begin(&mut scratch.outbox, now);
-        let progress = self.run(scratch, write, cx).unwrap_or_else(|error| self.fail(&error, cx.core));
+        let progress = self.run(scratch, write, cx).unwrap_or_else(|error| self.fail(&error, cx));
         if !had_output && self.output.outbox.is_empty() && cx.core.statistics.sent_bytes > sent {
             scratch.small_served_at = Some(now);
         }
@@ -368,16 +369,17 @@ impl<T: Transport> Connection<T> {
 
     /// Handles an expired deadline. The available input was processed before, and the bytes of a request head
     /// do not extend its deadline.
+    #[cold]
     fn on_timeout(&mut self, cx: &mut Context<'_>) {
         let now = cx.core.clock.now.monotonic;
         if self.output.deadline(cx.core.limits.timeouts.write).is_some_and(|deadline| deadline <= now) {
             if self.output.awaits_disk() {
                 log::warn!("the disk did not deliver a part of a file in time");
-                self.output.forget();
+                self.drop_output(cx);
                 self.phase = Phase::Finishing(CloseReason::Failed);
             } else if !self.output.extend(&self.transport, now) {
                 // The peer accepts no output, so drop the rest.
-                self.output.forget();
+                self.drop_output(cx);
                 self.phase = Phase::Finishing(CloseReason::WriteTimeout);
             }
         } else if let Some(reason) = self.protocol.on_deadline(&mut self.output.outbox, cx) {

@@ -36,7 +36,7 @@ pub fn value(argument: &str) -> Value {
         "LEVEL" => Value::OneOf(&["off", "error", "warn", "info", "debug", "trace"]),
         // A command, usually followed by local files.
         "COMMAND" => Value::File,
-        "FORMAT" => Value::OneOf(&["combined", "json"]),
+        "FORMAT" => Value::OneOf(&["combined", "extended", "json"]),
         _ => Value::Free,
     }
 }
