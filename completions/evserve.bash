@@ -26,7 +26,7 @@ _evserve() {
     if [[ $value ]]; then
         case "$command $value" in
             ' --dialect') COMPREPLY=($(compgen -W 'auto lines joined listed' -- "$cur")) ;;
-            ' --access-format') COMPREPLY=($(compgen -W 'combined json' -- "$cur")) ;;
+            ' --access-format') COMPREPLY=($(compgen -W 'combined extended json' -- "$cur")) ;;
             ' --log-level') COMPREPLY=($(compgen -W 'off error warn info debug trace' -- "$cur")) ;;
             ' top --sort') COMPREPLY=($(compgen -W 'out in queued requests age inactive deadline id' -- "$cur")) ;;
             ' --on-duplicate') COMPREPLY=($(compgen -W 'refuse replace rename' -- "$cur")) ;;

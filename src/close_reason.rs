@@ -75,7 +75,7 @@ impl CloseReason {
         CloseReason::AdminClosed,
     ];
 
-    /// Returns the name for programs.
+    /// Returns the reason's name for programs, as in the access log. It never changes.
     pub fn name(self) -> &'static str {
         match self {
             CloseReason::PeerClosed => "peer_closed",
@@ -160,5 +160,24 @@ impl fmt::Display for CloseReason {
             CloseReason::Aborted => "drain timeout",
             CloseReason::AdminClosed => "closed in the inspector",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_the_variants_in_snake_case() {
+        for reason in CloseReason::ALL {
+            let mut name = String::new();
+            for letter in format!("{reason:?}").chars() {
+                if letter.is_uppercase() && !name.is_empty() {
+                    name.push('_');
+                }
+                name.push(letter.to_ascii_lowercase());
+            }
+            assert_eq!(reason.name(), name);
+        }
     }
 }

@@ -143,19 +143,20 @@ impl Outbox {
         self.segments.is_empty()
     }
 
+    /// Returns the number of bytes that are still to be sent.
+    pub fn unsent(&self) -> u64 {
+        let in_file = |segment: &Segment| match segment {
+            Segment::File(_, range) => range.end - range.start,
+            Segment::Inline(_) | Segment::Shared(_) | Segment::Pause(_) => 0,
+        };
+        let in_files = if self.files == 0 { 0 } else { self.segments.iter().map(in_file).sum() };
+        self.in_memory as u64 + in_files
+    }
+
     /// Returns whether the next request has to wait: a high-water mark is reached, or a file is queued. One
     /// file at a time bounds the descriptors that a pipelining peer can make us hold.
     pub fn is_full(&self) -> bool {
         self.files > 0 || self.in_memory >= OUTBOX_MAX_BYTES || self.pauses >= OUTBOX_PAUSES_MAX
-    }
-
-    /// Returns the number of bytes that are still to be sent.
-    pub fn unsent(&self) -> u64 {
-        let files = self.segments.iter().map(|segment| match segment {
-            Segment::File(_, range) => range.end - range.start,
-            _ => 0,
-        });
-        self.in_memory as u64 + files.sum::<u64>()
     }
 
     /// Returns whether more is queued than a turn sends while others are served: a file, or that many bytes.
@@ -353,10 +354,12 @@ mod tests {
         outbox.write(|bytes| bytes.extend_from_slice(b"head"));
         outbox.send_file(file, 0..10);
         assert!(outbox.is_full() && outbox.front_file().is_none());
+        assert_eq!(outbox.unsent(), 4 + 10);
         assert_eq!(outbox.gather(&mut [IoSlice::new(&[]); 4], 99), (1, true));
         outbox.advance(4 + 9);
         assert_eq!(outbox.front_file().map(|(_, range)| range.clone()), Some(9..10));
+        assert_eq!(outbox.unsent(), 1);
         outbox.advance(1);
-        assert!(outbox.is_empty() && !outbox.is_full());
+        assert!(outbox.is_empty() && !outbox.is_full() && outbox.unsent() == 0);
     }
 }

@@ -177,7 +177,7 @@ const DUPLICATE_FORMAT: &str = "use refuse, replace or rename";
 const DUPLICATE_CONFLICT: &str = "--overwrite means replace; remove one of the two options";
 const DIALECT_FORMAT: &str = "use auto, lines, joined or listed";
 const LEVEL_FORMAT: &str = "use off, error, warn, info, debug or trace";
-const ACCESS_FORMAT: &str = "use combined or json";
+const ACCESS_FORMAT: &str = "use combined, extended or json";
 const TEMPLATE_FORMAT: &str =
     "the placeholders are {time}, {bytes}, {peer}, {count} and, at most 16 times, {message}";
 const ADDRESS_FORMAT: &str = "use PORT, :PORT, localhost:PORT, IP:PORT, [IPv6]:PORT, unix:PATH or off";
@@ -269,6 +269,7 @@ fn positive(text: &str) -> Option<usize> {
 fn access_format(text: &str) -> Option<Format> {
     match text {
         "combined" => Some(Format::Combined),
+        "extended" => Some(Format::Extended),
         "json" => Some(Format::Json),
         _ => None,
     }

@@ -224,7 +224,7 @@ pub struct Options {
     #[argh(option, arg_name = "PATH")]
     pub access_log: Option<PathBuf>,
 
-    /// access log format: combined (as nginx and Apache), or json for one object per line (combined)
+    /// access log format: combined (as nginx and Apache), extended (adds time, connection and close reason), or json for one object per line (combined)
     #[argh(option, arg_name = "FORMAT")]
     pub access_format: Option<String>,
 

@@ -64,6 +64,18 @@ impl<N: Network> EventLoop<N> {
         self.schedule.clear_ready();
     }
 
+    /// Writes the lines of the access log whose responses are still being sent, as the program exits.
+    pub fn end_access_log(&mut self) {
+        for (_, source) in &self.sources {
+            if let SourceKind::Connection(_, connection) = &source.kind {
+                connection.log_end(source.token.generation(), connection.closing(), &mut self.services);
+            }
+        }
+        if let Some(log) = &mut self.services.http.access_log {
+            log.flush();
+        }
+    }
+
     /// Returns when the remaining connections are cut off, or `None` before draining has begun.
     pub(super) fn drain_until(&self) -> Option<Instant> {
         self.services.core.draining_since.map(|since| since + self.services.core.limits.timeouts.drain)

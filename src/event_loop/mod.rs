@@ -153,9 +153,11 @@ impl<N: Network> EventLoop<N> {
             && let Some(key) = self.schedule.pop_handshake(&mut turn)
         {
             drive(self, key);
+            self.log_sent(key);
         }
         while let Some(key) = self.schedule.pop(&mut turn) {
             drive(self, key);
+            self.log_sent(key);
         }
         if self.drain_until().is_some_and(|until| until <= now.monotonic) {
             self.abort_remaining();
@@ -308,10 +310,22 @@ impl<N: Network> EventLoop<N> {
         }
     }
 
+    /// Completes the lines of the access log whose responses a connection has sent, after it was driven.
+    fn log_sent(&mut self, key: usize) {
+        if self.services.http.access_log.is_none() {
+            return;
+        }
+        let source = &self.sources[key];
+        if let SourceKind::Connection(_, connection) = &source.kind {
+            connection.log_sent(source.token.generation(), &mut self.services);
+        }
+    }
+
     /// Closes a connection. Frees its descriptor at once, and its key at the end of the turn.
     fn close(&mut self, key: usize, reason: CloseReason) {
         let source = &mut self.sources[key];
         if let SourceKind::Connection(peer, connection) = &mut source.kind {
+            connection.log_end(source.token.generation(), Some(reason), &mut self.services);
             connection.end(reason);
             log::debug!("closed {peer}: {reason}");
             let core = &mut self.services.core;

@@ -91,7 +91,7 @@ impl Network for SystemNetwork {
             ListeningSocket::Tcp(socket) => {
                 let (stream, address) = socket.accept()?;
                 inherit_no_delay(&stream);
-                (Stream::Tcp(stream), Peer::Inet(address))
+                (Stream::Tcp(stream), address.into())
             }
             ListeningSocket::Unix(socket) => (Stream::Unix(socket.accept()?.0), Peer::Unix),
         };

@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn connections_over_the_client_limit_are_refused_until_one_closes() {
-        let peer = |address: &str| Peer::Inet(address.parse().expect("an address"));
+        let peer = |address: &str| Peer::from(address.parse::<std::net::SocketAddr>().expect("an address"));
         let mut peers = Peers::new(2);
         assert!(peers.try_add(peer("10.0.0.1:1")) && peers.try_add(peer("[::ffff:10.0.0.1]:2")));
         assert!(!peers.try_add(peer("10.0.0.1:3")));

@@ -97,6 +97,12 @@ impl Runner {
 
     /// Runs turns until a signal ends the loop.
     pub fn run(&mut self) -> io::Result<Shutdown> {
+        let ended = self.run_turns();
+        self.event_loop.end_access_log();
+        ended
+    }
+
+    fn run_turns(&mut self) -> io::Result<Shutdown> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         let mut clock = SystemClock::default();
         let mut timeout = self.event_loop.turn(clock.read(), []);

@@ -146,6 +146,13 @@ pub const ADMIN_CONNECTIONS_MAX: usize = 16;
 /// some three thousand lines; a pipe that stalls for longer loses lines, which are counted.
 pub const ACCESS_LOG_BUFFER_BYTES: usize = 256 * 1024;
 
+/// Lines of the access log that wait until their responses are sent: about one for each connection at the default of
+/// `--max-connections`. Beyond it, lines are written before their responses are sent.
+pub const ACCESS_LINES_MAX: usize = 16 * 1024;
+
+/// The memory of these lines. Most take 300 bytes, but the request line and the fields of one may take 96 KiB.
+pub const ACCESS_LINES_BYTES: usize = 8 << 20;
+
 /// How long log lines that a file did not accept wait before the write is retried.
 pub const LOG_RETRY: Duration = Duration::from_millis(100);
 

@@ -1,28 +1,30 @@
-//! The access log: one line per response. Lines are collected in a bounded buffer, which is written once per
-//! turn, or when it is full.
+//! The access log: one line per response, completed when the response was sent or cut off. Lines are collected in a
+//! bounded buffer, which is written once per turn, or when it is full.
 
-use std::io::{self, Write};
+use crate::clock::Instant;
+use std::collections::HashMap;
+use std::io;
 use std::time::UNIX_EPOCH;
 
+use super::access_format::{AccessRecord, Format, SentResponse};
+use super::access_lines::{BegunLines, QueuedBytes};
 use super::log_file::{LogFile, Reopened};
 use crate::clock::Clock;
-use crate::limits::ACCESS_LOG_BUFFER_BYTES;
-use crate::peer::Peer;
-
-/// The format of the lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// The combined format of Apache and nginx.
-    Combined,
-    /// One JSON object per line.
-    Json,
-}
+use crate::close_reason::CloseReason;
+use crate::limits::{ACCESS_LINES_BYTES, ACCESS_LINES_MAX, ACCESS_LOG_BUFFER_BYTES};
 
 #[derive(Debug)]
 pub struct AccessLog {
     format: Format,
     file: LogFile,
+    /// Complete lines that are not written yet.
     buffer: Vec<u8>,
+    /// The lines begun for the connection that is driven.
+    begun: BegunLines,
+    /// The lines begun in earlier turns for connections that are still sending, by the number of the connection.
+    waiting: HashMap<usize, BegunLines>,
+    /// The number of the waiting lines and the memory that they need.
+    waiting_size: LinesSize,
     /// The formatted time, cached for one second, and that second of Unix time.
     time: String,
     second: u64,
@@ -40,20 +42,11 @@ enum BufferStart {
     AfterTornLine,
 }
 
-/// The data of one line.
-#[derive(Clone, Copy, Debug)]
-pub struct AccessRecord<'a> {
-    /// The sender of the request.
-    pub peer: Peer,
-    /// The request line as received, which may be malformed.
-    pub request_line: &'a [u8],
-    /// The Referer field, empty if there is none.
-    pub referer: &'a [u8],
-    /// The User-Agent field, empty if there is none.
-    pub user_agent: &'a [u8],
-    pub status: u16,
-    /// The length of the response body in bytes.
-    pub bytes: u64,
+/// How many lines there are and how much memory they need.
+#[derive(Clone, Copy, Debug, Default)]
+struct LinesSize {
+    count: usize,
+    bytes: usize,
 }
 
 impl AccessLog {
@@ -63,6 +56,9 @@ impl AccessLog {
             format,
             file,
             buffer,
+            begun: BegunLines::default(),
+            waiting: HashMap::new(),
+            waiting_size: LinesSize::default(),
             time: String::new(),
             second: u64::MAX,
             dropped: 0,
@@ -70,23 +66,133 @@ impl AccessLog {
         }
     }
 
-    /// Adds a line. If the line does not fit into the buffer, the buffer is written first. If the line still
-    /// does not fit, because the file accepts no more, the line is dropped.
-    pub fn record(&mut self, record: &AccessRecord<'_>, clock: &Clock) {
+    /// Begins the line of a response, of which `queued` was queued. The line is completed when the connection was
+    /// driven and the response was sent; see [`AccessLog::complete_sent`].
+    pub fn begin(&mut self, record: &AccessRecord<'_>, queued: QueuedBytes, clock: &Clock) {
         self.show_time(clock);
-        if !self.append(record) {
+        let (format, time) = (self.format, &self.time);
+        self.begun.begin(record.begun, queued, |text| format.begin(text, record, time));
+    }
+
+    /// Adds bytes to the partial response of `connection`.
+    pub fn extend(&mut self, connection: usize, more: QueuedBytes) {
+        if !self.begun.is_empty() {
+            self.begun.extend(more);
+        } else if let Some(lines) = self.waiting.get_mut(&connection) {
+            lines.extend(more);
+        }
+    }
+
+    /// Completes the lines of `connection`, which was driven, whose responses were sent. The others wait. The last
+    /// `unsent` bytes of the output were not sent. If the connection closes once they are, it does for the reason
+    /// `close`.
+    pub fn complete_sent(
+        &mut self,
+        connection: usize,
+        unsent: u64,
+        close: Option<CloseReason>,
+        now: Instant,
+    ) {
+        if self.begun.is_empty() && self.waiting.get(&connection).is_none_or(|lines| lines.sent(unsent) == 0)
+        {
+            return;
+        }
+        let mut lines = self.take_lines(connection);
+        let count = lines.sent(unsent);
+        self.complete(connection, &mut lines, count, close, now);
+        if !lines.is_empty() {
+            let added = LinesSize { count: lines.count(), bytes: lines.size() };
+            let LinesSize { count, bytes } = self.waiting_size;
+            if count + added.count > ACCESS_LINES_MAX || bytes + added.bytes > ACCESS_LINES_BYTES {
+                self.complete_cut(connection, &mut lines, unsent, None, now);
+            } else {
+                self.waiting_size = LinesSize { count: count + added.count, bytes: bytes + added.bytes };
+                self.waiting.insert(connection, lines.take());
+            }
+        }
+        self.begun = lines;
+    }
+
+    /// Completes all lines of `connection`, which closes or has closed for the reason `close`. The last `unsent`
+    /// bytes of the output are never sent.
+    pub fn complete_all(&mut self, connection: usize, unsent: u64, close: Option<CloseReason>, now: Instant) {
+        if self.begun.is_empty() && self.waiting.is_empty() {
+            return;
+        }
+        let mut lines = self.take_lines(connection);
+        self.complete_cut(connection, &mut lines, unsent, close, now);
+        self.begun = lines;
+    }
+
+    /// Subtracts the last `unsent` bytes of the output of `connection`, which are dropped.
+    pub fn cut(&mut self, connection: usize, unsent: u64) {
+        let earlier = self.begun.cut(unsent);
+        if let Some(lines) = self.waiting.get_mut(&connection) {
+            lines.cut(earlier);
+        }
+    }
+
+    /// Returns the lines begun for `connection`, which is driven or closed, and removes them.
+    fn take_lines(&mut self, connection: usize) -> BegunLines {
+        let mut begun = std::mem::take(&mut self.begun);
+        if let Some(mut lines) = self.waiting.remove(&connection) {
+            self.waiting_size.count -= lines.count();
+            self.waiting_size.bytes -= lines.size();
+            lines.append(&mut begun);
+            // The memory of `begun` is used again.
+            begun.append(&mut lines);
+        }
+        begun
+    }
+
+    fn complete_cut(
+        &mut self,
+        connection: usize,
+        lines: &mut BegunLines,
+        unsent: u64,
+        close: Option<CloseReason>,
+        now: Instant,
+    ) {
+        lines.cut(unsent);
+        self.complete(connection, lines, lines.count(), close, now);
+    }
+
+    /// Completes and removes the first `count` lines. Those that are cut, and the last one of all, have the reason
+    /// `close`.
+    fn complete(
+        &mut self,
+        connection: usize,
+        lines: &mut BegunLines,
+        count: usize,
+        close: Option<CloseReason>,
+        now: Instant,
+    ) {
+        let last = lines.count();
+        for (number, (line, text)) in (1..=count).zip(lines.iter()) {
+            let sent = SentResponse {
+                bytes: line.queued.body,
+                duration: now.saturating_duration_since(line.request_begun),
+                connection,
+                close: close.filter(|_| line.is_cut || number == last),
+            };
+            self.add(text, &sent);
+        }
+        lines.remove(count);
+    }
+
+    /// Adds a complete line to the buffer. If it does not fit, the buffer is written first. If it still does not fit,
+    /// because the file accepts no more, the line is dropped.
+    fn add(&mut self, begun: (&[u8], &[u8]), sent: &SentResponse) {
+        if !self.append(begun, sent) {
             self.flush();
-            self.dropped += u64::from(!self.append(record));
+            self.dropped += u64::from(!self.append(begun, sent));
         }
     }
 
     /// Appends a line to the buffer. Returns false if it does not fit.
-    fn append(&mut self, record: &AccessRecord<'_>) -> bool {
+    fn append(&mut self, begun: (&[u8], &[u8]), sent: &SentResponse) -> bool {
         let start = self.buffer.len();
-        match self.format {
-            Format::Combined => write_combined(&mut self.buffer, record, &self.time),
-            Format::Json => write_json(&mut self.buffer, record, &self.time),
-        }
+        self.format.complete(&mut self.buffer, begun, sent);
         let fits = self.buffer.len() <= ACCESS_LOG_BUFFER_BYTES;
         if !fits {
             self.buffer.truncate(start);
@@ -167,94 +273,7 @@ impl AccessLog {
         let second = clock.now.wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         if second != self.second {
             self.second = second;
-            self.time = match self.format {
-                Format::Combined => clock.local("%d/%b/%Y:%H:%M:%S %z"),
-                Format::Json => clock.local("%Y-%m-%dT%H:%M:%S%:z"),
-            };
+            self.time = clock.local(self.format.time());
         }
-    }
-}
-
-/// Writes `peer - - [time] "request line" status bytes "Referer" "User-Agent"`. In the values that the client
-/// sent, control bytes, quotes, backslashes and non-ASCII bytes are escaped as `\xHH`, as nginx does.
-fn write_combined(line: &mut Vec<u8>, record: &AccessRecord<'_>, time: &str) {
-    let escaped = |line: &mut Vec<u8>, value: &[u8]| {
-        line.push(b'"');
-        for byte in if value.is_empty() { b"-" } else { value } {
-            match byte {
-                b'"' | b'\\' | ..=0x1f | 0x7f.. => drop(write!(line, "\\x{byte:02X}")),
-                byte => line.push(*byte),
-            }
-        }
-        line.push(b'"');
-    };
-    match record.peer {
-        Peer::Inet(address) => drop(write!(line, "{} - - [{time}] ", address.ip().to_canonical())),
-        Peer::Unix => drop(write!(line, "unix: - - [{time}] ")),
-    }
-    escaped(line, record.request_line);
-    let _ = write!(line, " {} {} ", record.status, record.bytes);
-    escaped(line, record.referer);
-    line.push(b' ');
-    escaped(line, record.user_agent);
-    line.push(b'\n');
-}
-
-/// Writes an object with the same data, which is valid JSON (RFC 8259) whatever bytes the client sent.
-fn write_json(line: &mut Vec<u8>, record: &AccessRecord<'_>, time: &str) {
-    let member = |line: &mut Vec<u8>, name: &str, value: &[u8]| {
-        let _ = write!(line, ",\"{name}\":\"");
-        for chunk in value.utf8_chunks() {
-            for character in chunk.valid().chars() {
-                match character {
-                    '"' | '\\' | '\0'..='\x1f' | '\x7f'..='\u{9f}' => {
-                        drop(write!(line, "\\u{:04x}", u32::from(character)));
-                    }
-                    character => line.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
-                }
-            }
-            // A byte that is not UTF-8 is escaped as in the combined format.
-            chunk.invalid().iter().for_each(|byte| drop(write!(line, "\\\\x{byte:02X}")));
-        }
-        line.push(b'"');
-    };
-    let _ = write!(line, "{{\"time\":\"{time}\",\"peer\":\"{}\"", record.peer);
-    member(line, "request", record.request_line);
-    let _ = write!(line, ",\"status\":{},\"bytes\":{}", record.status, record.bytes);
-    member(line, "referer", record.referer);
-    member(line, "user_agent", record.user_agent);
-    line.extend_from_slice(b"}\n");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn line(format: Format, request_line: &[u8], referer: &[u8], user_agent: &[u8]) -> String {
-        let peer = Peer::Inet("[::ffff:10.0.0.1]:5".parse().expect("an address"));
-        let record = AccessRecord { peer, request_line, referer, user_agent, status: 200, bytes: 5 };
-        let mut line = Vec::new();
-        match format {
-            Format::Combined => write_combined(&mut line, &record, "TIME"),
-            Format::Json => write_json(&mut line, &record, "TIME"),
-        }
-        String::from_utf8(line).expect("text")
-    }
-
-    #[test]
-    fn combined_lines_have_dashes_for_empty_fields() {
-        let expected = "10.0.0.1 - - [TIME] \"GET /a HTTP/1.1\" 200 5 \"x y\" \"me/1\"\n";
-        assert_eq!(line(Format::Combined, b"GET /a HTTP/1.1", b"x y", b"me/1"), expected);
-        assert_eq!(line(Format::Combined, b"", b"", b""), "10.0.0.1 - - [TIME] \"-\" 200 5 \"-\" \"-\"\n");
-    }
-
-    #[test]
-    fn client_bytes_cannot_forge_a_line() {
-        let (request_line, user_agent) = (b"GET /\"\\\x1b[2J\xff\0 HTTP/1.1", b"a\"b\\c\x07");
-        let expected = "10.0.0.1 - - [TIME] \"GET /\\x22\\x5C\\x1B[2J\\xFF\\x00 HTTP/1.1\" 200 5 \"-\" \"a\\x22b\\x5Cc\\x07\"\n";
-        assert_eq!(line(Format::Combined, request_line, b"", user_agent), expected);
-        let json = line(Format::Json, request_line, b"", user_agent);
-        assert!(json.contains(r#""request":"GET /\u0022\u005c\u001b[2J\\xFF\u0000 HTTP/1.1""#), "{json}");
-        assert!(json.contains(r#""user_agent":"a\u0022b\u005cc\u0007"}"#), "{json}");
     }
 }

@@ -1,5 +1,7 @@
 //! Logs, statistics, and what the inspector shows: the census of the connections and the recorder of the turns.
 
+mod access_format;
+mod access_lines;
 mod access_log;
 mod census;
 mod log_file;
@@ -9,7 +11,9 @@ mod recorder;
 mod stalls;
 mod statistics;
 
-pub use access_log::{AccessLog, AccessRecord, Format};
+pub use access_format::{AccessRecord, Format};
+pub use access_lines::QueuedBytes;
+pub use access_log::AccessLog;
 pub use census::{
     Activity, AtDeadline, Census, ConnectionStatus, ProtocolStatus, ServiceCounts, SlotMap, Timers, Why,
 };

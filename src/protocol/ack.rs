@@ -73,7 +73,7 @@ pub(super) fn on_datagram(
         return false;
     }
     let Some(count) = rate_limiter.try_acquire(peer.ip(), core.clock.now.monotonic) else { return false };
-    let message = Message { bytes: datagram, peer: Peer::Inet(peer), count };
+    let message = Message { bytes: datagram, peer: Peer::from(peer), count };
     template.write(message, &core.clock, reply);
     let most = AMPLIFICATION_FACTOR * datagram.len() + AMPLIFICATION_BYTES;
     cut(reply, most.min(DATAGRAM_MAX_BYTES));

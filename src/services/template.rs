@@ -108,7 +108,7 @@ mod tests {
     fn placeholders_are_replaced_and_other_braces_kept() {
         let clock = Clock::new(Now::read());
         let time = clock.ctime();
-        let peer = Peer::Inet(([10, 0, 0, 1], 80).into());
+        let peer = Peer::from(std::net::SocketAddr::from(([10, 0, 0, 1], 80)));
         for (text, expected) in [
             ("收到了你的消息", Some("收到了你的消息".to_owned())),
             ("", Some(String::new())),

@@ -4,13 +4,13 @@ use std::io::{self, ErrorKind};
 
 use super::{Connection, Phase, Progress};
 use crate::close_reason::CloseReason;
-use crate::services::Core;
+use crate::services::Context;
 use crate::transport::Transport;
 
 impl<T: Transport> Connection<T> {
     /// Ends the connection after an error of the transport.
     #[cold]
-    pub(super) fn fail(&mut self, error: &io::Error, core: &Core) -> Progress {
+    pub(super) fn fail(&mut self, error: &io::Error, cx: &mut Context<'_>) -> Progress {
         let reason = self.reason(error);
         if reason == CloseReason::NoCloseNotify && !self.output.is_empty() && self.phase == Phase::Open {
             // The complete requests before the FIN are answered.
@@ -18,8 +18,8 @@ impl<T: Transport> Connection<T> {
             return Progress::Yielding;
         }
         // The transport has said why. A close with unread input would be a reset, which destroys that.
-        if reason.lingers() && self.begin_linger(reason, core) {
-            self.output.forget();
+        if reason.lingers() && self.begin_linger(reason, cx.core) {
+            self.drop_output(cx);
             return Progress::Yielding;
         }
         Progress::Closed(reason)

@@ -4,6 +4,7 @@ mod failure;
 mod handshake;
 mod input;
 mod linger;
+mod logging;
 mod output;
 mod parking;
 mod process;
@@ -236,7 +237,7 @@ impl<T: Transport> Connection<T> {
         };
         self.input.begin();
         self.output.begin(&mut scratch.output, now);
-        let progress = self.run(scratch, write, cx).unwrap_or_else(|error| self.fail(&error, cx.core));
+        let progress = self.run(scratch, write, cx).unwrap_or_else(|error| self.fail(&error, cx));
         let statistics = &cx.core.statistics;
         self.traffic.received += statistics.received_bytes - received_bytes;
         self.traffic.sent += statistics.sent_bytes - sent_bytes;
@@ -295,16 +296,17 @@ impl<T: Transport> Connection<T> {
 
     /// Handles an expired deadline. The available input was processed before, and the bytes of a request head
     /// do not extend its deadline.
+    #[cold]
     fn on_timeout(&mut self, cx: &mut Context<'_>) {
         let now = cx.core.clock.now.monotonic;
         if self.output.deadline(cx.core.limits.timeouts.write).is_some_and(|deadline| deadline <= now) {
             if self.output.awaits_disk() {
                 log::warn!("the disk did not deliver a part of a file in time");
-                self.output.forget();
+                self.drop_output(cx);
                 self.phase = Phase::Finishing(CloseReason::Failed);
             } else if !self.output.extend(&self.transport, now) {
                 // The peer accepts no output, so drop the rest.
-                self.output.forget();
+                self.drop_output(cx);
                 self.phase = Phase::Finishing(CloseReason::WriteTimeout);
             }
         } else if let Some(reason) = self.protocol.on_deadline(self.output.outbox(), cx) {

@@ -8,7 +8,8 @@ use std::io::Read;
 
 use super::handlers::{self, Acceptance};
 use super::semantics::{
-    Body, FieldSink, HeaderSet, Headers, Method, Outcome, OwnedRequest, Request, Response, Status, Target,
+    Body, FieldSink, HeaderSet, Headers, Method, NextSlice, Outcome, OwnedRequest, Request, Response, Status,
+    Target,
 };
 use crate::clock::Now;
 use crate::limits::Limits;
@@ -112,7 +113,7 @@ impl Peer {
                 }
             };
             match outcome {
-                Outcome::Handled(response) => return receive(response),
+                Outcome::Handled(response) => return receive(response, &mut cx),
                 Outcome::Pending => drop(self.services.run_background_tasks()),
             }
         }
@@ -124,7 +125,7 @@ impl Peer {
 }
 
 /// Converts a response to this wire format.
-fn receive(response: Response) -> Received {
+fn receive(response: Response, cx: &mut Context<'_>) -> Received {
     let mut pairs = Pairs::default();
     pairs.field(":status", (response.status as u16).to_string().as_bytes());
     response.write_fields(&mut pairs);
@@ -143,7 +144,7 @@ fn receive(response: Response) -> Received {
             }
         }
         Body::Stream(mut source) => {
-            while source.advance(&mut body).expect("a slice") {}
+            while source.advance(&mut body, cx).expect("a slice") != NextSlice::None {}
             source.fields().iter().for_each(|field| pairs.field(field.name, field.value.as_bytes()));
         }
     }

@@ -40,7 +40,7 @@ pub fn value(argument: &str) -> Value {
         "COLUMN" => Value::OneOf(&["out", "in", "queued", "requests", "age", "inactive", "deadline", "id"]),
         // A command, usually followed by local files.
         "COMMAND" => Value::File,
-        "FORMAT" => Value::OneOf(&["combined", "json"]),
+        "FORMAT" => Value::OneOf(&["combined", "extended", "json"]),
         _ => Value::Free,
     }
 }

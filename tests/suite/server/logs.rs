@@ -9,13 +9,17 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use evserve::clock::{Clock, Now};
-use evserve::observe::{AccessLog, AccessRecord, Format, LineLog, LogFile};
+use evserve::close_reason::CloseReason;
+use evserve::limits::{ACCESS_LINES_BYTES, ACCESS_LINES_MAX};
+use evserve::observe::{AccessLog, AccessRecord, Format, LineLog, LogFile, QueuedBytes};
 use evserve::peer::Peer;
+use rustix::net::sockopt::set_socket_linger;
 use rustix::process::Signal;
 
-use crate::process::{PROGRAM, Server, small_site, wait_for};
+use crate::process::{Client, PROGRAM, Server, large_file, small_site, wait_for, wait_until_read};
 
 const GET: &str = "GET /1k.txt HTTP/1.1\r\nHost: h\r\nUser-Agent: test\r\n\r\n";
 
@@ -66,12 +70,109 @@ fn the_access_log_can_be_json() {
     let line = &wait_for_lines(&path, 1)[0];
     let (start, end) = (
         "{\"time\":\"20",
-        "\"request\":\"GET /1k.txt HTTP/1.1\",\"status\":200,\"bytes\":1024,\"referer\":\"\",\"user_agent\":\"\"}",
+        "\"request\":\"GET /1k.txt HTTP/1.1\",\"status\":200,\"bytes\":1024,\"referer\":\"\",\"user_agent\":\"\",\"duration_ms\":",
     );
     assert!(
-        line.starts_with(start) && line.ends_with(end) && line.contains("\"peer\":\"127.0.0.1:"),
+        line.starts_with(start) && line.contains(end) && line.contains("\"peer\":\"127.0.0.1:"),
         "{line}"
     );
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert!(line["duration_ms"].is_u64() && line["connection"].is_u64(), "{line}");
+    assert_eq!(line["closed"], "close_requested", "{line}");
+}
+
+/// Returns the members that `--access-format extended` adds to a line.
+fn added(line: &str) -> (f64, usize, &str) {
+    let (_, added) = line.rsplit_once("\" ").unwrap();
+    let [seconds, connection, close] = added.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+    assert!(seconds.split_once('.').is_some_and(|(_, millis)| millis.len() == 3), "{line}");
+    (seconds.parse().unwrap(), connection.parse().unwrap(), close)
+}
+
+/// Returns the status and the bytes of a line.
+fn sent(line: &str) -> (&str, usize) {
+    let (status, bytes) = line.split("\" ").nth(1).unwrap().split_once(' ').unwrap();
+    (status, bytes.split(' ').next().unwrap().parse().unwrap())
+}
+
+#[test]
+fn an_extended_line_adds_time_connection_and_close_reason() {
+    let (server, path, _folder) = with_access_log(&["--access-format", "extended"]);
+    let mut client = server.connect();
+    client.send(&GET[..10]);
+    wait_until_read(&client.stream);
+    let begun = Instant::now();
+    wait_for("some time", || (begun.elapsed() > Duration::from_millis(20)).then_some(()));
+    client.send(&GET[10..]);
+    client.response();
+    client.send(GET.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"));
+    client.response();
+    client.expect_end();
+    server.get("/missing");
+    let lines = wait_for_lines(&path, 3);
+    assert!(lines[0].contains("] \"GET /1k.txt HTTP/1.1\" 200 1024 \"-\" \"test\" 0."), "{}", lines[0]);
+    let [one, two, three] = [0, 1, 2].map(|index| added(&lines[index]));
+    assert!(one.0 >= 0.02, "{lines:?}");
+    assert_eq!((one.1, two.1 == three.1), (two.1, false), "{lines:?}");
+    assert_eq!((one.2, two.2, three.2), ("-", "close_requested", "close_requested"), "{lines:?}");
+}
+
+#[test]
+fn a_download_cut_by_a_reset_is_logged_with_the_bytes_sent() {
+    let (server, path, _folder) = with_access_log(&["--access-format", "extended"]);
+    let mut client = server.connect();
+    client.send("GET /large.bin HTTP/1.1\r\nHost: h\r\n\r\n".repeat(3));
+    wait_for("the first bytes", || client.stream.peek(&mut [0; 1]).ok());
+    set_socket_linger(&client.stream, Some(Duration::ZERO)).unwrap();
+    drop(client);
+    let lines = wait_for_lines(&path, 1);
+    let (status, bytes) = sent(&lines[0]);
+    assert!(status == "200" && 0 < bytes && bytes < large_file().len(), "{lines:?}");
+    assert_eq!(added(&lines[0]).2, "reset");
+    // The requests behind it were not answered.
+    assert!(server.get("/1k.txt").status == 200 && wait_for_lines(&path, 2).len() == 2);
+}
+
+/// Asks for a large file and reads only its first byte.
+fn stuck(server: &Server) -> Client {
+    let mut client = server.connect();
+    client.send("GET /large.bin HTTP/1.1\r\nHost: h\r\n\r\n".repeat(20));
+    wait_for("the first bytes", || client.stream.peek(&mut [0; 1]).ok());
+    client
+}
+
+#[test]
+fn lines_of_responses_still_being_sent_are_written_at_exit() {
+    for (timeout, close) in [("1h", "-"), ("50ms", "aborted")] {
+        let (mut server, path, _folder) =
+            with_access_log(&["--access-format", "extended", "--drain-timeout", timeout]);
+        let _client = stuck(&server);
+        server.signal(Signal::TERM);
+        server.wait_for_line("draining 1 connections");
+        if close == "-" {
+            server.signal(Signal::TERM);
+        }
+        server.ended();
+        let lines = wait_for_lines(&path, 1);
+        let (status, bytes) = sent(&lines[0]);
+        assert!(lines.len() == 1 && status == "200" && bytes < large_file().len(), "{lines:?}");
+        assert_eq!(added(&lines[0]).2, close);
+    }
+}
+
+#[test]
+fn a_line_completed_after_a_rotation_is_in_the_new_file() {
+    let (server, path, _folder) = with_access_log(&["--access-format", "extended"]);
+    let mut client = stuck(&server);
+    server.get("/1k.txt");
+    wait_for_lines(&path, 1);
+    fs::rename(&path, path.with_extension("old")).unwrap();
+    server.signal(Signal::HUP);
+    wait_for("the new file", || path.exists().then_some(()));
+    (0..20).for_each(|_| assert!(client.response().body == large_file()));
+    let lines = wait_for_lines(&path, 20);
+    assert!(lines.iter().all(|line| sent(line) == ("200", large_file().len())), "{lines:?}");
+    assert_eq!((lines.len(), wait_for_lines(&path.with_extension("old"), 1).len()), (20, 1));
 }
 
 #[test]
@@ -125,17 +226,9 @@ fn a_turn_may_log_more_lines_than_the_buffer_holds() {
     let mut log = AccessLog::new(LogFile::append_to(&path).unwrap(), Format::Combined);
     let clock = Clock::new(Now::read());
     for index in 0..10_000 {
-        let request_line = format!("GET /{index} HTTP/1.1");
-        let record = AccessRecord {
-            peer: Peer::Unix,
-            request_line: request_line.as_bytes(),
-            referer: b"",
-            user_agent: b"",
-            status: 200,
-            bytes: index,
-        };
-        log.record(&record, &clock);
+        begin(&mut log, &format!("GET /{index} HTTP/1.1"), index, &clock);
     }
+    log.complete_sent(1, 0, None, clock.now.monotonic);
     log.flush();
     let lines = wait_for_lines(&path, 10_000);
     assert!(lines.len() == 10_000 && lines[9_999].contains("\"GET /9999 HTTP/1.1\" 200 9999 "));
@@ -341,13 +434,49 @@ fn fill(log: &mut AccessLog) {
     }
 }
 
-fn record(log: &mut AccessLog, request_line: &str) {
+/// Begins the line of a response with a body of `bytes` and a head of 100 bytes.
+fn begin(log: &mut AccessLog, request_line: &str, bytes: u64, clock: &Clock) {
+    let begun = clock.now.monotonic;
     let request_line = request_line.as_bytes();
-    let (peer, referer, user_agent) = (Peer::Unix, &b""[..], &b""[..]);
-    log.record(
-        &AccessRecord { peer, request_line, referer, user_agent, status: 200, bytes: 1 },
-        &Clock::new(Now::read()),
-    );
+    let record =
+        AccessRecord { peer: Peer::Unix, request_line, referer: b"", user_agent: b"", status: 200, begun };
+    log.begin(&record, QueuedBytes { body: bytes, total: bytes + 100, is_partial: false }, clock);
+}
+
+/// Adds a complete line.
+fn record(log: &mut AccessLog, request_line: &str) {
+    let clock = Clock::new(Now::read());
+    begin(log, request_line, 1, &clock);
+    log.complete_sent(1, 0, None, clock.now.monotonic);
+}
+
+#[test]
+fn lines_beyond_the_bounds_are_written_before_their_responses_are_sent() {
+    // The length of a request line, and the number of such lines that wait.
+    for (length, bound) in [(10, ACCESS_LINES_MAX), (50_000, ACCESS_LINES_BYTES / 50_000)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("access.log");
+        let mut log = AccessLog::new(LogFile::append_to(&path).unwrap(), Format::Extended);
+        let clock = Clock::new(Now::read());
+        let request_line = "x".repeat(length);
+        for connection in 0..=bound {
+            begin(&mut log, &request_line, 1000, &clock);
+            log.complete_sent(connection, 300, None, clock.now.monotonic);
+        }
+        log.flush();
+        // The last line has the bytes that were sent until then.
+        let early = fs::read_to_string(&path).unwrap();
+        assert!(early.ends_with(&format!(" 200 700 \"-\" \"-\" 0.000 {bound} -\n")));
+        assert_eq!(early.lines().count(), 1);
+        for connection in 0..=bound {
+            log.complete_all(connection, 0, Some(CloseReason::PeerClosed), clock.now.monotonic);
+        }
+        log.flush();
+        let text = fs::read_to_string(&path).unwrap();
+        let number = |line: &str| line.split_once(" 0.000 ")?.1.strip_suffix(" peer_closed")?.parse().ok();
+        let numbers: Vec<usize> = text.lines().skip(1).filter_map(number).collect();
+        assert_eq!((numbers, text.lines().count()), ((0..bound).collect(), bound + 1));
+    }
 }
 
 #[test]

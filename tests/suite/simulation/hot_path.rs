@@ -137,7 +137,7 @@ impl Network for OnePeer {
     type Datagrams = SimSocket;
 
     fn accept(&mut self, _: &mut ()) -> io::Result<(Replay, Peer)> {
-        let peer = Peer::Inet(SocketAddr::from(([127, 0, 0, 1], 1)));
+        let peer = Peer::from(SocketAddr::from(([127, 0, 0, 1], 1)));
         self.0.take().map(|stream| (stream, peer)).ok_or(ErrorKind::WouldBlock.into())
     }
 
@@ -165,7 +165,7 @@ const ROUNDS: u64 = 2000;
 
 /// Sends `batch` repeatedly, a millisecond apart, and returns the allocations and calls of [`ROUNDS`] batches
 /// in the steady state.
-fn play(batch: &str, log: bool) -> (u64, Counts) {
+fn play(batch: &str, log: Option<Format>) -> (u64, Counts) {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("1k.html"), "k".repeat(1024)).unwrap();
     fs::write(folder.path().join("40k.html"), "k".repeat(40_000)).unwrap();
@@ -177,10 +177,10 @@ fn play(batch: &str, log: bool) -> (u64, Counts) {
     let (counts, token) = (Rc::new(Counts::default()), Rc::default());
     let store = CountingDisk(DiskStore::new(folder.path()).unwrap(), Rc::clone(&counts));
     let mut services = Services::new(Box::new(store), Rules::default(), no_library(), Limits::default(), now);
-    if log {
+    services.http.access_log = log.map(|format| {
         let file = LogFile::append_to(&folder.path().join("access.log")).unwrap();
-        services.http.access_log = Some(AccessLog::new(file, Format::Combined));
-    }
+        AccessLog::new(file, format)
+    });
     let stream = Replay { counts: Rc::clone(&counts), batch: batch.as_bytes().into() };
     let mut event_loop = EventLoop::new(OnePeer(Some(stream), Rc::clone(&token)), services);
     event_loop.listen((), Kind::Http).unwrap();
@@ -211,7 +211,7 @@ const GET: &str = "GET /1k.html HTTP/1.1\r\nHost: localhost:7890\r\nUser-Agent: 
 fn a_request_costs_one_recv_one_send_and_no_allocation() {
     for path in ["/1k.html", "/sub/", "/40k.html", "/1k%2Ehtml"] {
         for method in ["GET", "HEAD"] {
-            let (allocations, counts) = play(&GET.replace("GET", method).replace("/1k.html", path), false);
+            let (allocations, counts) = play(&GET.replace("GET", method).replace("/1k.html", path), None);
             assert_eq!((counts.recv.get(), counts.send.get()), (ROUNDS, ROUNDS), "{method} {path}");
             // A path with an escape is decoded into a new allocation.
             let decoded = if path.contains('%') { ROUNDS } else { 0 };
@@ -231,7 +231,7 @@ fn conditions_ranges_codings_and_404s_open_no_file() {
         ("missing.html", "", 20),
     ] {
         let request = GET.replace("1k.html", path).replace("Accept: */*\r\n", fields);
-        let (allocations, counts) = play(&request, false);
+        let (allocations, counts) = play(&request, None);
         assert_eq!((counts.recv.get(), counts.send.get()), (ROUNDS, ROUNDS), "{request}");
         assert_eq!((counts.opened.get(), counts.send_file.get()), (0, 0), "{request}");
         assert!(allocations <= allocations_max * ROUNDS, "{allocations} allocations for {request}");
@@ -240,21 +240,28 @@ fn conditions_ranges_codings_and_404s_open_no_file() {
 
 #[test]
 fn a_pipelined_batch_costs_one_recv_and_one_send() {
-    let (allocations, counts) = play(&GET.repeat(16), false);
+    let (allocations, counts) = play(&GET.repeat(16), None);
     assert_eq!((counts.recv.get(), counts.send.get(), allocations), (ROUNDS, ROUNDS, 0));
     assert!(counts.sent.get() > 16 * 1024 * ROUNDS);
 }
 
 #[test]
 fn a_large_file_costs_one_additional_sendfile() {
-    let (allocations, counts) = play(&GET.replace("1k.html", "large.bin"), false);
+    let (allocations, counts) = play(&GET.replace("1k.html", "large.bin"), None);
     let calls = (counts.recv.get(), counts.send.get(), counts.send_file.get());
     assert_eq!((calls, allocations), ((ROUNDS, ROUNDS, ROUNDS), 0));
 }
 
 #[test]
 fn the_access_log_allocates_only_when_a_new_second_begins() {
-    let (allocations, counts) = play(GET, true);
-    assert_eq!((counts.recv.get(), counts.send.get()), (ROUNDS, ROUNDS));
-    assert!(allocations <= 20 * ROUNDS / 1000, "{allocations} allocations");
+    let conditional = GET.replace("Accept: */*", "If-None-Match: *");
+    let head = GET.replace("GET", "HEAD");
+    let large = GET.replace("1k.html", "large.bin");
+    for batch in [GET, &conditional, &head, &large, &GET.repeat(16)] {
+        for format in [Format::Combined, Format::Extended, Format::Json] {
+            let (allocations, counts) = play(batch, Some(format));
+            assert_eq!((counts.recv.get(), counts.send.get()), (ROUNDS, ROUNDS));
+            assert!(allocations <= 20 * ROUNDS / 1000, "{allocations} allocations for {batch} as {format:?}");
+        }
+    }
 }

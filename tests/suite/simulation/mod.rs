@@ -1,6 +1,7 @@
 //! The event loop without sockets: a simulated network and a virtual clock. To add a file, declare it here.
 
 mod accepting;
+mod access_log;
 mod datagrams;
 mod eviction;
 mod hot_path;

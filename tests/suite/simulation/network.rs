@@ -168,7 +168,7 @@ impl Network for SimNetwork {
         backlog.accepted += 1;
         let address = wire.borrow().address;
         let stream = Socket::new(SimStream(wire), self.1.as_ref());
-        Ok((stream, Peer::Inet(SocketAddr::from((address, backlog.accepted)))))
+        Ok((stream, Peer::from(SocketAddr::from((address, backlog.accepted)))))
     }
 
     fn accept_on_reserve(&mut self, listener: &mut ()) -> io::Result<(Socket<SimStream>, Peer)> {

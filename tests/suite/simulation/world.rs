@@ -185,7 +185,7 @@ impl Simulation {
 }
 
 /// Returns the services of the simulated site.
-fn services(limits: Limits, now: Now) -> Services {
+pub fn services(limits: Limits, now: Now) -> Services {
     let rules = Rules { list: true, ..Rules::default() };
     let mut services = Services::new(Box::new(WithDisk::new()), rules, no_library(), limits, now);
     services.ack.reply = Template::parse("{message}").unwrap();

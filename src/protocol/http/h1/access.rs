@@ -1,27 +1,59 @@
 //! Counts and logs responses.
 
-use crate::observe::AccessRecord;
+use crate::clock::Instant;
+
+use super::head::ReceivedHead;
+use crate::observe::{AccessRecord, QueuedBytes};
+use crate::protocol::http::semantics::Status;
 use crate::services::Context;
 
-/// Counts and logs a response with `bytes` of body. `head` is the head of the request as far as it was
-/// received; it may be malformed.
-pub(super) fn record(head: &[u8], status: u16, bytes: u64, cx: &mut Context<'_>) {
-    cx.core.statistics.requests += 1;
-    log(head, status, bytes, cx);
+/// What the access log shows of a request.
+#[derive(Clone, Copy)]
+pub(super) struct LoggedRequest<'a> {
+    /// The head as far as it was received. It may be malformed.
+    pub head: &'a [u8],
+    /// When its first byte was received.
+    pub begun: Instant,
 }
 
-/// Logs a response if there is an access log.
-pub(super) fn log(head: &[u8], status: u16, bytes: u64, cx: &mut Context<'_>) {
+impl<'a> From<&ReceivedHead<'a>> for LoggedRequest<'a> {
+    fn from(head: &ReceivedHead<'a>) -> LoggedRequest<'a> {
+        LoggedRequest { head: head.request.headers.block, begun: head.begun }
+    }
+}
+
+/// Counts and logs a response that was queued.
+pub(super) fn record(request: LoggedRequest<'_>, status: Status, queued: QueuedBytes, cx: &mut Context<'_>) {
+    cx.core.statistics.requests += 1;
+    log(request, status, queued, cx);
+}
+
+/// Logs a response from the cache. `head` was received since `begun`.
+// Not inlined, so that servers without a log do not pay for it.
+#[inline(never)]
+pub(super) fn log_file(head: &[u8], begun: Instant, queued: QueuedBytes, cx: &mut Context<'_>) {
+    log(LoggedRequest { head, begun }, Status::Ok, queued, cx);
+}
+
+/// Logs a response that was queued, or its beginning, if there is an access log.
+pub(super) fn log(request: LoggedRequest<'_>, status: Status, queued: QueuedBytes, cx: &mut Context<'_>) {
     let Some(log) = &mut cx.http.access_log else { return };
     let record = AccessRecord {
         peer: cx.peer,
-        request_line: request_line(head),
-        referer: first_value(head, b"referer"),
-        user_agent: first_value(head, b"user-agent"),
-        status,
-        bytes,
+        request_line: request_line(request.head),
+        referer: first_value(request.head, b"referer"),
+        user_agent: first_value(request.head, b"user-agent"),
+        status: status as u16,
+        begun: request.begun,
     };
-    log.record(&record, &cx.core.clock);
+    log.begin(&record, queued, &cx.core.clock);
+}
+
+/// Logs that more of a response was queued.
+pub(super) fn extend(more: QueuedBytes, cx: &mut Context<'_>) {
+    if let Some(log) = &mut cx.http.access_log {
+        log.extend(cx.connection, more);
+    }
 }
 
 fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -41,6 +73,7 @@ fn first_value<'a>(head: &'a [u8], name: &[u8]) -> &'a [u8] {
     });
     value.unwrap_or_default().trim_ascii()
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! Request bodies that no handler uses, and the requests that wait for their end.
 
 use super::body::BodyDecoder;
-use super::head::{Head, OwnedHead};
+use super::head::{OwnedHead, ReceivedHead};
 use crate::limits::DISCARDED_BODY_MAX_BYTES;
 use crate::protocol::http::semantics::HttpError;
 
@@ -29,7 +29,7 @@ pub(super) enum BodyProgress {
 }
 
 impl DiscardedBody {
-    pub(super) fn new(head: &Head<'_>, error: Option<HttpError>) -> DiscardedBody {
+    pub(super) fn new(head: &ReceivedHead<'_>, error: Option<HttpError>) -> DiscardedBody {
         let body = BodyDecoder::new(head.framing);
         DiscardedBody { body, read: 0, head: Some(Box::new(head.into())), error }
     }

@@ -1,12 +1,13 @@
 //! A request and its response: sent at once, retried in the next turn, or streamed while it is produced.
 
-use super::access::record;
+use super::access::{LoggedRequest, extend, log, record};
 use super::encode::{self, HeadContext};
-use super::head::{Head, OwnedHead};
+use super::head::{OwnedHead, ReceivedHead, method_of};
 use super::version::{Disposition, Version};
 use crate::clock::Instant;
 use crate::close_reason::CloseReason;
 use crate::limits::FRAME_INTERVAL;
+use crate::observe::QueuedBytes;
 use crate::outbox::Outbox;
 use crate::protocol::http::handlers::{self, error_response};
 use crate::protocol::http::semantics::{
@@ -39,7 +40,6 @@ pub(super) struct ResponseStream {
     has_begun: bool,
     /// Whether the body is sent in chunks; otherwise it ends with the connection.
     is_chunked: bool,
-    sent: u64,
     disposition: Disposition,
     /// When the next slice is due, if it is not at once.
     resumes_at: Option<Instant>,
@@ -57,8 +57,8 @@ pub(super) enum Exchange {
 /// A request that is refused. It may be malformed or incomplete.
 #[derive(Clone, Copy)]
 pub(super) struct FailedRequest<'a> {
-    /// The head as far as it was received, for the access log.
-    pub bytes: &'a [u8],
+    /// What the access log shows of it.
+    pub logged: LoggedRequest<'a>,
     /// The method, if it is known.
     pub method: Option<Method>,
     /// The fields that select the format of the error response.
@@ -66,23 +66,23 @@ pub(super) struct FailedRequest<'a> {
 }
 
 impl<'a> FailedRequest<'a> {
-    /// Creates a refused request whose header fields are not known.
-    pub(super) fn unparsed(bytes: &'a [u8], method: Option<Method>) -> FailedRequest<'a> {
-        FailedRequest { bytes, method, headers: Headers::NONE }
+    /// Creates a request whose head is at the beginning of `input` and is malformed.
+    pub(super) fn malformed(input: &'a [u8], headers: Headers<'a>, begun: Instant) -> FailedRequest<'a> {
+        FailedRequest { logged: LoggedRequest { head: input, begun }, method: method_of(input), headers }
     }
 }
 
-impl<'a> From<&Head<'a>> for FailedRequest<'a> {
-    fn from(head: &Head<'a>) -> FailedRequest<'a> {
+impl<'a> From<&ReceivedHead<'a>> for FailedRequest<'a> {
+    fn from(head: &ReceivedHead<'a>) -> FailedRequest<'a> {
         let Request { method, headers, .. } = head.request;
-        FailedRequest { bytes: headers.block, method: Some(method), headers }
+        FailedRequest { logged: head.into(), method: Some(method), headers }
     }
 }
 
 /// Handles a request, or refuses it with an error. If `early_close` is given, the connection closes after the
 /// response, whatever the request says.
 pub(super) fn respond(
-    head: &Head<'_>,
+    head: &ReceivedHead<'_>,
     error: Option<HttpError>,
     early_close: Option<CloseReason>,
     out: &mut Outbox,
@@ -98,7 +98,7 @@ pub(super) fn respond(
 /// body is read after it. This requires a bounded body, a response that is complete at once and a connection
 /// that persists. Otherwise the connection closes after the response.
 pub(super) fn respond_early(
-    head: &Head<'_>,
+    head: &ReceivedHead<'_>,
     error: Option<HttpError>,
     is_bounded: bool,
     out: &mut Outbox,
@@ -113,11 +113,11 @@ pub(super) fn respond_early(
     if !is_bounded || response.is_stream() || matches!(disposition, Disposition::Close(_)) {
         return Some(send(response, head, early_close, out, cx));
     }
-    write(response, head.request.headers.block, head.request.method, disposition, out, cx);
+    write(response, head.into(), head.request.method, disposition, out, cx);
     None
 }
 
-fn outcome(head: &Head<'_>, error: Option<HttpError>, cx: &mut Context<'_>) -> Outcome {
+fn outcome(head: &ReceivedHead<'_>, error: Option<HttpError>, cx: &mut Context<'_>) -> Outcome {
     match error {
         Some(error) => {
             let headers = &head.request.headers;
@@ -128,14 +128,14 @@ fn outcome(head: &Head<'_>, error: Option<HttpError>, cx: &mut Context<'_>) -> O
 }
 
 /// Schedules a request to be handled again in the next turn.
-fn retry(head: &Head<'_>, early_close: Option<CloseReason>) -> Exchange {
+fn retry(head: &ReceivedHead<'_>, early_close: Option<CloseReason>) -> Exchange {
     Exchange::Pending(Box::new(PendingResponse::Retry { head: head.into(), early_close }))
 }
 
 /// Sends the response to a request, or begins to if it is streamed.
 pub(super) fn send(
     response: Response,
-    head: &Head<'_>,
+    head: &ReceivedHead<'_>,
     early_close: Option<CloseReason>,
     out: &mut Outbox,
     cx: &mut Context<'_>,
@@ -149,28 +149,28 @@ pub(super) fn send(
     };
     if response.is_stream() && head.request.method != Method::Head {
         let (head, has_begun) = (head.into(), false);
-        let stream =
-            ResponseStream { head, response, has_begun, is_chunked, sent: 0, disposition, resumes_at: None };
+        let stream = ResponseStream { head, response, has_begun, is_chunked, disposition, resumes_at: None };
         return Exchange::Pending(Box::new(PendingResponse::Stream(stream)));
     }
-    write(response, head.request.headers.block, head.request.method, disposition, out, cx);
+    write(response, head.into(), head.request.method, disposition, out, cx);
     Exchange::Done(disposition.close_reason())
 }
 
 /// Queues, counts and logs a response.
 fn write(
     response: Response,
-    request: &[u8],
+    request: LoggedRequest<'_>,
     method: Method,
     disposition: Disposition,
     out: &mut Outbox,
     cx: &mut Context<'_>,
 ) {
     let head_only = method == Method::Head;
-    let bytes = if head_only { 0 } else { response.body.length().unwrap_or(0) };
-    record(request, response.status as u16, bytes, cx);
-    let context = HeadContext::of(cx);
-    encode::write(response, head_only, disposition, context, out);
+    let (status, before) = (response.status, out.unsent());
+    let body = if head_only { 0 } else { response.body.length().unwrap_or(0) };
+    encode::write(response, head_only, disposition, HeadContext::of(cx), out);
+    let queued = QueuedBytes::whole(body, out.unsent() - before);
+    record(request, status, queued, cx);
 }
 
 /// Refuses a request. The start of the next request cannot be found, so the connection closes.
@@ -182,7 +182,7 @@ pub(super) fn refuse(
 ) -> CloseReason {
     let response = error_response(error, &request.headers, &mut cx.http.site, &cx.core.clock);
     let disposition = Disposition::Close(CloseReason::Rejected);
-    write(response, request.bytes, request.method.unwrap_or(Method::Get), disposition, out, cx);
+    write(response, request.logged, request.method.unwrap_or(Method::Get), disposition, out, cx);
     CloseReason::Rejected
 }
 
@@ -230,20 +230,25 @@ impl ResponseStream {
         };
         let more = next != NextSlice::None;
         self.resumes_at = if let NextSlice::At(time) = next { Some(time) } else { None };
-        if !self.has_begun && (!slice.is_empty() || !more) {
+        let (before, begins) = (out.unsent(), !self.has_begun && (!slice.is_empty() || !more));
+        if begins {
             self.has_begun = true;
             let fields = body.fields();
             self.response.fields.extend(fields);
             let context = HeadContext::of(cx);
             encode::write_stream_head(&self.response, self.is_chunked, self.disposition, context, out);
         }
-        self.sent += slice.len() as u64;
         match self.is_chunked {
             _ if !self.has_begun => {}
             // A chunk without bytes would end the body.
             true if slice.is_empty() && more => {}
             true => encode::write_chunk(&slice, !more, out),
             false => out.write(|bytes| bytes.extend_from_slice(&slice)),
+        }
+        let queued = QueuedBytes { body: slice.len() as u64, total: out.unsent() - before, is_partial: more };
+        match begins {
+            true => log((&self.head.borrow()).into(), self.response.status, queued, cx),
+            false => extend(queued, cx),
         }
         if more {
             return Exchange::Pending(Box::new(PendingResponse::Stream(self)));
@@ -257,17 +262,19 @@ impl ResponseStream {
     fn fail(self, error: StoreError, out: &mut Outbox, cx: &mut Context<'_>) -> Exchange {
         log::error!("cannot read the rest of a folder: {error}");
         if self.has_begun {
+            extend(QueuedBytes::default(), cx);
             return self.end(Some(CloseReason::Failed), cx);
         }
         let error = HttpError::new(Status::InternalServerError, "The folder cannot be read");
-        let Request { headers, method, .. } = self.head.borrow().request;
-        let response = error_response(error, &headers, &mut cx.http.site, &cx.core.clock);
-        write(response, headers.block, method, self.disposition, out, cx);
+        let head = self.head.borrow();
+        let Request { headers, method, .. } = &head.request;
+        let response = error_response(error, headers, &mut cx.http.site, &cx.core.clock);
+        write(response, (&head).into(), *method, self.disposition, out, cx);
         Exchange::Done(self.disposition.close_reason())
     }
 
     fn end(self, close: Option<CloseReason>, cx: &mut Context<'_>) -> Exchange {
-        record(self.head.borrow().request.headers.block, self.response.status as u16, self.sent, cx);
+        cx.core.statistics.requests += 1;
         Exchange::Done(close)
     }
 }

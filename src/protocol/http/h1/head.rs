@@ -1,8 +1,10 @@
 //! A request head (RFC 9112 section 2.1): found in the input, parsed by httparse, and checked where the
 //! RFCs are stricter than httparse.
 
+use crate::clock::Instant;
 use std::borrow::Cow;
 use std::mem::MaybeUninit;
+use std::ops::Deref;
 
 use super::framing::Framing;
 use super::head_error::{TARGET_TOO_LONG, UNKNOWN_METHOD, is_later_minor_version, syntax_error, too_large};
@@ -28,10 +30,18 @@ pub(super) struct Head<'a> {
     pub version: Version,
 }
 
+/// A head, and when its first byte was received. Responses from the cache do without that time, so a [`Head`] lacks it.
+#[derive(Clone, Debug)]
+pub(super) struct ReceivedHead<'a> {
+    head: Head<'a>,
+    pub begun: Instant,
+}
+
 /// A head that outlives the input it was parsed from.
 #[derive(Debug)]
 pub(super) struct OwnedHead {
     request: OwnedRequest,
+    begun: Instant,
     framing: Framing,
     persistence: Persistence,
     version: Version,
@@ -66,18 +76,32 @@ impl Head<'_> {
     }
 }
 
-impl From<&Head<'_>> for OwnedHead {
-    fn from(head: &Head<'_>) -> OwnedHead {
+impl<'a> ReceivedHead<'a> {
+    pub(super) fn new(head: &Head<'a>, begun: Instant) -> ReceivedHead<'a> {
+        ReceivedHead { head: head.clone(), begun }
+    }
+}
+
+impl<'a> Deref for ReceivedHead<'a> {
+    type Target = Head<'a>;
+
+    fn deref(&self) -> &Head<'a> {
+        &self.head
+    }
+}
+
+impl From<&ReceivedHead<'_>> for OwnedHead {
+    fn from(ReceivedHead { head, begun }: &ReceivedHead<'_>) -> OwnedHead {
         let Head { framing, persistence, version, .. } = *head;
-        OwnedHead { request: OwnedRequest::from(&head.request), framing, persistence, version }
+        OwnedHead { request: OwnedRequest::from(&head.request), begun: *begun, framing, persistence, version }
     }
 }
 
 impl OwnedHead {
     /// Borrows the head, without its expectation: a 100 (Continue) was already sent, or is no longer due.
-    pub(super) fn borrow(&self) -> Head<'_> {
-        let OwnedHead { request, framing, persistence, version } = self;
-        Head {
+    pub(super) fn borrow(&self) -> ReceivedHead<'_> {
+        let OwnedHead { request, begun, framing, persistence, version } = self;
+        let head = Head {
             request: request.borrow(),
             // A head that needs TLS and lacks it is refused at once, and never kept.
             needs_tls: false,
@@ -85,7 +109,8 @@ impl OwnedHead {
             expects_continue: false,
             persistence: *persistence,
             version: *version,
-        }
+        };
+        ReceivedHead { head, begun: *begun }
     }
 }
 
@@ -362,7 +387,7 @@ mod tests {
         for target in ["/a?b", "/", "/a%20b", "http://h", "http://h?q", "http://h/x?y", "//x?"] {
             let input = format!("GET {target} HTTP/1.0\r\nRange: bytes=0-\r\nContent-Length: 5\r\n\r\n");
             let Parsed::Head(head, _) = parse(input.as_bytes(), 0) else { panic!("{target}") };
-            let owned = OwnedHead::from(&head);
+            let owned = OwnedHead::from(&ReceivedHead::new(&head, Instant::now()));
             let again = owned.borrow();
             assert_eq!(again.request.target, head.request.target);
             assert_eq!(again.request.headers.get(HeaderName::Range).as_deref(), Some(&b"bytes=0-"[..]));

@@ -11,6 +11,7 @@ mod exchange;
 mod framing;
 mod head;
 mod head_error;
+mod state;
 mod status;
 mod upload;
 mod version;
@@ -22,17 +23,18 @@ use super::semantics::negotiation::accepted_codings;
 use super::semantics::{HeaderName, HttpError, Method, Status, Target};
 use crate::close_reason::CloseReason;
 use crate::limits::{ANSWER_AFTER_PAUSE, BLANK_MAX_BYTES, DISCARDED_BODY_MAX_BYTES};
-use crate::observe::ProtocolStatus;
+use crate::observe::{ProtocolStatus, QueuedBytes};
 use crate::outbox::Outbox;
 use crate::protocol::contract::{Demand, Evictability, Protocol, Step};
 use crate::services::{Context, Core};
 use discard::{BodyProgress, DiscardedBody};
 pub(crate) use encode::{BUSY_REPLY, PLAIN_REPLY};
 use encode::{HeadContext, PRELUDE_DATE_AT, prelude};
-use exchange::{Exchange, FailedRequest, PendingResponse, refuse, respond};
+use exchange::{Exchange, FailedRequest, refuse, respond};
 use framing::Framing;
-use head::{Head, OwnedHead, Parsed};
+use head::{Head, Parsed, ReceivedHead};
 use head_error::is_client_hello;
+use state::{IDLE, PartialHead, State, Waiting, blank_lines};
 use upload::{Begun, UploadInProgress, UploadProgress};
 use version::{Disposition, Version};
 
@@ -47,76 +49,32 @@ pub struct Http1 {
     version: Option<Version>,
 }
 
-/// What the connection is waiting for.
-#[derive(Debug)]
-enum State {
-    /// The start of a request.
-    Idle(Waiting),
-    /// The rest of a head that began at `since`. Its first `seen` bytes were already scanned, and `blank`
-    /// bytes of empty lines preceded it.
-    Head { since: Instant, blank: u8, seen: u16, method: Option<Method> },
-    /// The rest of a body that no handler uses.
-    Discarding(Box<DiscardedBody>),
-    /// The rest of a body that is being stored.
-    Receiving(Box<UploadInProgress>),
-    /// The connection's next turn, to continue a response.
-    Responding(Box<PendingResponse>),
-    /// The connection's next turn, to find out whether the file of an upload without a body is already stored.
-    Comparing(Box<OwnedHead>),
-    /// The connection's next turn, to hash the stored part of an upload before the body is appended to it.
-    Verifying(Box<UploadInProgress>),
-}
-
-/// How long an idle connection may wait for a request to begin.
-#[derive(Clone, Copy, Debug)]
-enum Waiting {
-    /// The head timeout, counted from the accept at this time.
-    ForTheFirst(Instant),
-    /// The idle timeout, counted from the last activity.
-    ForTheNext,
-}
-
-const IDLE: State = State::Idle(Waiting::ForTheNext);
-
 impl Http1 {
     /// Creates the state of a connection that was accepted at `now`.
     pub fn new(now: Instant) -> Http1 {
         Http1 { state: State::Idle(Waiting::ForTheFirst(now)), version: None }
     }
 
-    /// Returns when the current head began, and the number of bytes of empty lines before it. The first head
-    /// of a connection begins at the accept, a later one with its first byte.
-    fn head_began(&self, core: &Core) -> (Instant, usize) {
-        match self.state {
-            State::Head { since, blank, .. } => (since, usize::from(blank)),
-            State::Idle(Waiting::ForTheFirst(since)) => (since, 0),
-            _ => (core.clock.now.monotonic, 0),
-        }
-    }
-
     /// Skips empty lines before a request line (RFC 9112 section 2.2), up to a limit. They count as the start
     /// of the head, so they do not extend its deadline. Returns `None` if there are none.
     fn skip_blank_lines(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Option<Step> {
-        let mut length = 0;
-        while let [b'\n', ..] | [b'\r', b'\n', ..] = &input[length..] {
-            length += if input[length] == b'\r' { 2 } else { 1 };
-        }
+        let length = blank_lines(input);
         if length == 0 && input != b"\r" {
             return None;
         }
-        let (since, blank) = self.head_began(cx.core);
-        let blank = blank + length;
+        let mut head = self.state.partial_head(cx.core);
+        let blank = usize::from(head.blank) + length;
         if blank > BLANK_MAX_BYTES {
             let error = HttpError::bad_request("Too many empty lines precede the request");
-            let request = FailedRequest::unparsed(b"", None);
-            return Some(Step::Finish(0, refuse(error, request, out, cx)));
+            return Some(Step::Finish(0, refuse(error, head.failed_request(cx.core), out, cx)));
         }
-        self.state = State::Head { since, blank: blank as u8, seen: 0, method: None };
+        head.blank = blank as u8;
+        self.state = State::Head(head);
         Some(if length == 0 { Step::NeedInput } else { Step::Consumed(length) })
     }
 
     fn on_head(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Step {
-        let seen = if let State::Head { seen, .. } = self.state { seen.into() } else { 0 };
+        let seen = if let State::Head(head) = &self.state { head.seen.into() } else { 0 };
         match head::parse(input, seen) {
             Parsed::Head(head, length) => {
                 debug_assert!((1..=input.len()).contains(&length));
@@ -126,7 +84,7 @@ impl Http1 {
                     cx.core.inspector.note_request(cx.connection, line);
                 }
                 if head.needs_tls && !cx.is_encrypted {
-                    return Step::Finish(0, refuse(NEEDS_TLS, FailedRequest::from(&head), out, cx));
+                    return Step::Finish(0, self.refuse_unencrypted(&head, out, cx));
                 }
                 if self.respond_from_cache(&head, out, cx) {
                     return Step::Consumed(length);
@@ -134,17 +92,18 @@ impl Http1 {
                 Step::after(length, self.on_request(&head, out, cx)).with_demand(self.demand())
             }
             Parsed::Partial => {
-                let (since, blank) = self.head_began(cx.core);
-                let method = head::method_of(input);
+                let mut head = self.state.partial_head(cx.core);
+                head.begun = Some(self.state.request_begun(cx.core));
                 // A partial head is shorter than `HEAD_MAX_BYTES`.
-                self.state = State::Head { since, blank: blank as u8, seen: input.len() as u16, method };
+                (head.seen, head.method) = (input.len() as u16, head::method_of(input));
+                self.state = State::Head(head);
                 Step::NeedInput
             }
             Parsed::Invalid(error, headers) => {
                 if is_client_hello(input) {
                     cx.http.report_tls(cx.peer);
                 }
-                let request = FailedRequest { bytes: input, method: head::method_of(input), headers };
+                let request = FailedRequest::malformed(input, headers, self.state.request_begun(cx.core));
                 Step::Finish(0, refuse(error, request, out, cx))
             }
         }
@@ -175,17 +134,36 @@ impl Http1 {
             prelude(metadata, length, HeadContext { rules, clock, hsts: https.hsts.as_deref() })
         };
         let Some((message, length)) = file.message(date, render) else { return false };
+        if cx.http.access_log.is_some() {
+            let begun = self.state.request_begun(cx.core);
+            access::log_file(headers.block, begun, QueuedBytes::whole(length, message.len() as u64), cx);
+        }
         out.append(message);
         cx.core.statistics.requests += 1;
-        if cx.http.access_log.is_some() {
-            access::log(headers.block, Status::Ok as u16, length, cx);
-        }
         self.state = IDLE;
         true
     }
 
+    /// Refuses a request that needs TLS.
+    #[cold]
+    fn refuse_unencrypted(&self, head: &Head<'_>, out: &mut Outbox, cx: &mut Context<'_>) -> CloseReason {
+        let head = ReceivedHead::new(head, self.state.request_begun(cx.core));
+        refuse(NEEDS_TLS, FailedRequest::from(&head), out, cx)
+    }
+
     /// Handles a request whose head is complete. Returns why the connection closes, if it does.
+    #[inline(never)]
     fn on_request(&mut self, head: &Head<'_>, out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
+        let head = ReceivedHead::new(head, self.state.request_begun(cx.core));
+        self.on_received_head(&head, out, cx)
+    }
+
+    fn on_received_head(
+        &mut self,
+        head: &ReceivedHead<'_>,
+        out: &mut Outbox,
+        cx: &mut Context<'_>,
+    ) -> Option<CloseReason> {
         let error = match UploadInProgress::begin(head, out, cx) {
             Begun::Upload(upload) => return self.receive(upload, out, cx),
             Begun::Repeated(exchange) => return self.proceed(exchange),
@@ -308,7 +286,7 @@ impl Protocol for Http1 {
         match self.state {
             State::Discarding(_) => self.on_discarded(input, out, cx),
             State::Receiving(_) => self.on_upload(input, out, cx),
-            State::Head { seen: 1.., .. } => self.on_head(input, out, cx),
+            State::Head(PartialHead { seen: 1.., .. }) => self.on_head(input, out, cx),
             _ => self.skip_blank_lines(input, out, cx).unwrap_or_else(|| self.on_head(input, out, cx)),
         }
     }
@@ -317,10 +295,11 @@ impl Protocol for Http1 {
         let error = HttpError::bad_request("The request is incomplete");
         // A client that shut down only its output, as netcat does, still receives the error.
         match &mut self.state {
-            State::Idle(_) | State::Head { seen: 0, .. } => return Some(CloseReason::PeerClosed),
-            State::Head { method, .. } => {
-                let request = FailedRequest::unparsed(b"", *method);
-                refuse(error, request, out, cx);
+            State::Idle(_) | State::Head(PartialHead { seen: 0, .. }) => {
+                return Some(CloseReason::PeerClosed);
+            }
+            State::Head(head) => {
+                refuse(error, head.failed_request(cx.core), out, cx);
             }
             State::Receiving(upload) => {
                 upload.refuse(error, out, cx);
@@ -337,12 +316,11 @@ impl Protocol for Http1 {
 
     fn on_deadline(&mut self, out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
         match &mut self.state {
-            State::Idle(_) | State::Head { seen: 0, .. } => Some(cx.core.idle_close_reason()),
-            State::Head { method, .. } => {
+            State::Idle(_) | State::Head(PartialHead { seen: 0, .. }) => Some(cx.core.idle_close_reason()),
+            State::Head(head) => {
                 let error =
                     HttpError::new(Status::RequestTimeout, "The request head was not received in time");
-                let request = FailedRequest::unparsed(b"", *method);
-                refuse(error, request, out, cx);
+                refuse(error, head.failed_request(cx.core), out, cx);
                 Some(CloseReason::HeadTimeout)
             }
             State::Discarding(_) => self.on_pause(out, cx),
@@ -376,7 +354,7 @@ impl Protocol for Http1 {
                 let exchange = exchange::resume(*response, out, cx);
                 self.proceed(exchange)
             }
-            State::Comparing(head) => self.on_request(&head.borrow(), out, cx),
+            State::Comparing(head) => self.on_received_head(&head.borrow(), out, cx),
             State::Verifying(mut upload) => match upload.verify() {
                 Ok(()) => self.receive(upload, out, cx),
                 Err(error) => Some(upload.refuse(error, out, cx)),
@@ -391,7 +369,7 @@ impl Protocol for Http1 {
     fn deadline(&self, quiet_since: Option<Instant>, core: &Core) -> Option<Instant> {
         let timeouts = &core.limits.timeouts;
         let idle = match &self.state {
-            State::Head { since, .. } => return Some(*since + timeouts.head),
+            State::Head(head) => return Some(head.since + timeouts.head),
             State::Receiving(_) => return Some(quiet_since? + timeouts.body),
             State::Discarding(body) if body.is_handled() => return Some(quiet_since? + timeouts.body),
             State::Discarding(_) => return Some(quiet_since? + timeouts.body.min(ANSWER_AFTER_PAUSE)),
@@ -411,7 +389,7 @@ impl Protocol for Http1 {
     fn evictability(&self) -> Evictability {
         match self.state {
             State::Idle(Waiting::ForTheNext) => Evictability::Idle,
-            State::Idle(Waiting::ForTheFirst(_)) | State::Head { .. } => Evictability::Incomplete,
+            State::Idle(Waiting::ForTheFirst(_)) | State::Head(_) => Evictability::Incomplete,
             _ => Evictability::Never,
         }
     }

@@ -4,7 +4,7 @@ use super::body::BodyDecoder;
 use super::discard::DiscardedBody;
 use super::encode::CONTINUE;
 use super::exchange::{Exchange, FailedRequest, refuse, send};
-use super::head::{Head, OwnedHead};
+use super::head::{OwnedHead, ReceivedHead};
 use crate::close_reason::CloseReason;
 use crate::outbox::Outbox;
 use crate::protocol::http::handlers::{self, Acceptance, UploadSink};
@@ -46,7 +46,7 @@ pub(super) enum Begun {
 impl UploadInProgress {
     /// Begins to store the body of a request.
     #[inline(never)]
-    pub(super) fn begin(head: &Head<'_>, out: &mut Outbox, cx: &mut Context<'_>) -> Begun {
+    pub(super) fn begin(head: &ReceivedHead<'_>, out: &mut Outbox, cx: &mut Context<'_>) -> Begun {
         let sink = match handlers::accept_upload(&head.request, cx) {
             Ok(Some(Acceptance::Sink(sink))) => sink,
             Ok(Some(Acceptance::Repeated(Outcome::Pending))) => return Begun::Pending,
