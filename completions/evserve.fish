@@ -1,7 +1,7 @@
 # Completion of evserve for fish. Made from its options by make manual.
 
 complete -c evserve -f
-complete -c evserve -n 'not __fish_seen_subcommand_from top' -a top -d 'Shows a running evserve in the terminal: its connections, its traffic and its event loop'
+complete -c evserve -n 'not __fish_seen_subcommand_from top' -a top -d 'Shows a running evserve in the terminal: connections, traffic and event loop'
 complete -c evserve -n 'not __fish_seen_subcommand_from top' -l html -x -a '(__fish_complete_directories (commandline -ct | string replace -r -- "^--[^=]*=" ""))' -d 'folder that HTTP serves (./html)'
 complete -c evserve -n 'not __fish_seen_subcommand_from top' -l http -x -d 'address to listen on for HTTP; repeatable (7890)'
 complete -c evserve -n 'not __fish_seen_subcommand_from top' -l https -x -d 'address to listen on for HTTPS, which needs --cert and --key, or --self-signed; repeatable (off)'
