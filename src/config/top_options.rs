@@ -7,7 +7,7 @@ use argh::{ArgsInfo, CommandInfoWithArgs, FromArgs};
 
 use super::usage::{CommandLine, Exit};
 
-/// Shows a running evserve in the terminal: its connections, its traffic and its event loop.
+/// Shows a running evserve in the terminal: connections, traffic and event loop.
 #[derive(ArgsInfo, Debug, FromArgs)]
 #[allow(rustdoc::broken_intra_doc_links)] // This comment is the help text.
 #[argh(help_triggers("-h", "--help"))]

@@ -20,6 +20,6 @@ pub use census::{
 pub use log_file::{LineLog, LogFile, Reopened};
 pub use log_target::LogTarget;
 pub use process_usage::ProcessUsage;
-pub use recorder::{Histogram, Recorder, Turn, TurnTotals};
+pub use recorder::{Histogram, Recorder, TurnRecord, TurnTotals};
 pub use stalls::{Stall, Stalls};
 pub use statistics::{DatagramCounts, Statistics};

@@ -11,18 +11,18 @@ use crate::limits::TURNS_RECORDED;
 #[derive(Debug)]
 pub struct Recorder {
     /// The turn in progress, or the last one.
-    pub turn: Turn,
+    pub turn: TurnRecord,
     begun: Instant,
     ended: Instant,
     totals: TurnTotals,
     /// The last turns. The index of a turn is its number modulo the length.
-    recent: Box<[Turn; TURNS_RECORDED]>,
+    recent: Box<[TurnRecord; TURNS_RECORDED]>,
     stalls: Stalls,
 }
 
 /// What a turn did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Turn {
+pub struct TurnRecord {
     /// The number of the turn, counted from 1.
     pub number: u64,
     /// Events that the poll reported.
@@ -80,11 +80,11 @@ impl Recorder {
     /// Creates a recorder without turns.
     pub fn new(now: Instant) -> Recorder {
         Recorder {
-            turn: Turn::default(),
+            turn: TurnRecord::default(),
             begun: now,
             ended: now,
             totals: TurnTotals::default(),
-            recent: Box::new([Turn::default(); TURNS_RECORDED]),
+            recent: Box::new([TurnRecord::default(); TURNS_RECORDED]),
             stalls: Stalls::default(),
         }
     }
@@ -92,7 +92,7 @@ impl Recorder {
     /// Begins a turn after the poll has returned.
     pub fn begin(&mut self, now: Instant) {
         let number = self.turn.number + 1;
-        self.turn = Turn { number, poll_us: micros(now - self.ended), ..Turn::default() };
+        self.turn = TurnRecord { number, poll_us: micros(now - self.ended), ..TurnRecord::default() };
         self.begun = now;
     }
 
@@ -101,7 +101,7 @@ impl Recorder {
         let worked = now - self.begun;
         self.turn.work_us = micros(worked);
         self.ended = now;
-        let Turn { number, events, driven, budget_hits, poll_us, work_us } = self.turn;
+        let TurnRecord { number, events, driven, budget_hits, poll_us, work_us } = self.turn;
         let totals = &mut self.totals;
         totals.events += u64::from(events);
         totals.driven += u64::from(driven);
@@ -131,7 +131,7 @@ impl Recorder {
     }
 
     /// Returns the recorded turns that have ended, from number `first` on, oldest first.
-    pub fn since(&self, first: u64) -> impl Iterator<Item = &Turn> {
+    pub fn since(&self, first: u64) -> impl Iterator<Item = &TurnRecord> {
         let last = self.turn.number;
         let oldest = last.saturating_sub(TURNS_RECORDED as u64 - 1).max(first).max(1);
         let numbers = oldest..=last;
@@ -173,8 +173,13 @@ mod tests {
         assert_eq!(totals.events_per_turn.counts().iter().sum::<u64>(), turns);
         let recent: Vec<u64> = recorder.since(0).map(|turn| turn.number).collect();
         assert_eq!(recent, (11..=turns).collect::<Vec<_>>());
-        let expected =
-            Turn { number: turns, events: turns as u32, poll_us: 100, work_us: 5, ..Turn::default() };
+        let expected = TurnRecord {
+            number: turns,
+            events: turns as u32,
+            poll_us: 100,
+            work_us: 5,
+            ..TurnRecord::default()
+        };
         assert_eq!(recorder.since(turns).copied().collect::<Vec<_>>(), [expected]);
     }
 

@@ -44,7 +44,7 @@ pub(super) fn time(ms: u64) -> String {
 pub(super) fn microseconds(us: u64) -> String {
     match us {
         0..1000 => format!("{us} \u{b5}s"),
-        1000..1_000_000 if us % 1000 == 0 => format!("{} ms", us / 1000),
+        1000..1_000_000 if us.is_multiple_of(1000) => format!("{} ms", us / 1000),
         1000..1_000_000 => format!("{:.1} ms", us as f64 / 1e3),
         _ => format!("{:.1} s", us as f64 / 1e6),
     }

@@ -124,6 +124,6 @@ mod tests {
         assert_eq!(events(&pieces(8)), Ok(vec![]));
         assert_eq!(events(&pieces(9)), Err(EventTooLarge));
         let line = [b"data:", &piece[..], b"\n"].concat();
-        assert_eq!(events(&vec![&line[..]; 9]), Err(EventTooLarge));
+        assert_eq!(events(&[&line[..]; 9]), Err(EventTooLarge));
     }
 }

@@ -21,8 +21,10 @@ pub struct Mock {
     state: Arc<State>,
 }
 
+type ReplyTo = Box<dyn Fn(&str, u64) -> Reply + Send + Sync>;
+
 struct State {
-    reply: Box<dyn Fn(&str, u64) -> Reply + Send + Sync>,
+    reply: ReplyTo,
     /// Whether connections are kept. If not, they are closed at once.
     is_open: AtomicBool,
     is_over: AtomicBool,
@@ -36,7 +38,14 @@ struct State {
 impl Mock {
     /// Starts a server that replies to a target, and the uptime in milliseconds, with `reply`.
     pub fn start(reply: impl Fn(&str, u64) -> Reply + Send + Sync + 'static) -> Mock {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Mock::start_on(TcpListener::bind("127.0.0.1:0").unwrap(), reply)
+    }
+
+    /// Starts a server that accepts from `listener`.
+    pub fn start_on(
+        listener: TcpListener,
+        reply: impl Fn(&str, u64) -> Reply + Send + Sync + 'static,
+    ) -> Mock {
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
             reply: Box::new(reply),

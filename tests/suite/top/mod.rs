@@ -4,12 +4,13 @@
 mod mock;
 mod terminal;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 
 use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 
-use crate::process::{at_once, run};
-use mock::{Mock, Reply, response};
+use crate::process::{at_once, run, wait_for};
+use mock::{Mock, Reply, frame, response};
 
 #[test]
 fn top_prints_one_report_without_a_terminal() {
@@ -66,12 +67,17 @@ fn top_explains_in_one_line_that_a_server_is_not_evserve() {
     });
 }
 
-#[test]
-fn top_says_what_to_do_if_no_server_listens() {
-    // A bound socket keeps the port from other programs, and one that does not listen rejects connections.
+/// Binds a socket that does not listen: it rejects connections, and keeps the port from other programs.
+fn bound_port() -> (OwnedFd, SocketAddr) {
     let bound = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     bind(&bound, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let address = SocketAddr::try_from(getsockname(&bound).unwrap()).unwrap();
+    (bound, address)
+}
+
+#[test]
+fn top_says_what_to_do_if_no_server_listens() {
+    let (_bound, address) = bound_port();
     for given in [address.to_string(), address.port().to_string(), format!("localhost:{}", address.port())] {
         let (code, printed, errors) = run(&["top", &given]);
         assert_eq!((code, &*printed, errors.lines().count()), (1, "", 1), "{errors}");
@@ -82,15 +88,21 @@ fn top_says_what_to_do_if_no_server_listens() {
 
 #[test]
 fn top_tries_every_address_of_a_name() {
-    // Only IPv4 listens, and localhost may also mean ::1.
-    let mock = Mock::evserve();
+    // The port is listened on over IPv6, and only bound over IPv4.
+    let (bound, listener) = wait_for("a port that is free over both", || {
+        let (bound, address) = bound_port();
+        Some((bound, TcpListener::bind(("::1", address.port())).ok()?))
+    });
+    let mock =
+        Mock::start_on(listener, |_, uptime| Reply::Keep(response("application/json", &frame(uptime))));
     let (code, printed, errors) = run(&["top", &format!("localhost:{}", mock.address.port())]);
     assert_eq!((code, &*errors), (0, ""), "{printed}");
+    drop(bound);
 }
 
 #[test]
 fn top_reports_to_a_server_that_ends_each_connection() {
-    let mock = Mock::start(|_, uptime| Reply::End(response("application/json", &mock::frame(uptime))));
+    let mock = Mock::start(|_, uptime| Reply::End(response("application/json", &frame(uptime))));
     let (code, printed, errors) = run(&["top", &mock.address.to_string()]);
     assert_eq!((code, &*errors), (0, ""), "{printed}");
 }

@@ -93,7 +93,7 @@ impl Http1 {
             }
             Parsed::Partial => {
                 let mut head = self.state.partial_head(cx.core);
-                head.begun = Some(self.state.request_begun(cx.core));
+                head.begin(cx.core.clock.now.monotonic);
                 // A partial head is shorter than `HEAD_MAX_BYTES`.
                 (head.seen, head.method) = (input.len() as u16, head::method_of(input));
                 self.state = State::Head(head);

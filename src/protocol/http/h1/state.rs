@@ -1,5 +1,8 @@
 //! The states of a connection, which only `mod.rs` assigns.
 
+use std::num::NonZeroU32;
+use std::time::Duration;
+
 use super::access::LoggedRequest;
 use super::discard::DiscardedBody;
 use super::exchange::{FailedRequest, PendingResponse};
@@ -44,8 +47,9 @@ pub(super) const IDLE: State = State::Idle(Waiting::ForTheNext);
 pub(super) struct PartialHead {
     /// The time from which its timeout counts.
     pub since: Instant,
-    /// When its first byte was received, or `None` if only empty lines were received.
-    pub begun: Option<Instant>,
+    /// How many milliseconds after `since` its first byte was received, plus one; `None` if only empty lines were
+    /// received.
+    begun: Option<NonZeroU32>,
     /// The number of bytes of empty lines before it.
     pub blank: u8,
     /// The number of its bytes that were already scanned.
@@ -67,7 +71,7 @@ impl State {
     /// Returns when the first byte of the current head was received.
     pub(super) fn request_begun(&self, core: &Core) -> Instant {
         let now = core.clock.now.monotonic;
-        if let State::Head(head) = self { head.begun.unwrap_or(now) } else { now }
+        if let State::Head(head) = self { head.begun().unwrap_or(now) } else { now }
     }
 }
 
@@ -77,9 +81,20 @@ impl PartialHead {
         PartialHead { since, begun: None, blank: 0, seen: 0, method: None }
     }
 
+    /// Returns when its first byte was received.
+    fn begun(&self) -> Option<Instant> {
+        self.begun.map(|after| self.since + Duration::from_millis(u64::from(after.get()) - 1))
+    }
+
+    /// Notes when its first byte was received, unless that was noted before.
+    pub(super) fn begin(&mut self, now: Instant) {
+        let after = u32::try_from((now - self.since).as_millis()).unwrap_or(u32::MAX);
+        self.begun = self.begun.or(NonZeroU32::new(after.saturating_add(1)));
+    }
+
     /// Returns the request, to refuse it.
     pub(super) fn failed_request(&self, core: &Core) -> FailedRequest<'static> {
-        let logged = LoggedRequest { head: b"", begun: self.begun.unwrap_or(core.clock.now.monotonic) };
+        let logged = LoggedRequest { head: b"", begun: self.begun().unwrap_or(core.clock.now.monotonic) };
         FailedRequest { logged, method: self.method, headers: Headers::NONE }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::clock::rfc3339;
 use crate::close_reason::CloseReason;
-use crate::observe::{Activity, Census, Histogram, Stalls, Statistics, Timers, Turn};
+use crate::observe::{Activity, Census, Histogram, Stalls, Statistics, Timers, TurnRecord};
 use crate::services::{Core, frame_interval};
 
 /// The name and version of the program.
@@ -117,7 +117,7 @@ fn write_turns(core: &Core, count: u64, first: u64, out: &mut String) {
     }
     out.push_str(",\"recent\":[");
     for (index, turn) in core.recorder.since(first).filter(|turn| turn.number <= count).enumerate() {
-        let Turn { number, events, driven, budget_hits, poll_us, work_us } = turn;
+        let TurnRecord { number, events, driven, budget_hits, poll_us, work_us } = turn;
         let comma = if index > 0 { "," } else { "" };
         let _ = write!(out, "{comma}[{number},{events},{driven},{poll_us},{work_us},{budget_hits}]");
     }
