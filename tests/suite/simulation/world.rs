@@ -120,8 +120,10 @@ impl Simulation {
             assert!(wire.written_in_turn <= write_max, "wrote {}", wire.written_in_turn);
             (wire.read_in_turn, wire.written_in_turn) = (0, 0);
         }
+        let open = self.peers.iter().map(|peer| peer.wire.borrow());
+        let open = open.filter(|wire| wire.token.is_some() && !wire.closed).count();
         // One response may exceed the high-water mark.
-        let bound = self.event_loop.connections() * (INBOX_MAX_BYTES + OUTBOX_MAX_BYTES + 120_000);
+        let bound = open * (INBOX_MAX_BYTES + OUTBOX_MAX_BYTES + 120_000);
         assert!(self.event_loop.buffered() <= bound, "{} bytes in buffers", self.event_loop.buffered());
         assert!(self.event_loop.connections() <= self.event_loop.services().core.limits.max_connections);
         let statistics = &self.event_loop.services().core.statistics;
