@@ -250,9 +250,15 @@ fn parse_trace(text: &str) -> Vec<Traced> {
         }
         let turn = turns.last_mut().unwrap();
         // The columns are the key, the source, the cause, the outcome and the time.
-        let mut columns = line.split("  ").map(str::trim).filter(|column| !column.is_empty());
-        let outcome = line.trim().strip_prefix("background: ").or_else(|| columns.nth(3));
-        for part in outcome.unwrap_or_default().split(", ") {
+        let columns: Vec<&str> =
+            line.split("  ").map(str::trim).filter(|column| !column.is_empty()).collect();
+        let outcome = match columns[..] {
+            // The state does not count the traffic of the admin interface.
+            [_, source, ..] if source.starts_with("admin ") => "",
+            [_, _, _, outcome, _] => outcome,
+            _ => line.trim().strip_prefix("background: ").unwrap_or_default(),
+        };
+        for part in outcome.split(", ") {
             let number = || part.rsplit(' ').next().unwrap().parse::<u64>().unwrap();
             match part.split(' ').next().unwrap() {
                 "accepted" => turn.accepted += number(),
