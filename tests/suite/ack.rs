@@ -282,7 +282,9 @@ fn a_failed_ack_udp_bind_names_the_address_and_the_option() {
     assert!(said.contains(&address) && said.contains("--ack-udp"), "{said}");
     // An acknowledging listener alone is enough to start.
     let mut command = Command::new(PROGRAM);
-    command.args(["--http", "off", "--file", "off", "--ack", "0", "--html", "html"]).stderr(Stdio::piped());
+    command
+        .args(["--http", "off", "--file", "off", "--admin", "off", "--ack", "0", "--html", "html"])
+        .stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let _server = Server::adopt(child, ([0, 0, 0, 0], 0).into(), small_site());

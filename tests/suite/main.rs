@@ -6,6 +6,7 @@
 #![allow(unreachable_pub)]
 
 mod ack;
+mod admin;
 mod cache;
 mod calls;
 mod conversation;

@@ -135,11 +135,17 @@ impl Server {
         Server::spawn(command, &folder, site, arguments)
     }
 
-    /// Starts `command` with `--html folder` and these arguments; `site` is deleted at the end.
+    /// Starts `command` with `--html folder` and these arguments; `site` is deleted at the end. Without `--admin` among
+    /// them there is no admin interface: its default port is the same for all servers.
     pub fn spawn(mut command: Command, folder: &Path, site: TempDir, arguments: &[&str]) -> Server {
         command.arg("--html").arg(folder).args(arguments);
-        if !arguments.iter().any(|argument| *argument == "--http" || argument.starts_with("--http=")) {
-            command.args(["--http", "0"]);
+        for (option, value) in [("--http", "0"), ("--admin", "off")] {
+            let is_given = |argument: &&str| {
+                argument.strip_prefix(option).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+            };
+            if !arguments.iter().any(is_given) {
+                command.args([option, value]);
+            }
         }
         let mut child = command.stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -166,6 +172,13 @@ impl Server {
     #[track_caller]
     pub fn wait_for_line(&self, text: &str) -> String {
         wait_for(text, || self.log.lock().unwrap().iter().find(|line| line.contains(text)).cloned())
+    }
+
+    /// Returns the address of the first listener with this name in the log, such as `admin`.
+    #[track_caller]
+    pub fn listener(&self, name: &str) -> SocketAddr {
+        let line = self.wait_for_line(&format!("listening {name} "));
+        line.rsplit_once("//").unwrap().1.trim_end_matches('/').parse().unwrap()
     }
 
     /// Returns the lines of the log so far.

@@ -184,7 +184,7 @@ fn sighup_reopens_the_logs_after_a_rotation() {
         let site = small_site();
         let mut command = Command::new(PROGRAM);
         command.args(["--access-log", access.to_str().unwrap(), "--log-file", events.to_str().unwrap()]);
-        command.args(["--http", "0", "--html"]).arg(site.path()).stderr(Stdio::null());
+        command.args(["--http", "0", "--admin", "off", "--html"]).arg(site.path()).stderr(Stdio::null());
         let child = command.spawn().unwrap();
         let banner = wait_for("the banner", || {
             let text = fs::read_to_string(&events).unwrap_or_default();
@@ -271,7 +271,10 @@ fn a_stalled_pipe_drops_and_counts_log_lines() {
 fn a_stalled_stderr_does_not_block_the_server() {
     let site = small_site();
     let mut command = Command::new(PROGRAM);
-    command.args(["--log-level", "debug", "--http", "0", "--html"]).arg(site.path()).stderr(Stdio::piped());
+    command
+        .args(["--log-level", "debug", "--http", "0", "--admin", "off", "--html"])
+        .arg(site.path())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut banner = String::new();
@@ -314,7 +317,7 @@ fn spawn_with_streams(
 ) -> std::process::Child {
     let site = Path::new(env!("CARGO_MANIFEST_DIR")).join("html");
     let mut command = Command::new(PROGRAM);
-    command.args(["--http", "0", "--file", "off", "--html"]).arg(site).args(arguments);
+    command.args(["--http", "0", "--file", "off", "--admin", "off", "--html"]).arg(site).args(arguments);
     command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().unwrap()
 }
 
@@ -342,7 +345,18 @@ fn a_dash_is_the_standard_stream_of_a_log() {
     let site = small_site();
     let mut command = Command::new(PROGRAM);
     command
-        .args(["--http", "0", "--file", "off", "--access-log", "-", "--log-file=-", "--html"])
+        .args([
+            "--http",
+            "0",
+            "--file",
+            "off",
+            "--admin",
+            "off",
+            "--access-log",
+            "-",
+            "--log-file=-",
+            "--html",
+        ])
         .arg(site.path());
     command.current_dir(folder.path()).stdin(Stdio::null());
     let child =

@@ -113,7 +113,7 @@ fn an_unread_terminal_does_not_block_the_server() {
     let site = small_site();
     let folder = site.path().display();
     let command = format!(
-        "echo $$ >{folder}/pid; exec {PROGRAM} --trace --file off --http 0 --html {folder} 2>{folder}/log"
+        "echo $$ >{folder}/pid; exec {PROGRAM} --trace --file off --admin off --http 0 --html {folder} 2>{folder}/log"
     );
     // The output of script is not read, so its pipe and then the terminal fill up.
     let child = Command::new(script)

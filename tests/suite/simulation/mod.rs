@@ -6,7 +6,7 @@ mod datagrams;
 mod eviction;
 mod hot_path;
 mod network;
-mod peers;
+pub mod peers;
 mod properties;
 mod site;
 #[cfg(feature = "tls")]
@@ -18,4 +18,4 @@ mod tls_handshakes;
 pub mod tls_peer;
 pub mod tls_scripts;
 mod turns;
-mod world;
+pub mod world;

@@ -9,37 +9,35 @@ use crate::limits::{FRAME_TURNS_MAX, LISTING_SLICE_ENTRIES};
 use crate::observe::{Census, ConnectionStatus, Why};
 use crate::protocol::http::handlers::escape::escape_json;
 use crate::protocol::http::semantics::{BodySource, Field, NextSlice};
-use crate::services::{Context, Inspector};
+use crate::services::{Context, Core, Inspector};
 use crate::store::StoreError;
 
 /// The list of the connections in a census.
 #[derive(Debug)]
 pub(super) struct ConnectionList {
     census: Rc<Census>,
+    /// What precedes the list. It is written at once, since the sums over all turns grow with every slice.
+    head: String,
     /// The indices of the connections that are listed.
     selected: Vec<u32>,
-    /// How many match the query.
-    matched: usize,
     /// How many were written.
     written: usize,
 }
 
 impl ConnectionList {
-    pub(super) fn new(census: Rc<Census>, query: &Query) -> ConnectionList {
+    pub(super) fn new(census: Rc<Census>, query: &Query, core: &Core) -> ConnectionList {
         let (selected, matched) = query.select(&census);
-        ConnectionList { census, selected, matched, written: 0 }
+        let mut head = String::from("{");
+        let first = census.turn.saturating_sub(FRAME_TURNS_MAX) + 1;
+        frame::write_members(&census, first, core, &mut head);
+        let _ = write!(head, ",\"matched\":{matched},\"connections\":[");
+        ConnectionList { census, head, selected, written: 0 }
     }
 }
 
 impl BodySource for ConnectionList {
     fn advance(&mut self, out: &mut Vec<u8>, cx: &mut Context<'_>) -> Result<NextSlice, StoreError> {
-        let mut text = String::new();
-        if self.written == 0 {
-            text.push('{');
-            let first = self.census.turn.saturating_sub(FRAME_TURNS_MAX) + 1;
-            frame::write_members(&self.census, first, cx.core, &mut text);
-            let _ = write!(text, ",\"matched\":{},\"connections\":[", self.matched);
-        }
+        let mut text = std::mem::take(&mut self.head);
         let end = self.selected.len().min(self.written + LISTING_SLICE_ENTRIES);
         for (position, index) in (self.written..).zip(&self.selected[self.written..end]) {
             if position > 0 {

@@ -97,7 +97,7 @@ fn loop_state(
         return Ok(Outcome::Pending);
     };
     let query = Query::parse(query, &census)?;
-    Ok(Outcome::Handled(stream(types::JSON, ConnectionList::new(census, &query))))
+    Ok(Outcome::Handled(stream(types::JSON, ConnectionList::new(census, &query, cx.core))))
 }
 
 fn metrics(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Outcome, HttpError> {

@@ -1,0 +1,156 @@
+//! `/events`: frames as server-sent events. To add a case, start a `Viewer` and take its frames.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
+
+use serde_json::Value;
+
+use super::Admin;
+use crate::process::wait_for;
+
+/// A client that receives frames.
+struct Viewer(BufReader<TcpStream>);
+
+/// A frame: its number and its JSON.
+type Frame = (u64, String);
+
+impl Viewer {
+    /// Asks for frames, and checks the head of the response.
+    fn new(admin: &Admin) -> Viewer {
+        let mut client = admin.connect();
+        client.send("GET /events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n");
+        let mut viewer = Viewer(BufReader::new(client.stream));
+        let head: Vec<String> =
+            std::iter::from_fn(|| Some(viewer.line()).filter(|line| !line.is_empty())).collect();
+        assert_eq!(head[0], "HTTP/1.1 200 OK");
+        for field in
+            ["Content-Type: text/event-stream", "Cache-Control: no-store", "Transfer-Encoding: chunked"]
+        {
+            assert!(head.iter().any(|line| line == field), "{head:?}");
+        }
+        viewer
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        assert!(self.0.read_line(&mut line).unwrap() > 0, "the end instead of a line");
+        line.trim_end_matches(['\r', '\n']).to_owned()
+    }
+
+    /// Receives the next frame, which is one chunk.
+    fn frame(&mut self) -> Frame {
+        let length = usize::from_str_radix(&self.line(), 16).unwrap();
+        let lines: Vec<String> = (0..4).map(|_| self.line()).collect();
+        assert_eq!(lines.iter().map(|line| line.len() + 1).sum::<usize>(), length, "{lines:?}");
+        assert_eq!((lines[0].as_str(), lines[3].as_str(), self.line().as_str()), ("event: frame", "", ""));
+        let id = lines[1].strip_prefix("id: ").unwrap().parse().unwrap();
+        (id, lines[2].strip_prefix("data: ").unwrap().to_owned())
+    }
+}
+
+fn parse((id, text): &Frame) -> Value {
+    let frame: Value = serde_json::from_str(text).unwrap();
+    assert_eq!((&frame["turn"], &frame["version"]), (&(*id).into(), &1.into()));
+    frame
+}
+
+#[test]
+fn frames_are_in_order_and_at_most_ten_a_second() {
+    let admin = Admin::start(&[]);
+    let mut viewer = Viewer::new(&admin);
+    let frames: Vec<Value> = (0..15).map(|_| parse(&viewer.frame())).collect();
+    for pair in frames.windows(2) {
+        let of = |member: &str| [&pair[0], &pair[1]].map(|frame| frame[member].as_u64().unwrap());
+        let ([before, after], [earlier, later]) = (of("turn"), of("uptime_ms"));
+        assert!(before < after);
+        // Each tenth of a second since the start has at most one frame.
+        assert!(earlier / 100 < later / 100, "{earlier} ms, {later} ms");
+        // A frame lists the turns since the last one.
+        let turns: Vec<Vec<u64>> = serde_json::from_value(pair[1]["turns"]["recent"].clone()).unwrap();
+        let numbers: Vec<u64> = turns.iter().map(|turn| turn[0]).collect();
+        let first = (before + 1).max((after + 1).saturating_sub(128));
+        assert_eq!(numbers, (first..=after).collect::<Vec<_>>());
+    }
+    assert_eq!(frames[0]["interval_ms"], 100);
+}
+
+#[test]
+fn the_map_of_a_frame_has_a_letter_for_every_slot() {
+    let admin = Admin::start(&["--file", "0", "--ack-udp", "127.0.0.1:0"]);
+    let (_idle, mut half) = (admin.server.connect(), admin.server.connect());
+    half.send("GET /");
+    let half = admin.connection(&half, "request")["slot"].as_u64().unwrap() as usize;
+    let mut viewer = Viewer::new(&admin);
+    let frame = parse(&viewer.frame());
+    let [protocols, phases] =
+        ["protocols", "phases"].map(|name| frame["slots"][name].as_str().unwrap().to_owned());
+    assert_eq!((protocols.len(), &phases[half..=half]), (phases.len(), "q"));
+    let mut letters: Vec<char> = protocols.chars().filter(|letter| *letter != '.').collect();
+    letters.sort_unstable();
+    // Connections of the admin interface, of HTTP, listeners, and a datagram socket.
+    assert_eq!(letters.into_iter().collect::<String>(), "dhhlllu");
+    assert!(frame.get("connections").is_none() && frame.get("matched").is_none());
+    let state = admin.state("");
+    let members = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let common = |value: &Value| {
+        members(value)
+            .into_iter()
+            .filter(|name| !["slots", "matched", "connections"].contains(&name.as_str()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(common(&frame), common(&state));
+}
+
+#[test]
+fn viewers_get_the_same_frames() {
+    let admin = Admin::start(&[]);
+    let seen: Vec<BTreeMap<u64, String>> = std::thread::scope(|scope| {
+        let viewers: Vec<_> = (0..4)
+            .map(|_| {
+                let mut viewer = Viewer::new(&admin);
+                // The viewers arrive at different times.
+                viewer.frame();
+                viewer
+            })
+            .collect();
+        let threads: Vec<_> = viewers
+            .into_iter()
+            .map(|mut viewer| scope.spawn(move || (0..12).map(|_| viewer.frame()).collect()))
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let first = seen.iter().map(|frames| *frames.keys().next().unwrap()).max().unwrap();
+    let last = seen.iter().map(|frames| *frames.keys().last().unwrap()).min().unwrap();
+    let common: Vec<BTreeMap<&u64, &String>> =
+        seen.iter().map(|frames| frames.range(first..=last).collect()).collect();
+    assert!(common[0].len() >= 5, "{first}, {last}");
+    assert!(common.iter().all(|frames| *frames == common[0]));
+}
+
+#[test]
+fn the_connection_of_a_viewer_that_leaves_is_closed() {
+    let admin = Admin::start(&[]);
+    let mut staying = Viewer::new(&admin);
+    let leaving: Vec<Viewer> = (0..5).map(|_| Viewer::new(&admin)).collect();
+    let open = |viewer: &mut Viewer| parse(&viewer.frame())["open"]["admin"].as_u64().unwrap();
+    wait_for("six viewers", || (open(&mut staying) == 6).then_some(()));
+    drop(leaving);
+    wait_for("one viewer", || (open(&mut staying) == 1).then_some(()));
+}
+
+#[test]
+fn a_viewer_sees_what_happens() {
+    let admin = Admin::start(&[]);
+    let mut viewer = Viewer::new(&admin);
+    let mut requests = |frames: usize| {
+        let frames: Vec<Value> = (0..frames).map(|_| parse(&viewer.frame())).collect();
+        frames.last().unwrap()["counters"]["requests"].as_u64().unwrap()
+    };
+    assert_eq!(requests(1), 0);
+    for _ in 0..7 {
+        admin.server.get("/1k.txt");
+    }
+    // The frame in progress may be older.
+    assert_eq!(requests(2), 7);
+}
