@@ -39,7 +39,7 @@ impl Kind {
             Kind::Http => AnyProtocol::Http(Http1::new(now)),
             Kind::File(dialect) => AnyProtocol::File(Box::new(File::new(dialect))),
             Kind::Ack => AnyProtocol::Ack(Ack::default()),
-            Kind::Admin => AnyProtocol::Admin(Http1::new(now)),
+            Kind::Admin => AnyProtocol::Http(Http1::for_admin(now)),
         }
     }
 
@@ -90,14 +90,12 @@ impl fmt::Display for Kind {
 /// The state of one connection, in any of the protocols.
 #[derive(Debug)]
 pub enum AnyProtocol {
-    /// HTTP/1.1 and 1.0.
+    /// HTTP/1.1 and 1.0, for the site or for the admin interface.
     Http(Http1),
     /// The file protocol. It is boxed to keep HTTP connections, the most common ones, small.
     File(Box<File>),
     /// The acknowledging protocol.
     Ack(Ack),
-    /// HTTP for the admin interface.
-    Admin(Http1),
 }
 
 impl AnyProtocol {
@@ -109,11 +107,16 @@ impl AnyProtocol {
     /// Returns the index in [`PROTOCOLS`].
     pub fn index(&self) -> usize {
         match self {
+            AnyProtocol::Http(http) if http.is_for_admin() => 3,
             AnyProtocol::Http(_) => 0,
             AnyProtocol::File(_) => 1,
             AnyProtocol::Ack(_) => 2,
-            AnyProtocol::Admin(_) => 3,
         }
+    }
+
+    /// Returns whether the connection is one to the admin interface.
+    pub fn is_for_admin(&self) -> bool {
+        matches!(self, AnyProtocol::Http(http) if http.is_for_admin())
     }
 }
 
@@ -123,7 +126,6 @@ macro_rules! dispatch {
             AnyProtocol::Http($protocol) => $call,
             AnyProtocol::File($protocol) => $call,
             AnyProtocol::Ack($protocol) => $call,
-            AnyProtocol::Admin($protocol) => $call,
         }
     };
 }

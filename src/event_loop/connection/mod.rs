@@ -150,7 +150,7 @@ impl<T: Transport> Connection<T> {
 
     /// Returns whether the connection is one of the admin interface.
     pub(super) fn is_admin(&self) -> bool {
-        matches!(self.protocol, AnyProtocol::Admin(_))
+        self.protocol.is_for_admin()
     }
 
     /// Returns whether the bytes are encrypted on their way.

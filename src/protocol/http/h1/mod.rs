@@ -3,6 +3,7 @@
 
 mod access;
 mod body;
+mod cached;
 mod chunked;
 mod consumed;
 mod discard;
@@ -19,17 +20,16 @@ mod version;
 use crate::clock::Instant;
 
 use super::semantics::error::NEEDS_TLS;
-use super::semantics::negotiation::accepted_codings;
-use super::semantics::{HeaderName, HttpError, Method, Status, Target};
+use super::semantics::{HttpError, Method, Status};
 use crate::close_reason::CloseReason;
 use crate::limits::{ANSWER_AFTER_PAUSE, BLANK_MAX_BYTES, DISCARDED_BODY_MAX_BYTES};
-use crate::observe::{ProtocolStatus, QueuedBytes};
+use crate::observe::ProtocolStatus;
 use crate::outbox::Outbox;
 use crate::protocol::contract::{Demand, Evictability, Protocol, Step};
 use crate::services::{Context, Core};
+use cached::respond_from_cache;
 use discard::{BodyProgress, DiscardedBody};
 pub(crate) use encode::{BUSY_REPLY, PLAIN_REPLY};
-use encode::{HeadContext, PRELUDE_DATE_AT, prelude};
 use exchange::{Exchange, FailedRequest, refuse, respond};
 use framing::Framing;
 use head::{Head, Parsed, ReceivedHead};
@@ -47,12 +47,23 @@ pub struct Http1 {
     state: State,
     /// The version of the last request.
     version: Option<Version>,
+    is_for_admin: bool,
 }
 
 impl Http1 {
     /// Creates the state of a connection that was accepted at `now`.
     pub fn new(now: Instant) -> Http1 {
-        Http1 { state: State::Idle(Waiting::ForTheFirst(now)), version: None }
+        Http1 { state: State::Idle(Waiting::ForTheFirst(now)), version: None, is_for_admin: false }
+    }
+
+    /// Creates the state of a connection to the admin interface.
+    pub fn for_admin(now: Instant) -> Http1 {
+        Http1 { is_for_admin: true, ..Http1::new(now) }
+    }
+
+    /// Returns whether the connection is one to the admin interface.
+    pub fn is_for_admin(&self) -> bool {
+        self.is_for_admin
     }
 
     /// Skips empty lines before a request line (RFC 9112 section 2.2), up to a limit. They count as the start
@@ -86,7 +97,8 @@ impl Http1 {
                 if head.needs_tls && !cx.is_encrypted {
                     return Step::Finish(0, self.refuse_unencrypted(&head, out, cx));
                 }
-                if self.respond_from_cache(&head, out, cx) {
+                if respond_from_cache(&head, &self.state, out, cx) {
+                    self.state = IDLE;
                     return Step::Consumed(length);
                 }
                 Step::after(length, self.on_request(&head, out, cx)).with_demand(self.demand())
@@ -107,41 +119,6 @@ impl Http1 {
                 Step::Finish(0, refuse(error, request, out, cx))
             }
         }
-    }
-
-    /// Responds to the most common request: a GET of a complete file that the cache holds in one piece with
-    /// its head. Returns whether it did.
-    fn respond_from_cache(&mut self, head: &Head<'_>, out: &mut Outbox, cx: &mut Context<'_>) -> bool {
-        let (Method::Get, Target::Path { path, is_plain: true, .. }) =
-            (head.request.method, head.request.target)
-        else {
-            return false;
-        };
-        if head.framing != Framing::Length(0)
-            || head.disposition(None, cx.core.is_draining()) != Disposition::KeepAlive
-        {
-            return false;
-        }
-        let headers = &head.request.headers;
-        if !headers.is_unconditional() || (!cx.is_encrypted && cx.http.https.distinguishes()) {
-            return false;
-        }
-        let accepted = headers.get(HeaderName::AcceptEncoding).map(|value| accepted_codings(&value));
-        let clock = &cx.core.clock;
-        let (date, https) = ((PRELUDE_DATE_AT, clock.http_date()), &cx.http.https);
-        let Some((file, rules)) = cx.http.site.cached(path, accepted, clock) else { return false };
-        let render = |metadata: &_, length| {
-            prelude(metadata, length, HeadContext { rules, clock, hsts: https.hsts.as_deref() })
-        };
-        let Some((message, length)) = file.message(date, render) else { return false };
-        if cx.http.access_log.is_some() {
-            let begun = self.state.request_begun(cx.core);
-            access::log_file(headers.block, begun, QueuedBytes::whole(length, message.len() as u64), cx);
-        }
-        out.append(message);
-        cx.core.statistics.requests += 1;
-        self.state = IDLE;
-        true
     }
 
     /// Refuses a request that needs TLS.
