@@ -20,7 +20,7 @@ mod version;
 use crate::clock::Instant;
 
 use super::semantics::error::NEEDS_TLS;
-use super::semantics::{HttpError, Method, Status};
+use super::semantics::{HttpError, Status};
 use crate::close_reason::CloseReason;
 use crate::limits::{ANSWER_AFTER_PAUSE, BLANK_MAX_BYTES, DISCARDED_BODY_MAX_BYTES};
 use crate::observe::ProtocolStatus;
@@ -36,7 +36,7 @@ use head::{Head, Parsed, ReceivedHead};
 use head_error::is_client_hello;
 use state::{IDLE, PartialHead, State, Waiting, blank_lines};
 use upload::{Begun, UploadInProgress, UploadProgress};
-use version::{Disposition, Version};
+use version::Version;
 
 /// The protocol's name in logs.
 pub(crate) const NAME: &str = "http";
