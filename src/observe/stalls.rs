@@ -98,3 +98,61 @@ fn log(stall: &Stall, unlogged: u64) {
     let others = if unlogged > 0 { format!("; {unlogged} more since the last line") } else { String::new() };
     log::warn!("turn {turn} took {worked:.1?}, {reason}{connection}{others}");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Instant;
+    use crate::clock::calls::{driving, take, timed};
+    use std::time::UNIX_EPOCH;
+
+    /// Returns the tally of a call that took some time for a connection.
+    fn tally() -> Tally {
+        take();
+        driving(17);
+        let begun = Instant::now();
+        timed(Call::Hash, || while Instant::now() - begun < Duration::from_millis(1) {});
+        take()
+    }
+
+    #[test]
+    fn a_call_is_the_cause_if_it_took_half_of_the_turn() {
+        let tally = tally();
+        let hash = tally.of(Call::Hash).total;
+        for (worked, expected) in [
+            (hash, ("hash", Some((Call::Hash, hash)), Some(17))),
+            (hash * 2, ("hash", Some((Call::Hash, hash)), Some(17))),
+            (hash * 2 + Duration::from_nanos(2), ("other", None, None)),
+            (hash * 100, ("other", None, None)),
+        ] {
+            let stall = Stall::new(3, UNIX_EPOCH, worked, &tally);
+            assert_eq!((stall.cause(), stall.call, stall.connection), expected, "{worked:?}");
+        }
+        let stall = Stall::new(3, UNIX_EPOCH, hash, &Tally::default());
+        assert_eq!((stall.cause(), stall.connection), ("other", None));
+    }
+
+    #[test]
+    fn a_stall_without_a_connection_has_none() {
+        take();
+        timed(Call::List, || ());
+        let tally = take();
+        let stall = Stall::new(3, UNIX_EPOCH, tally.of(Call::List).total, &tally);
+        assert_eq!((stall.cause(), stall.connection), ("list", None));
+    }
+
+    #[test]
+    fn at_most_one_stall_a_second_is_logged_and_all_are_counted() {
+        let tally = tally();
+        let mut stalls = Stalls::default();
+        // The clock is set back before the last one.
+        for (millis, unlogged) in [(0, 0), (10, 1), (999, 2), (1000, 0), (1999, 1), (5000, 0), (4000, 0)] {
+            let at = UNIX_EPOCH + Duration::from_millis(millis);
+            stalls.report(Stall::new(millis, at, tally.of(Call::Hash).total, &tally));
+            assert_eq!(stalls.unlogged, unlogged, "{millis}");
+        }
+        let causes: Vec<(&str, u64)> = stalls.causes().filter(|(_, count)| *count > 0).collect();
+        assert_eq!((stalls.count(), causes), (7, vec![("hash", 7)]));
+        assert_eq!(stalls.recent().map(|stall| stall.turn).last(), Some(4000));
+    }
+}

@@ -47,13 +47,14 @@ const SHOWN: [&str; 11] = [
 ];
 
 /// The listeners: the option, how the log names them, and the default port.
-const LISTENERS: [(&str, &str, Option<&str>); 6] = [
+const LISTENERS: [(&str, &str, Option<&str>); 7] = [
     ("--http", "listening http http://", Some("7890")),
     ("--https", "listening https https://", None),
     ("--file", "listening file tcp://", Some("8888")),
     ("--file-tls", "listening file-tls tls://", None),
     ("--ack", "listening ack tcp://", None),
     ("--ack-udp", "listening ack-udp udp://", None),
+    ("--admin", "listening admin http://", Some("7891")),
 ];
 
 fn root() -> &'static Path {

@@ -114,12 +114,19 @@ fn the_dashboard_and_the_rules_use_metrics_that_exist() {
 }
 
 #[test]
-fn the_documentation_lists_every_metric() {
+fn the_documentation_lists_every_metric_and_label() {
     let metrics = Admin::start(&[]).get("/metrics");
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/inspector.md");
     let page = fs::read_to_string(page).unwrap();
-    for family in Exposition::parse(metrics.text(), false).0 {
-        let row = format!("| `{}` | {} |", family.name, family.kind);
+    let metrics = Exposition::parse(metrics.text(), false);
+    let families = metrics.0.iter().map(|family| format!("\n| `{}` | {} | ", family.name, family.kind));
+    let labels = [
+        ("evserve_connection_phases", "phase"),
+        ("evserve_connections_closed_total", "reason"),
+        ("evserve_stalls_total", "call"),
+    ];
+    let values = labels.into_iter().flat_map(|(metric, label)| metrics.by(metric, label).into_keys());
+    for row in families.chain(values.map(|value| format!("\n| `{value}` | "))) {
         assert!(page.contains(&row), "docs/inspector.md has no row {row}");
     }
 }
