@@ -2,7 +2,7 @@
 //! turn cannot see the slab, so it asks; the loop answers at the end of the turn, and the handler, called again in the
 //! next turn, finds the answer.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
