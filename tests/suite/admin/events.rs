@@ -66,13 +66,35 @@ fn frames_are_in_order_and_at_most_ten_a_second() {
         assert!(before < after);
         // Each tenth of a second since the start has at most one frame.
         assert!(earlier / 100 < later / 100, "{earlier} ms, {later} ms");
-        // A frame lists the turns since the last one.
-        let turns: Vec<Vec<u64>> = serde_json::from_value(pair[1]["turns"]["recent"].clone()).unwrap();
-        let numbers: Vec<u64> = turns.iter().map(|turn| turn[0]).collect();
-        let first = (before + 1).max((after + 1).saturating_sub(128));
-        assert_eq!(numbers, (first..=after).collect::<Vec<_>>());
+        assert_turns_between(&pair[0], &pair[1]);
     }
     assert_eq!(frames[0]["interval_ms"], 100);
+}
+
+/// Asserts that a frame lists all turns since the one before, or the last 128.
+#[track_caller]
+fn assert_turns_between(before: &Value, after: &Value) {
+    let turns: Vec<Vec<u64>> = serde_json::from_value(after["turns"]["recent"].clone()).unwrap();
+    let numbers: Vec<u64> = turns.iter().map(|turn| turn[0]).collect();
+    let [before, after] = [before, after].map(|frame| frame["turn"].as_u64().unwrap());
+    let first = (before + 1).max((after + 1).saturating_sub(128));
+    assert_eq!(numbers, (first..=after).collect::<Vec<_>>());
+}
+
+#[test]
+fn new_viewers_take_no_turns_from_the_frames_of_others() {
+    let admin = Admin::start(&[]);
+    let mut steady = Viewer::new(&admin);
+    let mut last = parse(&steady.frame());
+    for _ in 0..8 {
+        // It comes between two frames.
+        let mut new = Viewer::new(&admin);
+        admin.server.get("/1k.txt");
+        let frame = parse(&steady.frame());
+        assert_turns_between(&last, &frame);
+        new.frame();
+        last = frame;
+    }
 }
 
 #[test]
