@@ -166,12 +166,12 @@ fn begin_download(server: &Server, name: &str) -> Client {
 fn uploads_and_large_files_leave_descriptors_for_connections() {
     let files = tempfile::tempdir().unwrap();
     let folder = files.path().to_str().unwrap();
-    // Of the 200, 64 are reserved, 100 are for connections, and 36 for files.
+    // Of the 200, 80 are reserved, 100 are for connections, and 20 for files.
     let server = Server::start_within(200, &["--files", folder, "--file", "0", "--max-connections", "100"]);
     let line = server.wait_for_line("listening file");
     let file: SocketAddr = line.split_once("tcp://").unwrap().1.parse().unwrap();
     let mut held: Vec<Client> =
-        (0..18).map(|index| begin_download(&server, &format!("{index}.bin"))).collect();
+        (0..10).map(|index| begin_download(&server, &format!("{index}.bin"))).collect();
     // Returns the connection if the server wants the body, and its response otherwise.
     let begin_upload = || {
         let mut client = server.connect();
@@ -192,7 +192,7 @@ fn uploads_and_large_files_leave_descriptors_for_connections() {
         }
         uploads += 1;
     };
-    assert_eq!(uploads, 18);
+    assert_eq!(uploads, 10);
     assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("Retry-After: 1\r\n"), "{refused}");
     let large = server.get("/large.bin");
     assert_eq!((large.status, large.field("Retry-After")), (503, Some("1")));
@@ -220,19 +220,19 @@ fn uploads_and_large_files_leave_descriptors_for_connections() {
 fn the_start_message_states_how_many_connections_fit() {
     let server = Server::start_within(200, &["--idle-timeout", "300s"]);
     let line = server.wait_for_line("RLIMIT_NOFILE is 200");
-    assert!(line.contains("at most 119 concurrent connections, and 17 uploads and large files"), "{line}");
+    assert!(line.contains("at most 105 concurrent connections, and 15 uploads and large files"), "{line}");
     let mut held: Vec<Client> =
-        (0..17).map(|index| begin_download(&server, &format!("{index}.bin"))).collect();
-    while held.len() < 119 {
+        (0..15).map(|index| begin_download(&server, &format!("{index}.bin"))).collect();
+    while held.len() < 105 {
         held.push(connect_and_get(&server));
     }
-    for client in &mut held[17..] {
+    for client in &mut held[15..] {
         client.send(GET);
         assert_eq!(client.response().status, 200);
     }
     // One more evicts one of them.
     held.push(connect_and_get(&server));
-    held[17].expect_end();
+    held[15].expect_end();
 }
 
 #[cfg(target_os = "linux")]
