@@ -42,8 +42,7 @@ impl Server {
         let library_site = Site::new(Box::new(library.files()), Rules::of_uploads(), Bounds::within(100));
         let now = Now::read();
         let mut services = Services::new(Box::new(files), Rules::default(), library, Limits::default(), now);
-        services.http.library =
-            Some(LibrarySite { site: library_site, allow_delete: true, hosts: Vec::new() });
+        services.http.library = Some(LibrarySite { site: library_site, allow_delete: true });
         Server { services, now: now.monotonic, _folder: folder }
     }
 
