@@ -33,8 +33,8 @@ pub struct Now {
 }
 
 impl Now {
-    /// Reads both clocks (`clock_gettime`, without a system call on Linux). Called only by the server's
-    /// start, the runner and the trace.
+    /// Reads both clocks (`clock_gettime`, without a system call on Linux). Called only by the server's start and the
+    /// trace; turns read them by [`SystemClock`].
     pub fn read() -> Now {
         Now { monotonic: Instant::now(), wall: SystemTime::now() }
     }

@@ -159,6 +159,7 @@ impl<N: Network> EventLoop<N> {
             drive(self, key);
             self.log_sent(key);
         }
+        calls::driving(0);
         if self.drain_until().is_some_and(|until| until <= now.monotonic) {
             self.abort_remaining();
         }
@@ -270,20 +271,23 @@ impl<N: Network> EventLoop<N> {
                     Progress::Waiting(until) => self.schedule.arm(key, &mut source.alarm, until),
                     Progress::Yielding => {
                         source.queued = Some(WakeReason::More);
-                        self.services.core.recorder.turn.budget_hits += 1;
                         if connection.is_admin() {
                             // Its questions are answered at the end of a turn, for the next turn.
                             self.schedule.push(key);
-                        } else if connection.is_shaking_hands() {
-                            self.schedule.push_handshake(key);
                         } else {
-                            self.schedule.push_low_priority(key);
+                            self.services.core.recorder.turn.budget_hits += 1;
+                            if connection.is_shaking_hands() {
+                                self.schedule.push_handshake(key);
+                            } else {
+                                self.schedule.push_low_priority(key);
+                            }
                         }
                     }
                     Progress::Closed(reason) => self.close(key, reason),
                 }
             }
             SourceKind::Listener(_) | SourceKind::Endpoint(_) => {
+                calls::driving(0);
                 if self.receive(key) {
                     self.queue(key, WakeReason::More);
                 }

@@ -117,7 +117,7 @@ pub const TURNS_RECORDED: usize = 256;
 /// The maximum number of turns in a frame of the inspector's live view.
 pub const FRAME_TURNS_MAX: u64 = 128;
 
-/// A turn that works for longer is logged as a stall: other connections notice the wait.
+/// A turn that works for this time or longer is a stall: other connections notice the wait.
 pub const STALL: Duration = Duration::from_millis(50);
 
 /// How often a stall is logged at most.
@@ -132,7 +132,7 @@ pub const FRAME_INTERVAL: Duration = Duration::from_millis(100);
 /// What a census of the slab takes per source, so that frames use at most a hundredth of the time.
 pub const CENSUS_COST: Duration = Duration::from_nanos(60);
 
-/// How long the last request of each connection is noted after the inspector was last asked for the connections.
+/// How long the last request of each connection is noted after a client last asked for the connections or got a frame.
 pub const WATCHED_FOR: Duration = Duration::from_secs(10);
 
 /// Bytes of the last request of a connection that are kept for the inspector.

@@ -29,7 +29,7 @@ pub struct TurnRecord {
     pub events: u32,
     /// Sources that were driven.
     pub driven: u32,
-    /// Connections that used up their budget and continue in the next turn.
+    /// Connections of the site that used up their budget or continue a response in the next turn.
     pub budget_hits: u32,
     /// Microseconds in the poll before the turn, mostly asleep.
     pub poll_us: u32,

@@ -19,7 +19,7 @@ pub struct Inspector {
     census: Option<Rc<Census>>,
     /// The numbers of connections to close, and whether the loop has closed them.
     closing: Vec<(usize, Option<bool>)>,
-    /// Until when the inspector is watched. Meanwhile the last request of each connection is noted.
+    /// Until when the connections are watched. Meanwhile the last request of each is noted.
     watched_until: Option<Instant>,
     last_requests: HashMap<usize, Vec<u8>>,
     /// The last frame of the live view, and the number of its turn. All viewers share it.
@@ -39,9 +39,13 @@ pub enum Detail {
 }
 
 impl Inspector {
-    /// Asks the loop for a census at the end of this turn, unless it has made one at the end of the last turn.
-    pub fn census(&mut self, detail: Detail, now: Instant) -> Option<Rc<Census>> {
+    /// Watches the connections for [`WATCHED_FOR`]: the last request of each is noted.
+    pub fn watch(&mut self, now: Instant) {
         self.watched_until = Some(now + WATCHED_FOR);
+    }
+
+    /// Asks the loop for a census at the end of this turn, unless it has made one at the end of the last turn.
+    pub fn census(&mut self, detail: Detail) -> Option<Rc<Census>> {
         let is_enough = |census: &&Rc<Census>| detail < Detail::Connections || census.has_connections;
         if let Some(census) = self.census.as_ref().filter(is_enough) {
             return Some(Rc::clone(census));
@@ -70,7 +74,10 @@ impl Inspector {
     /// Returns whether the loop has something to do here at the end of the turn.
     #[inline]
     pub fn is_active(&self) -> bool {
-        self.watched_until.is_some() || !self.closing.is_empty()
+        self.asked > Detail::Nothing
+            || self.census.is_some()
+            || self.watched_until.is_some()
+            || !self.closing.is_empty()
     }
 
     /// Returns how much was asked for, and forgets the last answer.
@@ -104,13 +111,13 @@ impl Inspector {
         }
     }
 
-    /// Returns whether a program or a page has asked for the connections in the last seconds.
+    /// Returns whether the connections are watched.
     #[inline]
     pub fn is_watched(&self) -> bool {
         self.watched_until.is_some()
     }
 
-    /// Notes the last request of a connection, if the inspector is watched.
+    /// Notes the last request of a connection, if the connections are watched.
     pub fn note_request(&mut self, connection: usize, line: &[u8]) {
         if self.is_watched() {
             let noted = self.last_requests.entry(connection).or_default();

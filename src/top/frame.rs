@@ -155,7 +155,7 @@ pub(super) struct FrameStalls {
 pub(super) struct FrameStall {
     pub(super) time: SafeText,
     pub(super) ms: u64,
-    /// The longest call of the turn.
+    /// The kind of call that took most of the turn.
     pub(super) call: SafeText,
     pub(super) call_ms: u64,
     pub(super) connection: Option<u64>,

@@ -11,6 +11,9 @@ const WINDOW_MS: u64 = 1000;
 /// The most turns that are kept for the chart: more than a terminal has columns.
 const RECENT_TURNS_MAX: usize = 1024;
 
+/// The most buckets of a histogram that are kept: more than a server has.
+const BUCKETS_MAX: usize = 64;
+
 /// The frames of the last second, and the last turns.
 #[derive(Debug, Default)]
 pub(super) struct RateHistory {
@@ -73,6 +76,10 @@ impl RateHistory {
         }
         self.turns.drain(..self.turns.len().saturating_sub(RECENT_TURNS_MAX));
         let begin = sample.uptime_ms.saturating_sub(WINDOW_MS);
+        // At most one sample for each millisecond of the window, however many frames the server sends.
+        if self.samples.back().is_some_and(|last| sample.uptime_ms == last.uptime_ms) {
+            self.samples.pop_back();
+        }
         self.samples.push_back(sample);
         while self.samples.get(1).is_some_and(|second| second.uptime_ms <= begin) {
             self.samples.pop_front();
@@ -108,6 +115,14 @@ impl RateHistory {
     }
 }
 
+impl FrameHistogram {
+    /// Returns the first buckets.
+    fn limited(&self) -> FrameHistogram {
+        let first = |numbers: &[u64]| numbers.iter().copied().take(BUCKETS_MAX).collect();
+        FrameHistogram { bounds: first(&self.bounds), counts: first(&self.counts) }
+    }
+}
+
 impl Sample {
     fn of(frame: &LoopFrame) -> Sample {
         Sample {
@@ -118,7 +133,7 @@ impl Sample {
             sent: frame.counters.sent_bytes,
             turns: frame.turns.count,
             work_us: frame.turns.work_us,
-            times: frame.turns.time_us.clone(),
+            times: frame.turns.time_us.limited(),
         }
     }
 }
@@ -169,6 +184,18 @@ mod tests {
             history.add(&frame(uptime_ms, requests));
         }
         assert_eq!(history.rates().map(|rates| rates.requests), Some(5.0));
+    }
+
+    #[test]
+    fn a_server_whose_time_stands_still_takes_no_memory() {
+        let mut history = RateHistory::default();
+        let mut frame = frame(5, 0);
+        frame.turns.time_us = FrameHistogram { bounds: vec![1; 1000], counts: vec![1; 1000] };
+        for _ in 0..100 {
+            history.add(&frame);
+        }
+        assert_eq!(history.samples.len(), 1);
+        assert_eq!(history.samples[0].times.counts.len(), BUCKETS_MAX);
     }
 
     #[test]

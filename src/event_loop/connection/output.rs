@@ -85,6 +85,11 @@ impl OutputQueue {
             hold: Hold::None,
         })
     }
+
+    /// Forgets what the empty queue waited for, which another connection may have used.
+    fn restart(&mut self, now: Instant) {
+        (self.progress, self.unacknowledged, self.hold) = (now, 0, Hold::None);
+    }
 }
 
 impl Output {
@@ -145,11 +150,10 @@ impl Output {
     }
 
     /// Begins a turn: borrows the loop's `spare` queue, whose memory is already allocated, if none is queued.
-    /// Returns the queue, which is there until the turn ends.
     pub(super) fn begin(&mut self, spare: &mut Option<Box<OutputQueue>>, now: Instant) {
         if self.queue.is_none() {
             let mut queue = spare.take().unwrap_or_else(|| OutputQueue::new(now));
-            queue.progress = now;
+            queue.restart(now);
             self.queue = Some(queue);
         }
     }
@@ -316,4 +320,27 @@ fn sent_some(count: usize) -> io::Result<usize> {
 /// Turns a send of 0 bytes into `UnexpectedEof`: the file ends before its announced length.
 fn file_sent(count: usize) -> io::Result<usize> {
     if count == 0 { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(count) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lent_queue_does_not_wait_for_what_its_last_connection_waited_for() {
+        let (now, timeout) = (Instant::now(), Duration::from_secs(30));
+        for hold in [Hold::Unacknowledged(now), Hold::Silence(now), Hold::Disk(now)] {
+            let (mut spare, mut first, mut next) = (None, Output::new(), Output::new());
+            first.begin(&mut spare, now);
+            first.queue().hold = hold;
+            first.outbox().write(|bytes| bytes.push(b'x'));
+            first.forget();
+            first.end(&mut spare);
+            let later = now + timeout;
+            next.begin(&mut spare, later);
+            assert!(spare.is_none(), "the queue was not lent");
+            next.outbox().write(|bytes| bytes.push(b'x'));
+            assert_eq!((next.deadline(timeout), next.wait()), (Some(later + timeout), OutputWait::Turn));
+        }
+    }
 }

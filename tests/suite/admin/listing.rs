@@ -186,6 +186,8 @@ fn requests_are_noted_only_while_a_client_looks() {
         client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n"));
         client.response();
     };
+    // Metrics are scraped all the time, and do not show requests.
+    admin.get("/metrics");
     get("/1k.txt");
     assert_eq!(listed(&admin, "protocol=http", "last_request"), [Value::Null]);
     get("/1k.txt");

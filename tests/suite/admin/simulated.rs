@@ -114,6 +114,36 @@ fn a_loop_without_viewers_sleeps() {
     assert_eq!(simulation.timeout, None);
 }
 
+/// Asks for `/loop.json`, and returns the connections that it lists.
+fn listed(simulation: &mut Simulation, query: &str) -> serde_json::Value {
+    let request = format!("GET /loop.json?{query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let peer = connect(simulation, &request, usize::MAX);
+    pass(simulation, Duration::from_millis(1));
+    let received = simulation.peers[peer].wire.borrow().received.clone();
+    let response = take_response(&mut &received[..], false).unwrap();
+    let mut state: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
+    state["connections"].take()
+}
+
+#[test]
+fn a_viewer_that_does_not_read_is_not_about_to_be_closed() {
+    let mut simulation = admin_loop();
+    connect(&mut simulation, EVENTS, 300);
+    pass(&mut simulation, FRAME_INTERVAL * 2);
+    let sending = listed(&mut simulation, "phase=sending");
+    let why = sending[0]["why"].as_str().unwrap();
+    assert!(why.starts_with("waits for the client to receive") && why.contains("; continues in 0."), "{why}");
+}
+
+#[test]
+fn viewers_exhaust_no_budget() {
+    let mut simulation = admin_loop();
+    let viewer = connect(&mut simulation, EVENTS, usize::MAX);
+    pass(&mut simulation, FRAME_INTERVAL * 5);
+    assert!(frames(&simulation, viewer) > 1);
+    assert_eq!(simulation.event_loop.services().core.recorder.totals().budget_hits, 0);
+}
+
 /// Runs a turn that works for `time`.
 fn work_for(simulation: &mut Simulation, time: Duration) -> Now {
     simulation.turn(Vec::new());

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use evserve::clock::calls::{Call, take};
 use evserve::event_loop::Readiness;
 use evserve::limits::Limits;
 use evserve::observe::{AccessLog, Format, LogFile};
@@ -121,6 +122,16 @@ impl Logged {
 
 fn plain() -> Logged {
     Logged::new(1, Limits::default(), false)
+}
+
+#[test]
+fn the_write_of_the_log_is_for_no_connection() {
+    let mut logged = plain();
+    let peer = logged.connect(usize::MAX);
+    take();
+    logged.send(peer, GET);
+    let log = take().of(Call::Log);
+    assert_eq!((log.count, log.connection), (1, 0));
 }
 
 #[test]

@@ -139,8 +139,9 @@ impl Simulation {
 
     /// Returns the census of the last turn. If there is none, asks for one in the next turn.
     fn take_census(&mut self) -> Option<Rc<Census>> {
-        let now = self.now.monotonic;
-        self.event_loop.services_mut().core.inspector.census(Detail::Connections, now)
+        let inspector = &mut self.event_loop.services_mut().core.inspector;
+        inspector.watch(self.now.monotonic);
+        inspector.census(Detail::Connections)
     }
 
     /// A census counts every connection once, and says of each what is true.

@@ -27,7 +27,8 @@ impl BodySource for EventStream {
         if !std::mem::replace(&mut self.has_begun, true) {
             return Ok(NextSlice::At(next_frame(now - started, FRAME_INTERVAL, started)));
         }
-        match cx.core.inspector.census(Detail::Overview, now) {
+        cx.core.inspector.watch(now);
+        match cx.core.inspector.census(Detail::Overview) {
             Some(census) if census.turn > self.last => {
                 self.last = census.turn;
                 out.extend_from_slice(shared_frame(&census, cx.core).as_bytes());

@@ -73,7 +73,11 @@ fn write_turns(totals: &TurnTotals, census: &Census, core: &Core, out: &mut Expo
     out.histogram(&totals.time_us, 1e6, seconds(totals.work_us));
     out.family("evserve_turn_events", Family::Histogram, "Events of the poll by turn.");
     out.histogram(&totals.events_per_turn, 1.0, totals.events as f64);
-    out.family("evserve_stalls", Family::Counter, "Turns of more than 50 ms, by the call that took longest.");
+    out.family(
+        "evserve_stalls",
+        Family::Counter,
+        "Turns of at least 50 ms, by the call that took most of it.",
+    );
     for (cause, count) in core.recorder.stalls().causes() {
         out.sample("_total", &[("call", cause)], count);
     }

@@ -93,18 +93,15 @@ fn loop_state(
     cx: &mut Context<'_>,
 ) -> Result<Outcome, HttpError> {
     require_read(request)?;
-    let Some(census) = cx.core.inspector.census(Detail::Connections, cx.core.clock.now.monotonic) else {
-        return Ok(Outcome::Pending);
-    };
+    cx.core.inspector.watch(cx.core.clock.now.monotonic);
+    let Some(census) = cx.core.inspector.census(Detail::Connections) else { return Ok(Outcome::Pending) };
     let query = Query::parse(query, &census)?;
     Ok(Outcome::Handled(stream(types::JSON, ConnectionList::new(census, &query, cx.core))))
 }
 
 fn metrics(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Outcome, HttpError> {
     require_read(request)?;
-    let Some(census) = cx.core.inspector.census(Detail::Overview, cx.core.clock.now.monotonic) else {
-        return Ok(Outcome::Pending);
-    };
+    let Some(census) = cx.core.inspector.census(Detail::Overview) else { return Ok(Outcome::Pending) };
     let accept = request.headers.get(HeaderName::Accept);
     let format = preferred_media_type(accept.as_deref(), &[metrics::PROMETHEUS, metrics::OPEN_METRICS]);
     let is_open = format == Some(metrics::OPEN_METRICS);
