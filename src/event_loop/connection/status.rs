@@ -4,7 +4,7 @@ use super::output::OutputWait;
 use super::{Connection, Phase};
 use crate::observe::{Activity, AtDeadline, ConnectionStatus, ProtocolStatus};
 use crate::peer::Peer;
-use crate::protocol::{Demand, Protocol};
+use crate::protocol::Protocol;
 use crate::services::Core;
 use crate::transport::Transport;
 
@@ -60,9 +60,6 @@ impl<T: Transport> Connection<T> {
             ),
             Phase::Finishing(_) => (Activity::Finishing, "waits for the client to receive the last output"),
             Phase::Open => match self.output.wait() {
-                OutputWait::Nothing if self.protocol.demand() == Demand::Turn => {
-                    (Activity::Responding, "continues its response in the next turn")
-                }
                 OutputWait::Nothing => return own,
                 OutputWait::Turn => (
                     Activity::Responding,
