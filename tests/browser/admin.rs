@@ -1,6 +1,6 @@
 //! The inspector page of the admin interface: it shows the connections of the test, closes them, and can be paused.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -10,17 +10,23 @@ use crate::chromium::Browser;
 use crate::process::{Client, PROGRAM, Server, small_site, wait_for};
 use crate::{SCHEMES, SCREENS, check_layout};
 
-struct Fixture {
-    browser: Browser,
-    server: Server,
+/// A server with the page in a browser.
+pub struct Fixture {
+    pub browser: Browser,
+    pub server: Server,
+    pub library: TempDir,
     /// The URL of the page.
     home: String,
-    _library: TempDir,
 }
 
 impl Fixture {
     /// Starts a server and opens its page.
     fn start() -> Option<Fixture> {
+        Fixture::start_with(&[])
+    }
+
+    /// Starts a server with these options, too, and opens its page.
+    pub fn start_with(options: &[&str]) -> Option<Fixture> {
         let browser = Browser::start()?;
         let library = tempfile::tempdir().unwrap();
         let path = library.path().to_str().unwrap();
@@ -29,11 +35,10 @@ impl Fixture {
         // A slow machine must not reach the timeout of an incomplete head.
         let timeouts = ["--head-timeout", "5m", "--idle-timeout", "5m"];
         let listeners = ["--admin", "127.0.0.1:0", "--file", "0", "--files", path];
-        let arguments = [&listeners[..], &timeouts].concat();
+        let arguments = [&listeners[..], &timeouts, options].concat();
         let server = Server::spawn(Command::new(PROGRAM), &html, site, &arguments);
-        let line = server.wait_for_line("listening admin http://");
-        let home = line.split_once("listening admin ").unwrap().1.to_owned();
-        let mut fixture = Fixture { browser, server, home, _library: library };
+        let home = format!("http://{}/", server.listener("admin"));
+        let mut fixture = Fixture { browser, server, library, home };
         fixture.browser.set_screen((1280, 800), "light");
         fixture.open();
         Some(fixture)
@@ -47,13 +52,13 @@ impl Fixture {
         wait_for("a frame", || self.text("#open").parse::<u64>().ok());
     }
 
-    fn address_of(&self, listener: &str) -> SocketAddr {
-        let line = self.server.wait_for_line(&format!("listening {listener} "));
-        line.split_once("://").unwrap().1.trim_end_matches('/').parse().unwrap()
+    /// Connects to another listener than that of HTTP.
+    pub fn connect_to(&self, listener: &str) -> Client {
+        Client::new(TcpStream::connect(self.server.listener(listener)).unwrap())
     }
 
     /// Opens a connection that has sent this many requests and is idle.
-    fn idle(&self, requests: usize) -> Client {
+    pub fn idle(&self, requests: usize) -> Client {
         let mut client = self.server.connect();
         for _ in 0..requests {
             client.send("GET /1k.txt HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -63,7 +68,7 @@ impl Fixture {
     }
 
     /// Opens a connection that has sent half of a request head.
-    fn half_a_head(&self) -> Client {
+    pub fn half_a_head(&self) -> Client {
         let mut client = self.server.connect();
         client.send("GET /1k.txt HTTP/1.1\r\nHost: h\r\n");
         client
@@ -71,20 +76,20 @@ impl Fixture {
 
     /// Opens a session of the file protocol that is idle.
     fn file_session(&self) -> Client {
-        let mut client = Client::new(TcpStream::connect(self.address_of("file")).unwrap());
+        let mut client = self.connect_to("file");
         client.send("LIST\n");
         assert_eq!(client.line(), "OK 0");
         client
     }
 
     #[track_caller]
-    fn text(&mut self, selector: &str) -> String {
+    pub fn text(&mut self, selector: &str) -> String {
         let text = format!("document.querySelector({})?.textContent ?? ''", json!(selector));
         self.browser.evaluate(&text).as_str().unwrap().trim().to_owned()
     }
 
     #[track_caller]
-    fn wait_for_text(&mut self, selector: &str, expected: &str) {
+    pub fn wait_for_text(&mut self, selector: &str, expected: &str) {
         let mut last = String::new();
         wait_for(&format!("{selector} {expected:?}"), || {
             last = self.text(selector);
@@ -116,7 +121,7 @@ impl Fixture {
 
     /// Waits for the row of a client's connection, and returns its id.
     #[track_caller]
-    fn row_of(&mut self, client: &Client) -> String {
+    pub fn row_of(&mut self, client: &Client) -> String {
         let peer = json!(client.stream.local_addr().unwrap().to_string());
         let id = format!(
             "[...document.querySelectorAll('#connections tbody tr')]
@@ -127,7 +132,7 @@ impl Fixture {
 
     /// Selects a client's connection in the table, and returns its id.
     #[track_caller]
-    fn select(&mut self, client: &Client) -> String {
+    pub fn select(&mut self, client: &Client) -> String {
         let id = self.row_of(client);
         // Another connection may move the row between its lookup and a click of the mouse.
         self.browser.evaluate(&format!("document.querySelector('tr[data-id=\"{id}\"] button').click()"));
@@ -137,29 +142,28 @@ impl Fixture {
 
     /// Presses the button that closes the selected connection, and confirms it.
     #[track_caller]
-    fn press_close_twice(&mut self, id: &str) {
+    pub fn press_close_twice(&mut self, id: &str) {
         self.browser.click("#close");
         self.wait_for_text("#close", &format!("Really close connection {id}?"));
         self.browser.click("#close");
     }
 
-    fn press(&mut self, key: &str) {
+    pub fn press(&mut self, key: &str) {
         for kind in ["keyDown", "keyUp"] {
             self.browser.call("Input.dispatchKeyEvent", json!({"type": kind, "key": key}));
         }
     }
 
     #[track_caller]
-    fn assert_no_complaints(&self) {
+    pub fn assert_no_complaints(&self) {
         assert!(self.browser.complaints.is_empty(), "{:?}", self.browser.complaints);
     }
 
     /// Reads /loop.json without the page.
     #[track_caller]
-    fn read_loop(&self) -> Value {
-        let address = self.home.trim_start_matches("http://").trim_end_matches('/');
-        let mut client = Client::new(TcpStream::connect(address).unwrap());
-        client.send(format!("GET /loop.json HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"));
+    pub fn read_loop(&self) -> Value {
+        let mut client = self.connect_to("admin");
+        client.send("GET /loop.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         serde_json::from_slice(&client.response().body).unwrap()
     }
 }
@@ -353,5 +357,37 @@ fn the_inspector_runs_no_scripts_of_clients() {
     let title = fixture.browser.evaluate("document.title");
     let added = fixture.browser.evaluate("document.querySelectorAll('img, body script').length");
     assert_eq!((title, added), (json!("Inspector: evserve"), json!(0)));
+    fixture.assert_no_complaints();
+}
+
+#[test]
+fn a_hidden_inspector_asks_for_nothing() {
+    let Some(mut fixture) = Fixture::start() else { return };
+    let wait_for_streams = |fixture: &Fixture, count: u64| {
+        wait_for("the streams", || (fixture.read_loop()["phases"]["streaming"] == count).then_some(()));
+    };
+    wait_for_streams(&fixture, 1);
+    fixture.browser.call("Target.createTarget", json!({"url": "about:blank"}));
+    wait_for("hiding", || (fixture.browser.evaluate("document.hidden") == true).then_some(()));
+    wait_for_streams(&fixture, 0);
+    // A timer that begins later than that of the page, with the same period, has fired twice.
+    let requests = fixture.browser.evaluate(
+        "new Promise((resolve) => {
+            const { fetch } = window;
+            let [requests, fired] = [0, 0];
+            window.fetch = (...what) => { requests += 1; return fetch(...what); };
+            const timer = setInterval(() => {
+                if ((fired += 1) < 2) return;
+                clearInterval(timer);
+                resolve(requests);
+            }, 1000);
+        })",
+    );
+    assert_eq!(requests, 0);
+    let hidden = fixture.text("#turn-title");
+    fixture.browser.call("Page.bringToFront", json!({}));
+    wait_for_streams(&fixture, 1);
+    wait_for("another turn", || (fixture.text("#turn-title") != hidden).then_some(()));
+    assert_eq!(fixture.text("#status"), "live");
     fixture.assert_no_complaints();
 }

@@ -6,6 +6,8 @@
 #![allow(unreachable_pub)]
 
 mod admin;
+#[cfg(feature = "tls")]
+mod admin_load;
 mod chromium;
 mod library;
 #[path = "../suite/process.rs"]

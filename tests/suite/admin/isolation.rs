@@ -6,7 +6,8 @@ use std::fs;
 use super::{Admin, OPTION};
 use crate::process::{Server, small_site, wait_for};
 
-const ADMIN_PATHS: [&str; 6] = ["/page.css", "/page.js", "/events", "/loop.json", "/metrics", "/healthz"];
+const ADMIN_PATHS: [&str; 7] =
+    ["/page.css", "/page.js", "/chart.js", "/events", "/loop.json", "/metrics", "/healthz"];
 
 #[test]
 fn the_site_serves_no_path_of_the_admin_interface() {
@@ -91,7 +92,9 @@ fn options_of_the_site_do_not_change_the_admin_interface() {
     let admin = Admin::of(Server::start_with(command, site, &[&OPTION[..], &options].concat()));
     let of_site = admin.server.get("/1k.txt");
     assert_eq!(of_site.field("X-Site"), Some("yes"));
-    for path in ["/", "/page.css", "/loop.json", "/metrics", "/healthz", "/missing", "/connections/1"] {
+    for path in
+        ["/", "/page.css", "/chart.js", "/loop.json", "/metrics", "/healthz", "/missing", "/connections/1"]
+    {
         let response = admin.request("GET", path, "Origin: http://evil.example\r\nAccept: text/html\r\n");
         assert_eq!(response.field("X-Site"), None, "{path}");
         assert_eq!(response.field("Access-Control-Allow-Origin"), None, "{path}");

@@ -43,6 +43,8 @@ pub(super) struct ResponseStream {
     disposition: Disposition,
     /// When the next slice is due, if it is not at once.
     resumes_at: Option<Instant>,
+    /// Whether a slice was not due at once.
+    is_live: bool,
 }
 
 /// The outcome of a request.
@@ -149,7 +151,15 @@ pub(super) fn send(
     };
     if response.is_stream() && head.request.method != Method::Head {
         let (head, has_begun) = (head.into(), false);
-        let stream = ResponseStream { head, response, has_begun, is_chunked, disposition, resumes_at: None };
+        let stream = ResponseStream {
+            head,
+            response,
+            has_begun,
+            is_chunked,
+            disposition,
+            resumes_at: None,
+            is_live: false,
+        };
         return Exchange::Pending(Box::new(PendingResponse::Stream(stream)));
     }
     write(response, head.into(), head.request.method, disposition, out, cx);
@@ -203,6 +213,11 @@ impl PendingResponse {
         }
     }
 
+    /// Returns whether the response is sent as time passes.
+    pub(super) fn is_live(&self) -> bool {
+        matches!(self, PendingResponse::Stream(stream) if stream.is_live)
+    }
+
     /// Continues a live response whose next part is due, unless the client has not received the last one: then the
     /// part is skipped.
     pub(super) fn on_deadline(&mut self, all_sent: bool, core: &Core) {
@@ -230,6 +245,7 @@ impl ResponseStream {
         };
         let more = next != NextSlice::None;
         self.resumes_at = if let NextSlice::At(time) = next { Some(time) } else { None };
+        self.is_live |= self.resumes_at.is_some();
         let (before, begins) = (out.unsent(), !self.has_begun && (!slice.is_empty() || !more));
         if begins {
             self.has_begun = true;

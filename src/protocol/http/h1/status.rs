@@ -19,7 +19,7 @@ impl Http1 {
                 (Activity::Body, "waits for the rest of a request body that it does not use")
             }
             State::Receiving(_) => (Activity::Body, "waits for the rest of an upload"),
-            State::Responding(response) if response.resumes_at().is_some() => {
+            State::Responding(response) if response.is_live() => {
                 (Activity::Streaming, "waits until the next part of a live response is due")
             }
             State::Responding(_) => (Activity::Responding, "continues its response in the next turn"),

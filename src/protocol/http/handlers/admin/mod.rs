@@ -40,6 +40,7 @@ pub(super) fn respond(
         b"/" => Response::page(Status::Ok, Vec::new(), page(token)),
         b"/page.css" => text(CSS, include_str!("page.css").to_owned()),
         b"/page.js" => text(JAVASCRIPT, include_str!("page.js").to_owned()),
+        b"/chart.js" => text(JAVASCRIPT, include_str!("chart.js").to_owned()),
         b"/events" => stream(EVENT_STREAM, EventStream::default()),
         b"/loop.json" => return loop_state(query, request, cx),
         b"/metrics" => return metrics(request, cx),

@@ -1,5 +1,6 @@
 // The inspector: the frames of /events, a table of connections from /loop.json, and one connection in detail.
-"use strict";
+
+import { barAt, barsIn, drawCell, drawSlab, drawStrip, fit, readColors } from "./chart.js";
 
 const TURNS_KEPT = 2000;
 const ROWS = 100;
@@ -23,13 +24,11 @@ function bytes(value) {
   return `${value.toFixed(unit > 0 && value < 99.95 ? 1 : 0)} ${units[unit]}`;
 }
 
-function micros(value) {
-  if (value < 1000) return `${number(value)} µs`;
-  return value < 999_950 ? `${number(value / 1000)} ms` : `${number(value / 1e6)} s`;
-}
+const micros = (value) => (value < 1000 ? `${number(value)} µs` : millis(value / 1000));
 
 function millis(value) {
-  if (value < 60_000) return micros(value * 1000);
+  if (value < 999.95) return `${number(value)} ms`;
+  if (value < 60_000) return `${number(value / 1000)} s`;
   const [days, hours, minutes, seconds] = [864e5, 36e5, 6e4, 1e3].map((unit) => Math.floor(value / unit));
   if (days > 0) return `${days} d ${hours % 24} h`;
   return hours > 0 ? `${hours} h ${minutes % 60} min` : `${minutes} min ${seconds % 60} s`;
@@ -50,7 +49,7 @@ function fill(kind, values) {
   }
 }
 
-// ---- The legend, and the pictures of cells
+// ---- The legend
 
 const legend = all(".legend li").map((item) => ({
   ...item.dataset, item, group: item.className, name: item.querySelector("span").textContent,
@@ -58,85 +57,17 @@ const legend = all(".legend li").map((item) => ({
 const phases = new Map(legend.filter(({ phase }) => phase).map((entry) => [entry.letter, entry]));
 const protocols = new Map(legend.filter(({ phase }) => !phase).map((entry) => [entry.letter, entry.name]));
 const groups = new Map([...phases.values()].map(({ phase, group }) => [phase, group]));
-const colors = {};
-const sprites = new Map();
 
-// The outline of each protocol, in a unit square.
-const angles = Array.from({ length: 24 }, (_, index) => (index * Math.PI) / 12);
-const SHAPES = {
-  h: [[0.06, 0.06], [0.94, 0.06], [0.94, 0.94], [0.06, 0.94]],
-  f: angles.map((angle) => [0.5 + Math.cos(angle) / 2, 0.5 + Math.sin(angle) / 2]),
-  a: [[0.5, -0.04], [1.04, 0.5], [0.5, 1.04], [-0.04, 0.5]],
-  d: [[0.04, 0.04], [0.96, 0.04], [0.96, 0.62], [0.5, 1], [0.04, 0.62]],
-  l: [[0.5, 0.04], [1, 0.94], [0, 0.94]],
-  u: [[0, 0.06], [1, 0.06], [0.5, 0.96]],
-};
-
-function readColors() {
-  const read = (from, name) => getComputedStyle(from).getPropertyValue(name).trim();
-  for (const name of ["raised", "line", "ink", "soft", "faint", "poll", "ready", "drive", "bad", "on-badge"]) {
-    colors[name] = read(document.documentElement, `--${name}`);
+function showLegend({ open, phases: counts, slots }) {
+  const cells = { tls: 0 };
+  for (const cell of slots.protocols) {
+    cells[cell] = (cells[cell] ?? 0) + 1;
+    if (cell >= "A" && cell <= "Z") cells.tls += 1;
   }
-  for (const entry of phases.values()) entry.tone = read(entry.item, "--tone");
-  sprites.clear();
-}
-
-// Returns the picture of a cell: its protocol is the shape, a corner is TLS, its phase is color and letter.
-function sprite(protocol, phase, size) {
-  const key = protocol + phase + size;
-  if (!sprites.has(key)) sprites.set(key, drawSprite(protocol, phase, size));
-  return sprites.get(key);
-}
-
-function drawSprite(protocol, phase, size) {
-  const canvas = element("canvas", { width: size, height: size });
-  const context = canvas.getContext("2d");
-  const shape = SHAPES[protocol.toLowerCase()];
-  if (!shape) {
-    context.fillStyle = colors.faint;
-    context.fillRect(Math.floor(size * 0.4), Math.floor(size * 0.4), Math.ceil(size * 0.2), Math.ceil(size * 0.2));
-    return canvas;
-  }
-  const trace = (points, color) => {
-    context.strokeStyle = context.fillStyle = color;
-    context.beginPath();
-    for (const [x, y] of points) context.lineTo(size * (0.09 + 0.82 * x), size * (0.09 + 0.82 * y));
-    context.closePath();
-  };
-  const tone = phases.get(phase)?.tone;
-  context.lineWidth = Math.max(1, size / 14);
-  trace(shape, tone ?? colors.soft);
-  context.stroke();
-  // An idle connection is hollow, so that the others stand out.
-  if (tone && phase !== "i") {
-    context.fill();
-    context.fillStyle = colors["on-badge"];
-  }
-  context.font = `700 ${Math.round(size * 0.6)}px ui-monospace, monospace`;
-  context.textAlign = "center";
-  context.textBaseline = "middle";
-  if (tone) context.fillText(phase.toUpperCase(), size / 2, size * 0.53);
-  if (protocol >= "A" && protocol <= "Z") {
-    trace([[0.56, -0.1], [1.1, -0.1], [1.1, 0.44]], colors.ink);
-    context.fill();
-  }
-  return canvas;
-}
-
-// Fits a canvas to its size on the screen and clears it.
-function fit(canvas) {
-  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
-  canvas.width = Math.round(width * devicePixelRatio);
-  canvas.height = Math.round(height * devicePixelRatio);
-  const context = canvas.getContext("2d");
-  context.scale(devicePixelRatio, devicePixelRatio);
-  return { context, width, height };
-}
-
-function drawLegend() {
-  for (const canvas of all("canvas[data-cell]")) {
-    const { context, width } = fit(canvas);
-    context.drawImage(sprite(...canvas.dataset.cell, canvas.width), 0, 0, width, width);
+  for (const { item, protocol, phase, letter } of legend) {
+    const value = (protocol ? open[protocol] : phase ? counts[phase] : cells[letter]) ?? 0;
+    write(item.querySelector("b"), number(value));
+    item.classList.toggle("none", value === 0);
   }
 }
 
@@ -187,11 +118,10 @@ function rates() {
   const [first, last] = [samples[0], samples.at(-1)];
   const seconds = (last?.uptime_ms - first?.uptime_ms) / 1000;
   if (!(seconds >= 0.4)) return {};
-  const rate = (read) => (read(last) - read(first)) / seconds;
-  const { requests, accepted, received_bytes, sent_bytes } = last.counters;
-  const names = Object.keys({ requests, accepted, received_bytes, sent_bytes });
-  const growth = names.map((name) => [name, rate(({ counters }) => counters[name])]);
-  return { ...Object.fromEntries(growth), busy: Math.min(100, rate(({ turns: { work_us } }) => work_us) / 1e4) };
+  const rate = (part, name) => (last[part][name] - first[part][name]) / seconds;
+  const names = ["requests", "accepted", "received_bytes", "sent_bytes"];
+  const growth = names.map((name) => [name, rate("counters", name)]);
+  return { ...Object.fromEntries(growth), busy: Math.min(100, rate("turns", "work_us") / 1e4) };
 }
 
 function showStatus() {
@@ -249,19 +179,6 @@ function render() {
   showTimers(frame.timers);
 }
 
-function showLegend({ open, phases: counts, slots }) {
-  const cells = { tls: 0 };
-  for (const cell of slots.protocols) {
-    cells[cell] = (cells[cell] ?? 0) + 1;
-    if (cell >= "A" && cell <= "Z") cells.tls += 1;
-  }
-  for (const { item, protocol, phase, letter } of legend) {
-    const value = (protocol ? open[protocol] : phase ? counts[phase] : cells[letter]) ?? 0;
-    write(item.querySelector("b"), number(value));
-    item.classList.toggle("none", value === 0);
-  }
-}
-
 function showStalls({ count, causes, recent }) {
   const [total, list] = $("stalls").children;
   const kinds = Object.entries(causes).map(([call, times]) => `${call} ${number(times)}`).join(", ");
@@ -294,6 +211,7 @@ function showReasons(closed) {
 function showBars(id, sentence, rows) {
   const body = $(id).querySelector("tbody");
   write($(id).firstElementChild, sentence);
+  while (body.rows.length > rows.length) body.deleteRow(-1);
   while (body.rows.length < rows.length) {
     const row = body.insertRow();
     row.append(element("th", { scope: "row" }), element("td"), element("td"));
@@ -316,7 +234,9 @@ function showHistogram(id, { bounds, counts }, format) {
     return name(counts.findIndex((count) => (seen += count) >= total * part));
   };
   const sentence = total ? `Half of the turns: ${most(0.5)}; 99 of 100: ${most(0.99)}` : "No turn yet.";
-  showBars(id, sentence, counts.map((count, index) => [name(index), count]));
+  // Nothing is above or below the numbers that occurred.
+  const [first, last] = [counts.findIndex(Boolean), counts.findLastIndex(Boolean)];
+  showBars(id, sentence, counts.map((count, index) => [name(index), count]).slice(Math.max(0, first), last + 1));
 }
 
 function showTimers({ count, next_ms, due }) {
@@ -327,11 +247,10 @@ function showTimers({ count, next_ms, due }) {
 
 // ---- Turns
 
-const BAR = 6;
-
 function showTurns() {
   const index = live.paused ? chosen : turns.length - 1;
-  drawStrip(index);
+  const [first, last] = visibleTurns();
+  drawStrip($("turns"), turns.slice(first, last), live.paused ? index - first : -1);
   if (index < 0) return;
   const [turn, events, driven, poll, work, budget] = turns[index];
   write($("turn-title"), `Turn ${number(turn)}`);
@@ -342,53 +261,16 @@ function showTurns() {
 
 // Returns the range of turns that the strip shows; the chosen one is in it.
 function visibleTurns() {
-  const room = Math.max(1, Math.floor($("turns").clientWidth / BAR));
+  const room = barsIn($("turns"));
   const last = live.paused ? Math.min(turns.length, Math.max(chosen + Math.ceil(room / 4), room)) : turns.length;
   return [Math.max(0, last - room), last];
-}
-
-// Draws time working above an axis and time polling below it, from 1 µs to 1 s, and the events at the bottom.
-function drawStrip(index) {
-  const { context, width, height } = fit($("turns"));
-  const axis = Math.round(height / 2);
-  const part = (value, most) => Math.min(1, Math.log1p(value) / Math.log1p(most));
-  const above = (work) => part(work, 1e6) * (axis - 16);
-  const rectangle = (color, ...place) => {
-    context.fillStyle = color;
-    context.fillRect(...place);
-  };
-  const [first, last] = visibleTurns();
-  for (let at = first; at < last; at += 1) {
-    const [, events, , poll, work, budget] = turns[at];
-    const x = width - (last - at) * BAR;
-    const dots = part(events, 512) * (height * 0.16 - 6);
-    if (live.paused && at === index) {
-      rectangle(colors.line, x - 2, 0, BAR + 3, height);
-      rectangle(colors.ink, x - 2, height - 3, BAR + 3, 3);
-    }
-    rectangle(colors.drive, x, axis - above(work), BAR - 1, above(work));
-    rectangle(colors.poll, x, axis + 1, BAR - 1, part(poll, 1e6) * height * 0.3);
-    rectangle(colors.ready, x, height - 5 - dots, BAR - 1, dots);
-    // A triangle marks a turn in which a budget was used up.
-    for (let row = 0; row < 4 && budget > 0; row += 1) rectangle(colors.bad, x + row - 1, 3 + 2 * row, 7 - 2 * row, 2);
-  }
-  rectangle(colors.soft, 0, axis, width, 1);
-  context.font = "11px sans-serif";
-  for (const [text, work] of [["100 µs", 100], ["50 ms: stall", 50_000]]) {
-    const y = Math.round(axis - above(work));
-    rectangle(colors.faint, 0, y, width, 1);
-    rectangle(colors.raised, 4, y - 13, context.measureText(text).width + 4, 13);
-    context.fillStyle = colors.soft;
-    context.fillText(text, 6, y - 3);
-  }
 }
 
 on("turns", "click", ({ offsetX }) => {
   if (!live.frame) return;
   const [first, last] = visibleTurns();
   if (!live.paused) pause(true);
-  const index = last - Math.ceil(($("turns").clientWidth - offsetX) / BAR);
-  chosen = Math.max(first, Math.min(last - 1, index));
+  chosen = Math.max(first, Math.min(last - 1, last - barAt($("turns"), offsetX)));
   showTurns();
 });
 
@@ -419,31 +301,9 @@ function layOut() {
 
 // Draws the changed cells, or all of them.
 function drawSlots(isChanged) {
-  const { size, columns, protocols, phases } = grid;
-  const context = canvas.getContext("2d");
-  const top = Math.round(scroller.scrollTop * devicePixelRatio);
-  const place = (slot) => [(slot % columns) * size, Math.floor(slot / columns) * size - top];
-  const end = Math.min(protocols.length, Math.ceil((top + canvas.height) / size) * columns);
-  context.setTransform(1, 0, 0, 1, 0, 0);
-  context.fillStyle = colors.raised;
-  // The last row may end before the others.
-  if (!isChanged) context.clearRect(0, 0, canvas.width, canvas.height);
-  for (let slot = Math.floor(top / size) * columns; slot < end; slot += 1) {
-    if (isChanged && !isChanged(slot)) continue;
-    context.fillRect(...place(slot), size, size);
-    context.drawImage(sprite(protocols[slot], phases[slot], size), ...place(slot));
-  }
-  const line = Math.ceil(size / 12);
-  const ring = (slot, color) => {
-    const [x, y] = place(slot);
-    for (const [inset, tone] of [[1.5, colors.raised], [0.5, color]]) {
-      context.strokeStyle = tone;
-      context.lineWidth = line;
-      context.strokeRect(x + inset * line, y + inset * line, size - 2 * inset * line, size - 2 * inset * line);
-    }
-  };
-  if (grid.chosen >= 0) ring(grid.chosen, colors.ink);
-  if (document.activeElement === canvas) ring(grid.cursor, colors.poll);
+  const rings = grid.chosen >= 0 ? [[grid.chosen, "ink"]] : [];
+  if (document.activeElement === canvas) rings.push([grid.cursor, "poll"]);
+  drawSlab(canvas, grid, Math.round(scroller.scrollTop * devicePixelRatio), rings, isChanged);
   write($("cell-now"), describe(grid.hovered ?? grid.cursor));
 }
 
@@ -689,8 +549,8 @@ function tick() {
 }
 
 function repaint() {
-  readColors();
-  drawLegend();
+  readColors([...phases].map(([letter, { item }]) => [letter, item]));
+  for (const picture of all("canvas[data-cell]")) drawCell(picture, picture.dataset.cell);
   showTurns();
   layOut();
 }
