@@ -29,10 +29,10 @@ fn a_turn_that_counts_a_huge_folder_is_logged_with_its_call_and_connection() {
         let stalls = state["stalls"]["recent"].as_array().unwrap();
         let lines =
             admin.server.lines().into_iter().filter(|line| line.contains(" of it in list for connection "));
-        let found = lines.filter_map(|line| {
+        let mut found = lines.filter_map(|line| {
             Some((stalls.iter().find(|stall| stall["turn"] == turn_of(&line))?.clone(), line))
         });
-        let (stall, line) = found.last()?;
+        let (stall, line) = found.next_back()?;
         Some((state, stall, line))
     });
     let stalls = &state["stalls"];
