@@ -177,19 +177,9 @@ impl Tally {
     /// Returns the kind of call that took the most time in total, that time, and the connection of its longest call.
     /// Returns `None` if no call was measured.
     pub fn slowest(&self) -> Option<(Call, Duration, usize)> {
-        let (call, times) = self.measured().max_by_key(|(_, times)| times.total)?;
+        let measured = Call::ALL.into_iter().zip(self.0).filter(|(_, times)| times.count > 0);
+        let (call, times) = measured.max_by_key(|(_, times)| times.total)?;
         Some((call, times.total, times.connection))
-    }
-
-    /// Returns the kind of the longest single call, its time, and its connection. Returns `None` if no call was
-    /// measured.
-    pub fn longest(&self) -> Option<(Call, Duration, usize)> {
-        let (call, times) = self.measured().max_by_key(|(_, times)| times.longest)?;
-        Some((call, times.longest, times.connection))
-    }
-
-    fn measured(&self) -> impl Iterator<Item = (Call, CallTimes)> {
-        Call::ALL.into_iter().zip(self.0).filter(|(_, times)| times.count > 0)
     }
 }
 
@@ -215,7 +205,7 @@ mod tests {
 
     #[test]
     fn calls_are_counted_until_the_turn_ends() {
-        assert_eq!((take(), take().slowest(), take().longest()), (Tally::default(), None, None));
+        assert_eq!((take(), take().slowest()), (Tally::default(), None));
         assert_eq!(timed(Call::Read, || 7), 7);
         timed(Call::Read, || spin(2));
         let tally = take();
@@ -267,7 +257,6 @@ mod tests {
             tally = CURRENT.with(|turn| Tally(std::array::from_fn(|index| turn.times[index].get())));
         }
         assert_eq!(tally.slowest(), Some((Call::Hash, milliseconds(18), 3)));
-        assert_eq!(tally.longest(), Some((Call::Fsync, milliseconds(12), 2)));
         assert_eq!(take(), tally);
     }
 

@@ -1,6 +1,5 @@
 //! Accepts connections, or leaves them in the backlog until there is room.
 
-use crate::clock::Instant;
 use std::io::{self, IoSlice};
 
 use super::EventLoop;
@@ -9,6 +8,7 @@ use super::eviction::NoVictim;
 use super::listener::{AcceptFailure, Listener, accept_failure};
 use super::network::Network;
 use super::source::SourceKind;
+use crate::clock::Instant;
 use crate::limits::{ACCEPT_RETRY, ADMIN_CONNECTIONS_MAX, TURN_ACCEPTS};
 use crate::peer::Peer;
 use crate::protocol::Kind;

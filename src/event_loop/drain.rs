@@ -1,11 +1,9 @@
 //! Draining: the loop finishes the requests in progress, within a time limit, and ends.
 
-use crate::clock::Instant;
-
 use super::EventLoop;
 use super::network::Network;
 use super::source::{SourceKind, WakeReason};
-use crate::clock::Now;
+use crate::clock::{Instant, Now};
 use crate::close_reason::CloseReason;
 use crate::limits::{LISTEN_BACKLOG, TURN_ACCEPTS};
 use crate::protocol::Kind;

@@ -1,6 +1,5 @@
 //! Finds the connection that is closed in favor of a new one.
 
-use crate::clock::Instant;
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -12,6 +11,7 @@ use super::connection::Standing;
 use super::event::Token;
 use super::network::Network;
 use super::source::Source;
+use crate::clock::Instant;
 use crate::limits::{ACCEPT_RETRY, EVICTION_SCAN_COST, EVICTION_SCAN_PAUSE};
 
 /// The position of a candidate in the order of eviction: its rank, the crowd, its standing, its age. The

@@ -17,13 +17,12 @@ mod schedule;
 mod source;
 mod trace;
 
-use crate::clock::Instant;
 use std::io::{self, Write};
 use std::time::Duration;
 
 use slab::Slab;
 
-use crate::clock::{Now, calls};
+use crate::clock::{Instant, Now, calls};
 use crate::close_reason::CloseReason;
 use crate::limits::{STALL, TURN_ACCEPTS};
 use crate::protocol::Kind;

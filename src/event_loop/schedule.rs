@@ -1,8 +1,8 @@
 //! Which sources are driven, and when: sources with work to do, and sources whose deadline is due.
 
-use crate::clock::Instant;
 use std::collections::{BTreeSet, VecDeque};
 
+use crate::clock::Instant;
 use crate::limits::{REQUESTS_PER_BULK, TURN_BULK};
 
 /// The keys of sources with work to do, and the deadlines of all sources. A key is queued at most once, which

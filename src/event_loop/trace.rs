@@ -2,7 +2,6 @@
 //! it took. In the loop, only the runner and the trace read the clock, and nothing depends on the trace's
 //! readings.
 
-use crate::clock::Instant;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::Write;
@@ -11,7 +10,7 @@ use std::time::Duration;
 use super::event::Readiness;
 use super::network::Network;
 use super::source::{Source, SourceKind, WakeReason};
-use crate::clock::Now;
+use crate::clock::{Instant, Now};
 use crate::close_reason::CloseReason;
 use crate::observe::Statistics;
 

@@ -1,10 +1,10 @@
 //! The formats of the access log. A line is written in two steps: first what is known of a response when it is queued,
 //! then what is known once it was sent.
 
-use crate::clock::Instant;
 use std::io::Write;
 use std::time::Duration;
 
+use crate::clock::Instant;
 use crate::close_reason::CloseReason;
 use crate::peer::Peer;
 

@@ -1,7 +1,6 @@
 //! The access log: one line per response, completed when the response was sent or cut off. Lines are collected in a
 //! bounded buffer, which is written once per turn, or when it is full.
 
-use crate::clock::Instant;
 use std::collections::HashMap;
 use std::io;
 use std::time::UNIX_EPOCH;
@@ -9,7 +8,7 @@ use std::time::UNIX_EPOCH;
 use super::access_format::{AccessRecord, Format, SentResponse};
 use super::access_lines::{BegunLines, QueuedBytes};
 use super::log_file::{LogFile, Reopened};
-use crate::clock::Clock;
+use crate::clock::{Clock, Instant};
 use crate::close_reason::CloseReason;
 use crate::limits::{ACCESS_LINES_BYTES, ACCESS_LINES_MAX, ACCESS_LOG_BUFFER_BYTES};
 

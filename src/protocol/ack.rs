@@ -1,9 +1,9 @@
 //! The acknowledging protocol: replies to every message with a template, like the message servers of the
 //! teaching notes on sockets. It is the smallest protocol, and a good starting point for a new one.
 
-use crate::clock::Instant;
 use std::net::SocketAddr;
 
+use crate::clock::Instant;
 use crate::close_reason::CloseReason;
 use crate::limits::{AMPLIFICATION_BYTES, AMPLIFICATION_FACTOR, DATAGRAM_MAX_BYTES};
 use crate::observe::{Activity, ProtocolStatus};

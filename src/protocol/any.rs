@@ -1,6 +1,5 @@
 //! The list of all protocols and the dispatch to them. No other module distinguishes protocols.
 
-use crate::clock::Instant;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -8,6 +7,7 @@ use super::ack::{self, Ack};
 use super::contract::{Demand, Evictability, Protocol, Step};
 use super::file::{self, Dialect, File};
 use super::http::h1::{self, Http1};
+use crate::clock::Instant;
 use crate::close_reason::CloseReason;
 use crate::observe::ProtocolStatus;
 use crate::outbox::Outbox;

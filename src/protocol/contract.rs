@@ -3,7 +3,6 @@
 //! under virtual time.
 
 use crate::clock::Instant;
-
 use crate::close_reason::CloseReason;
 use crate::observe::ProtocolStatus;
 use crate::outbox::Outbox;

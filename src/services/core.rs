@@ -1,9 +1,7 @@
 //! The services that all protocols and the event loop share: clock, limits, statistics and library.
 
-use crate::clock::Instant;
-
 use super::Inspector;
-use crate::clock::{Clock, Now};
+use crate::clock::{Clock, Instant, Now};
 use crate::close_reason::CloseReason;
 use crate::limits::{DRAIN_GRACE, Limits};
 use crate::observe::{LineLog, Recorder, Statistics};

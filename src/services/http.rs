@@ -1,9 +1,7 @@
 //! The services for HTTP: the site, the library as HTTP serves it, the sessions and the access log.
 
-use crate::clock::Instant;
-
 use super::{AdminToken, Sessions};
-use crate::clock::Clock;
+use crate::clock::{Clock, Instant};
 use crate::limits::LOG_RETRY;
 use crate::observe::AccessLog;
 use crate::peer::Peer;

@@ -8,8 +8,6 @@ mod rate_limiter;
 mod sessions;
 mod template;
 
-use crate::clock::Instant;
-
 pub use ack::AckServices;
 pub use core::Core;
 pub use http::{HttpServices, HttpsPolicy, LibrarySite};
@@ -18,7 +16,7 @@ pub use rate_limiter::RateLimiter;
 pub use sessions::{Session, SessionId, Sessions};
 pub use template::{Message, Template};
 
-use crate::clock::Now;
+use crate::clock::{Instant, Now};
 use crate::limits::Limits;
 use crate::observe::ServiceCounts;
 use crate::peer::Peer;

@@ -1,12 +1,12 @@
 //! Limits the replies to datagrams, per peer and second, so that a sender with forged addresses cannot make
 //! the server flood a victim.
 
-use crate::clock::Instant;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use lru::LruCache;
 
+use crate::clock::Instant;
 use crate::limits::RATED_PEERS_MAX;
 use crate::peer::host_of;
 

@@ -1,12 +1,11 @@
 //! Sessions: the visits of each client, under an id that no other client can guess.
 
-use crate::clock::Instant;
 use std::fmt;
 use std::time::SystemTime;
 
 use lru::LruCache;
 
-use crate::clock::Now;
+use crate::clock::{Instant, Now};
 use crate::limits::{SESSION_IDLE, SESSIONS_MAX};
 
 /// The current sessions, at most [`SESSIONS_MAX`].

@@ -10,7 +10,6 @@ mod rules;
 pub mod types;
 mod validators;
 
-use crate::clock::Instant;
 use std::rc::Rc;
 
 pub use coding::Coding;
@@ -20,7 +19,7 @@ use metadata::Purpose;
 pub use metadata::{FieldSet, Metadata, Representation};
 pub use rules::{CacheRule, EXTRA_FIELDS, Rules};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Instant};
 use crate::limits::FOLDER_CHECK;
 use crate::observe::ServiceCounts;
 use crate::store::{Bounds, Cache, CacheCounts, DirReader, Hit, Lookup, OpenFile, Opened, Store, StoreError};

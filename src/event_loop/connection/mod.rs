@@ -11,9 +11,9 @@ mod process;
 mod standing;
 mod status;
 
-use crate::clock::Instant;
 use std::io;
 
+use crate::clock::Instant;
 use crate::close_reason::CloseReason;
 use crate::event_loop::event::Readiness;
 use crate::limits::{

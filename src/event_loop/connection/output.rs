@@ -1,9 +1,9 @@
 //! A connection's output: the outbox, and the peer's progress in receiving it.
 
-use crate::clock::Instant;
 use std::io::{self, ErrorKind, IoSlice};
 use std::time::Duration;
 
+use crate::clock::Instant;
 use crate::limits::{ACKNOWLEDGED_RETRY, DISK_RETRY};
 use crate::outbox::{Next, Outbox, PIECES_MAX};
 use crate::transport::Transport;

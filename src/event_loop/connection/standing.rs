@@ -1,7 +1,6 @@
 //! Whether a connection may be evicted, and when.
 
 use crate::clock::Instant;
-
 use crate::protocol::Evictability;
 
 /// What a connection is waiting for that may be evicted, in the order of eviction.

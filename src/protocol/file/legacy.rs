@@ -2,7 +2,6 @@
 //! newlines and take the bytes of each receive call for one message, so pauses must separate messages.
 
 use crate::clock::Instant;
-
 use crate::close_reason::CloseReason;
 use crate::limits::{JOINED_LIST_MAX_BYTES, LISTED_ITEMS_MAX, LISTING_SLICE_ENTRIES};
 use crate::observe::{Activity, ProtocolStatus};

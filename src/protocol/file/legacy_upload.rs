@@ -1,9 +1,9 @@
 //! Uploads of legacy clients. An upload ends with `##`, which only the silence before or after it
 //! distinguishes from data.
 
-use crate::clock::Instant;
 use std::time::Duration;
 
+use crate::clock::Instant;
 use crate::limits::{TERMINATOR_QUIET_AFTER, TERMINATOR_QUIET_BEFORE};
 use crate::services::Context;
 use crate::store::Upload;

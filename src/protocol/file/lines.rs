@@ -2,7 +2,6 @@
 //! announced.
 
 use crate::clock::Instant;
-
 use crate::close_reason::CloseReason;
 use crate::observe::{Activity, ProtocolStatus};
 use crate::outbox::Outbox;

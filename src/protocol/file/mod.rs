@@ -13,7 +13,6 @@ mod reply;
 pub mod vocabulary;
 
 use crate::clock::Instant;
-
 use crate::close_reason::CloseReason;
 use crate::limits::{DIALECT_DETECTION_TIMEOUT, FIRST_MESSAGE_MAX_BYTES};
 use crate::observe::{Activity, AtDeadline, ProtocolStatus};

@@ -1,9 +1,9 @@
 //! A cache entry: its bytes in one block, and the rules that tell how long they are current.
 
-use crate::clock::Instant;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
+use crate::clock::Instant;
 use crate::store::{CountedFile, FileVersion, SharedBytes, Store, Watch};
 
 pub(super) struct CacheEntry<N> {

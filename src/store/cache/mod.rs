@@ -3,7 +3,6 @@
 
 mod entry;
 
-use crate::clock::Instant;
 use std::hash::BuildHasher;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
@@ -12,6 +11,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use slab::Slab;
 
 use super::{Content, FileVersion, OpenFile, SharedBytes, Store};
+use crate::clock::Instant;
 use crate::clock::calls::{Call, timed};
 use entry::{Block, CacheEntry, CachedFile, Held};
 

@@ -1,6 +1,5 @@
 //! The SHA-256 of stored files: cached, or computed in slices between turns.
 
-use crate::clock::Instant;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -16,6 +15,7 @@ use super::error::{LibraryError, reading};
 use super::items::item;
 use super::items::{open, stat_of};
 use super::name::Name;
+use crate::clock::Instant;
 use crate::clock::calls::{Call, timed};
 use crate::limits::{DIGEST_ABANDONED, DIGEST_JOBS_MAX, DIGESTS_MAX, RACY_DIGEST, REHASH_SLICE_BYTES};
 use crate::store::{CountedFile, Descriptors, FileVersion};

@@ -1,6 +1,5 @@
 //! Where the library is: the folder at its path. If another folder takes that place, the library moves there.
 
-use crate::clock::Instant;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::AsFd;
@@ -11,6 +10,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::rules::LibraryRules;
 use super::staging::Staging;
+use crate::clock::Instant;
 use crate::clock::calls::{Call, timed};
 use crate::limits::FOLDER_CHECK;
 use crate::store::beneath::is_replaced;

@@ -17,7 +17,6 @@ mod system;
 mod unlisted;
 mod upload;
 
-use crate::clock::Instant;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -28,6 +27,7 @@ use rustix::fs::{AtFlags, fstat, unlinkat};
 use rustix::io::Errno;
 
 use super::descriptors::{CountedFile, DescriptorPermit, Descriptors};
+use crate::clock::Instant;
 use crate::clock::calls::{Call, timed};
 use crate::limits::{COMPARED_DUPLICATES_MAX, PARTIAL_SWEEP};
 pub use digest::Sha256Digest;

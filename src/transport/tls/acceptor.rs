@@ -1,6 +1,5 @@
 //! The TLS server that all connections share: certificates and their renewal, session tickets, protocol names.
 
-use crate::clock::Instant;
 use std::cell::{RefCell, RefMut};
 use std::fs::Metadata;
 use std::path::PathBuf;
@@ -15,8 +14,8 @@ use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifi
 use super::certificates::{Certificates, read_authorities};
 use super::self_signed::Identity;
 use super::settings::{Alpn, TlsError, TlsSettings};
-use crate::clock::Now;
 use crate::clock::calls::{Call, timed};
+use crate::clock::{Instant, Now};
 use crate::limits::{TLS_CERTIFICATE_CHECK, TLS_HANDSHAKE_COST, TURN_READ_BYTES};
 use crate::store::FileVersion;
 

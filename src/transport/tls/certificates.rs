@@ -1,6 +1,5 @@
 //! Certificate chains and their keys: read from PEM files, checked, and selected for a client.
 
-use crate::clock::Instant;
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -16,6 +15,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, Error, InconsistentKeys, RootCertStore, SignatureScheme};
 
 use super::settings::TlsError;
+use crate::clock::Instant;
 
 /// The certificates of a server, each with its key.
 pub(super) struct Certificates {

@@ -1,8 +1,7 @@
 //! Counts and logs responses.
 
-use crate::clock::Instant;
-
 use super::head::ReceivedHead;
+use crate::clock::Instant;
 use crate::observe::{AccessRecord, QueuedBytes};
 use crate::protocol::http::semantics::Status;
 use crate::services::Context;

@@ -1,7 +1,6 @@
 //! A request head (RFC 9112 section 2.1): found in the input, parsed by httparse, and checked where the
 //! RFCs are stricter than httparse.
 
-use crate::clock::Instant;
 use std::borrow::Cow;
 use std::mem::MaybeUninit;
 use std::ops::Deref;
@@ -9,6 +8,7 @@ use std::ops::Deref;
 use super::framing::Framing;
 use super::head_error::{TARGET_TOO_LONG, UNKNOWN_METHOD, is_later_minor_version, syntax_error, too_large};
 use super::version::{Disposition, Persistence, Version};
+use crate::clock::Instant;
 use crate::close_reason::CloseReason;
 use crate::limits::{FIELDS_MAX, HEAD_MAX_BYTES, TARGET_MAX_BYTES};
 use crate::protocol::http::semantics::grammar::trim;

@@ -17,10 +17,9 @@ mod status;
 mod upload;
 mod version;
 
-use crate::clock::Instant;
-
 use super::semantics::error::NEEDS_TLS;
 use super::semantics::{HttpError, Status};
+use crate::clock::Instant;
 use crate::close_reason::CloseReason;
 use crate::limits::{ANSWER_AFTER_PAUSE, BLANK_MAX_BYTES, DISCARDED_BODY_MAX_BYTES};
 use crate::observe::ProtocolStatus;
