@@ -138,6 +138,10 @@ pub const WATCHED_FOR: Duration = Duration::from_secs(10);
 /// Bytes of the last request of a connection that are kept for the inspector.
 pub const LAST_REQUEST_MAX_BYTES: usize = 200;
 
+/// The maximum number of viewers of the inspector's live view. They stay connected, so they leave places of
+/// [`ADMIN_CONNECTIONS_MAX`] to health checks and scrapes of the metrics.
+pub const VIEWERS_MAX: usize = 12;
+
 /// The number of connections to the admin listener. They have places and descriptors of their own, so that the
 /// inspector answers when the server is full.
 pub const ADMIN_CONNECTIONS_MAX: usize = 16;
@@ -360,7 +364,7 @@ const _: () = {
     assert!(JOINED_LIST_MAX_BYTES < OUTBOX_MAX_BYTES && DATAGRAM_MAX_BYTES < OUTBOX_MAX_BYTES);
     // If upload data ends in `##`, the pause before a lone `##` does not itself end the upload.
     assert!(TERMINATOR_QUIET_BEFORE.as_millis() < TERMINATOR_QUIET_AFTER.as_millis());
-    assert!(COMPARED_DUPLICATES_MAX < DIGESTS_MAX);
+    assert!(COMPARED_DUPLICATES_MAX < DIGESTS_MAX && VIEWERS_MAX < ADMIN_CONNECTIONS_MAX);
     assert!(LINGER_IDLE_TIMEOUT.as_millis() < LINGER_TIMEOUT.as_millis());
     assert!(TURN_ACCEPTS <= LISTEN_BACKLOG as usize);
     assert!(EVICTION_SCAN_PAUSE.as_millis() < ACCEPT_RETRY.as_millis());

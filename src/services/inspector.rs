@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::clock::Instant;
-use crate::limits::{CENSUS_COST, FRAME_INTERVAL, LAST_REQUEST_MAX_BYTES, WATCHED_FOR};
+use crate::limits::{CENSUS_COST, FRAME_INTERVAL, LAST_REQUEST_MAX_BYTES, VIEWERS_MAX, WATCHED_FOR};
 use crate::observe::Census;
 
 /// The questions and the answers.
@@ -24,6 +24,14 @@ pub struct Inspector {
     last_requests: HashMap<usize, Vec<u8>>,
     /// The last frame of the live view, and the number of its turn. All viewers share it.
     frame: Option<(u64, Rc<str>)>,
+    /// The viewers of the live view share it, so it counts them.
+    viewers: Rc<()>,
+}
+
+/// The place of a viewer of the live view, given back on drop.
+#[derive(Debug)]
+pub struct ViewerPlace {
+    _counted: Rc<()>,
 }
 
 /// How much of the loop's state is asked for.
@@ -137,6 +145,12 @@ impl Inspector {
         if self.is_watched() {
             self.last_requests.remove(&connection);
         }
+    }
+
+    /// Takes the place of a viewer, or returns `None` if [`VIEWERS_MAX`] are taken.
+    pub fn admit_viewer(&self) -> Option<ViewerPlace> {
+        let taken = Rc::strong_count(&self.viewers) - 1;
+        (taken < VIEWERS_MAX).then(|| ViewerPlace { _counted: Rc::clone(&self.viewers) })
     }
 
     /// Returns the frame of the live view for a turn, if a viewer has made it.

@@ -11,7 +11,7 @@ mod template;
 pub use ack::AckServices;
 pub use core::Core;
 pub use http::{HttpServices, HttpsPolicy, LibrarySite};
-pub use inspector::{AdminToken, Detail, Inspector, frame_interval};
+pub use inspector::{AdminToken, Detail, Inspector, ViewerPlace, frame_interval};
 pub use rate_limiter::RateLimiter;
 pub use sessions::{Session, SessionId, Sessions};
 pub use template::{Message, Template};

@@ -55,7 +55,11 @@ impl<T: Transport> Connection<T> {
 
     /// Returns when the connection began to linger, from the milliseconds after the accept.
     pub(super) fn lingering_since(&self, after: u32) -> Instant {
-        self.accepted + Duration::from_millis(after.into())
+        match after {
+            // More than 49 days: the number says no more than that.
+            u32::MAX => self.last_activity,
+            after => self.accepted + Duration::from_millis(after.into()),
+        }
     }
 
     /// Drops input until EOF, an error or the linger deadline.

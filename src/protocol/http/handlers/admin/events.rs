@@ -9,16 +9,23 @@ use crate::clock::Instant;
 use crate::limits::{FRAME_INTERVAL, FRAME_TURNS_MAX};
 use crate::observe::Census;
 use crate::protocol::http::semantics::{BodySource, Field, NextSlice};
-use crate::services::{Context, Core, Detail, frame_interval};
+use crate::services::{Context, Core, Detail, ViewerPlace, frame_interval};
 use crate::store::StoreError;
 
 /// A stream of frames.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct EventStream {
+    _place: ViewerPlace,
     /// The turn of the last frame.
     last: u64,
     /// Whether the stream has waited for the time of its first frame.
     has_begun: bool,
+}
+
+impl EventStream {
+    pub(super) fn new(place: ViewerPlace) -> EventStream {
+        EventStream { _place: place, last: 0, has_begun: false }
+    }
 }
 
 impl BodySource for EventStream {

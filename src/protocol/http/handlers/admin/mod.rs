@@ -41,7 +41,10 @@ pub(super) fn respond(
         b"/page.css" => text(CSS, include_str!("page.css").to_owned()),
         b"/page.js" => text(JAVASCRIPT, include_str!("page.js").to_owned()),
         b"/chart.js" => text(JAVASCRIPT, include_str!("chart.js").to_owned()),
-        b"/events" => stream(EVENT_STREAM, EventStream::default()),
+        b"/events" => {
+            let place = cx.core.inspector.admit_viewer().ok_or(TOO_MANY_VIEWERS)?;
+            stream(EVENT_STREAM, EventStream::new(place))
+        }
         b"/loop.json" => return loop_state(query, request, cx),
         b"/metrics" => return metrics(request, cx),
         _ => return Err(NOT_FOUND),
@@ -54,6 +57,9 @@ const FOREIGN_HOST: HttpError = HttpError::new(
     Status::Forbidden,
     "The admin interface answers under this host name only if --host names it",
 );
+
+const TOO_MANY_VIEWERS: HttpError =
+    HttpError::new(Status::ServiceUnavailable, "Too many clients receive the events; close one of them");
 
 const CSS: &str = "text/css; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
