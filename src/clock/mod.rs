@@ -49,7 +49,7 @@ impl std::ops::Add<Duration> for Now {
 }
 
 /// The system's clocks, read once a turn. Turns under load are shorter than the time of day needs to be exact, so it is
-/// read only when [`WALL_EXACT`] has passed.
+/// read again only after a millisecond.
 #[derive(Debug, Default)]
 pub struct SystemClock {
     /// The last reading of both clocks.
