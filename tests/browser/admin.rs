@@ -3,6 +3,7 @@
 use std::net::TcpStream;
 use std::process::Command;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -384,10 +385,32 @@ fn a_hidden_inspector_asks_for_nothing() {
         })",
     );
     assert_eq!(requests, 0);
-    let hidden = fixture.text("#turn-title");
+    let hidden = fixture.read_loop()["turn"].as_u64();
     fixture.browser.call("Page.bringToFront", json!({}));
+    fixture.wait_for_text("#status", "live");
+    wait_for("a newer turn", || {
+        let turn = fixture.text("[data-frame=turn]").replace(',', "");
+        (turn.parse().ok() > hidden).then_some(())
+    });
     wait_for_streams(&fixture, 1);
-    wait_for("another turn", || (fixture.text("#turn-title") != hidden).then_some(()));
-    assert_eq!(fixture.text("#status"), "live");
     fixture.assert_no_complaints();
+}
+
+#[test]
+fn the_inspector_says_that_it_has_lost_the_server() {
+    let Some(mut fixture) = Fixture::start() else { return };
+    // A page that connects has lost nothing: it says so only after an error.
+    fixture.browser.evaluate(
+        "window.states = new Set();
+         new MutationObserver(() => states.add(document.getElementById('status').dataset.state))
+             .observe(document.getElementById('status'), { attributes: true });",
+    );
+    for state in ["paused", "live"] {
+        fixture.browser.click("#pause");
+        fixture.wait_for_text("#status", state);
+    }
+    let states = fixture.browser.evaluate("[...states].sort()");
+    assert_eq!(states, json!(["connecting", "live", "paused"]));
+    fixture.server.signal(Signal::KILL);
+    fixture.wait_for_text("#status", "disconnected, reconnecting");
 }

@@ -73,7 +73,7 @@ function showLegend({ open, phases: counts, slots }) {
 
 // ---- The stream of frames
 
-const live = { source: null, paused: false, timer: 0, at: 0, frame: null, queued: false, drawn: 0 };
+const live = { source: null, lost: false, paused: false, timer: 0, at: 0, frame: null, queued: false, drawn: 0 };
 const samples = [];
 let turns = [];
 let chosen = -1;
@@ -83,8 +83,12 @@ function connect() {
   samples.length = 0;
   const source = (live.source = new EventSource("events"));
   source.addEventListener("frame", (event) => receive(JSON.parse(event.data)));
-  source.addEventListener("open", showStatus);
+  source.addEventListener("open", () => {
+    live.lost = false;
+    showStatus();
+  });
   source.addEventListener("error", () => {
+    live.lost = true;
     showStatus();
     // The browser gives up if the response is an error.
     if (source.readyState === EventSource.CLOSED && live.source === source) live.timer = setTimeout(connect, 2000);
@@ -126,7 +130,7 @@ function rates() {
 
 function showStatus() {
   const isOpen = live.source?.readyState === EventSource.OPEN;
-  const state = live.paused ? "paused" : isOpen ? "live" : live.frame ? "disconnected" : "connecting";
+  const state = live.paused ? "paused" : isOpen ? "live" : live.lost ? "disconnected" : "connecting";
   const silent = Math.floor((performance.now() - live.at) / 1000);
   const late = state === "live" && silent >= 3 ? `, last frame ${silent} s ago` : "";
   $("status").dataset.state = state;
@@ -164,7 +168,7 @@ function render() {
   const { frame } = live;
   const { open, cache, counters, turns: { time_us, events_per_turn } } = frame;
   const served = Object.entries(open).reduce((sum, [name, count]) => sum + (name === "admin" ? 0 : count), 0);
-  const hit_rate = cache?.hits ? (100 * cache.hits) / (cache.hits + cache.misses) : null;
+  const hit_rate = cache.hits ? (100 * cache.hits) / (cache.hits + cache.misses) : null;
   fill("frame", { ...frame, served, hit_rate, rates: rates() });
   $("pause").disabled = false;
   $("draining").hidden = !frame.draining;
@@ -255,7 +259,8 @@ function showTurns() {
   const [turn, events, driven, poll, work, budget] = turns[index];
   write($("turn-title"), `Turn ${number(turn)}`);
   fill("turn", { events, driven, poll, work, budget });
-  const place = `${number(index + 1)} of the last ${plural(turns.length, "turn")}`;
+  // While the loop is busy, the frames list only some of its turns.
+  const place = `${number(index + 1)} of the ${plural(turns.length, "turn")} that this page has kept`;
   write($("turn-note"), live.paused ? place : "The newest turn. Pause to step through the last ones.");
 }
 
