@@ -98,6 +98,8 @@ fn the_examples_in_the_documents_work() {
 struct Page {
     path: PathBuf,
     folder: TempDir,
+    /// A folder with links to our programs.
+    programs: TempDir,
     server: Option<Server>,
     /// Ports as the page writes them, and those of the server: TCP, then UDP.
     ports: [Vec<(String, String)>; 2],
@@ -118,7 +120,12 @@ impl Page {
         fs::write(at("public/app.3f2a9c1b.js"), "console.log(1)\n".repeat(100)).unwrap();
         fs::write(at("a.bin"), &large_file()[..3_000_000]).unwrap();
         fs::write(at("note.txt"), "milk, bread\n").unwrap();
-        Page { path, folder, server: None, ports: Default::default(), count: 0 }
+        // The folder in which cargo puts them may have other programs, such as a fuzz target named head.
+        let programs = tempfile::tempdir().unwrap();
+        for program in [PROGRAM, env!("CARGO_BIN_EXE_evclient")] {
+            symlink(program, programs.path().join(Path::new(program).file_name().unwrap())).unwrap();
+        }
+        Page { path, folder, programs, server: None, ports: Default::default(), count: 0 }
     }
 
     /// Runs one line of a block.
@@ -220,11 +227,12 @@ impl Page {
     }
 
     fn shell(&self, command: &str) -> Output {
-        let programs = Path::new(env!("CARGO_BIN_EXE_evclient")).parent().unwrap().display();
         let path = std::env::var("PATH").unwrap_or_default();
         let mut shell = Command::new("timeout");
         shell.args([&PATIENCE.as_secs().to_string(), "sh", "-c", command]);
-        shell.current_dir(self.folder.path()).env("PATH", format!("{programs}:{path}"));
+        shell
+            .current_dir(self.folder.path())
+            .env("PATH", format!("{}:{path}", self.programs.path().display()));
         shell.env("XDG_STATE_HOME", self.folder.path()).stdin(Stdio::null()).output().unwrap()
     }
 }
