@@ -61,7 +61,8 @@ fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Returns the first line of a request head.
 pub(super) fn request_line(head: &[u8]) -> &[u8] {
-    lines(head).next().unwrap_or_default()
+    let line = &head[..memchr::memchr(b'\n', head).unwrap_or(head.len())];
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// Returns the value of the first field named `name`, which is empty if there is none.
