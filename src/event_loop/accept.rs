@@ -19,7 +19,7 @@ impl<N: Network> EventLoop<N> {
     /// accepted at once.
     pub(super) fn accept(&mut self, key: usize) -> bool {
         let SourceKind::Listener(Listener { kind, .. }) = self.sources[key].kind else { return false };
-        let before = self.services.core.statistics_of(kind == Kind::Admin).arrived();
+        let before = self.services.statistics_of(kind.is_admin()).arrived();
         for _ in 0..TURN_ACCEPTS {
             // If nothing can be evicted, the connection stays in the backlog. The eviction happens only after
             // the accept succeeds, so that a failed accept closes no connection.
@@ -42,7 +42,7 @@ impl<N: Network> EventLoop<N> {
                 Err(_) => {}
             }
         }
-        if self.services.core.statistics_of(kind == Kind::Admin).arrived() == before {
+        if self.services.statistics_of(kind.is_admin()).arrived() == before {
             log::warn!("every accept of a turn failed; connections wait until the next retry");
             self.back_off(key);
             return false;
@@ -80,10 +80,10 @@ impl<N: Network> EventLoop<N> {
     /// Returns the key of the connection to evict for a new one.
     fn find_victim(&mut self, kind: Kind) -> Result<usize, NoVictim> {
         let now = self.services.core.clock.now.monotonic;
-        if kind != Kind::Admin {
+        if !kind.is_admin() {
             return self.eviction.find(&self.sources, now);
         }
-        let waiting = self.admins.iter().filter_map(|key| Some((self.sources[*key].admin_standing()?, *key)));
+        let waiting = self.admins.iter().filter_map(|key| Some((self.sources[*key].standing()?, *key)));
         let victim = waiting.min().map(|(_, key)| key);
         victim.ok_or(NoVictim { retry: now + ACCEPT_RETRY, all_busy: true })
     }
@@ -126,10 +126,10 @@ impl<N: Network> EventLoop<N> {
     /// Adds an accepted connection to the loop and evicts `victim`. Drops the connection if its client
     /// already has too many.
     fn admit(&mut self, mut stream: N::Stream, peer: Peer, kind: Kind, victim: Option<usize>) {
-        let is_admin = kind == Kind::Admin;
+        let is_admin = kind.is_admin();
         if !is_admin && !self.peers.try_add(peer) {
             log::debug!("rejected {peer}: it already has --max-per-client connections");
-            self.services.core.statistics.turned_away += 1;
+            self.services.statistics.turned_away += 1;
             return;
         }
         let token = self.next_token();
@@ -150,7 +150,7 @@ impl<N: Network> EventLoop<N> {
         } else {
             self.connections += 1;
         }
-        self.services.core.statistics_of(is_admin).accepted += 1;
+        self.services.statistics_of(is_admin).accepted += 1;
         if let Some(victim) = victim
             && let SourceKind::Connection(_, connection) = &self.sources[victim].kind
         {
@@ -162,7 +162,7 @@ impl<N: Network> EventLoop<N> {
     /// before the close: a close with unread input resets the connection and may destroy the reply.
     fn reject(&mut self, mut stream: N::Stream, peer: Peer, kind: Kind) {
         log::debug!("rejected {peer}: no file descriptor is free");
-        self.services.core.statistics_of(kind == Kind::Admin).turned_away += 1;
+        self.services.statistics_of(kind.is_admin()).turned_away += 1;
         if let reply @ [_, ..] = kind.busy_reply() {
             let _ = stream.send(&[IoSlice::new(reply)], false);
         }

@@ -6,7 +6,6 @@ use super::source::{SourceKind, WakeReason};
 use crate::clock::{Instant, Now};
 use crate::close_reason::CloseReason;
 use crate::limits::{LISTEN_BACKLOG, TURN_ACCEPTS};
-use crate::protocol::Kind;
 
 impl<N: Network> EventLoop<N> {
     /// Starts to drain: accepts the connections in the backlogs, closes the listeners, and lets every
@@ -19,9 +18,8 @@ impl<N: Network> EventLoop<N> {
         self.services.begin_turn(now);
         self.services.core.draining_since = Some(now.monotonic);
         // The admin interface tells that the server drains.
-        let is_admin = |key: &usize| matches!(&self.sources[*key].kind, SourceKind::Listener(listener) if listener.kind == Kind::Admin);
         let (admin, listeners): (Vec<usize>, Vec<usize>) =
-            std::mem::take(&mut self.listeners).into_iter().partition(is_admin);
+            std::mem::take(&mut self.listeners).into_iter().partition(|key| self.sources[*key].is_admin());
         self.listeners = admin;
         for key in listeners {
             // Connections may arrive as fast as they are accepted, so stop after as many as fill a backlog.
@@ -48,9 +46,10 @@ impl<N: Network> EventLoop<N> {
 
     /// Closes the remaining connections at the end of the drain timeout.
     pub(super) fn abort_remaining(&mut self) {
-        let connections = self.sources.iter().filter(|(_, source)| {
-            matches!(&source.kind, SourceKind::Connection(_, connection) if !connection.is_admin())
-        });
+        let connections = self
+            .sources
+            .iter()
+            .filter(|(_, source)| matches!(source.kind, SourceKind::Connection(..)) && !source.is_admin());
         let keys: Vec<usize> = connections.map(|(key, _)| key).collect();
         if !keys.is_empty() {
             log::warn!("the drain timeout expired; closing {} connections that are still busy", keys.len());

@@ -63,9 +63,9 @@ impl<D: DatagramSocket> Endpoint<D> {
     }
 
     fn take(&mut self, datagram: &[u8], received: &Received, services: &mut Services) {
-        services.core.statistics.datagrams.received += 1;
+        services.statistics.datagrams.received += 1;
         if received.is_truncated {
-            services.core.statistics.datagrams.truncated += 1;
+            services.statistics.datagrams.truncated += 1;
             return;
         }
         self.reply.clear();
@@ -76,11 +76,11 @@ impl<D: DatagramSocket> Endpoint<D> {
             return;
         }
         match self.socket.reply(&self.reply, received) {
-            Ok(()) => services.core.statistics.datagrams.answered += 1,
+            Ok(()) => services.statistics.datagrams.answered += 1,
             // Errors include WouldBlock. The reply is dropped, as the network might have dropped it.
             Err(error) => {
                 log::debug!("cannot send a datagram to {}: {error}", received.peer);
-                services.core.statistics.datagrams.unsent += 1;
+                services.statistics.datagrams.unsent += 1;
             }
         }
     }

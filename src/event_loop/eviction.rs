@@ -75,7 +75,7 @@ impl Eviction {
     /// Collects candidates. The pause until the next scan bounds the time that all scans take, however many
     /// connections are accepted.
     fn scan<N: Network>(&mut self, sources: &Slab<Source<N>>, now: Instant) {
-        let found = sources.iter().filter_map(|(_, source)| {
+        let found = sources.iter().filter(|(_, source)| !source.is_admin()).filter_map(|(_, source)| {
             let standing = source.standing()?;
             Some((standing, source.host().filter(|_| standing.is_by_address()), source.token))
         });

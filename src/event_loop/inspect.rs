@@ -44,7 +44,7 @@ impl<N: Network> EventLoop<N> {
             activities: [0; Activity::ALL.len()],
             timers: Timers::default(),
             slots: SlotMap::default(),
-            statistics: core.statistics.clone(),
+            statistics: self.services.statistics.clone(),
             services: self.services.counts(),
             has_connections: detail == Detail::Connections,
             connections: Vec::new(),

@@ -115,14 +115,14 @@ impl<N: Network> EventLoop<N> {
     /// sleep if no event arrives; `None` means forever.
     pub fn turn(&mut self, now: Now, events: impl IntoIterator<Item = Readiness>) -> Option<Duration> {
         if let Some(mut trace) = self.trace.take() {
-            let events = trace.begin(events, &self.services.core.all_statistics());
+            let events = trace.begin(events, &self.services.all_statistics());
             let timeout = self.turn_by(now, events, |event_loop, key| {
                 let begun = trace.begin_drive(key, &event_loop.sources[key]);
                 event_loop.drive(key);
                 let has_more = event_loop.sources[key].queued.is_some();
-                trace.end_drive(begun, has_more, &event_loop.services.core.all_statistics());
+                trace.end_drive(begun, has_more, &event_loop.services.all_statistics());
             });
-            trace.end(timeout, &self.services.core.all_statistics());
+            trace.end(timeout, &self.services.all_statistics());
             self.trace = Some(trace);
             return timeout;
         }
@@ -241,6 +241,7 @@ impl<N: Network> EventLoop<N> {
         }
         source.queued = Some(cause);
         match &source.kind {
+            // The admin interface answers before the others.
             SourceKind::Connection(_, connection) if connection.is_bulk() && !connection.is_admin() => {
                 self.schedule.push_low_priority(key);
             }
@@ -256,30 +257,23 @@ impl<N: Network> EventLoop<N> {
             SourceKind::Connection(peer, connection) => {
                 let number = source.token.generation();
                 calls::driving(number);
-                let progress = if connection.is_admin() {
-                    self.services.core.swap_statistics();
-                    let mut cx = self.services.admin_context(*peer, number);
-                    let progress = connection.drive(&mut self.scratch, &mut cx);
-                    self.services.core.swap_statistics();
-                    progress
-                } else {
-                    let mut cx = self.services.context_of(*peer, number, connection.is_encrypted());
-                    connection.drive(&mut self.scratch, &mut cx)
+                let is_admin = connection.is_admin();
+                let mut cx = match is_admin {
+                    true => self.services.admin_context(*peer, number),
+                    false => self.services.context_of(*peer, number, connection.is_encrypted()),
                 };
-                match progress {
+                match connection.drive(&mut self.scratch, &mut cx) {
                     Progress::Waiting(until) => self.schedule.arm(key, &mut source.alarm, until),
                     Progress::Yielding => {
                         source.queued = Some(WakeReason::More);
-                        if connection.is_admin() {
+                        self.services.core.recorder.turn.budget_hits += u32::from(!is_admin);
+                        if is_admin {
                             // Its questions are answered at the end of a turn, for the next turn.
                             self.schedule.push(key);
+                        } else if connection.is_shaking_hands() {
+                            self.schedule.push_handshake(key);
                         } else {
-                            self.services.core.recorder.turn.budget_hits += 1;
-                            if connection.is_shaking_hands() {
-                                self.schedule.push_handshake(key);
-                            } else {
-                                self.schedule.push_low_priority(key);
-                            }
+                            self.schedule.push_low_priority(key);
                         }
                     }
                     Progress::Closed(reason) => self.close(key, reason),
@@ -331,10 +325,10 @@ impl<N: Network> EventLoop<N> {
             connection.log_end(source.token.generation(), Some(reason), &mut self.services);
             connection.end(reason);
             log::debug!("closed {peer}: {reason}");
-            let core = &mut self.services.core;
-            core.inspector.forget(source.token.generation());
-            core.statistics_of(connection.is_admin()).count_end(reason);
-            if connection.is_admin() {
+            let is_admin = connection.is_admin();
+            self.services.core.inspector.forget(source.token.generation());
+            self.services.statistics_of(is_admin).count_end(reason);
+            if is_admin {
                 self.admins.retain(|admin| *admin != key);
             } else {
                 self.peers.remove(*peer);

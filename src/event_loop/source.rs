@@ -57,18 +57,17 @@ impl<N: Network> Source<N> {
     /// handle.
     pub(super) fn standing(&self) -> Option<Standing> {
         match &self.kind {
-            SourceKind::Connection(_, connection) if self.queued.is_none() && !connection.is_admin() => {
-                connection.standing()
-            }
+            SourceKind::Connection(_, connection) if self.queued.is_none() => connection.standing(),
             _ => None,
         }
     }
 
-    /// Returns what a connection to the admin interface is waiting for, if it may be evicted.
-    pub(super) fn admin_standing(&self) -> Option<Standing> {
+    /// Returns whether the source belongs to the admin interface.
+    pub(super) fn is_admin(&self) -> bool {
         match &self.kind {
-            SourceKind::Connection(_, connection) if self.queued.is_none() => connection.standing(),
-            _ => None,
+            SourceKind::Listener(listener) => listener.kind.is_admin(),
+            SourceKind::Connection(_, connection) => connection.is_admin(),
+            SourceKind::Endpoint(_) | SourceKind::Closed => false,
         }
     }
 

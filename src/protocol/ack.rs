@@ -27,7 +27,7 @@ impl Protocol for Ack {
     /// TCP keeps no message boundaries, so all bytes that are offered at once count as one message.
     fn on_input(&mut self, input: &[u8], out: &mut Outbox, cx: &mut Context<'_>) -> Step {
         self.count += 1;
-        cx.core.statistics.requests += 1;
+        cx.statistics.requests += 1;
         let message = Message { bytes: input, peer: cx.peer, count: self.count };
         out.write(|bytes| cx.ack.reply.write(message, &cx.core.clock, bytes));
         Step::after(input.len(), cx.core.is_past_drain_grace().then_some(CloseReason::ServerClosed))

@@ -43,6 +43,16 @@ impl Kind {
         }
     }
 
+    /// Returns whether the connections are those of the admin interface.
+    pub fn is_admin(self) -> bool {
+        self == Kind::Admin
+    }
+
+    /// Returns whether the connections speak HTTP.
+    pub fn is_http(self) -> bool {
+        matches!(self, Kind::Http | Kind::Admin)
+    }
+
     /// Writes the reply to a datagram into `reply`, which is empty before. Returns whether to send it.
     pub fn on_datagram(
         self,

@@ -49,7 +49,7 @@ impl Service {
     }
 
     fn url(&self, address: SocketAddr) -> String {
-        let end = if matches!(self.kind, Kind::Http | Kind::Admin) { "/" } else { "" };
+        let end = if self.kind.is_http() { "/" } else { "" };
         format!("{}://{address}{end}", self.scheme)
     }
 }
@@ -154,7 +154,7 @@ impl Listeners<'_> {
 
     fn listen_tcp(&mut self, socket: TcpListener, service: Service) -> io::Result<SocketAddr> {
         let address = socket.local_addr()?;
-        if !matches!(service.kind, Kind::Http | Kind::Admin) {
+        if !service.kind.is_http() {
             // Accepted connections inherit it. Clients may be idle for an hour; keepalive detects those that
             // have vanished.
             SockRef::from(&socket).set_keepalive(true)?;

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::event_loop::{Runner, Shutdown};
 use crate::limits::{DESCRIPTORS_PER_FILE, Limits, RESERVED_DESCRIPTORS};
 use crate::observe::{AccessLog, DatagramCounts, LineLog, LogFile, LogTarget};
-use crate::services::{AckServices, AdminToken, HttpServices, LibrarySite, RateLimiter, Services};
+use crate::services::{AckServices, AdminServices, AdminToken, LibrarySite, RateLimiter, Services};
 use crate::site::{Rules, Site};
 use crate::store::{Bounds, Descriptors, DiskStore, Library, Opened, Store};
 use bind::SocketFile;
@@ -68,7 +68,7 @@ impl Server {
         services.http.library = library_site(config, &services.core.library, services.core.limits.max_files);
         services.http.hosts = config.hosts.clone();
         services.http.access_log = access_log(config)?;
-        services.admin = admin(config)?.map(Box::new);
+        services.admin = admin(config)?;
         services.http.https.hsts = config.tls.hsts.map(|time| format!("max-age={}", time.as_secs()));
         services.core.event_log = Some(events);
         services.ack =
@@ -94,7 +94,7 @@ impl Server {
     /// Serves until a signal ends the loop, then logs a summary.
     pub fn run(&mut self) -> io::Result<Shutdown> {
         let ended = self.runner.run();
-        let statistics = &self.runner.services().core.statistics;
+        let statistics = &self.runner.services().statistics;
         log::info!("answered {} requests on {} connections", statistics.requests, statistics.accepted);
         let DatagramCounts { received, answered, truncated, unsent } = statistics.datagrams;
         if received > 0 {
@@ -138,13 +138,13 @@ fn library_site(config: &Config, library: &Library, descriptors: usize) -> Optio
 }
 
 /// Builds the services of the admin interface, or `None` with `--admin off`.
-fn admin(config: &Config) -> Result<Option<HttpServices>, StartError> {
+fn admin(config: &Config) -> Result<Option<Box<AdminServices>>, StartError> {
     if config.admin.is_empty() {
         return Ok(None);
     }
     let token = AdminToken::new()
         .map_err(|error| StartError(format!("cannot get random numbers for the admin interface: {error}")))?;
-    Ok(Some(HttpServices::of_admin(token, config.hosts.clone())))
+    Ok(Some(Box::new(AdminServices::new(token, config.hosts.clone()))))
 }
 
 fn access_log(config: &Config) -> Result<Option<AccessLog>, StartError> {

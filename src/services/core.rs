@@ -1,10 +1,10 @@
-//! The services that all protocols and the event loop share: clock, limits, statistics and library.
+//! The services that all protocols and the event loop share: clock, limits, inspector and library.
 
 use super::Inspector;
 use crate::clock::{Clock, Instant, Now};
 use crate::close_reason::CloseReason;
 use crate::limits::{DRAIN_GRACE, Limits};
-use crate::observe::{LineLog, Recorder, Statistics};
+use crate::observe::{LineLog, Recorder};
 use crate::store::Library;
 
 /// The services that all protocols and the event loop share.
@@ -15,10 +15,6 @@ pub struct Core {
     pub limits: Limits,
     /// When the server was started.
     pub started: Now,
-    /// The counters since the start of the server, without those of the admin interface.
-    pub statistics: Statistics,
-    /// The counters of the admin interface.
-    pub admin_statistics: Statistics,
     /// The recorder of the turns.
     pub recorder: Recorder,
     /// The inspector.
@@ -41,8 +37,6 @@ impl Core {
             clock: Clock::new(now),
             started: now,
             limits,
-            statistics: Statistics::default(),
-            admin_statistics: Statistics::default(),
             recorder: Recorder::new(now.monotonic),
             inspector: Inspector::default(),
             draining_since: None,
@@ -50,22 +44,6 @@ impl Core {
             datagram_ports: Vec::new(),
             event_log: None,
         }
-    }
-
-    /// Returns the counters of the site, or of the admin interface.
-    pub fn statistics_of(&mut self, is_admin: bool) -> &mut Statistics {
-        if is_admin { &mut self.admin_statistics } else { &mut self.statistics }
-    }
-
-    /// Returns the counters of the site and of the admin interface together.
-    pub fn all_statistics(&self) -> Statistics {
-        &self.statistics + &self.admin_statistics
-    }
-
-    /// Exchanges the counters of the site and of the admin interface, around a call that drives a connection to the
-    /// latter: what it counts is not traffic of the site.
-    pub fn swap_statistics(&mut self) {
-        std::mem::swap(&mut self.statistics, &mut self.admin_statistics);
     }
 
     /// Returns whether the server is draining.

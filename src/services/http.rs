@@ -5,8 +5,8 @@ use crate::clock::{Clock, Instant};
 use crate::limits::LOG_RETRY;
 use crate::observe::AccessLog;
 use crate::peer::Peer;
-use crate::site::{Rules, Site};
-use crate::store::{Bounds, MemoryStore, Name};
+use crate::site::Site;
+use crate::store::Name;
 
 /// The services for HTTP.
 pub struct HttpServices {
@@ -28,20 +28,6 @@ pub struct HttpServices {
     /// Whether it was logged that a client spoke TLS.
     tls_reported: bool,
 }
-
-/// The header fields of every response of the admin interface. Pages of other origins can neither embed nor read it.
-const ADMIN_FIELDS: [(&str, &str); 6] = [
-    (
-        "Content-Security-Policy",
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
-         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    ),
-    ("X-Content-Type-Options", "nosniff"),
-    ("Referrer-Policy", "no-referrer"),
-    ("Cross-Origin-Resource-Policy", "same-origin"),
-    ("Cross-Origin-Opener-Policy", "same-origin"),
-    ("Cache-Control", "no-store"),
-];
 
 /// What clients are told of HTTPS.
 #[derive(Clone, Debug, Default)]
@@ -80,14 +66,6 @@ impl HttpServices {
             admin: None,
             tls_reported: false,
         }
-    }
-
-    /// Creates the services of the admin interface, which has no files.
-    pub fn of_admin(token: AdminToken, hosts: Vec<String>) -> HttpServices {
-        let fields = ADMIN_FIELDS.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let rules = Rules { extra_fields: fields.to_vec(), ..Rules::default() };
-        let site = Site::new(Box::new(MemoryStore::default()), rules, Bounds::within(0));
-        HttpServices { hosts, admin: Some(token), ..HttpServices::new(site) }
     }
 
     /// Logs that `peer` spoke TLS, once: browsers that prefer HTTPS, and scanners, try again and again.

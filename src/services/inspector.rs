@@ -2,10 +2,10 @@
 //! turn cannot see the slab, so it asks; the loop answers at the end of the turn, and the handler, called again in the
 //! next turn, finds the answer.
 
-use hashbrown::HashMap;
-use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
+
+use hashbrown::HashMap;
 
 use crate::clock::Instant;
 use crate::limits::{CENSUS_COST, FRAME_INTERVAL, LAST_REQUEST_MAX_BYTES, VIEWERS_MAX, WATCHED_FOR};
@@ -17,8 +17,10 @@ pub struct Inspector {
     asked: Detail,
     /// The answer at the end of the last turn, if one was asked for.
     census: Option<Rc<Census>>,
-    /// The numbers of connections to close, and whether the loop has closed them.
-    closing: Vec<(usize, Option<bool>)>,
+    /// The numbers of connections to close.
+    closing: Vec<usize>,
+    /// Which of those of the last turn were there.
+    closed: Vec<(usize, bool)>,
     /// Until when the connections are watched. Meanwhile the last request of each is noted.
     watched_until: Option<Instant>,
     last_requests: HashMap<usize, Vec<u8>>,
@@ -62,21 +64,14 @@ impl Inspector {
         None
     }
 
-    /// Asks the loop to close a connection at the end of this turn. Returns whether it has done so, once it was asked
-    /// before.
+    /// Asks the loop to close a connection at the end of this turn. Returns whether it did at the end of the last turn,
+    /// if it was asked to.
     pub fn close(&mut self, connection: usize) -> Option<bool> {
-        let index = self.closing.iter().position(|(asked, _)| *asked == connection);
-        match index.map(|index| self.closing[index].1) {
-            Some(Some(closed)) => {
-                index.map(|index| self.closing.swap_remove(index));
-                Some(closed)
-            }
-            Some(None) => None,
-            None => {
-                self.closing.push((connection, None));
-                None
-            }
+        if let Some(index) = self.closed.iter().position(|(asked, _)| *asked == connection) {
+            return Some(self.closed.swap_remove(index).1);
         }
+        self.closing.push(connection);
+        None
     }
 
     /// Returns whether the loop has something to do here at the end of the turn.
@@ -86,6 +81,7 @@ impl Inspector {
             || self.census.is_some()
             || self.watched_until.is_some()
             || !self.closing.is_empty()
+            || !self.closed.is_empty()
     }
 
     /// Returns how much was asked for, and forgets the last answer.
@@ -104,19 +100,15 @@ impl Inspector {
         self.census = Some(Rc::new(census));
     }
 
-    /// Returns the connections that are to be closed. Answers that no handler has fetched in a turn are dropped: its
-    /// connection has closed.
+    /// Returns the connections that are to be closed, and forgets which ones were.
     pub fn take_closing(&mut self) -> Vec<usize> {
-        self.closing.retain(|(_, closed)| closed.is_none());
-        self.closing.iter().map(|(connection, _)| *connection).collect()
+        self.closed.clear();
+        std::mem::take(&mut self.closing)
     }
 
-    /// Stores whether a connection was closed.
+    /// Stores whether a connection that was to be closed was there.
     pub fn answer_close(&mut self, connection: usize, closed: bool) {
-        let asked = self.closing.iter_mut().find(|(asked, _)| *asked == connection);
-        if let Some((_, answer)) = asked {
-            *answer = Some(closed);
-        }
+        self.closed.push((connection, closed));
     }
 
     /// Returns whether the connections are watched.
@@ -173,35 +165,4 @@ impl Inspector {
 pub fn frame_interval(slots: usize) -> Duration {
     let cost = CENSUS_COST.saturating_mul(u32::try_from(slots).unwrap_or(u32::MAX));
     FRAME_INTERVAL.max(cost.saturating_mul(100))
-}
-
-/// The secret that a page of the admin interface sends with its writes: 128 random bits.
-#[derive(Clone, Copy)]
-pub struct AdminToken([u8; 16]);
-
-impl AdminToken {
-    /// Makes a token from the system's random numbers.
-    pub fn new() -> Result<AdminToken, getrandom::Error> {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes)?;
-        Ok(AdminToken(bytes))
-    }
-
-    /// Returns whether `text` is the token, in a time that does not depend on where they differ.
-    pub fn is(&self, text: &[u8]) -> bool {
-        let own = self.to_string();
-        own.len() == text.len() && own.bytes().zip(text).fold(0, |sum, (one, other)| sum | (one ^ other)) == 0
-    }
-}
-
-impl fmt::Display for AdminToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for AdminToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AdminToken")
-    }
 }

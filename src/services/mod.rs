@@ -1,6 +1,8 @@
 //! The services that a protocol borrows for the duration of a call.
 
 mod ack;
+mod admin;
+mod admin_token;
 mod core;
 mod http;
 mod inspector;
@@ -9,16 +11,18 @@ mod sessions;
 mod template;
 
 pub use ack::AckServices;
+pub use admin::AdminServices;
+pub use admin_token::AdminToken;
 pub use core::Core;
 pub use http::{HttpServices, HttpsPolicy, LibrarySite};
-pub use inspector::{AdminToken, Detail, Inspector, ViewerPlace, frame_interval};
+pub use inspector::{Detail, Inspector, ViewerPlace, frame_interval};
 pub use rate_limiter::RateLimiter;
 pub use sessions::{Session, SessionId, Sessions};
 pub use template::{Message, Template};
 
 use crate::clock::{Instant, Now};
 use crate::limits::Limits;
-use crate::observe::ServiceCounts;
+use crate::observe::{ServiceCounts, Statistics};
 use crate::peer::Peer;
 use crate::site::{Rules, Site};
 use crate::store::{Bounds, Library, LibraryError, Name, Store, Stored, Upload};
@@ -29,8 +33,10 @@ pub struct Services {
     pub core: Core,
     /// The services for HTTP.
     pub http: HttpServices,
-    /// The services for HTTP of the admin interface, if there is one. They share nothing with those of the site.
-    pub admin: Option<Box<HttpServices>>,
+    /// The services of the admin interface, if there is one.
+    pub admin: Option<Box<AdminServices>>,
+    /// The counters since the start of the server, without those of the admin interface.
+    pub statistics: Statistics,
     /// The services for the acknowledging protocol.
     pub ack: AckServices,
 }
@@ -47,6 +53,8 @@ pub struct Context<'a> {
     pub core: &'a mut Core,
     /// The services for HTTP.
     pub http: &'a mut HttpServices,
+    /// The counters for this connection's part of the server.
+    pub statistics: &'a mut Statistics,
     /// The services for the acknowledging protocol.
     pub ack: &'a mut AckServices,
 }
@@ -59,6 +67,7 @@ impl Services {
             core: Core::new(library, limits, now),
             http: HttpServices::new(site),
             admin: None,
+            statistics: Statistics::default(),
             ack: AckServices::default(),
         }
     }
@@ -71,15 +80,33 @@ impl Services {
     /// Borrows the services for a call that drives a connection of `peer`.
     #[inline]
     pub fn context_of(&mut self, peer: Peer, connection: usize, is_encrypted: bool) -> Context<'_> {
-        let Services { core, http, ack, .. } = self;
-        Context { peer, connection, is_encrypted, core, http, ack }
+        let Services { core, http, ack, statistics, .. } = self;
+        Context { peer, connection, is_encrypted, core, http, ack, statistics }
     }
 
     /// Borrows the services for a call that drives a connection of `peer` to the admin interface.
     pub fn admin_context(&mut self, peer: Peer, connection: usize) -> Context<'_> {
-        let Services { core, http, admin, ack } = self;
-        let http = admin.as_deref_mut().unwrap_or(http);
-        Context { peer, connection, is_encrypted: false, core, http, ack }
+        let Services { core, http, admin, ack, statistics } = self;
+        let (http, statistics) = match admin {
+            Some(admin) => (&mut admin.http, &mut admin.statistics),
+            None => (http, statistics),
+        };
+        Context { peer, connection, is_encrypted: false, core, http, ack, statistics }
+    }
+
+    /// Returns the counters of the site, or of the admin interface.
+    pub fn statistics_of(&mut self, is_admin: bool) -> &mut Statistics {
+        match &mut self.admin {
+            Some(admin) if is_admin => &mut admin.statistics,
+            _ => &mut self.statistics,
+        }
+    }
+
+    /// Returns the counters of the site and of the admin interface together.
+    pub fn all_statistics(&self) -> Statistics {
+        self.admin
+            .as_ref()
+            .map_or_else(|| self.statistics.clone(), |admin| &self.statistics + &admin.statistics)
     }
 
     /// Counts what the services hold.
@@ -134,8 +161,8 @@ impl Context<'_> {
         self.http.forget(&name);
         if let Ok(stored) = &stored {
             self.http.forget(&stored.name);
-            self.core.statistics.uploads += 1;
-            self.core.statistics.upload_bytes += stored.length;
+            self.statistics.uploads += 1;
+            self.statistics.upload_bytes += stored.length;
         }
         stored
     }
@@ -143,7 +170,7 @@ impl Context<'_> {
     /// Removes a file of the library, so that no protocol serves it any longer.
     pub fn remove(&mut self, name: &Name) -> Result<(), LibraryError> {
         let removed = self.core.library.remove(name);
-        self.core.statistics.deleted += u64::from(removed.is_ok());
+        self.statistics.deleted += u64::from(removed.is_ok());
         self.http.forget(name);
         removed
     }

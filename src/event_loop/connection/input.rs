@@ -22,7 +22,7 @@ pub(super) struct Input {
 #[derive(Debug)]
 enum Unread {
     Bytes(Vec<u8>),
-    /// Many bytes, between turns.
+    /// Many bytes, until the protocol is offered them again.
     Parked(Parked),
 }
 
@@ -180,9 +180,9 @@ impl Input {
     /// Keeps received bytes. `offer_again` says that the protocol may consume unread bytes before more are
     /// received.
     pub(super) fn keep(&mut self, bytes: &[u8], offer_again: bool) {
-        if let Unread::Bytes(unread) = &mut self.unread {
-            unread.extend_from_slice(bytes);
-        }
+        let mut unread = self.take_rest();
+        unread.extend_from_slice(bytes);
+        self.unread = Unread::Bytes(unread);
         self.set_offer(offer_again);
     }
 
@@ -204,11 +204,11 @@ impl Input {
         (self.offer == Offer::Now).then(|| self.take_rest())
     }
 
-    /// Takes out the incomplete input that is left at EOF.
+    /// Takes out all unread bytes, as at EOF.
     pub(super) fn take_rest(&mut self) -> Vec<u8> {
-        match &mut self.unread {
-            Unread::Bytes(bytes) => std::mem::take(bytes),
-            Unread::Parked(_) => Vec::new(),
+        match std::mem::replace(&mut self.unread, Unread::Bytes(Vec::new())) {
+            Unread::Bytes(bytes) => bytes,
+            Unread::Parked(parked) => parked.copy(),
         }
     }
 
@@ -217,13 +217,6 @@ impl Input {
         unread.drain(..taken);
         self.unread = Unread::Bytes(unread);
         self.set_offer(offer_again);
-    }
-
-    /// Begins a turn: fetches the unread bytes.
-    pub(super) fn begin(&mut self) {
-        if let Unread::Parked(parked) = &self.unread {
-            self.unread = Unread::Bytes(parked.copy());
-        }
     }
 
     /// Ends a turn: parks the unread bytes, or frees the buffer if it is empty. An idle connection owns none.

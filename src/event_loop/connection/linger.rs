@@ -95,7 +95,7 @@ impl<T: Transport> Connection<T> {
             }
             let length = scratch.len().min(*limit);
             let received = self.input.recv(&mut self.transport, &mut scratch[..length], usize::MAX)?;
-            self.on_received(received.count, cx.core);
+            self.on_received(received.count, cx);
             *limit = limit.saturating_sub(received.count + self.transport.overhead());
         }
         Ok(Stop::Starved)

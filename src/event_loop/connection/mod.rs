@@ -229,16 +229,15 @@ impl<T: Transport> Connection<T> {
     pub(super) fn drive(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> Progress {
         let now = cx.core.clock.now.monotonic;
         let had_output = !self.output.is_empty();
-        let Statistics { received_bytes, sent_bytes, requests, .. } = cx.core.statistics;
+        let Statistics { received_bytes, sent_bytes, requests, .. } = *cx.statistics;
         let write = if had_output && scratch.small_served_at.is_some_and(|at| now < at + SHARED_FOR) {
             TURN_WRITE_SHARED_BYTES
         } else {
             TURN_WRITE_BYTES
         };
-        self.input.begin();
         self.output.begin(&mut scratch.output, now);
         let progress = self.run(scratch, write, cx).unwrap_or_else(|error| self.fail(&error, cx));
-        let statistics = &cx.core.statistics;
+        let statistics = &*cx.statistics;
         self.traffic.received += statistics.received_bytes - received_bytes;
         self.traffic.sent += statistics.sent_bytes - sent_bytes;
         self.traffic.requests = self.traffic.requests.wrapping_add((statistics.requests - requests) as u32);
@@ -289,7 +288,7 @@ impl<T: Transport> Connection<T> {
         let (flushed, moved) = self.output.flush(&mut self.transport, budget, now)?;
         if moved > 0 {
             self.last_activity = now;
-            cx.core.statistics.sent_bytes += moved as u64;
+            cx.statistics.sent_bytes += moved as u64;
         }
         Ok(flushed)
     }

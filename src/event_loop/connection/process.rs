@@ -4,7 +4,7 @@ use std::io;
 
 use super::{Budget, Connection, Phase, Stop};
 use crate::protocol::{Demand, Protocol, Step};
-use crate::services::{Context, Core};
+use crate::services::Context;
 use crate::transport::Transport;
 
 impl<T: Transport> Connection<T> {
@@ -69,7 +69,7 @@ impl<T: Transport> Connection<T> {
         let is_first = self.input.is_empty();
         let limit = budget.read.min(scratch.len());
         let received = self.input.recv(&mut self.transport, &mut scratch[..limit], sure)?;
-        self.on_received(received.count, cx.core);
+        self.on_received(received.count, cx);
         budget.read -= received.count;
         if !received.is_drained {
             budget.read = budget.read.saturating_sub(self.transport.overhead());
@@ -87,10 +87,10 @@ impl<T: Transport> Connection<T> {
         Ok(received.is_drained && stop == Stop::Starved && self.phase == Phase::Open)
     }
 
-    pub(super) fn on_received(&mut self, count: usize, core: &mut Core) {
+    pub(super) fn on_received(&mut self, count: usize, cx: &mut Context<'_>) {
         if count > 0 {
-            core.statistics.received_bytes += count as u64;
-            self.last_activity = core.clock.now.monotonic;
+            cx.statistics.received_bytes += count as u64;
+            self.last_activity = cx.core.clock.now.monotonic;
             self.output.sent_since_input = 0;
         }
     }

@@ -76,7 +76,7 @@ impl Legacy {
         out: &mut Outbox,
         cx: &mut Context<'_>,
     ) -> Option<CloseReason> {
-        cx.core.statistics.requests += 1;
+        cx.statistics.requests += 1;
         cx.core.inspector.note_request(cx.connection, message);
         self.has_begun = true;
         match LegacyCommand::parse(message) {

@@ -64,7 +64,7 @@ impl Default for LineProtocol {
 
 impl LineProtocol {
     fn on_line(&mut self, line: &[u8], consumed: usize, out: &mut Outbox, cx: &mut Context<'_>) -> Step {
-        cx.core.statistics.requests += 1;
+        cx.statistics.requests += 1;
         cx.core.inspector.note_request(cx.connection, line);
         self.state = IDLE;
         self.has_begun = true;

@@ -8,7 +8,7 @@ use evserve::clock::Now;
 use evserve::event_loop::Readiness;
 use evserve::limits::{FRAME_INTERVAL, Limits, STALL};
 use evserve::protocol::Kind;
-use evserve::services::{AdminToken, HttpServices, Services};
+use evserve::services::{AdminServices, AdminToken, Services};
 use evserve::site::Rules;
 
 use crate::conversation::{no_library, site, start};
@@ -20,7 +20,7 @@ fn admin_loop() -> Simulation {
     let now = start();
     let mut services =
         Services::new(Box::new(site()), Rules::default(), no_library(), Limits::default(), now);
-    services.admin = Some(Box::new(HttpServices::of_admin(AdminToken::new().unwrap(), Vec::new())));
+    services.admin = Some(Box::new(AdminServices::new(AdminToken::new().unwrap(), Vec::new())));
     Simulation::with_services(Kind::Admin, 1, services, now, None)
 }
 

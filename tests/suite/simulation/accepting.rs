@@ -37,7 +37,7 @@ fn listeners_survive_accept_errors() {
             turns += 1;
             assert!(turns < 100, "it spins");
         }
-        let statistics = &simulation.event_loop.services().core.statistics;
+        let statistics = &simulation.event_loop.services().statistics;
         assert_eq!(statistics.accepted + statistics.turned_away, 40);
         assert!(simulation.backlog.borrow().reserve_used <= exhausted);
     });
@@ -50,13 +50,13 @@ fn draining_accepts_the_backlog_and_closes_idle_connections() {
     simulation.turn(Vec::new());
     (0..100).for_each(|_| simulation.connect(0));
     simulation.event_loop.drain(simulation.now);
-    assert_eq!(simulation.event_loop.services().core.statistics.accepted, 110);
+    assert_eq!(simulation.event_loop.services().statistics.accepted, 110);
     simulation.turn(Vec::new());
     assert_eq!(simulation.event_loop.connections(), 110);
     simulation.now = simulation.now + simulation.timeout.unwrap();
     simulation.turn(Vec::new());
     assert!(simulation.event_loop.is_finished());
-    assert_eq!(simulation.event_loop.services().core.statistics.ended(CloseReason::Drained), 110);
+    assert_eq!(simulation.event_loop.services().statistics.ended(CloseReason::Drained), 110);
 }
 
 #[test]

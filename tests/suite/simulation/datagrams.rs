@@ -112,7 +112,7 @@ impl Service {
     }
 
     fn counts(&self) -> &DatagramCounts {
-        &self.event_loop.services().core.statistics.datagrams
+        &self.event_loop.services().statistics.datagrams
     }
 }
 

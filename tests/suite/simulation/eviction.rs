@@ -71,7 +71,7 @@ impl FullHouse {
     }
 
     fn evicted(&self) -> u64 {
-        self.0.event_loop.services().core.statistics.ended(CloseReason::Evicted)
+        self.0.event_loop.services().statistics.ended(CloseReason::Evicted)
     }
 }
 
@@ -100,7 +100,7 @@ fn eviction_skips_connections_with_unread_input() {
         simulation.turn(events);
     }
     assert!(simulation.peers.iter().all(|peer| peer.wire.borrow().received == b"hello"));
-    let statistics = &simulation.event_loop.services().core.statistics;
+    let statistics = &simulation.event_loop.services().statistics;
     assert_eq!((statistics.accepted, statistics.ended(CloseReason::Evicted)), (40, 30));
 }
 
@@ -122,7 +122,7 @@ fn eviction_takes_lingering_then_idle_then_incomplete_connections() {
         house.send(busy, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhalf");
         assert!(house.is_closed(next) && !house.is_closed(busy), "number {index} is not evicted");
     }
-    let rejected = house.0.event_loop.services().core.statistics.ended(CloseReason::Rejected);
+    let rejected = house.0.event_loop.services().statistics.ended(CloseReason::Rejected);
     assert_eq!((house.evicted(), rejected), (7, 1));
 }
 

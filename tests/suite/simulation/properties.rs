@@ -87,7 +87,7 @@ fn every_waiting_peer_is_accepted_eventually_at_a_low_limit() {
             assert!(simulation.now.monotonic < deadline.monotonic, "a connection waits forever");
         }
         simulation.settle();
-        assert_eq!(simulation.event_loop.services().core.statistics.accepted, 20);
+        assert_eq!(simulation.event_loop.services().statistics.accepted, 20);
         simulation.run_until_closed();
     });
 }

@@ -170,9 +170,8 @@ fn no_window_loses_or_repeats_output() {
             simulation.peers[0].wire.borrow_mut().window = 0;
             let expected = converse_with_disk(script.as_bytes(), false);
             simulation.say(peer, script);
-            let sent = |simulation: &Simulation| {
-                simulation.event_loop.services().core.statistics.sent_bytes as usize
-            };
+            let sent =
+                |simulation: &Simulation| simulation.event_loop.services().statistics.sent_bytes as usize;
             while without_dates(&simulation.client(peer).plain).len() < expected.len() {
                 assert!(sent(&simulation) < expected.len() + 2 * 37, "sent before the records have left");
                 simulation.now = simulation.now + Duration::from_millis(1);

@@ -322,6 +322,6 @@ impl Simulation {
     }
 
     pub fn ended(&self, reason: CloseReason) -> u64 {
-        self.event_loop.services().core.statistics.ended(reason)
+        self.event_loop.services().statistics.ended(reason)
     }
 }

@@ -99,7 +99,7 @@ impl Run<'_> {
     fn outcome(&self) -> Outcome {
         let tls = self.simulation.peers[0].tls.as_ref().unwrap();
         assert!(self.is_written && tls.error.is_none(), "{:?}", tls.error);
-        let statistics = &self.simulation.event_loop.services().core.statistics;
+        let statistics = &self.simulation.event_loop.services().statistics;
         let ending = CloseReason::ALL.into_iter().find(|reason| statistics.ended(*reason) > 0);
         assert_eq!(tls.has_ended, ending.is_some(), "{ending:?} without close_notify");
         Outcome { output: tls.plain.clone(), ending }

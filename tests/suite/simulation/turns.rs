@@ -24,7 +24,7 @@ fn events_for_a_closed_connection_do_not_reach_its_successor() {
     let old = simulation.peers[0].wire.borrow().token.unwrap();
     simulation.peers[0].wire.borrow_mut().reset = true;
     simulation.turn(vec![Readiness { token: old, readable: true, writable: true, ending: true }]);
-    assert_eq!(simulation.event_loop.services().core.statistics.ended(CloseReason::Reset), 1);
+    assert_eq!(simulation.event_loop.services().statistics.ended(CloseReason::Reset), 1);
     simulation.connect(0);
     simulation.turn(Vec::new());
     let new = simulation.peers[1].wire.borrow().token.unwrap();
@@ -68,7 +68,7 @@ fn one_turn(script: &[u8], window: usize) -> Simulation {
 fn a_turn_answers_64_requests_and_the_next_turn_continues() {
     let mut simulation = one_turn(&b"GET /a.txt HTTP/1.1\r\nHost: h\r\n\r\n".repeat(200), usize::MAX);
     for answered in [64, 128, 192, 200] {
-        assert_eq!(simulation.event_loop.services().core.statistics.requests, answered);
+        assert_eq!(simulation.event_loop.services().statistics.requests, answered);
         simulation.turn(Vec::new());
     }
 }
@@ -79,7 +79,7 @@ fn pipelined_requests_wait_while_the_peer_does_not_read() {
         let script = format!("GET /{path} HTTP/1.1\r\nHost: h\r\n\r\n").repeat(300);
         let mut simulation = one_turn(script.as_bytes(), 1000);
         (0..20).for_each(|_| simulation.turn(Vec::new()));
-        assert_eq!(simulation.event_loop.services().core.statistics.requests, most, "{path}");
+        assert_eq!(simulation.event_loop.services().statistics.requests, most, "{path}");
         // Unread input is bounded by the size of one head, too.
         assert!(simulation.peers[0].wire.borrow().arrived.len() < script.len());
         assert!(simulation.event_loop.buffered() <= INBOX_MAX_BYTES + 4096);
@@ -99,7 +99,7 @@ fn slow_bytes_do_not_extend_deadlines() {
         simulation.turn(vec![Readiness { token, readable: true, writable: false, ending: false }]);
     }
     simulation.turn(Vec::new());
-    assert_eq!(simulation.event_loop.services().core.statistics.ended(CloseReason::WriteTimeout), 1);
+    assert_eq!(simulation.event_loop.services().statistics.ended(CloseReason::WriteTimeout), 1);
 
     // The same peer reads its responses later, when the deadline of the head has passed.
     let mut simulation = one_turn(&[&script[..], b"GET / HTTP/1.1\r\nX: "].concat(), 1000);
@@ -137,7 +137,7 @@ fn bulk_connections_do_not_starve_small_requests() {
     simulation.turn(events);
     // Every bulk connection has used its budget. From now on a turn drives a few of them, and all small
     // requests.
-    let requests = |simulation: &Simulation| simulation.event_loop.services().core.statistics.requests;
+    let requests = |simulation: &Simulation| simulation.event_loop.services().statistics.requests;
     for _ in 0..100 {
         let (event, before) = {
             let wire = &mut *simulation.peers[0].wire.borrow_mut();
@@ -267,5 +267,5 @@ fn empty_lines_do_not_extend_the_idle_deadline() {
     }
     simulation.now = simulation.now + Duration::from_secs(1);
     simulation.turn(Vec::new());
-    assert_eq!(simulation.event_loop.services().core.statistics.ended(CloseReason::IdleTimeout), 1);
+    assert_eq!(simulation.event_loop.services().statistics.ended(CloseReason::IdleTimeout), 1);
 }

@@ -124,7 +124,7 @@ impl Simulation {
         let bound = self.open() * (INBOX_MAX_BYTES + OUTBOX_MAX_BYTES + 120_000);
         assert!(self.event_loop.buffered() <= bound, "{} bytes in buffers", self.event_loop.buffered());
         assert!(self.event_loop.connections() <= self.event_loop.services().core.limits.max_connections);
-        let statistics = &self.event_loop.services().core.statistics;
+        let statistics = &self.event_loop.services().statistics;
         assert_eq!(statistics.accepted - statistics.ended_in_all(), self.event_loop.connections() as u64);
         if self.event_loop.connections() > 0 {
             assert!(self.timeout.is_some(), "a connection without a deadline");

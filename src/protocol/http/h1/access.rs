@@ -23,7 +23,7 @@ impl<'a> From<&ReceivedHead<'a>> for LoggedRequest<'a> {
 
 /// Counts and logs a response that was queued.
 pub(super) fn record(request: LoggedRequest<'_>, status: Status, queued: QueuedBytes, cx: &mut Context<'_>) {
-    cx.core.statistics.requests += 1;
+    cx.statistics.requests += 1;
     log(request, status, queued, cx);
 }
 

@@ -47,6 +47,6 @@ pub(super) fn respond_from_cache(
         access::log_file(headers.block, begun, QueuedBytes::whole(length, message.len() as u64), cx);
     }
     out.append(message);
-    cx.core.statistics.requests += 1;
+    cx.statistics.requests += 1;
     true
 }

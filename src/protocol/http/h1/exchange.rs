@@ -290,7 +290,7 @@ impl ResponseStream {
     }
 
     fn end(self, close: Option<CloseReason>, cx: &mut Context<'_>) -> Exchange {
-        cx.core.statistics.requests += 1;
+        cx.statistics.requests += 1;
         Exchange::Done(close)
     }
 }
