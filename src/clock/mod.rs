@@ -74,7 +74,7 @@ impl SystemClock {
 pub struct Clock {
     /// Both clocks at the beginning of the turn.
     pub now: Now,
-    /// The second since 1970 that `date` shows.
+    /// The seconds since 1970, as `date` shows them.
     second: u64,
     date: [u8; HTTP_DATE_LEN],
     zone: TimeZone,
@@ -101,6 +101,11 @@ impl Clock {
             // Formatted in place: no allocation under steady traffic.
             let _ = write!(&mut self.date[..], "{}", HttpDate::from(within_range(now.wall)));
         }
+    }
+
+    /// Returns the seconds since 1970.
+    pub fn second(&self) -> u64 {
+        self.second
     }
 
     /// Returns the value of the `Date` field.

@@ -155,8 +155,7 @@ mod tests {
     fn begun(responses: &[(u64, u64)]) -> BegunLines {
         let mut lines = BegunLines::default();
         for (head, body) in responses {
-            let queued = QueuedBytes { body: *body, total: head + body, is_partial: false };
-            lines.begin(Instant::now(), queued, |text| {
+            lines.begin(Instant::now(), QueuedBytes::whole(*body, head + body), |text| {
                 text.extend_from_slice(format!("{head}+{body}").as_bytes());
                 head.to_string().len()
             });

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::time::UNIX_EPOCH;
 
 use super::access_format::{AccessRecord, Format, SentResponse};
 use super::access_lines::{BegunLines, QueuedBytes};
@@ -22,8 +21,10 @@ pub struct AccessLog {
     begun: BegunLines,
     /// The lines begun in earlier turns for connections that are still sending, by the number of the connection.
     waiting: HashMap<usize, BegunLines>,
-    /// The number of the waiting lines and the memory that they need.
-    waiting_size: LinesSize,
+    /// The number of the waiting lines.
+    waiting_count: usize,
+    /// The bytes of memory that the waiting lines need.
+    waiting_bytes: usize,
     /// The formatted time, cached for one second, and that second of Unix time.
     time: String,
     second: u64,
@@ -41,13 +42,6 @@ enum BufferStart {
     AfterTornLine,
 }
 
-/// How many lines there are and how much memory they need.
-#[derive(Clone, Copy, Debug, Default)]
-struct LinesSize {
-    count: usize,
-    bytes: usize,
-}
-
 impl AccessLog {
     pub fn new(file: LogFile, format: Format) -> AccessLog {
         let buffer = Vec::with_capacity(ACCESS_LOG_BUFFER_BYTES);
@@ -57,7 +51,8 @@ impl AccessLog {
             buffer,
             begun: BegunLines::default(),
             waiting: HashMap::new(),
-            waiting_size: LinesSize::default(),
+            waiting_count: 0,
+            waiting_bytes: 0,
             time: String::new(),
             second: u64::MAX,
             dropped: 0,
@@ -82,9 +77,8 @@ impl AccessLog {
         }
     }
 
-    /// Completes the lines of `connection`, which was driven, whose responses were sent. The others wait. The last
-    /// `unsent` bytes of the output were not sent. If the connection closes once they are, it does for the reason
-    /// `close`.
+    /// Completes the lines of `connection` whose responses were sent, after it was driven. The others wait. The last
+    /// `unsent` bytes of the output were not sent. `close` is why the connection closes after them, if it does.
     pub fn complete_sent(
         &mut self,
         connection: usize,
@@ -99,15 +93,8 @@ impl AccessLog {
         let mut lines = self.take_lines(connection);
         let count = lines.sent(unsent);
         self.complete(connection, &mut lines, count, close, now);
-        if !lines.is_empty() {
-            let added = LinesSize { count: lines.count(), bytes: lines.size() };
-            let LinesSize { count, bytes } = self.waiting_size;
-            if count + added.count > ACCESS_LINES_MAX || bytes + added.bytes > ACCESS_LINES_BYTES {
-                self.complete_cut(connection, &mut lines, unsent, None, now);
-            } else {
-                self.waiting_size = LinesSize { count: count + added.count, bytes: bytes + added.bytes };
-                self.waiting.insert(connection, lines.take());
-            }
+        if !lines.is_empty() && !self.keep(connection, &mut lines) {
+            self.complete_cut(connection, &mut lines, unsent, None, now);
         }
         self.begun = lines;
     }
@@ -135,8 +122,8 @@ impl AccessLog {
     fn take_lines(&mut self, connection: usize) -> BegunLines {
         let mut begun = std::mem::take(&mut self.begun);
         if let Some(mut lines) = self.waiting.remove(&connection) {
-            self.waiting_size.count -= lines.count();
-            self.waiting_size.bytes -= lines.size();
+            self.waiting_count -= lines.count();
+            self.waiting_bytes -= lines.size();
             lines.append(&mut begun);
             // The memory of `begun` is used again.
             begun.append(&mut lines);
@@ -144,6 +131,19 @@ impl AccessLog {
         begun
     }
 
+    /// Moves `lines` to the waiting ones until more of their responses is sent. Returns false, and moves nothing, if
+    /// there is no room.
+    fn keep(&mut self, connection: usize, lines: &mut BegunLines) -> bool {
+        let (count, bytes) = (self.waiting_count + lines.count(), self.waiting_bytes + lines.size());
+        let fits = count <= ACCESS_LINES_MAX && bytes <= ACCESS_LINES_BYTES;
+        if fits {
+            (self.waiting_count, self.waiting_bytes) = (count, bytes);
+            self.waiting.insert(connection, lines.take());
+        }
+        fits
+    }
+
+    /// Completes and removes all lines. The last `unsent` bytes of the output do not count.
     fn complete_cut(
         &mut self,
         connection: usize,
@@ -170,7 +170,7 @@ impl AccessLog {
         for (number, (line, text)) in (1..=count).zip(lines.iter()) {
             let sent = SentResponse {
                 bytes: line.queued.body,
-                duration: now.saturating_duration_since(line.request_begun),
+                duration: now - line.request_begun,
                 connection,
                 close: close.filter(|_| line.is_cut || number == last),
             };
@@ -269,9 +269,8 @@ impl AccessLog {
     }
 
     fn show_time(&mut self, clock: &Clock) {
-        let second = clock.now.wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        if second != self.second {
-            self.second = second;
+        if clock.second() != self.second {
+            self.second = clock.second();
             self.time = clock.local(self.format.time());
         }
     }

@@ -1,10 +1,10 @@
-//! What the process uses of the machine.
+//! The CPU time and the memory of the process.
 
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-/// What the process uses.
+/// The resources that the process uses.
 #[derive(Clone, Copy, Debug)]
 pub struct ProcessUsage {
     /// User and system time.
@@ -14,13 +14,14 @@ pub struct ProcessUsage {
 }
 
 impl ProcessUsage {
+    /// Asks the system.
     pub fn read() -> ProcessUsage {
         let cpu = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID);
         ProcessUsage { cpu: cpu.map_or(Duration::ZERO, Duration::from), resident_bytes: resident_bytes() }
     }
 }
 
-/// Reads VmRSS. The kernel makes the file at this call; no disk is involved.
+/// Reads VmRSS of /proc/self/status, which is not on a disk, so the read does not block.
 fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let value = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

@@ -237,6 +237,30 @@ fn a_download_that_is_cut_off_is_logged_with_the_bytes_sent_and_the_reason() {
 }
 
 #[test]
+fn a_download_that_is_closed_in_the_inspector_is_logged_with_the_bytes_sent() {
+    let mut logged = plain();
+    let peer = logged.connect(5000);
+    logged.send(peer, GET.replace("a.txt", "large.bin"));
+    logged.simulation.event_loop.services_mut().core.inspector.close(2);
+    logged.pass(700);
+    assert!(logged.is_closed(peer) && logged.received(peer) > 0);
+    logged.expect(&[(200, logged.received(peer), 700, Some("admin_closed"))]);
+}
+
+#[test]
+fn a_request_without_a_response_adds_no_line() {
+    let upload = "PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nab";
+    for request in [&GET[..20], upload] {
+        let mut logged = plain();
+        let peer = logged.connect(usize::MAX);
+        logged.send(peer, request);
+        logged.reset(peer);
+        assert!(logged.is_closed(peer), "{request}");
+        logged.expect(&[]);
+    }
+}
+
+#[test]
 fn pipelined_responses_are_logged_in_order_each_when_it_was_sent() {
     let mut logged = plain();
     let peer = logged.connect(6000);

@@ -27,10 +27,10 @@ pub(super) fn record(request: LoggedRequest<'_>, status: Status, queued: QueuedB
     log(request, status, queued, cx);
 }
 
-/// Logs a response from the cache. `head` was received since `begun`.
+/// Logs a response from the cache. The first byte of the request's `head` was received at `begun`.
 // Not inlined, so that servers without a log do not pay for it.
 #[inline(never)]
-pub(super) fn log_file(head: &[u8], begun: Instant, queued: QueuedBytes, cx: &mut Context<'_>) {
+pub(super) fn log_cached(head: &[u8], begun: Instant, queued: QueuedBytes, cx: &mut Context<'_>) {
     log(LoggedRequest { head, begun }, Status::Ok, queued, cx);
 }
 

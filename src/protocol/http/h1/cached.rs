@@ -13,7 +13,7 @@ use crate::protocol::http::semantics::{HeaderName, Method, Target};
 use crate::services::Context;
 
 /// Responds to the most common request: a GET of a complete file that the cache holds in one piece with
-/// its head. Returns whether it did. `state` is that before the request.
+/// its head. Returns whether it did. `state` is that in which the request arrived.
 #[inline]
 pub(super) fn respond_from_cache(
     head: &Head<'_>,
@@ -44,7 +44,7 @@ pub(super) fn respond_from_cache(
     let Some((message, length)) = file.message(date, render) else { return false };
     if cx.http.access_log.is_some() {
         let begun = state.request_begun(cx.core);
-        access::log_file(headers.block, begun, QueuedBytes::whole(length, message.len() as u64), cx);
+        access::log_cached(headers.block, begun, QueuedBytes::whole(length, message.len() as u64), cx);
     }
     out.append(message);
     cx.statistics.requests += 1;

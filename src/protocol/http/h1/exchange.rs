@@ -43,7 +43,7 @@ pub(super) struct ResponseStream {
     disposition: Disposition,
     /// When the next slice is due, if it is not at once.
     resumes_at: Option<Instant>,
-    /// Whether a slice was not due at once.
+    /// Whether the body is sent as time passes: the client waited for a slice until it was due.
     is_live: bool,
 }
 
@@ -150,11 +150,10 @@ pub(super) fn send(
         persistent => persistent,
     };
     if response.is_stream() && head.request.method != Method::Head {
-        let (head, has_begun) = (head.into(), false);
         let stream = ResponseStream {
-            head,
+            head: head.into(),
             response,
-            has_begun,
+            has_begun: false,
             is_chunked,
             disposition,
             resumes_at: None,
@@ -278,6 +277,7 @@ impl ResponseStream {
     fn fail(self, error: StoreError, out: &mut Outbox, cx: &mut Context<'_>) -> Exchange {
         log::error!("cannot read the rest of a folder: {error}");
         if self.has_begun {
+            // No more of the body follows, so its line need not wait for the end of the connection.
             extend(QueuedBytes::default(), cx);
             return self.end(Some(CloseReason::Failed), cx);
         }

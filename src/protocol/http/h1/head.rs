@@ -18,7 +18,7 @@ use crate::protocol::http::semantics::{
 };
 
 /// A request head, borrowed from the input it was parsed from.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Head<'a> {
     pub request: Request<'a>,
     /// Whether the target needs a connection with TLS.
@@ -31,7 +31,7 @@ pub(super) struct Head<'a> {
 }
 
 /// A head, and when its first byte was received. Responses from the cache do without that time, so a [`Head`] lacks it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct ReceivedHead<'a> {
     head: Head<'a>,
     pub begun: Instant,
@@ -77,8 +77,8 @@ impl Head<'_> {
 }
 
 impl<'a> ReceivedHead<'a> {
-    pub(super) fn new(head: &Head<'a>, begun: Instant) -> ReceivedHead<'a> {
-        ReceivedHead { head: head.clone(), begun }
+    pub(super) fn new(head: Head<'a>, begun: Instant) -> ReceivedHead<'a> {
+        ReceivedHead { head, begun }
     }
 }
 
@@ -387,7 +387,8 @@ mod tests {
         for target in ["/a?b", "/", "/a%20b", "http://h", "http://h?q", "http://h/x?y", "//x?"] {
             let input = format!("GET {target} HTTP/1.0\r\nRange: bytes=0-\r\nContent-Length: 5\r\n\r\n");
             let Parsed::Head(head, _) = parse(input.as_bytes(), 0) else { panic!("{target}") };
-            let owned = OwnedHead::from(&ReceivedHead::new(&head, Instant::now()));
+            let head = ReceivedHead::new(head, Instant::now());
+            let owned = OwnedHead::from(&head);
             let again = owned.borrow();
             assert_eq!(again.request.target, head.request.target);
             assert_eq!(again.request.headers.get(HeaderName::Range).as_deref(), Some(&b"bytes=0-"[..]));

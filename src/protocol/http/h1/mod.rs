@@ -94,13 +94,13 @@ impl Http1 {
                     cx.core.inspector.note_request(cx.connection, line);
                 }
                 if head.needs_tls && !cx.is_encrypted {
-                    return Step::Finish(0, self.refuse_unencrypted(&head, out, cx));
+                    return Step::Finish(0, self.refuse_unencrypted(head, out, cx));
                 }
                 if respond_from_cache(&head, &self.state, out, cx) {
                     self.state = IDLE;
                     return Step::Consumed(length);
                 }
-                Step::after(length, self.on_request(&head, out, cx)).with_demand(self.demand())
+                Step::after(length, self.on_request(head, out, cx)).with_demand(self.demand())
             }
             Parsed::Partial => {
                 let mut head = self.state.partial_head(cx.core);
@@ -122,14 +122,14 @@ impl Http1 {
 
     /// Refuses a request that needs TLS.
     #[cold]
-    fn refuse_unencrypted(&self, head: &Head<'_>, out: &mut Outbox, cx: &mut Context<'_>) -> CloseReason {
+    fn refuse_unencrypted(&self, head: Head<'_>, out: &mut Outbox, cx: &mut Context<'_>) -> CloseReason {
         let head = ReceivedHead::new(head, self.state.request_begun(cx.core));
         refuse(NEEDS_TLS, FailedRequest::from(&head), out, cx)
     }
 
     /// Handles a request whose head is complete. Returns why the connection closes, if it does.
     #[inline(never)]
-    fn on_request(&mut self, head: &Head<'_>, out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
+    fn on_request(&mut self, head: Head<'_>, out: &mut Outbox, cx: &mut Context<'_>) -> Option<CloseReason> {
         let head = ReceivedHead::new(head, self.state.request_begun(cx.core));
         self.on_received_head(&head, out, cx)
     }

@@ -70,8 +70,7 @@ impl State {
 
     /// Returns when the first byte of the current head was received.
     pub(super) fn request_begun(&self, core: &Core) -> Instant {
-        let now = core.clock.now.monotonic;
-        if let State::Head(head) = self { head.begun().unwrap_or(now) } else { now }
+        if let State::Head(head) = self { head.begun(core) } else { core.clock.now.monotonic }
     }
 }
 
@@ -81,9 +80,10 @@ impl PartialHead {
         PartialHead { since, begun: None, blank: 0, seen: 0, method: None }
     }
 
-    /// Returns when its first byte was received.
-    fn begun(&self) -> Option<Instant> {
-        self.begun.map(|after| self.since + Duration::from_millis(u64::from(after.get()) - 1))
+    /// Returns when its first byte was received: in this turn, if that was not noted before.
+    fn begun(&self, core: &Core) -> Instant {
+        let begun = self.begun.map(|after| self.since + Duration::from_millis(u64::from(after.get()) - 1));
+        begun.unwrap_or(core.clock.now.monotonic)
     }
 
     /// Notes when its first byte was received, unless that was noted before.
@@ -94,7 +94,7 @@ impl PartialHead {
 
     /// Returns the request, to refuse it.
     pub(super) fn failed_request(&self, core: &Core) -> FailedRequest<'static> {
-        let logged = LoggedRequest { head: b"", begun: self.begun().unwrap_or(core.clock.now.monotonic) };
+        let logged = LoggedRequest { head: b"", begun: self.begun(core) };
         FailedRequest { logged, method: self.method, headers: Headers::NONE }
     }
 }
