@@ -100,7 +100,8 @@ impl std::error::Error for BadValue {}
 
 const DEFAULT_HTTP: &str = "7890";
 const DEFAULT_FILE: &str = "8888";
-const DEFAULT_ADMIN: &str = "7891";
+/// The value of `--admin` without one.
+pub const DEFAULT_ADMIN: &str = "7891";
 
 impl Config {
     /// Checks the values of `options`.

@@ -1,4 +1,4 @@
-//! What the terminal shows, and what the keys change: the state of the display, without drawing and without input.
+//! The state of the display, and how keys and reports of the server change it, without drawing and without input.
 
 use super::feed::Update;
 use super::frame::{ConnectionRow, LoopFrame};
@@ -21,7 +21,7 @@ const LIMIT_STEP: usize = 100;
 /// The most connections that are requested.
 const LIMIT_MAX: usize = 5000;
 
-/// What is shown in place of the table, or below it.
+/// The view below the header.
 #[derive(Debug)]
 pub(super) enum Mode {
     Table,
@@ -37,7 +37,7 @@ pub(super) enum Mode {
     Help,
 }
 
-/// What the program does after a key.
+/// How the program continues after a key.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Action {
     Continue,
@@ -197,7 +197,7 @@ impl Board {
         }
     }
 
-    /// Does what a key means.
+    /// Obeys a key.
     pub(super) fn press(&mut self, key: Key) -> Action {
         match (key, &self.mode) {
             (Key::Control('c'), _) => return Action::Quit,

@@ -1,14 +1,25 @@
-//! What the server reports, as it is in its JSON. Unknown members are ignored, and missing ones are empty.
+//! The JSON of the admin interface as values. Unknown members are ignored, and missing ones are empty. The server is
+//! untrusted, so texts and lists are bounded.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::error::INTERFACE_VERSION;
 
 /// The most characters of a text that are kept.
 const TEXT_CHARS_MAX: usize = 4096;
+
+/// The most elements of a list in a frame that are kept. The longest list of the server has 128.
+const ELEMENTS_MAX: usize = 1024;
+
+/// The most buckets of a histogram that are kept: more than a server has. Every frame of the last second keeps them.
+const BUCKETS_MAX: usize = 64;
+
+/// The most connections of a table that are kept: more than fit in the longest body that is read.
+const CONNECTIONS_MAX: usize = 1 << 18;
 
 /// A text of the server. It is untrusted, so characters that control a terminal are replaced.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,12 +83,43 @@ impl<'de> Deserialize<'de> for NamedCounts {
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<NamedCounts, M::Error> {
                 let mut entries = Vec::new();
                 while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
+                    push_bounded(&mut entries, entry, ELEMENTS_MAX);
                 }
                 Ok(NamedCounts(entries))
             }
         }
         deserializer.deserialize_map(Entries)
+    }
+}
+
+/// Deserializes a list, of which the first `MAX` elements are kept.
+fn bounded_list<'de, D, T, const MAX: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct Elements<T, const MAX: usize>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for Elements<T, MAX> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list")
+        }
+
+        fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<Vec<T>, S::Error> {
+            let mut elements = Vec::new();
+            while let Some(element) = list.next_element()? {
+                push_bounded(&mut elements, element, MAX);
+            }
+            Ok(elements)
+        }
+    }
+    deserializer.deserialize_seq(Elements::<T, MAX>(PhantomData))
+}
+
+fn push_bounded<T>(elements: &mut Vec<T>, element: T, max: usize) {
+    if elements.len() < max {
+        elements.push(element);
     }
 }
 
@@ -101,8 +143,8 @@ pub(super) struct LoopFrame {
     pub(super) cache: FrameCache,
 }
 
-/// What the server has counted since its start.
-#[derive(Clone, Debug, Default, Deserialize)]
+/// The counters since the server's start.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct FrameCounters {
     pub(super) accepted: u64,
@@ -122,6 +164,7 @@ pub(super) struct FrameTurns {
     /// How long the turns worked.
     pub(super) time_us: FrameHistogram,
     /// The last turns, oldest first: turn, events, driven, poll_us, work_us, budget_hits.
+    #[serde(deserialize_with = "bounded_list::<_, _, ELEMENTS_MAX>")]
     pub(super) recent: Vec<(u64, u64, u64, u64, u64, u64)>,
 }
 
@@ -129,7 +172,9 @@ pub(super) struct FrameTurns {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct FrameHistogram {
+    #[serde(deserialize_with = "bounded_list::<_, _, BUCKETS_MAX>")]
     pub(super) bounds: Vec<u64>,
+    #[serde(deserialize_with = "bounded_list::<_, _, BUCKETS_MAX>")]
     pub(super) counts: Vec<u64>,
 }
 
@@ -146,6 +191,8 @@ pub(super) struct FrameTimers {
 #[serde(default)]
 pub(super) struct FrameStalls {
     pub(super) count: u64,
+    /// Oldest first.
+    #[serde(deserialize_with = "bounded_list::<_, _, ELEMENTS_MAX>")]
     pub(super) recent: Vec<FrameStall>,
 }
 
@@ -178,6 +225,7 @@ pub(super) struct FrameCache {
 pub(super) struct ConnectionTable {
     /// The number before the limit.
     pub(super) matched: u64,
+    #[serde(deserialize_with = "bounded_list::<_, _, CONNECTIONS_MAX>")]
     pub(super) connections: Vec<ConnectionRow>,
 }
 
@@ -301,6 +349,26 @@ pub(super) mod tests {
         let cut = |end: usize| parse_frame(&TABLE.as_bytes()[..end]).err();
         assert!((0..TABLE.len()).all(|end| cut(end) == Some(BadJson::Foreign)));
         assert_eq!(parse_frame(b"{\"version\":1,\"program\":\"\xff\"}").err(), Some(BadJson::Foreign));
+    }
+
+    #[test]
+    fn lists_are_bounded() {
+        let list = |element: &str, count| format!("[{}]", vec![element; count].join(","));
+        let names: Vec<String> = (0..2000).map(|at| format!("\"{at}\":1")).collect();
+        let (numbers, turns, stalls) = (list("1", 2000), list("[1,2,3,4,5,6]", 2000), list("{}", 2000));
+        let json = format!(
+            r#"{{"version":1,"open":{{{}}},"turns":{{"recent":{turns},
+            "time_us":{{"bounds":{numbers},"counts":{numbers}}}}},"stalls":{{"recent":{stalls}}},"turn":7}}"#,
+            names.join(",")
+        );
+        let frame = parse_frame(json.as_bytes()).expect("a frame");
+        let times = &frame.turns.time_us;
+        let lengths = [frame.open.0.len(), frame.turns.recent.len(), frame.stalls.recent.len()];
+        assert_eq!((lengths, frame.turn), ([ELEMENTS_MAX; 3], 7));
+        assert_eq!((times.bounds.len(), times.counts.len()), (BUCKETS_MAX, BUCKETS_MAX));
+        let json = format!("{{\"connections\":{},\"matched\":9}}", list("{}", CONNECTIONS_MAX + 1));
+        let table = parse_connections(json.as_bytes()).expect("a table");
+        assert_eq!((table.connections.len(), table.matched), (CONNECTIONS_MAX, 9));
     }
 
     #[test]

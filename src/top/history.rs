@@ -3,16 +3,13 @@
 
 use std::collections::VecDeque;
 
-use super::frame::{FrameHistogram, LoopFrame};
+use super::frame::{FrameCounters, FrameHistogram, LoopFrame};
 
 /// The time over which rates are measured.
 const WINDOW_MS: u64 = 1000;
 
 /// The most turns that are kept for the chart: more than a terminal has columns.
 const RECENT_TURNS_MAX: usize = 1024;
-
-/// The most buckets of a histogram that are kept: more than a server has.
-const BUCKETS_MAX: usize = 64;
 
 /// The frames of the last second, and the last turns.
 #[derive(Debug, Default)]
@@ -28,16 +25,13 @@ pub(super) struct RateHistory {
 #[derive(Clone, Debug)]
 struct Sample {
     uptime_ms: u64,
-    accepted: u64,
-    requests: u64,
-    received: u64,
-    sent: u64,
+    counters: FrameCounters,
     turns: u64,
     work_us: u64,
     times: FrameHistogram,
 }
 
-/// What happened per second.
+/// Rates per second.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Rates {
     pub(super) requests: f64,
@@ -99,14 +93,16 @@ impl RateHistory {
             return None;
         }
         let per_second = |from: u64, to: u64| to.saturating_sub(from) as f64 * 1e3 / ms as f64;
+        let counted =
+            |count: fn(&FrameCounters) -> u64| per_second(count(&first.counters), count(&last.counters));
         let counts = first.times.counts.iter().chain(std::iter::repeat(&0));
         let counts = last.times.counts.iter().zip(counts);
         let counts: Vec<u64> = counts.map(|(to, from)| to.saturating_sub(*from)).collect();
         Some(Rates {
-            requests: per_second(first.requests, last.requests),
-            accepts: per_second(first.accepted, last.accepted),
-            received: per_second(first.received, last.received),
-            sent: per_second(first.sent, last.sent),
+            requests: counted(|counters| counters.requests),
+            accepts: counted(|counters| counters.accepted),
+            received: counted(|counters| counters.received_bytes),
+            sent: counted(|counters| counters.sent_bytes),
             turns: per_second(first.turns, last.turns),
             busy: (per_second(first.work_us, last.work_us) / 1e6).min(1.0),
             median: quantile(&last.times.bounds, &counts, 50),
@@ -115,25 +111,14 @@ impl RateHistory {
     }
 }
 
-impl FrameHistogram {
-    /// Returns the first buckets.
-    fn limited(&self) -> FrameHistogram {
-        let first = |numbers: &[u64]| numbers.iter().copied().take(BUCKETS_MAX).collect();
-        FrameHistogram { bounds: first(&self.bounds), counts: first(&self.counts) }
-    }
-}
-
 impl Sample {
     fn of(frame: &LoopFrame) -> Sample {
         Sample {
             uptime_ms: frame.uptime_ms,
-            accepted: frame.counters.accepted,
-            requests: frame.counters.requests,
-            received: frame.counters.received_bytes,
-            sent: frame.counters.sent_bytes,
+            counters: frame.counters,
             turns: frame.turns.count,
             work_us: frame.turns.work_us,
-            times: frame.turns.time_us.limited(),
+            times: frame.turns.time_us.clone(),
         }
     }
 }
@@ -189,13 +174,10 @@ mod tests {
     #[test]
     fn a_server_whose_time_stands_still_takes_no_memory() {
         let mut history = RateHistory::default();
-        let mut frame = frame(5, 0);
-        frame.turns.time_us = FrameHistogram { bounds: vec![1; 1000], counts: vec![1; 1000] };
         for _ in 0..100 {
-            history.add(&frame);
+            history.add(&frame(5, 0));
         }
         assert_eq!(history.samples.len(), 1);
-        assert_eq!(history.samples[0].times.counts.len(), BUCKETS_MAX);
     }
 
     #[test]

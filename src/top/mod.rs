@@ -22,12 +22,9 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use evserve::config::{CommandLine, TopOptions};
+use evserve::config::{CommandLine, DEFAULT_ADMIN, TopOptions};
 
 use server_address::GivenAddress;
-
-/// The address of `--admin` without a value.
-const DEFAULT_ADDRESS: &str = "127.0.0.1:7891";
 
 /// Runs `evserve top` with the arguments that follow these words.
 pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
@@ -35,7 +32,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(parsed) => parsed,
         Err(exit) => return exit.print(),
     };
-    let address = address.unwrap_or_else(|| DEFAULT_ADDRESS.into());
+    let address = address.unwrap_or_else(|| DEFAULT_ADMIN.into());
     let Some(given) = GivenAddress::parse(&address) else {
         return TopOptions::usage_error(&format!("{address:?} is not HOST:PORT or unix:PATH")).print();
     };
@@ -52,7 +49,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     })
 }
 
-/// Returns whether there is a terminal that can show and read what this program needs.
+/// Returns whether standard input and output are a terminal that can move the cursor.
 fn has_terminal() -> bool {
     let is_dumb = std::env::var_os("TERM").is_some_and(|name| name == OsStr::new("dumb"));
     io::stdin().is_terminal() && io::stdout().is_terminal() && !is_dumb

@@ -3,6 +3,10 @@
 use std::fmt::Write;
 
 use evserve::config::ORDERS;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// The bytes that a value of a query has encoded: those that RFC 3986 reserves, except the colon of addresses.
+const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
 /// A query of `/loop.json`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,12 +46,7 @@ impl TableQuery {
             let _ = write!(target, "&limit={limit}");
         }
         if !self.peer.is_empty() {
-            target.push_str("&peer=");
-        }
-        for byte in self.peer.bytes() {
-            let is_plain = byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte);
-            let _ =
-                if is_plain { write!(target, "{}", char::from(byte)) } else { write!(target, "%{byte:02X}") };
+            let _ = write!(target, "&peer={}", utf8_percent_encode(&self.peer, VALUE));
         }
         target
     }

@@ -4,12 +4,10 @@ use std::ffi::OsStr;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::unix::ffi::OsStrExt;
 
+use evserve::config::DEFAULT_ADMIN;
 use socket2::SockAddr;
 
 use super::error::TopError;
-
-/// The port of `--admin`.
-const DEFAULT_PORT: u16 = 7891;
 
 /// A server and the addresses that it may have.
 #[derive(Clone, Debug)]
@@ -40,13 +38,14 @@ impl GivenAddress {
         let text = text.strip_prefix("http://").map_or(text, |url| url.strip_suffix('/').unwrap_or(url));
         let bracketed = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
         if let Ok(address) = bracketed.unwrap_or(text).parse::<Ipv6Addr>() {
-            return Some(GivenAddress::of([(address, DEFAULT_PORT).into()]));
+            return Some(GivenAddress::of([(address, parse_port(DEFAULT_ADMIN)?).into()]));
         }
         let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) => (host, parse_port(port)?),
-            None if text.bytes().all(|byte| byte.is_ascii_digit()) => ("127.0.0.1", parse_port(text)?),
-            None => (text, DEFAULT_PORT),
+            Some(parts) => parts,
+            None if text.bytes().all(|byte| byte.is_ascii_digit()) => ("127.0.0.1", text),
+            None => (text, DEFAULT_ADMIN),
         };
+        let port = parse_port(port)?;
         if host.is_empty() || host.eq_ignore_ascii_case("localhost") {
             let addresses =
                 vec![(Ipv4Addr::LOCALHOST, port).into(), SocketAddr::from((Ipv6Addr::LOCALHOST, port))];

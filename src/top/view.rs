@@ -16,7 +16,7 @@ const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
 const DIM: Style = Style::new().add_modifier(Modifier::DIM);
 const REVERSED: Style = Style::new().add_modifier(Modifier::REVERSED);
 
-/// The width of the labels in the header.
+/// The width of the labels in the header and the details.
 const LABEL_WIDTH: u16 = 12;
 
 /// The lines of the header below the title, without the chart.
@@ -94,11 +94,13 @@ fn draw_title(frame: &mut Frame<'_>, area: Rect, board: &Board) {
 }
 
 fn draw_summary(frame: &mut Frame<'_>, area: Rect, board: &Board) {
-    let label_width = usize::from(LABEL_WIDTH);
-    let line = |(label, text): &(&'static str, String)| {
-        Line::from(vec![Span::styled(format!("{label:label_width$}"), DIM), Span::raw(text.clone())])
-    };
-    frame.render_widget(Paragraph::new(board.summary.lines.iter().map(line).collect::<Vec<_>>()), area);
+    let lines = board.summary.lines.iter().map(|(label, text)| labelled(label, text));
+    frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), area);
+}
+
+fn labelled(label: &str, text: &str) -> Line<'static> {
+    let width = usize::from(LABEL_WIDTH);
+    Line::from(vec![Span::styled(format!("{label:width$}"), DIM), Span::raw(text.to_owned())])
 }
 
 /// Draws a bar for each of the last turns, as high as the logarithm of its time.
@@ -180,10 +182,8 @@ fn draw_details(frame: &mut Frame<'_>, area: Rect, row: &ConnectionRow, is_close
     } else {
         format!(" connection {} ", row.id)
     };
-    let lines = details(row)
-        .into_iter()
-        .map(|(label, text)| Line::from(vec![Span::styled(format!("{label:12}"), DIM), Span::raw(text)]));
-    draw_box(frame, area, title, lines.collect());
+    let lines = details(row).into_iter().map(|(label, text)| labelled(label, &text)).collect();
+    draw_box(frame, area, title, lines);
 }
 
 fn draw_help(frame: &mut Frame<'_>, area: Rect) {
@@ -209,30 +209,25 @@ fn draw_footer(frame: &mut Frame<'_>, area: Rect, board: &Board) {
         Mode::Details { .. } => "q back  p pause  Ctrl-C quit".to_owned(),
         Mode::Help => "any key: back".to_owned(),
     };
-    let mut lines = vec![Line::from(keys).style(DIM)];
-    if matches!(board.mode, Mode::Filter { .. }) {
-        lines = vec![lines.remove(0).style(BOLD)];
-    }
-    if area.height > 1 {
-        lines.insert(0, status(board));
-    }
+    let style = if matches!(board.mode, Mode::Filter { .. }) { BOLD } else { DIM };
+    let keys = Line::from(keys).style(style);
+    let lines = if area.height > 1 { vec![status(board), keys] } else { vec![keys] };
     frame.render_widget(Paragraph::new(lines), area);
 }
 
-/// Returns the line above the keys: the most important of what there is to say.
+/// Returns the line above the keys: the lost connection, else the selected row, else the number of rows.
 fn status(board: &Board) -> Line<'static> {
     if let Some(reason) = &board.lost {
         return Line::from(reason.clone()).style(BOLD);
     }
-    let count = format!("{} of {} connections", board.rows.len(), board.matched);
+    if let Some(row) = board.selected_row() {
+        return Line::from(format!("{}: {}", row.id, row.why));
+    }
     let filter = match &*board.query.peer {
         "" => String::new(),
         peer => format!(" whose address contains {peer:?}"),
     };
-    match board.selected_row() {
-        Some(row) => Line::from(format!("{}: {}", row.id, row.why)),
-        None => Line::from(format!("{count}{filter}")),
-    }
+    Line::from(format!("{} of {} connections{filter}", board.rows.len(), board.matched))
 }
 
 #[cfg(test)]

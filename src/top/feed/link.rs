@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -14,12 +15,18 @@ const BODY_BYTES_MAX: usize = 64 << 20;
 /// The most bytes that one call receives, so that a fast server does not keep the display from being drawn.
 const RECEIVED_BYTES_MAX: usize = 1 << 20;
 
+/// How long connecting, or an answer that is not complete, may make no progress. `/events` is much faster: it has a
+/// frame every 100 ms, or 6 µs for each connection of the server.
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(5);
+
 /// Why a request has no answer.
 #[derive(Debug)]
 pub(super) enum LinkError {
     Failed(io::Error),
     /// The connection ended before the answer did.
     Ended,
+    /// Nothing was received for [`SILENCE_MAX`].
+    Silent,
     Malformed(BadAnswer),
 }
 
@@ -35,12 +42,19 @@ pub(super) struct Link {
     is_reused: bool,
     request: Vec<u8>,
     sent: usize,
+    /// When the link fails if nothing is received until then.
+    late: Instant,
     pub(super) answer: Answer,
 }
 
 impl Link {
     /// Begins to connect to the first candidate, and will send a GET.
-    pub(super) fn open(candidates: &[SockAddr], host: &str, path: &str) -> Result<Link, LinkError> {
+    pub(super) fn open(
+        candidates: &[SockAddr],
+        host: &str,
+        path: &str,
+        now: Instant,
+    ) -> Result<Link, LinkError> {
         let (socket, next) = connect(candidates, 0)?;
         Ok(Link {
             socket,
@@ -50,44 +64,58 @@ impl Link {
             is_reused: false,
             request: request(host, path),
             sent: 0,
+            late: now + SILENCE_MAX,
             answer: Answer::new(),
         })
     }
 
     /// Uses the connection for another GET.
-    pub(super) fn reuse(&mut self, host: &str, path: &str) {
+    pub(super) fn reuse(&mut self, host: &str, path: &str, now: Instant) {
         (self.request, self.sent, self.is_reused) = (request(host, path), 0, true);
-        self.answer = Answer::new();
+        (self.late, self.answer) = (now + SILENCE_MAX, Answer::new());
     }
 
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 
-    /// Returns what the link waits for.
+    /// Returns the events of the descriptor to wait for.
     pub(super) fn interest(&self) -> PollFlags {
         if self.sent < self.request.len() { PollFlags::OUT } else { PollFlags::IN }
     }
 
-    /// Connects, sends and receives as far as possible without blocking, and adds what it received to `body`. Returns
-    /// whether anything was received.
-    pub(super) fn advance(&mut self, body: &mut Vec<u8>) -> Result<bool, LinkError> {
+    /// Returns when to call [`Link::advance`] even if the descriptor is not ready.
+    pub(super) fn deadline(&self) -> Instant {
+        self.late
+    }
+
+    /// Connects, sends and receives as far as possible without blocking, and adds received bytes to `body`.
+    pub(super) fn advance(&mut self, body: &mut Vec<u8>, now: Instant) -> Result<(), LinkError> {
         loop {
             let error = match self.try_advance(body) {
                 Err(LinkError::Malformed(error)) => return Err(LinkError::Malformed(error)),
                 Err(error) => error,
-                Ok(received) => return Ok(received),
+                Ok(true) => {
+                    self.late = now + SILENCE_MAX;
+                    return Ok(());
+                }
+                Ok(false) if now < self.late => return Ok(()),
+                Ok(false) => LinkError::Silent,
             };
-            let from = match (self.is_connected, self.is_reused && self.answer.is_blank()) {
+            let is_silent = matches!(error, LinkError::Silent);
+            let is_stale = self.is_reused && self.answer.is_blank() && !is_silent;
+            let from = match (self.is_connected, is_stale) {
                 (false, _) if self.next < self.candidates.len() => self.next,
                 (true, true) => 0,
                 _ => return Err(error),
             };
             (self.socket, self.next) = connect(&self.candidates, from)?;
             (self.is_connected, self.is_reused, self.sent) = (false, false, 0);
+            self.late = now + SILENCE_MAX;
         }
     }
 
+    /// Does one attempt of [`Link::advance`]. Returns whether anything was received.
     fn try_advance(&mut self, body: &mut Vec<u8>) -> Result<bool, LinkError> {
         if !self.is_connected {
             if let Some(error) = self.socket.take_error().map_err(LinkError::Failed)? {
@@ -160,4 +188,30 @@ fn begin(address: &SockAddr) -> io::Result<Socket> {
 fn request(host: &str, path: &str) -> Vec<u8> {
     let agent = concat!("evserve-top/", env!("CARGO_PKG_VERSION"));
     format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nAccept: */*\r\n\r\n").into_bytes()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn a_candidate_that_does_not_answer_is_followed_by_the_next_one() {
+        // With a full backlog, Linux ignores further connections.
+        let full = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        full.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+        full.listen(0).expect("a listener");
+        let silent = full.local_addr().expect("an address");
+        let _only = TcpStream::connect(silent.as_socket().expect("an address")).expect("a place");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let candidates = [silent, listener.local_addr().expect("an address").into()];
+        let (now, mut body) = (Instant::now(), Vec::new());
+        let mut link = Link::open(&candidates, "h:1", "/", now).expect("connecting");
+        assert!(link.advance(&mut body, now).is_ok());
+        assert_eq!(link.next, 1);
+        assert!(link.advance(&mut body, link.deadline()).is_ok());
+        assert_eq!((link.next, link.deadline()), (2, now + 2 * SILENCE_MAX));
+        assert!(matches!(link.advance(&mut body, link.deadline()), Err(LinkError::Silent)));
+    }
 }

@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// What the server sends in reply to a request.
+/// A reply to a request.
 pub enum Reply {
     /// These bytes; the connection stays open.
     Keep(Vec<u8>),

@@ -38,7 +38,7 @@ fn top_prints_one_report_without_a_terminal() {
     assert_eq!(targets, ["/loop.json?sort=age&order=desc&limit=1", "/loop.json?sort=age&order=desc"]);
 }
 
-/// What a server replies to every request, and what the error names.
+/// Replies to every request, and a part of the error.
 const WRONG: &[(&str, &str)] = &[
     ("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "answered with 404; give the address of --admin"),
     ("HTTP/1.1 301 Moved\r\nLocation: /\r\nContent-Length: 0\r\n\r\n", "answered with 301"),

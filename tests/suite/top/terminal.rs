@@ -18,7 +18,7 @@ struct Screen {
     script: Child,
     keyboard: ChildStdin,
     shown: Receiver<Vec<u8>>,
-    /// What was shown.
+    /// All output.
     raw: Vec<u8>,
     /// The length of the text that was waited for.
     seen: usize,
@@ -26,7 +26,15 @@ struct Screen {
 }
 
 impl Screen {
-    fn start(script: &Path, address: &str) -> Screen {
+    /// Starts the program and waits for the first rates. Returns `None` if there is no script(1).
+    #[track_caller]
+    fn start(mock: &Mock) -> Option<Screen> {
+        let mut screen = Screen::run(&tool("script")?, &mock.address.to_string());
+        screen.see("requests/s");
+        Some(screen)
+    }
+
+    fn run(script: &Path, address: &str) -> Screen {
         let folder = tempfile::tempdir().unwrap();
         let id = folder.path().join("pid");
         // `before` and `after` are the modes of the terminal.
@@ -74,7 +82,7 @@ impl Screen {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Forgets what was shown, and lets the program draw everything again.
+    /// Drops the earlier output, and lets the program draw everything again.
     fn redraw(&mut self) {
         self.shown.try_iter().for_each(drop);
         self.raw.clear();
@@ -122,11 +130,10 @@ fn text(raw: &[u8]) -> String {
 
 #[test]
 fn top_shows_the_server_in_a_terminal_and_restores_it() {
-    let Some(script) = tool("script") else { return };
     let mock = Mock::evserve();
-    let mut screen = Screen::start(&script, &mock.address.to_string());
+    let Some(mut screen) = Screen::start(&mock) else { return };
+    screen.redraw();
     screen.see("127.0.0.1:50001?]0;title?");
-    screen.see("requests/s");
     // Sort, filter, select, details.
     screen.press("s");
     wait_for("another order", || {
@@ -148,10 +155,8 @@ fn top_shows_the_server_in_a_terminal_and_restores_it() {
 
 #[test]
 fn top_connects_again_to_a_server_that_was_away() {
-    let Some(script) = tool("script") else { return };
     let mock = Mock::evserve();
-    let mut screen = Screen::start(&script, &mock.address.to_string());
-    screen.see("requests/s");
+    let Some(mut screen) = Screen::start(&mock) else { return };
     mock.close();
     screen.see("disconnected;");
     let before = mock.targets().len();
@@ -169,11 +174,9 @@ fn top_connects_again_to_a_server_that_was_away() {
 
 #[test]
 fn top_restores_the_terminal_after_a_signal() {
-    let Some(script) = tool("script") else { return };
     let mock = Mock::evserve();
     for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 129)] {
-        let mut screen = Screen::start(&script, &mock.address.to_string());
-        screen.see("requests/s");
+        let Some(screen) = Screen::start(&mock) else { return };
         screen.signal(signal);
         screen.expect_end(code);
     }
@@ -181,7 +184,6 @@ fn top_restores_the_terminal_after_a_signal() {
 
 #[test]
 fn top_ends_with_one_line_if_another_program_replaces_the_server() {
-    let Some(script) = tool("script") else { return };
     let is_replaced = Arc::new(AtomicBool::new(false));
     let switch = Arc::clone(&is_replaced);
     let mock = Mock::start(move |target, uptime| match target {
@@ -191,8 +193,7 @@ fn top_ends_with_one_line_if_another_program_replaces_the_server() {
         "/events" => Reply::Frames,
         _ => Reply::Keep(response("application/json", &frame(uptime))),
     });
-    let mut screen = Screen::start(&script, &mock.address.to_string());
-    screen.see("requests/s");
+    let Some(mut screen) = Screen::start(&mock) else { return };
     switch.store(true, Ordering::SeqCst);
     screen.see("is not the admin interface of evserve");
     screen.expect_end(1);
