@@ -205,3 +205,23 @@ impl fmt::Debug for AdminToken {
         f.write_str("AdminToken")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_noted_for_ten_seconds_after_a_look() {
+        let mut inspector = Inspector::default();
+        let begun = Instant::now();
+        inspector.note_request(1, b"GET /early");
+        assert_eq!(inspector.last_request(1), None);
+        inspector.watch(begun);
+        inspector.note_request(1, b"GET /");
+        inspector.take_question(begun + WATCHED_FOR - Duration::from_nanos(1));
+        assert_eq!(inspector.last_request(1), Some(&b"GET /"[..]));
+        inspector.take_question(begun + WATCHED_FOR);
+        inspector.note_request(1, b"GET /late");
+        assert_eq!(inspector.last_request(1), None);
+    }
+}
