@@ -166,3 +166,23 @@ pub fn frame_interval(slots: usize) -> Duration {
     let cost = CENSUS_COST.saturating_mul(u32::try_from(slots).unwrap_or(u32::MAX));
     FRAME_INTERVAL.max(cost.saturating_mul(100))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_noted_for_ten_seconds_after_a_look() {
+        let mut inspector = Inspector::default();
+        let begun = Instant::now();
+        inspector.note_request(1, b"GET /early");
+        assert_eq!(inspector.last_request(1), None);
+        inspector.watch(begun);
+        inspector.note_request(1, b"GET /");
+        inspector.take_question(begun + WATCHED_FOR - Duration::from_nanos(1));
+        assert_eq!(inspector.last_request(1), Some(&b"GET /"[..]));
+        inspector.take_question(begun + WATCHED_FOR);
+        inspector.note_request(1, b"GET /late");
+        assert_eq!(inspector.last_request(1), None);
+    }
+}

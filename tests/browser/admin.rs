@@ -1,6 +1,5 @@
 //! The inspector page of the admin interface: it shows the connections of the test, closes them, and can be paused.
 
-use std::net::TcpStream;
 use std::process::Command;
 
 use rustix::process::Signal;
@@ -53,11 +52,6 @@ impl Fixture {
         wait_for("a frame", || self.text("#open").parse::<u64>().ok());
     }
 
-    /// Connects to another listener than that of HTTP.
-    pub fn connect_to(&self, listener: &str) -> Client {
-        Client::new(TcpStream::connect(self.server.listener(listener)).unwrap())
-    }
-
     /// Opens a connection that has sent this many requests and is idle.
     pub fn idle(&self, requests: usize) -> Client {
         let mut client = self.server.connect();
@@ -77,7 +71,7 @@ impl Fixture {
 
     /// Opens a session of the file protocol that is idle.
     fn file_session(&self) -> Client {
-        let mut client = self.connect_to("file");
+        let mut client = self.server.connect_to("file");
         client.send("LIST\n");
         assert_eq!(client.line(), "OK 0");
         client
@@ -163,7 +157,7 @@ impl Fixture {
     /// Reads /loop.json without the page.
     #[track_caller]
     pub fn read_loop(&self) -> Value {
-        let mut client = self.connect_to("admin");
+        let mut client = self.server.connect_to("admin");
         client.send("GET /loop.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         serde_json::from_slice(&client.response().body).unwrap()
     }

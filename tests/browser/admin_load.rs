@@ -274,7 +274,7 @@ fn stalled(fixture: &Fixture) -> Client {
 
 /// A legacy client in the middle of a listing.
 fn paced(fixture: &Fixture) -> Client {
-    let mut client = fixture.connect_to("file");
+    let mut client = fixture.server.connect_to("file");
     client.send("L");
     client
 }
@@ -285,7 +285,7 @@ fn stalled_over_tls(fixture: &Fixture, state: &Path) -> Client {
     roots.add(CertificateDer::from_pem_file(state.join("self-signed.crt")).unwrap()).unwrap();
     let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     let mut session = ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
-    let mut client = fixture.connect_to("https");
+    let mut client = fixture.server.connect_to("https");
     let mut stream = Stream::new(&mut session, &mut client.stream);
     stream.write_all(b"GET /huge.bin HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     client
@@ -293,7 +293,7 @@ fn stalled_over_tls(fixture: &Fixture, state: &Path) -> Client {
 
 /// A client that has sent the beginning of a ClientHello.
 fn half_a_handshake(fixture: &Fixture) -> Client {
-    let mut client = fixture.connect_to("https");
+    let mut client = fixture.server.connect_to("https");
     client.send([22, 3, 1, 2, 0, 1]);
     client
 }

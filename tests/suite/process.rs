@@ -209,6 +209,12 @@ impl Server {
         Client::new(TcpStream::connect(self.address).unwrap())
     }
 
+    /// Connects to the first listener with this name in the log.
+    #[track_caller]
+    pub fn connect_to(&self, listener: &str) -> Client {
+        Client::new(TcpStream::connect(self.listener(listener)).unwrap())
+    }
+
     /// Sends a GET on a new connection and returns the response.
     #[track_caller]
     pub fn get(&self, path: &str) -> Response {

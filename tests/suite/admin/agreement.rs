@@ -2,14 +2,13 @@
 //! `Load` and to what it is expected to count.
 
 use std::fs::{self, File};
-use std::net::TcpStream;
 use std::process::Command;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::exposition::Exposition;
-use super::{Admin, OPTION, sum};
+use super::{Admin, OPTION, counted, sum};
 use crate::process::{Client, PROGRAM, Server, small_site, wait_for};
 
 /// A server with a library and a trace, and clients that have done a known amount of work.
@@ -28,7 +27,6 @@ const CONNECTIONS: usize = 4;
 /// Sends a script and receives until `count` responses are complete. Returns the received bytes.
 fn exchange(client: &mut Client, script: &str, count: usize) -> usize {
     client.send(script);
-    // The lengths of the responses on the wire are those of the heads, which this client does not keep.
     let responses = (0..count).map(|_| client.response());
     responses.map(|response| wire_length(&response)).sum()
 }
@@ -77,7 +75,7 @@ impl Load {
         let mut half = self.admin.server.connect();
         half.send(&get[..10]);
         self.sent += 10;
-        let mut session = Client::new(TcpStream::connect(self.admin.server.listener("file")).unwrap());
+        let mut session = self.admin.server.connect_to("file");
         session.send("STAT nothing\r\n");
         self.sent += "STAT nothing\r\n".len();
         self.received += session.line().len() + 2;
@@ -156,10 +154,10 @@ fn the_turns_of_the_state_add_up() {
     let count = state["turn"].as_u64().unwrap();
     assert_eq!(turns["count"], count);
     for histogram in ["time_us", "events_per_turn"] {
-        let numbers = |key: &str| turns[histogram][key].as_array().unwrap();
-        let counts: u64 = numbers("counts").iter().map(|bucket| bucket.as_u64().unwrap()).sum();
-        assert_eq!(counts, count, "{histogram}");
-        assert_eq!(numbers("counts").len(), numbers("bounds").len() + 1);
+        let histogram = &turns[histogram];
+        assert_eq!(counted(histogram), count, "{histogram}");
+        let length = |key: &str| histogram[key].as_array().unwrap().len();
+        assert_eq!(length("counts"), length("bounds") + 1);
     }
     let recent: Vec<Vec<u64>> = serde_json::from_value(turns["recent"].clone()).unwrap();
     let first = count.saturating_sub(128) + 1;

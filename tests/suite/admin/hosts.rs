@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rustix::process::Signal;
 
-use super::{Admin, begin_download};
+use super::{Admin, begin_download, counted};
 use crate::process::wait_for;
 
 #[test]
@@ -39,16 +39,10 @@ fn a_server_that_drains_is_not_healthy_and_answers_until_its_end() {
     let state = admin.state("");
     assert_eq!((&state["draining"], &state["open"]["http"]), (&true.into(), &1.into()));
     // The turns are still numbered without a gap.
-    assert_eq!(state["turn"], counts(&state));
+    assert_eq!(state["turn"], counted(&state["turns"]["time_us"]));
     assert!(admin.get("/metrics").text().contains("\nevserve_draining 1\n"));
     drop(slow);
     assert!(admin.server.ended().success());
-}
-
-/// Returns the number of turns that are in the histogram.
-fn counts(state: &serde_json::Value) -> u64 {
-    let counts = state["turns"]["time_us"]["counts"].as_array().unwrap();
-    counts.iter().map(|count| count.as_u64().unwrap()).sum()
 }
 
 /// Host names, and whether the admin interface answers under them with `--host Admin.Example`.

@@ -104,6 +104,7 @@ fn options_of_the_site_do_not_change_the_admin_interface() {
             "{path}"
         );
         assert_eq!(response.field("X-Content-Type-Options"), Some("nosniff"), "{path}");
+        assert_eq!(response.field("Cross-Origin-Resource-Policy"), Some("same-origin"), "{path}");
         assert!(!response.text().contains("of the site<"), "{path}");
     }
     admin.server.get("/1k.txt");

@@ -2,7 +2,6 @@
 //! to the test of the filters or of the orders.
 
 use std::collections::BTreeSet;
-use std::net::TcpStream;
 
 use serde_json::Value;
 
@@ -22,7 +21,7 @@ fn with_clients() -> (Admin, Vec<Client>) {
     (0..3).for_each(|_| assert_eq!(idle.response().status, 200));
     let mut half = admin.server.connect();
     half.send("GET /");
-    let mut session = Client::new(TcpStream::connect(admin.server.listener("file")).unwrap());
+    let mut session = admin.server.connect_to("file");
     session.send("HELP\r\n");
     session.line();
     admin.connection(&half, "request");
@@ -160,7 +159,7 @@ fn the_last_request_is_valid_json_whatever_it_is() {
     let mut http = admin.server.connect();
     http.send("GET /\"<script>\\'?\u{e9}\u{1f600} HTTP/1.1\r\nHost: h\r\n\r\n");
     http.response();
-    let mut session = Client::new(TcpStream::connect(admin.server.listener("file")).unwrap());
+    let mut session = admin.server.connect_to("file");
     session.send(b"STAT \"a\\\x01\x1b[2J\x7f\xfe\xfd\xc2\x85\t\r\n");
     session.line();
     let last_request = |client: &Client| admin.find(&client.stream).unwrap()["last_request"].clone();

@@ -129,6 +129,26 @@ fn the_documentation_lists_every_metric_and_label() {
     for row in families.chain(values.map(|value| format!("\n| `{value}` | "))) {
         assert!(page.contains(&row), "docs/inspector.md has no row {row}");
     }
+    let existing = metrics.names();
+    let unknown: Vec<&str> = metrics_in(&page).difference(&existing).copied().collect();
+    assert!(unknown.is_empty(), "docs/inspector.md names {unknown:?}");
+}
+
+#[test]
+fn the_page_has_every_protocol_phase_and_close_reason() {
+    let admin = Admin::start(&[]);
+    let metrics = admin.get("/metrics");
+    let metrics = Exposition::parse(metrics.text(), false);
+    let page = admin.get("/");
+    for (metric, label) in [
+        ("evserve_connections", "protocol"),
+        ("evserve_connection_phases", "phase"),
+        ("evserve_connections_closed_total", "reason"),
+    ] {
+        for value in metrics.by(metric, label).into_keys() {
+            assert!(page.text().contains(&format!(" data-{label}=\"{value}\"")), "no {label} {value}");
+        }
+    }
 }
 
 #[test]

@@ -83,11 +83,7 @@ impl Admin {
     /// Returns the state of the connection of a client once it is in this phase.
     #[track_caller]
     pub fn connection(&self, client: &Client, phase: &str) -> Value {
-        let mut last = None;
-        wait_for(phase, || {
-            last = self.find(&client.stream);
-            last.clone().filter(|connection| connection["phase"] == *phase)
-        })
+        wait_for(phase, || self.find(&client.stream).filter(|connection| connection["phase"] == *phase))
     }
 
     /// Returns the token that the page contains: its only word of 32 hexadecimal digits.
@@ -112,9 +108,19 @@ pub fn sum(members: &Value) -> u64 {
     members.as_object().unwrap().values().map(|number| number.as_u64().unwrap()).sum()
 }
 
+/// Returns how many turns a histogram has counted.
+pub fn counted(histogram: &Value) -> u64 {
+    histogram["counts"].as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).sum()
+}
+
+/// Creates a file of 30 MB with this name in the site.
+pub fn create_file(server: &Server, name: &str) {
+    File::create(server.site.path().join(name)).unwrap().set_len(30_000_000).unwrap();
+}
+
 /// Requests a file of 30 MB with this name from the site, and reads nothing.
 pub fn begin_download(server: &Server, name: &str) -> Client {
-    File::create(server.site.path().join(name)).unwrap().set_len(30_000_000).unwrap();
+    create_file(server, name);
     let mut client = server.connect();
     client.send(format!("GET /{name} HTTP/1.1\r\nHost: h\r\n\r\n"));
     client

@@ -2,7 +2,6 @@
 //! call `assert_waits`.
 
 use std::fs;
-use std::net::TcpStream;
 
 use serde_json::Value;
 
@@ -32,10 +31,6 @@ fn assert_closes(connection: &Value) {
     assert!((seconds - deadline).abs() < 0.1, "{why}, {deadline}");
 }
 
-fn file_client(admin: &Admin) -> Client {
-    Client::new(TcpStream::connect(admin.server.listener("file")).unwrap())
-}
-
 #[test]
 fn http_connections_say_what_they_wait_for() {
     let library = tempfile::tempdir().unwrap();
@@ -60,14 +55,15 @@ fn http_connections_say_what_they_wait_for() {
     upload.send("f a body");
     assert_eq!(upload.response().status, 201);
 
-    let mut body = admin.server.connect();
-    body.send("GET /1k.txt HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhalf");
-    assert_waits(
-        &admin,
-        &body,
-        "body",
-        "waits for the rest of a request body that it does not use; continues in",
-    );
+    // The server responds after a pause of 300 ms, which may be over before the state is read.
+    let body = wait_for("an unused body", || {
+        let mut client = admin.server.connect();
+        client.send("GET /1k.txt HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhalf");
+        let state = admin.find(&client.stream).filter(|state| state["phase"] == "body")?;
+        let why = state["why"].as_str().unwrap();
+        why.starts_with("waits for the rest of a request body that it does not use; continues in")
+            .then_some(client)
+    });
     // After a pause the response is sent, and the rest of the body is still read.
     assert_closes(&assert_waits(&admin, &body, "body", "has responded, and waits for the rest"));
 
@@ -115,7 +111,7 @@ fn connections_of_the_admin_interface_say_what_they_wait_for() {
 fn file_sessions_say_what_they_wait_for() {
     let library = tempfile::tempdir().unwrap();
     let admin = Admin::start(&["--files", library.path().to_str().unwrap(), "--file", "0"]);
-    let mut session = file_client(&admin);
+    let mut session = admin.server.connect_to("file");
     assert_closes(&assert_waits(&admin, &session, "idle", "waits for the first command"));
     session.send("HELP\r\n");
     session.line();
@@ -134,7 +130,7 @@ fn a_pause_for_a_legacy_client_is_no_wait_for_the_client() {
     fs::write(library.path().join("a.txt"), "hello").unwrap();
     let library = library.path().to_str().unwrap();
     let admin = Admin::start(&["--files", library, "--file", "0", "--dialect", "joined", "--pace", "8s"]);
-    let mut client = file_client(&admin);
+    let mut client = admin.server.connect_to("file");
     client.send("G a.txt");
     let pause = assert_waits(
         &admin,
@@ -152,7 +148,7 @@ fn a_tls_handshake_that_is_pending_says_so() {
     let state = tempfile::tempdir().unwrap();
     let options = ["--https", "127.0.0.1:0", "--self-signed", "--state", state.path().to_str().unwrap()];
     let admin = Admin::start(&options);
-    let silent = Client::new(TcpStream::connect(admin.server.listener("https")).unwrap());
+    let silent = admin.server.connect_to("https");
     let waiting =
         assert_waits(&admin, &silent, "handshake", "waits for the client to continue the TLS handshake");
     assert_closes(&waiting);

@@ -114,15 +114,14 @@ fn a_loop_without_viewers_sleeps() {
     assert_eq!(simulation.timeout, None);
 }
 
-/// Asks for `/loop.json`, and returns the connections that it lists.
-fn listed(simulation: &mut Simulation, query: &str) -> serde_json::Value {
+/// Asks for `/loop.json` with this query.
+fn state(simulation: &mut Simulation, query: &str) -> serde_json::Value {
     let request = format!("GET /loop.json?{query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     let peer = connect(simulation, &request, usize::MAX);
     pass(simulation, Duration::from_millis(1));
     let received = simulation.peers[peer].wire.borrow().received.clone();
     let response = take_response(&mut &received[..], false).unwrap();
-    let mut state: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
-    state["connections"].take()
+    serde_json::from_slice(&response.body).unwrap()
 }
 
 #[test]
@@ -130,8 +129,8 @@ fn a_viewer_that_does_not_read_is_not_about_to_be_closed() {
     let mut simulation = admin_loop();
     connect(&mut simulation, EVENTS, 300);
     pass(&mut simulation, FRAME_INTERVAL * 2);
-    let sending = listed(&mut simulation, "phase=sending");
-    let why = sending[0]["why"].as_str().unwrap();
+    let state = state(&mut simulation, "phase=sending");
+    let why = state["connections"][0]["why"].as_str().unwrap();
     assert!(why.starts_with("waits for the client to receive") && why.contains("; continues in 0."), "{why}");
 }
 
@@ -168,15 +167,7 @@ fn a_turn_of_fifty_milliseconds_is_a_stall() {
     let recent: Vec<(u64, u128)> =
         stalls.recent().map(|stall| (stall.turn, stall.worked.as_millis())).collect();
     assert_eq!(recent, [(4, 50), (5, 2000)]);
-    let peer = connect(
-        &mut simulation,
-        "GET /loop.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
-        usize::MAX,
-    );
-    pass(&mut simulation, Duration::from_millis(1));
-    let received = simulation.peers[peer].wire.borrow().received.clone();
-    let response = take_response(&mut &received[..], false).unwrap();
-    let state: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
+    let state = state(&mut simulation, "");
     let stalls = &state["stalls"];
     assert_eq!((&stalls["count"], &stalls["causes"]), (&2.into(), &serde_json::json!({"other": 2})));
     let first = &stalls["recent"][0];

@@ -6,7 +6,6 @@ use super::head::{OwnedHead, ReceivedHead, method_of};
 use super::version::{Disposition, Version};
 use crate::clock::Instant;
 use crate::close_reason::CloseReason;
-use crate::limits::FRAME_INTERVAL;
 use crate::observe::QueuedBytes;
 use crate::outbox::Outbox;
 use crate::protocol::http::handlers::{self, error_response};
@@ -41,10 +40,29 @@ pub(super) struct ResponseStream {
     /// Whether the body is sent in chunks; otherwise it ends with the connection.
     is_chunked: bool,
     disposition: Disposition,
-    /// When the next slice is due, if it is not at once.
-    resumes_at: Option<Instant>,
-    /// Whether the body is sent as time passes: the client waited for a slice until it was due.
-    is_live: bool,
+    pace: Pace,
+}
+
+/// When the next slice of a streamed body is produced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// In every turn.
+    Continuous,
+    /// In the next turn: the body is a live one, and its next slice is due.
+    Due,
+    /// At this time.
+    Waiting(Instant),
+}
+
+impl Pace {
+    /// Returns the pace after a slice that says when the next one follows.
+    fn then(self, next: NextSlice) -> Pace {
+        match (self, next) {
+            (_, NextSlice::At(time)) => Pace::Waiting(time),
+            (Pace::Continuous, _) => Pace::Continuous,
+            _ => Pace::Due,
+        }
+    }
 }
 
 /// The outcome of a request.
@@ -156,8 +174,7 @@ pub(super) fn send(
             has_begun: false,
             is_chunked,
             disposition,
-            resumes_at: None,
-            is_live: false,
+            pace: Pace::Continuous,
         };
         return Exchange::Pending(Box::new(PendingResponse::Stream(stream)));
     }
@@ -207,26 +224,22 @@ impl PendingResponse {
     /// Returns when the response continues, if that is not in the next turn.
     pub(super) fn resumes_at(&self) -> Option<Instant> {
         match self {
-            PendingResponse::Stream(stream) => stream.resumes_at,
-            PendingResponse::Retry { .. } => None,
+            PendingResponse::Stream(ResponseStream { pace: Pace::Waiting(until), .. }) => Some(*until),
+            _ => None,
         }
     }
 
     /// Returns whether the response is sent as time passes.
     pub(super) fn is_live(&self) -> bool {
-        matches!(self, PendingResponse::Stream(stream) if stream.is_live)
+        matches!(self, PendingResponse::Stream(stream) if stream.pace != Pace::Continuous)
     }
 
     /// Continues a live response whose next part is due, unless the client has not received the last one: then the
     /// part is skipped.
     pub(super) fn on_deadline(&mut self, all_sent: bool, core: &Core) {
-        if let PendingResponse::Stream(stream) = self
-            && let Some(due) = stream.resumes_at
-        {
-            // Parts are due at times that all clients share.
-            let late = (core.clock.now.monotonic - due).as_nanos() / FRAME_INTERVAL.as_nanos();
-            let skipped = u32::try_from(late).unwrap_or(u32::MAX).saturating_add(1);
-            stream.resumes_at = (!all_sent).then(|| due + FRAME_INTERVAL.saturating_mul(skipped));
+        let PendingResponse::Stream(stream) = self else { return };
+        if let Body::Stream(body) = &mut stream.response.body {
+            stream.pace = if all_sent { Pace::Due } else { stream.pace.then(body.skip(core)) };
         }
     }
 }
@@ -243,8 +256,7 @@ impl ResponseStream {
             Err(error) => return self.fail(error, out, cx),
         };
         let more = next != NextSlice::None;
-        self.resumes_at = if let NextSlice::At(time) = next { Some(time) } else { None };
-        self.is_live |= self.resumes_at.is_some();
+        self.pace = self.pace.then(next);
         let (before, begins) = (out.unsent(), !self.has_begun && (!slice.is_empty() || !more));
         if begins {
             self.has_begun = true;

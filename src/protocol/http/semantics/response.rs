@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use super::status::Status;
 use crate::clock::Instant;
-use crate::services::Context;
+use crate::services::{Context, Core};
 use crate::site::{FieldSet, Metadata, Representation, types};
 use crate::store::{Content, StoreError};
 
@@ -73,6 +73,11 @@ pub(crate) struct ByteRanges {
 pub(crate) trait BodySource: fmt::Debug {
     /// Appends the next slice to `out`. Returns which slice follows.
     fn advance(&mut self, out: &mut Vec<u8>, cx: &mut Context<'_>) -> Result<NextSlice, StoreError>;
+
+    /// Skips a slice that is due while the client has not received the last one. Returns when the next one is due.
+    fn skip(&mut self, _core: &Core) -> NextSlice {
+        NextSlice::InNextTurn
+    }
 
     /// Returns the header fields that were not known before the first slice with bytes. The response to a HEAD
     /// lacks them (RFC 9110 section 9.3.2).

@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::frame;
-use crate::clock::Instant;
 use crate::limits::{FRAME_INTERVAL, FRAME_TURNS_MAX};
 use crate::observe::Census;
 use crate::protocol::http::semantics::{BodySource, Field, NextSlice};
@@ -16,45 +15,50 @@ use crate::store::StoreError;
 #[derive(Debug)]
 pub(super) struct EventStream {
     _place: ViewerPlace,
-    /// The turn of the last frame.
-    last: u64,
-    /// Whether the stream has waited for the time of its first frame.
-    has_begun: bool,
+    /// The turn of the last frame; `None` before the time of the first one is known.
+    last: Option<u64>,
+    /// The time between two frames.
+    interval: Duration,
 }
 
 impl EventStream {
     pub(super) fn new(place: ViewerPlace) -> EventStream {
-        EventStream { _place: place, last: 0, has_begun: false }
+        EventStream { _place: place, last: None, interval: FRAME_INTERVAL }
+    }
+
+    /// Returns when the next frame is due: at a multiple of the interval since the start, for all viewers.
+    fn next(&self, core: &Core) -> NextSlice {
+        let started = core.started.monotonic;
+        let (uptime, interval) = ((core.clock.now.monotonic - started).as_nanos(), self.interval.as_nanos());
+        NextSlice::At(started + Duration::from_nanos(((uptime / interval + 1) * interval) as u64))
     }
 }
 
 impl BodySource for EventStream {
     fn advance(&mut self, out: &mut Vec<u8>, cx: &mut Context<'_>) -> Result<NextSlice, StoreError> {
-        let (now, started) = (cx.core.clock.now.monotonic, cx.core.started.monotonic);
-        if !std::mem::replace(&mut self.has_begun, true) {
-            return Ok(NextSlice::At(next_frame(now - started, FRAME_INTERVAL, started)));
-        }
-        cx.core.inspector.watch(now);
+        let Some(last) = self.last else {
+            self.last = Some(0);
+            return Ok(self.next(cx.core));
+        };
+        cx.core.inspector.watch(cx.core.clock.now.monotonic);
         match cx.core.inspector.census(Detail::Overview) {
-            Some(census) if census.turn > self.last => {
-                self.last = census.turn;
+            Some(census) if census.turn > last => {
+                self.last = Some(census.turn);
+                self.interval = frame_interval(census.slots.protocols.len());
                 out.extend_from_slice(shared_frame(&census, cx.core).as_bytes());
-                let interval = frame_interval(census.slots.protocols.len());
-                Ok(NextSlice::At(next_frame(now - started, interval, started)))
+                Ok(self.next(cx.core))
             }
             _ => Ok(NextSlice::InNextTurn),
         }
     }
 
+    fn skip(&mut self, core: &Core) -> NextSlice {
+        self.next(core)
+    }
+
     fn fields(&self) -> Vec<Field> {
         Vec::new()
     }
-}
-
-/// Returns when the next frame is due: at a multiple of the interval since the start, for all viewers.
-fn next_frame(uptime: Duration, interval: Duration, started: Instant) -> Instant {
-    let (uptime, interval) = (uptime.as_nanos() as u64, interval.as_nanos() as u64);
-    started + Duration::from_nanos((uptime / interval + 1) * interval)
 }
 
 /// Returns the event for a census, which the first viewer makes.
